@@ -1,0 +1,109 @@
+//! What can go wrong, told to the caller.
+//!
+//! Only two kinds of trouble become an [`Error`]: a mistake of the caller (or of the configuration), and an
+//! answer of the operating system or of the cluster that the caller has to know. What a peer does wrong is a
+//! counter in [`Metrics`](crate::Metrics) and a debug line in the log.
+
+use std::io;
+use std::net::SocketAddr;
+
+/// Short for `std::result::Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything a call on a [`Member`](crate::Member) can answer instead of what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is wrong or contradicts another one. Found by [`Member::create`](crate::Member::create)
+    /// before it opens a socket; nothing has happened yet.
+    #[error("configuration: {field}: {reason}")]
+    Config {
+        /// The setter's name.
+        field: &'static str,
+        /// What is wrong with its value.
+        reason: String,
+    },
+
+    /// The operating system refused something.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried, such as "bind 10.0.0.1:7990".
+        what: String,
+        /// Its answer.
+        source: io::Error,
+    },
+
+    /// No seed let us in. One entry per seed that was tried: as it was given, and why not.
+    #[error("no seed could be joined: {}", join_reasons(.0))]
+    Join(Vec<(String, Error)>),
+
+    /// A running node of another address has this member's name.
+    #[error("the name {name} is taken by {addr}")]
+    NameTaken {
+        /// The name, this member's own.
+        name: String,
+        /// Where the node that holds it runs.
+        addr: SocketAddr,
+    },
+
+    /// Nothing came back before the deadline.
+    #[error("no answer")]
+    NoAnswer,
+
+    /// The other side belongs to a cluster of another name.
+    #[error("a member of another cluster")]
+    WrongCluster,
+
+    /// The other side does not hold our key, or we do not hold its.
+    #[error("the keys do not match")]
+    WrongKey,
+
+    /// This host's clock is more than a year ahead of what the cluster can believe.
+    #[error("this host's clock is far ahead of the cluster's")]
+    ClockAhead,
+
+    /// The cluster takes no more nodes ([`Config::max_nodes`](crate::Config::max_nodes)).
+    #[error("the cluster is full")]
+    Full,
+
+    /// No node of this name is in the view.
+    #[error("unknown node {0}")]
+    UnknownNode(String),
+
+    /// Something is larger than the limit that stands for it.
+    #[error("{what} has {size} bytes, the limit is {limit}")]
+    TooLarge {
+        /// What is too large: "name", "value" and so on.
+        what: &'static str,
+        /// Its size, in bytes.
+        size: usize,
+        /// The largest size that is taken, in bytes.
+        limit: usize,
+    },
+
+    /// The request was understood and not granted.
+    #[error("refused")]
+    Refused,
+
+    /// The node started anew in the meantime.
+    #[error("the node restarted")]
+    Restarted,
+
+    /// The time that the call was given is over.
+    #[error("timed out")]
+    Timeout,
+
+    /// The member has ended: by `leave`, `shutdown`, or because its last handle is gone.
+    #[error("the member has ended")]
+    Closed,
+
+    /// One of the member's own threads panicked, which ended the member. This is a bug in this crate (or in
+    /// a transport): the log has the message.
+    #[error("the thread {0} panicked")]
+    Panicked(String),
+}
+
+fn join_reasons(seeds: &[(String, Error)]) -> String {
+    let reasons: Vec<String> = seeds.iter().map(|(seed, error)| format!("{seed}: {error}")).collect();
+    reasons.join("; ")
+}

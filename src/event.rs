@@ -1,0 +1,102 @@
+//! What happens in the cluster, told to the program: [`Event`] and [`Listener`].
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::member::Member;
+use crate::node::Node;
+
+/// One thing that happened in this member's view.
+///
+/// Events about one node come in order, and none is invented. When an event arrives, the view
+/// ([`Member::nodes`]) already shows what it tells. The own node causes none but
+/// [`NameConflict`](Event::NameConflict).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A node has come into the view: it is new here, or a run of it that was dead or had left is back.
+    Joined(Node),
+    /// A node has not answered for a while. Most suspicions end well and are over before they are shown:
+    /// this is told only when half of the shortest suspicion time has passed. A [`Died`](Event::Died)
+    /// always has one before it.
+    Suspected(Node),
+    /// A node that was shown as suspected has answered.
+    Recovered(Node),
+    /// A node was given up: it crashed, hangs, or can not be reached.
+    Died(Node),
+    /// A node said that it goes, or somebody buried it for good with [`Member::force_leave`].
+    Left(Node),
+    /// A node that was known under this name runs anew: same name, newer generation, whatever its earlier
+    /// run was.
+    Restarted(Node),
+    /// The same run of a node has a new address.
+    Moved(Node),
+    /// Somebody else uses our name and has the newer run of it: this member has fallen silent.
+    NameConflict {
+        /// Where the other one runs.
+        addr: SocketAddr,
+    },
+    /// The consumer was too slow and this many events were dropped: read [`Member::nodes`] again.
+    Lagged(u64),
+}
+
+impl Event {
+    /// The node that the event is about, if it is about one.
+    #[must_use]
+    pub fn node(&self) -> Option<&Node> {
+        match self {
+            Self::Joined(node)
+            | Self::Suspected(node)
+            | Self::Recovered(node)
+            | Self::Died(node)
+            | Self::Left(node)
+            | Self::Restarted(node)
+            | Self::Moved(node) => Some(node),
+            Self::NameConflict { .. } | Self::Lagged(_) => None,
+        }
+    }
+}
+
+/// One line, ready to log: `web-2 died`.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Joined(node) => write!(f, "{} joined from {}", node.name(), node.addr()),
+            Self::Suspected(node) => write!(f, "{} is suspected", node.name()),
+            Self::Recovered(node) => write!(f, "{} recovered", node.name()),
+            Self::Died(node) => write!(f, "{} died", node.name()),
+            Self::Left(node) => write!(f, "{} left", node.name()),
+            Self::Restarted(node) => write!(f, "{} restarted at {}", node.name(), node.addr()),
+            Self::Moved(node) => write!(f, "{} moved to {}", node.name(), node.addr()),
+            Self::NameConflict { addr } => write!(f, "our name is taken by {addr}"),
+            Self::Lagged(count) => write!(f, "{count} events were dropped"),
+        }
+    }
+}
+
+/// Something that wants to hear what happens.
+///
+/// It is called on a thread of its own, one event at a time. It may take as long as it likes and call any
+/// method of the [`Member`] it is given; the protocol goes on. If it is so slow that its queue fills up, the
+/// newest events are dropped and [`Event::Lagged`] tells how many. If it panics, the panic is logged and
+/// counted and the next event is delivered.
+///
+/// Closures `FnMut(&Member, Event)` are listeners too; [`Config::on_event`](crate::Config::on_event) takes
+/// them without type annotations. The reference it is given does not keep the member running; a clone of it
+/// does.
+pub trait Listener: Send {
+    /// Called for every event, in order.
+    fn on_event(&mut self, member: &Member, event: Event);
+}
+
+impl<F: FnMut(&Member, Event) + Send> Listener for F {
+    fn on_event(&mut self, member: &Member, event: Event) {
+        self(member, event);
+    }
+}
+
+impl Listener for Box<dyn Listener> {
+    fn on_event(&mut self, member: &Member, event: Event) {
+        (**self).on_event(member, event);
+    }
+}

@@ -1,0 +1,97 @@
+//! What a member counts.
+
+use std::fmt;
+
+/// Declares the counters once: the field, its documentation and its Prometheus line.
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $kind:ident $name:ident,)+) => {
+        /// A member's counters, as plain numbers at one moment. Counters grow from zero at
+        /// [`Member::create`](crate::Member::create); gauges say how it is now.
+        ///
+        /// Its `Display` is the Prometheus text format.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        #[non_exhaustive]
+        pub struct Metrics {
+            $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+
+        impl fmt::Display for Metrics {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(
+                    let help = concat!($($doc),+);
+                    writeln!(f, "# HELP headcount_{} {}", stringify!($name), help.trim())?;
+                    writeln!(f, "# TYPE headcount_{} {}", stringify!($name), stringify!($kind))?;
+                    writeln!(f, "headcount_{} {}", stringify!($name), self.$name)?;
+                )+
+                Ok(())
+            }
+        }
+    };
+}
+
+counters! {
+    /// Active nodes in the view, the own one included.
+    gauge nodes,
+    /// Nodes in the view that are suspected.
+    gauge suspects,
+    /// Dead and left nodes that are still remembered.
+    gauge tombstones,
+    /// The own health score: 0 is healthy, 8 the worst.
+    gauge health,
+
+    /// Datagrams received.
+    counter datagrams_received,
+    /// Bytes received, without IP and UDP headers.
+    counter bytes_received,
+    /// Datagrams sent.
+    counter datagrams_sent,
+    /// Bytes sent, without IP and UDP headers.
+    counter bytes_sent,
+    /// Datagrams that break the format.
+    counter malformed,
+    /// Datagrams of other clusters.
+    counter foreign_cluster,
+    /// Bodies that were dropped because their sender is not known.
+    counter unknown_sender,
+    /// Answers that nobody asked for: late, doubled, or forged.
+    counter unexpected_answers,
+    /// News dropped because its numbers are beyond belief.
+    counter implausible,
+    /// Datagrams not sent because their address has not shown itself and had its share for this second.
+    counter withheld,
+
+    /// Probes begun.
+    counter probes,
+    /// Probes that the target answered.
+    counter probes_answered,
+    /// Probes that failed with proof.
+    counter probes_failed,
+    /// Probes that failed without proof, or were cut by our own lag: they count for nothing.
+    counter probes_void,
+    /// Suspicions begun or learned.
+    counter suspicions,
+    /// Accusations of this member that it refuted.
+    counter refutations,
+    /// Times that this member found that it had been asleep.
+    counter lags,
+    /// Times that this member found itself alone and hid all others.
+    counter isolations,
+
+    /// Rumors dropped because the queue was full.
+    counter rumors_dropped,
+    /// Rounds of rumors sent.
+    counter rumor_rounds,
+    /// Syncs begun.
+    counter syncs,
+    /// Syncs that changed nothing here.
+    counter syncs_idle,
+    /// Requests to join that were refused.
+    counter joins_refused,
+
+    /// Events dropped because a consumer was too slow.
+    counter events_dropped,
+    /// Panics of the listener.
+    counter listener_panics,
+    /// Errors of the socket that were not mere ticks.
+    counter socket_errors,
+}

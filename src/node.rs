@@ -1,0 +1,240 @@
+//! What users see of a node: [`Node`], its [`Status`], and the snapshot [`Nodes`].
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// How a node fares, in this member's view.
+///
+/// The order is the order of the merge rule: of two pieces of news about one incarnation of a node the
+/// greater one wins (SWIM, section 4.2; `Left` is ours).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// It answers.
+    Alive,
+    /// It did not answer somebody, and has not yet refuted that.
+    Suspect,
+    /// It did not answer for so long that the cluster has given it up.
+    Dead,
+    /// It said that it goes.
+    Left,
+}
+
+impl Status {
+    /// Whether the node takes part: `Alive` or `Suspect`.
+    #[must_use]
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Alive | Self::Suspect)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Dead => "dead",
+            Self::Left => "left",
+        })
+    }
+}
+
+/// One run of a node: grows each time a node of that name starts.
+///
+/// Milliseconds since the epoch in the high 42 bits, random low bits: unique per run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) struct Generation(pub(crate) u64);
+
+/// The number that only the node itself raises, within one generation, to refute an accusation (SWIM,
+/// section 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) struct Incarnation(pub(crate) u64);
+
+/// One node, as this member saw it at one moment: a snapshot that is cheap to clone and never changes, save
+/// for [`Node::rtt`].
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    name: Arc<str>,
+    addr: SocketAddr,
+    status: Status,
+    generation: Generation,
+    incarnation: Incarnation,
+    /// Shared by all snapshots of one run: the round trip is measured far more often than a node changes.
+    rtt: Arc<AtomicU32>,
+}
+
+impl Node {
+    /// A snapshot of a node whose round trip is not known yet.
+    pub(crate) fn new(
+        name: &str,
+        addr: SocketAddr,
+        status: Status,
+        generation: Generation,
+        incarnation: Incarnation,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            name: name.into(),
+            addr,
+            status,
+            generation,
+            incarnation,
+            rtt: Arc::default(),
+        }))
+    }
+
+    /// The same node with other news, keeping what stays true.
+    pub(crate) fn updated(
+        &self,
+        addr: SocketAddr,
+        status: Status,
+        generation: Generation,
+        incarnation: Incarnation,
+    ) -> Self {
+        let same_path = addr == self.0.addr && generation == self.0.generation;
+        Self(Arc::new(Inner {
+            name: Arc::clone(&self.0.name),
+            addr,
+            status,
+            generation,
+            incarnation,
+            rtt: if same_path { Arc::clone(&self.0.rtt) } else { Arc::default() },
+        }))
+    }
+
+    /// Its name, unique in the cluster, 1 to 255 bytes.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Where it receives datagrams.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.0.addr
+    }
+
+    /// How it fared when this snapshot was taken.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.0.status
+    }
+
+    /// Whether it took part when this snapshot was taken: alive or suspect.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.0.status.is_active()
+    }
+
+    /// Its run: a number that is greater after each start of a node of this name.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.0.generation.0
+    }
+
+    /// How often it changed what it says about itself in this run, refutations of false accusations
+    /// included.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.0.incarnation.0
+    }
+
+    /// The smoothed round trip between this member and the node, as measured by probes. `None` before the
+    /// first one, and for the own node. Live: the value is the newest one, whenever the snapshot was taken.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        match self.0.rtt.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros.into())),
+        }
+    }
+
+    /// Stores a smoothed round trip.
+    pub(crate) fn set_rtt(&self, rtt: Duration) {
+        let micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).max(1);
+        self.0.rtt.store(micros, Ordering::Relaxed);
+    }
+}
+
+/// `web-1 10.0.0.1:7990 alive`
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.name(), self.addr(), self.status())
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Node({} {} {} generation {} incarnation {})",
+            self.name(),
+            self.addr(),
+            self.status(),
+            self.generation(),
+            self.incarnation()
+        )
+    }
+}
+
+/// Equal when they are the same news about the same run.
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+            && self.0.addr == other.0.addr
+            && self.0.status == other.0.status
+            && self.0.generation == other.0.generation
+            && self.0.incarnation == other.0.incarnation
+    }
+}
+
+impl Eq for Node {}
+
+/// Nodes by name, at one moment: an immutable snapshot, cheap to clone, that holds no lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nodes(Arc<[Node]>);
+
+impl Nodes {
+    /// Takes nodes in any order; a name must not appear twice.
+    pub(crate) fn new(mut nodes: Vec<Node>) -> Self {
+        nodes.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        Self(nodes.into())
+    }
+
+    /// The node of this name, if it is in this snapshot.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        let index = self.0.binary_search_by(|node| node.name().cmp(name)).ok()?;
+        Some(&self.0[index])
+    }
+}
+
+impl Deref for Nodes {
+    type Target = [Node];
+
+    fn deref(&self) -> &[Node] {
+        &self.0
+    }
+}
+
+impl<'a> IntoIterator for &'a Nodes {
+    type Item = &'a Node;
+    type IntoIter = std::slice::Iter<'a, Node>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl IntoIterator for Nodes {
+    type Item = Node;
+    type IntoIter = std::vec::IntoIter<Node>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.to_vec().into_iter()
+    }
+}

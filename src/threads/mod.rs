@@ -1,0 +1,1 @@
+//! Threads, locks and the clock of the operating system.

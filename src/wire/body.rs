@@ -1,0 +1,243 @@
+//! What a datagram says: the bodies, as values.
+
+use std::net::SocketAddr;
+
+use super::{Cookie, NameHash, Seq};
+use crate::node::{Generation, Incarnation, Status};
+
+/// The most accusers one suspicion carries on the wire.
+pub(crate) const ACCUSERS_MAX: usize = 8;
+/// Sync compares views by this many buckets.
+pub(crate) const BUCKETS: usize = 128;
+
+/// One body. Those that are lists borrow from the datagram and are read lazily; they were checked whole when
+/// the datagram was decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body<'a> {
+    Ping(Ping),
+    Ack(Ack),
+    BareAck { seq: Seq },
+    PingRequest(PingRequest),
+    RelayedAck { seq: Seq, incarnation: Incarnation },
+    Nack { seq: Seq, reason: NackReason },
+    Alive(Record<'a>),
+    Verdict(Verdict),
+    Hello(Hello<'a>),
+    Challenge { seq: Seq, cookie: Cookie },
+    Welcome(Welcome),
+    Reject { seq: Seq, reason: RejectReason },
+    Hint { seq: Seq, reason: HintReason },
+    Leave { seq: Seq, incarnation: Incarnation },
+    Sums(Sums<'a>),
+    Digests(Digests<'a>),
+    Offer(Offer<'a>),
+    Newer { seq: Seq, truncated: bool },
+    Pull(Pull),
+    Page(Page),
+    SyncRecord(Record<'a>),
+    SyncVerdict(Verdict),
+}
+
+/// What a node says about itself, as others pass it on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Record<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) addr: SocketAddr,
+    pub(crate) generation: Generation,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) state_version: u64,
+    pub(crate) broadcast: u64,
+}
+
+/// What ping and ack tell about the sender's view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ViewMark {
+    pub(crate) fingerprint: u64,
+    /// For how long the view has not changed, in units of 10 ms; 255 is 2.55 s or more.
+    pub(crate) quiet: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ping {
+    pub(crate) seq: Seq,
+    /// Who is meant: an address may have changed hands.
+    pub(crate) target: NameHash,
+    pub(crate) round: u32,
+    pub(crate) view: ViewMark,
+    pub(crate) incarnation: Incarnation,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ack {
+    pub(crate) seq: Seq,
+    pub(crate) round: u32,
+    pub(crate) view: ViewMark,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) cookie: Cookie,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PingRequest {
+    pub(crate) seq: Seq,
+    pub(crate) target: NameHash,
+    pub(crate) generation: Generation,
+    /// After how many milliseconds without an answer the relay says so.
+    pub(crate) nack_after_ms: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NackReason {
+    /// The target did not answer the relay in time.
+    NoAnswer,
+    /// The relay does not hold the target active.
+    Unknown,
+}
+
+/// An accusation, a death or a leave of one incarnation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) subject: NameHash,
+    pub(crate) generation: Generation,
+    pub(crate) incarnation: Incarnation,
+    /// Never `Alive`.
+    pub(crate) status: Status,
+    /// Who accuses; empty unless `Suspect`.
+    pub(crate) accusers: Accusers,
+}
+
+/// A set of accusers, at most [`ACCUSERS_MAX`], in the order in which they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Accusers {
+    len: usize,
+    names: [NameHash; ACCUSERS_MAX],
+}
+
+impl Accusers {
+    /// Adds one; false if it is there already or the set is full.
+    pub(crate) fn insert(&mut self, name: NameHash) -> bool {
+        if self.len == ACCUSERS_MAX || self.as_slice().contains(&name) {
+            return false;
+        }
+        self.names[self.len] = name;
+        self.len += 1;
+        true
+    }
+
+    pub(crate) fn as_slice(&self) -> &[NameHash] {
+        &self.names[..self.len]
+    }
+}
+
+/// A request to be let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hello<'a> {
+    pub(crate) seq: Seq,
+    /// Zero in the first one.
+    pub(crate) cookie: Cookie,
+    pub(crate) record: Record<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Welcome {
+    pub(crate) seq: Seq,
+    pub(crate) view: ViewMark,
+    /// How many active records the sender holds.
+    pub(crate) count: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RejectReason {
+    /// Another node of that name runs at this address.
+    NameTaken { addr: SocketAddr },
+    /// Come again with a generation above this one.
+    Stale { known: Generation },
+    /// The generation is too far in the future.
+    ClockAhead,
+    /// No place for another node.
+    Full,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HintReason {
+    WrongCluster,
+    WrongKey,
+}
+
+/// A view in [`BUCKETS`] sums, for comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sums<'a> {
+    pub(crate) seq: Seq,
+    pub(crate) cookie: Cookie,
+    /// How many active records the sender holds.
+    pub(crate) count: u32,
+    /// Compare only what is at or above this name hash.
+    pub(crate) from: NameHash,
+    pub(crate) sums: SumList<'a>,
+}
+
+/// The digests of the buckets that differ, for one range of name hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Digests<'a> {
+    pub(crate) seq: Seq,
+    /// The page covers differing buckets from this name hash …
+    pub(crate) from: NameHash,
+    /// … to before this one; zero is the end of all.
+    pub(crate) next: NameHash,
+    pub(crate) groups: Groups<'a>,
+}
+
+/// Which records the sender lacks; the records that it has itself follow as `SyncRecord` bodies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Offer<'a> {
+    pub(crate) seq: Seq,
+    pub(crate) cookie: Cookie,
+    pub(crate) wants: Wants<'a>,
+}
+
+/// Asks for the records with name hashes from `from` on, to before `until` (zero: to the end).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pull {
+    pub(crate) seq: Seq,
+    pub(crate) cookie: Cookie,
+    pub(crate) from: NameHash,
+    pub(crate) until: NameHash,
+}
+
+/// Answers a pull; the records follow as `SyncRecord` bodies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) seq: Seq,
+    /// Where the next pull begins; zero: that was the last page of the range.
+    pub(crate) next: NameHash,
+    /// The sender has much to do: pull the rest from others.
+    pub(crate) loaded: bool,
+}
+
+/// The short key of a record in a digest: which bucket, and 32 other bits of its name hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RecordKey {
+    pub(crate) bucket: u8,
+    pub(crate) low: u32,
+}
+
+impl From<NameHash> for RecordKey {
+    fn from(name: NameHash) -> Self {
+        Self { bucket: name.bucket(), low: name.low() }
+    }
+}
+
+// What follows are views of bytes that were checked when the datagram was decoded: [`BUCKETS`] sums, a list of
+// wanted keys (5 bytes each: bucket, low), and groups of digest entries.
+
+/// [`BUCKETS`] sums of 8 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SumList<'a>(pub(super) &'a [u8]);
+
+/// Wanted keys, 5 bytes each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wants<'a>(pub(super) &'a [u8]);
+
+/// Groups of digest entries, a group a bucket: bucket (1 byte), count (2 bytes), then per record the low bits of
+/// the name hash (4) and of the record hash (4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Groups<'a>(pub(super) &'a [u8]);
