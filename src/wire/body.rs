@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+pub(crate) use super::lists::{Groups, RecordKey, SumList, Wants};
 use super::{Cookie, NameHash, Seq};
 use crate::node::{Generation, Incarnation, Status};
 
@@ -212,32 +213,3 @@ pub(crate) struct Page {
     /// The sender has much to do: pull the rest from others.
     pub(crate) loaded: bool,
 }
-
-/// The short key of a record in a digest: which bucket, and 32 other bits of its name hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct RecordKey {
-    pub(crate) bucket: u8,
-    pub(crate) low: u32,
-}
-
-impl From<NameHash> for RecordKey {
-    fn from(name: NameHash) -> Self {
-        Self { bucket: name.bucket(), low: name.low() }
-    }
-}
-
-// What follows are views of bytes that were checked when the datagram was decoded: [`BUCKETS`] sums, a list of
-// wanted keys (5 bytes each: bucket, low), and groups of digest entries.
-
-/// [`BUCKETS`] sums of 8 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SumList<'a>(pub(super) &'a [u8]);
-
-/// Wanted keys, 5 bytes each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wants<'a>(pub(super) &'a [u8]);
-
-/// Groups of digest entries, a group a bucket: bucket (1 byte), count (2 bytes), then per record the low bits of
-/// the name hash (4) and of the record hash (4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Groups<'a>(pub(super) &'a [u8]);

@@ -1,9 +1,13 @@
 //! Bytes and values.
 
 pub(crate) mod body;
+mod codec;
 mod cursor;
 pub(crate) mod hash;
+pub(crate) mod lists;
 pub(crate) mod packet;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use body::{Accusers, Body, Record, Verdict, ViewMark};
 pub(crate) use packet::{Header, Malformed, Packet, Writer};

@@ -1,8 +1,28 @@
-//! One datagram: header, then bodies.
+//! One datagram: a [`Header`], then bodies.
+//!
+//! [`Packet::decode`] checks every byte before anything is used, lists included; reading the bodies after that
+//! runs the same code again, lazily and without allocation. [`Writer`] is the way back.
 
 use super::body::Body;
+use super::cursor::{Appender, Reader, Sink};
 use super::{ClusterTag, NameHash};
 use crate::node::Generation;
+
+/// "hc": what does not begin so is not ours.
+pub(super) const MAGIC: u16 = 0x6863;
+/// The version of the format. Another one is another language.
+pub(super) const VERSION: u8 = 1;
+/// No flag has a meaning yet.
+const FLAGS: u8 = 0;
+/// The bytes before the first body.
+pub(crate) const HEADER_SIZE: usize = 36;
+/// The most bodies in one datagram, those of unknown types included. The smallest body takes two bytes and some
+/// bodies ask for an answer: without this limit one large datagram could cost its receiver tens of thousands of
+/// steps under its lock, and as many datagrams.
+pub(crate) const BODIES_MAX: usize = 128;
+
+/// Room for a ping with a few rumors, taken at once so that a fresh buffer does not grow field by field.
+const USUAL_SIZE: usize = 256;
 
 /// Says who sends to which run of whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +32,30 @@ pub(crate) struct Header {
     pub(crate) generation: Generation,
     /// The receiver's run, as far as the sender knows it; zero if it does not.
     pub(crate) receiver: Generation,
+}
+
+impl Header {
+    fn encode(&self, sink: &mut impl Sink) {
+        sink.put_u16(MAGIC);
+        sink.put_u8(VERSION);
+        sink.put_u8(FLAGS);
+        sink.put_u64(self.tag.0);
+        sink.put_u64(self.sender.0);
+        sink.put_u64(self.generation.0);
+        sink.put_u64(self.receiver.0);
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        if reader.u16()? != MAGIC || reader.u8()? != VERSION || reader.u8()? != FLAGS {
+            return Err(Malformed);
+        }
+        Ok(Self {
+            tag: ClusterTag(reader.u64()?),
+            sender: reader.name_hash()?,
+            generation: reader.generation()?,
+            receiver: Generation(reader.u64()?),
+        })
+    }
 }
 
 /// The datagram breaks the format; nothing of it may be used.
@@ -27,8 +71,21 @@ pub(crate) struct Packet<'a> {
 
 impl<'a> Packet<'a> {
     /// Checks every byte.
-    pub(crate) fn decode(_datagram: &'a [u8]) -> Result<Self, Malformed> {
-        todo!()
+    pub(crate) fn decode(datagram: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(datagram);
+        let header = Header::decode(&mut reader)?;
+        let bodies = reader.take_rest();
+
+        let mut reader = Reader::new(bodies);
+        let mut count = 0;
+        while !reader.is_empty() {
+            count += 1;
+            if count > BODIES_MAX {
+                return Err(Malformed);
+            }
+            next_body(&mut reader)?;
+        }
+        Ok(Self { header, bodies })
     }
 
     pub(crate) fn header(&self) -> &Header {
@@ -37,9 +94,23 @@ impl<'a> Packet<'a> {
 
     /// The bodies in order, without those of an unknown type.
     pub(crate) fn bodies(&self) -> impl Iterator<Item = Body<'a>> + use<'a> {
-        let _ = self.bodies;
-        std::iter::empty()
+        let mut reader = Reader::new(self.bodies);
+        std::iter::from_fn(move || {
+            while !reader.is_empty() {
+                // `decode` has read the same bytes with the same function: this does not fail.
+                if let Some(body) = next_body(&mut reader).ok()? {
+                    return Some(body);
+                }
+            }
+            None
+        })
     }
+}
+
+/// Reads type, length and contents; `None` for a type that this version does not know.
+fn next_body<'a>(reader: &mut Reader<'a>) -> Result<Option<Body<'a>>, Malformed> {
+    let kind = reader.u8()?;
+    Body::decode(kind, reader.prefixed()?)
 }
 
 /// Builds one datagram of at most `limit` bytes.
@@ -47,28 +118,48 @@ impl<'a> Packet<'a> {
 pub(crate) struct Writer {
     datagram: Vec<u8>,
     limit: usize,
+    bodies: usize,
 }
 
 impl Writer {
     /// Begins a datagram in `buffer`, whose contents are dropped and whose memory is used again.
-    pub(crate) fn new(_buffer: Vec<u8>, _header: &Header, _limit: usize) -> Self {
-        todo!()
+    pub(crate) fn new(buffer: Vec<u8>, header: &Header, limit: usize) -> Self {
+        debug_assert!(limit >= HEADER_SIZE, "a limit of {limit} bytes has no room for a header");
+        let mut datagram = buffer;
+        datagram.clear();
+        datagram.reserve(limit.min(USUAL_SIZE));
+        header.encode(&mut datagram);
+        Self { datagram, limit, bodies: 0 }
     }
 
-    /// Appends a body; false, and nothing is changed, if it does not fit.
+    /// Appends a body; false, and nothing is changed, if it does not fit: for want of bytes, or because the
+    /// datagram has [`BODIES_MAX`] bodies.
     #[must_use]
-    pub(crate) fn push(&mut self, _body: &Body<'_>) -> bool {
-        todo!()
+    pub(crate) fn push(&mut self, body: &Body<'_>) -> bool {
+        if self.bodies == BODIES_MAX {
+            return false;
+        }
+        let start = self.datagram.len();
+        let fits = Appender::append(&mut self.datagram, self.limit, |sink| {
+            sink.put_u8(body.kind());
+            sink.put_prefixed(|sink| body.encode(sink));
+        });
+        self.bodies += usize::from(fits);
+        debug_assert!(
+            !fits || matches!(next_body(&mut Reader::new(&self.datagram[start..])), Ok(Some(_))),
+            "every receiver would refuse {body:?}"
+        );
+        fits
     }
 
     /// Bytes that are still free.
     pub(crate) fn remaining(&self) -> usize {
-        self.limit - self.datagram.len()
+        self.limit.saturating_sub(self.datagram.len())
     }
 
-    /// Whether anything was pushed.
+    /// Whether nothing was pushed yet.
     pub(crate) fn is_empty(&self) -> bool {
-        todo!()
+        self.bodies == 0
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {

@@ -1,0 +1,245 @@
+//! The lists that sync exchanges: views of bytes, read entry by entry, and how they are built.
+//!
+//! A list that came in a datagram was checked whole when the datagram was decoded, and one that was built here
+//! is valid by construction: hence iteration can not fail. Nothing is copied out of the datagram.
+
+use super::NameHash;
+use super::body::BUCKETS;
+use super::cursor::{self, Reader, Sink};
+use super::packet::Malformed;
+
+/// The bytes of a [`SumList`].
+pub(crate) const SUMS_SIZE: usize = BUCKETS * 8;
+
+/// The short key of a record in a digest: which bucket, and 32 other bits of its name hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RecordKey {
+    pub(crate) bucket: u8,
+    pub(crate) low: u32,
+}
+
+impl RecordKey {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self { bucket: decode_bucket(reader)?, low: reader.u32()? })
+    }
+}
+
+impl From<NameHash> for RecordKey {
+    fn from(name: NameHash) -> Self {
+        Self { bucket: name.bucket(), low: name.low() }
+    }
+}
+
+fn decode_bucket(reader: &mut Reader<'_>) -> Result<u8, Malformed> {
+    let bucket = reader.u8()?;
+    if usize::from(bucket) < BUCKETS { Ok(bucket) } else { Err(Malformed) }
+}
+
+/// [`BUCKETS`] sums of 8 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SumList<'a>(pub(super) &'a [u8]);
+
+impl<'a> SumList<'a> {
+    /// Lays the sums out in `buffer`.
+    pub(crate) fn encode(sums: &[u64; BUCKETS], buffer: &'a mut [u8; SUMS_SIZE]) -> Self {
+        cursor::write_u64s(sums, buffer);
+        Self(buffer)
+    }
+
+    pub(super) fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        reader.take(SUMS_SIZE).map(Self)
+    }
+
+    /// The sum of one bucket.
+    pub(crate) fn get(&self, bucket: usize) -> u64 {
+        debug_assert!(bucket < BUCKETS, "there is no bucket {bucket}");
+        self.iter().nth(bucket).unwrap_or_default()
+    }
+
+    /// The sums, bucket by bucket.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + use<'a> {
+        self.0.chunks_exact(8).map_while(|sum| Reader::new(sum).u64().ok())
+    }
+}
+
+/// Wanted keys, 5 bytes each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Wants<'a>(pub(super) &'a [u8]);
+
+impl<'a> Wants<'a> {
+    /// The bytes of one key.
+    pub(crate) const KEY_SIZE: usize = 5;
+
+    /// Lays the keys out in `buffer`, whose contents are dropped.
+    pub(crate) fn encode(keys: &[RecordKey], buffer: &'a mut Vec<u8>) -> Self {
+        buffer.clear();
+        for key in keys {
+            debug_assert!(usize::from(key.bucket) < BUCKETS, "there is no bucket {}", key.bucket);
+            buffer.put_u8(key.bucket);
+            buffer.put_u32(key.low);
+        }
+        Self(buffer)
+    }
+
+    /// The list is the rest of its body.
+    pub(super) fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let bytes = reader.take_rest();
+        let mut keys = Reader::new(bytes);
+        while !keys.is_empty() {
+            RecordKey::decode(&mut keys)?;
+        }
+        Ok(Self(bytes))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many keys there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len() / Self::KEY_SIZE
+    }
+
+    /// The keys, in the order in which they were listed.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = RecordKey> + use<'a> {
+        let mut keys = Reader::new(self.0);
+        std::iter::from_fn(move || RecordKey::decode(&mut keys).ok())
+    }
+}
+
+/// Groups of digest entries, a group a bucket: bucket (1 byte), count (2 bytes), then per record the low bits of
+/// the name hash (4) and of the record hash (4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Groups<'a>(pub(super) &'a [u8]);
+
+impl<'a> Groups<'a> {
+    /// The list is the rest of its body; its buckets ascend.
+    pub(super) fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let bytes = reader.take_rest();
+        let mut groups = Reader::new(bytes);
+        let mut last = None;
+        while !groups.is_empty() {
+            let bucket = Some(Group::decode(&mut groups)?.bucket);
+            if bucket <= last {
+                return Err(Malformed);
+            }
+            last = bucket;
+        }
+        Ok(Self(bytes))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The groups, by bucket.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Group<'a>> + use<'a> {
+        let mut groups = Reader::new(self.0);
+        std::iter::from_fn(move || Group::decode(&mut groups).ok())
+    }
+}
+
+/// What a digest says of one bucket; no entries: the sender holds nothing there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Group<'a> {
+    pub(crate) bucket: u8,
+    pub(crate) entries: Entries<'a>,
+}
+
+impl<'a> Group<'a> {
+    /// The bytes before the entries.
+    pub(crate) const HEADER_SIZE: usize = 3;
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let bucket = decode_bucket(reader)?;
+        let count = usize::from(reader.u16()?);
+        let entries = reader.take(count * Entry::SIZE).map(Entries)?;
+        Ok(Self { bucket, entries })
+    }
+}
+
+/// The entries of one [`Group`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entries<'a>(&'a [u8]);
+
+impl<'a> Entries<'a> {
+    /// The entries, in the order in which they were listed.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Entry> + use<'a> {
+        let mut entries = Reader::new(self.0);
+        std::iter::from_fn(move || Entry::decode(&mut entries).ok())
+    }
+}
+
+/// One record in a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The low half of its name hash, as in [`RecordKey`].
+    pub(crate) low: u32,
+    /// The low half of its record hash.
+    pub(crate) record: u32,
+}
+
+impl Entry {
+    /// The bytes of one entry.
+    pub(crate) const SIZE: usize = 8;
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self { low: reader.u32()?, record: reader.u32()? })
+    }
+}
+
+/// Builds [`Groups`], bucket by bucket.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct GroupsBuilder {
+    bytes: Vec<u8>,
+    current: Option<Current>,
+}
+
+/// The group that grows.
+#[derive(Debug, Clone, Copy)]
+struct Current {
+    bucket: u8,
+    count: u16,
+    /// Where in the bytes its count stands.
+    count_at: usize,
+}
+
+impl GroupsBuilder {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins the next group. Buckets must ascend.
+    pub(crate) fn begin_bucket(&mut self, bucket: u8) {
+        debug_assert!(usize::from(bucket) < BUCKETS, "there is no bucket {bucket}");
+        debug_assert!(
+            self.current.is_none_or(|current| current.bucket < bucket),
+            "bucket {bucket} is not above {:?}",
+            self.current
+        );
+        self.bytes.put_u8(bucket);
+        self.current = Some(Current { bucket, count: 0, count_at: self.bytes.len() });
+        self.bytes.put_u16(0);
+    }
+
+    /// Adds an entry to the group that was begun last. 65,535 are the most in one group, far more than the
+    /// largest datagram holds: one beyond is left out.
+    pub(crate) fn push(&mut self, entry: Entry) {
+        debug_assert!(self.current.is_some(), "no bucket was begun");
+        let Some(current) = &mut self.current else { return };
+        let Some(count) = current.count.checked_add(1) else { return };
+        current.count = count;
+        cursor::overwrite_u16(&mut self.bytes, current.count_at, count);
+        self.bytes.put_u32(entry.low);
+        self.bytes.put_u32(entry.record);
+    }
+
+    /// The bytes that the groups take so far.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn as_groups(&self) -> Groups<'_> {
+        Groups(&self.bytes)
+    }
+}

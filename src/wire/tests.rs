@@ -1,0 +1,780 @@
+#![expect(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
+use std::net::SocketAddr;
+
+use rand::rngs::ChaCha12Rng;
+use rand::{Rng, RngExt, SeedableRng};
+
+use super::body::{
+    ACCUSERS_MAX, Ack, BUCKETS, Digests, Hello, HintReason, NackReason, Offer, Page, Ping, PingRequest, Pull,
+    RejectReason, Sums, Welcome,
+};
+use super::cursor::{Reader, Sink};
+use super::hash::{canonical, siphash};
+use super::lists::{Entry, Groups, GroupsBuilder, RecordKey, SUMS_SIZE, SumList, Wants};
+use super::packet::{BODIES_MAX, HEADER_SIZE};
+use super::*;
+use crate::node::{Generation, Incarnation, Status};
+
+const HEADER: Header = Header {
+    tag: ClusterTag(0x0102_0304_0506_0708),
+    sender: NameHash(0x1112_1314_1516_1718),
+    generation: GENERATION,
+    receiver: Generation(0x3132_3334_3536_3738),
+};
+const HEADER_HEX: &str = "6863 01 00 0102030405060708 1112131415161718 2122232425262728 3132333435363738";
+
+// Values of which each byte tells where it belongs, and their bytes.
+const SEQ: Seq = Seq(0xa1a2_a3a4_a5a6_a7a8);
+const NODE: NameHash = NameHash(0xb1b2_b3b4_b5b6_b7b8);
+const COOKIE: Cookie = Cookie(0xc1c2_c3c4_c5c6_c7c8);
+const GENERATION: Generation = Generation(0x2122_2324_2526_2728);
+/// Two bytes as a varint: ac02.
+const INCARNATION: Incarnation = Incarnation(300);
+const VIEW: ViewMark = ViewMark { fingerprint: 0xf1f2_f3f4_f5f6_f7f8, quiet: 25 };
+
+const LARGE: usize = 65_000;
+
+fn record() -> Record<'static> {
+    Record {
+        name: "web-1",
+        addr: addr("10.0.0.1:7990"),
+        generation: GENERATION,
+        incarnation: INCARNATION,
+        state_version: 1,
+        broadcast: 128,
+    }
+}
+
+const RECORD_HEX: &str = "05 7765622d31 04 0a000001 1f36 2122232425262728 ac02 01 8001";
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn ping() -> Body<'static> {
+    Body::Ping(Ping { seq: SEQ, target: NODE, round: 7, view: VIEW, incarnation: INCARNATION })
+}
+
+fn ack() -> Body<'static> {
+    Body::Ack(Ack { seq: SEQ, round: 7, view: VIEW, incarnation: INCARNATION, cookie: COOKIE })
+}
+
+fn verdict(status: Status, accusers: &[u64]) -> Verdict {
+    let mut set = Accusers::default();
+    for &name in accusers {
+        assert!(set.insert(NameHash(name)));
+    }
+    Verdict { subject: NODE, generation: GENERATION, incarnation: INCARNATION, status, accusers: set }
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<char> = text.chars().filter(|char| !char.is_whitespace()).collect();
+    assert_eq!(digits.len() % 2, 0, "half a byte in {text}");
+    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+/// A datagram of these bodies.
+fn write(bodies: &[Body<'_>]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), &HEADER, LARGE);
+    for body in bodies {
+        assert!(writer.push(body), "{body:?} does not fit");
+    }
+    writer.finish()
+}
+
+/// The one body of a datagram.
+fn read_one(datagram: &[u8]) -> Body<'_> {
+    let mut bodies = Packet::decode(datagram).unwrap().bodies();
+    let body = bodies.next().unwrap();
+    assert_eq!(bodies.next(), None);
+    body
+}
+
+/// Whether a datagram with these bytes after the header is taken.
+fn accepts(bodies: &str) -> bool {
+    let mut datagram = hex(HEADER_HEX);
+    datagram.extend(hex(bodies));
+    Packet::decode(&datagram).is_ok()
+}
+
+/// Either the decoder refuses, or what it reads is written as the very same bytes.
+fn refuses_or_reproduces(datagram: &[u8]) -> bool {
+    let Ok(packet) = Packet::decode(datagram) else { return false };
+    let mut writer = Writer::new(Vec::new(), packet.header(), LARGE);
+    for body in packet.bodies() {
+        assert!(writer.push(&body));
+    }
+    assert_eq!(writer.finish(), without_unknown(datagram));
+    true
+}
+
+fn without_unknown(datagram: &[u8]) -> Vec<u8> {
+    let (header, bodies) = datagram.split_at(HEADER_SIZE);
+    let mut known = header.to_vec();
+    let mut reader = Reader::new(bodies);
+    while !reader.is_empty() {
+        let kind = reader.u8().unwrap();
+        let contents = reader.prefixed().unwrap();
+        if Body::decode(kind, contents).unwrap().is_some() {
+            known.put_u8(kind);
+            known.put_varint(contents.len() as u64);
+            known.put(contents);
+        }
+    }
+    known
+}
+
+/// Owns what the lists among the bodies borrow.
+#[derive(Debug)]
+struct Lists {
+    sums: [u8; SUMS_SIZE],
+    wants: Vec<u8>,
+    groups: GroupsBuilder,
+}
+
+impl Lists {
+    fn new() -> Self {
+        let mut sums = [0; SUMS_SIZE];
+        SumList::encode(&std::array::from_fn(|bucket| bucket as u64), &mut sums);
+        let mut wants = Vec::new();
+        let keys = [RecordKey { bucket: 5, low: 1 }, RecordKey { bucket: 0x7f, low: 0xffff_fffe }];
+        Wants::encode(&keys, &mut wants);
+        let mut groups = GroupsBuilder::new();
+        groups.begin_bucket(5);
+        groups.push(Entry { low: 1, record: 10 });
+        groups.push(Entry { low: 2, record: 11 });
+        groups.begin_bucket(0x7f);
+        Self { sums, wants, groups }
+    }
+
+    fn random(rng: &mut ChaCha12Rng) -> Self {
+        let mut sums = [0; SUMS_SIZE];
+        SumList::encode(&std::array::from_fn(|_| rng.next_u64()), &mut sums);
+        let mut wants = Vec::new();
+        let keys: Vec<RecordKey> =
+            (0..rng.random_range(0..20)).map(|_| NameHash(rng.next_u64()).into()).collect();
+        Wants::encode(&keys, &mut wants);
+        let mut groups = GroupsBuilder::new();
+        for bucket in 0..128 {
+            if rng.random_bool(0.05) {
+                groups.begin_bucket(bucket);
+                for _ in 0..rng.random_range(0..5) {
+                    groups.push(Entry { low: rng.next_u32(), record: rng.next_u32() });
+                }
+            }
+        }
+        Self { sums, wants, groups }
+    }
+
+    fn sums(&self) -> SumList<'_> {
+        SumList(&self.sums)
+    }
+
+    fn wants(&self) -> Wants<'_> {
+        Wants(&self.wants)
+    }
+}
+
+/// Every type of body with its bytes, and every reason and status.
+fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
+    let seq = SEQ;
+    let incarnation = INCARNATION;
+    let long = Record {
+        name: "λ",
+        addr: addr("[2001:db8::1]:7990"),
+        incarnation: Incarnation(0),
+        broadcast: u64::MAX,
+        ..record()
+    };
+    let sums: String = (0..128).map(|bucket| format!("{bucket:016x}")).collect();
+    let groups = lists.groups.as_groups();
+    let (half, end) = (NameHash(1 << 63), NameHash(0));
+    let sums_body = Sums { seq, cookie: COOKIE, count: 1000, from: NODE, sums: lists.sums() };
+    vec![
+        (ping(), "01 1f a1a2a3a4a5a6a7a8 b1b2b3b4b5b6b7b8 00000007 f1f2f3f4f5f6f7f8 19 ac02".into()),
+        (ack(), "02 1f a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 00000007 f1f2f3f4f5f6f7f8 19 ac02".into()),
+        (Body::BareAck { seq }, "03 08 a1a2a3a4a5a6a7a8".into()),
+        (
+            Body::PingRequest(PingRequest { seq, target: NODE, generation: GENERATION, nack_after_ms: 400 }),
+            "04 1a a1a2a3a4a5a6a7a8 b1b2b3b4b5b6b7b8 2122232425262728 9003".into(),
+        ),
+        (Body::RelayedAck { seq, incarnation }, "05 0a a1a2a3a4a5a6a7a8 ac02".into()),
+        (Body::Nack { seq, reason: NackReason::NoAnswer }, "06 09 a1a2a3a4a5a6a7a8 01".into()),
+        (Body::Nack { seq, reason: NackReason::Unknown }, "06 09 a1a2a3a4a5a6a7a8 02".into()),
+        (Body::Alive(record()), format!("10 1a {RECORD_HEX}")),
+        (
+            Body::Alive(long),
+            "10 2a 02 cebb 06 20010db8000000000000000000000001 1f36 2122232425262728 00 01 \
+             ffffffffffffffffff01"
+                .into(),
+        ),
+        (
+            Body::Verdict(verdict(Status::Suspect, &[0xd1, 0xd0])),
+            "11 24 b1b2b3b4b5b6b7b8 2122232425262728 ac02 01 02 00000000000000d1 00000000000000d0".into(),
+        ),
+        (Body::Verdict(verdict(Status::Dead, &[])), "11 13 b1b2b3b4b5b6b7b8 2122232425262728 ac02 02".into()),
+        (Body::Verdict(verdict(Status::Left, &[])), "11 13 b1b2b3b4b5b6b7b8 2122232425262728 ac02 03".into()),
+        (
+            Body::Hello(Hello { seq, cookie: Cookie(0), record: record() }),
+            format!("20 2a a1a2a3a4a5a6a7a8 0000000000000000 {RECORD_HEX}"),
+        ),
+        (
+            Body::Hello(Hello { seq, cookie: COOKIE, record: record() }),
+            format!("20 2a a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 {RECORD_HEX}"),
+        ),
+        (Body::Challenge { seq, cookie: COOKIE }, "21 10 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8".into()),
+        (
+            Body::Welcome(Welcome { seq, view: VIEW, count: 1000 }),
+            "22 13 a1a2a3a4a5a6a7a8 f1f2f3f4f5f6f7f8 19 e807".into(),
+        ),
+        (
+            Body::Reject { seq, reason: RejectReason::NameTaken { addr: addr("10.0.0.1:7990") } },
+            "23 10 a1a2a3a4a5a6a7a8 01 04 0a000001 1f36".into(),
+        ),
+        (
+            Body::Reject { seq, reason: RejectReason::Stale { known: GENERATION } },
+            "23 11 a1a2a3a4a5a6a7a8 02 2122232425262728".into(),
+        ),
+        (Body::Reject { seq, reason: RejectReason::ClockAhead }, "23 09 a1a2a3a4a5a6a7a8 03".into()),
+        (Body::Reject { seq, reason: RejectReason::Full }, "23 09 a1a2a3a4a5a6a7a8 04".into()),
+        (Body::Hint { seq, reason: HintReason::WrongCluster }, "24 09 a1a2a3a4a5a6a7a8 01".into()),
+        (Body::Hint { seq, reason: HintReason::WrongKey }, "24 09 a1a2a3a4a5a6a7a8 02".into()),
+        (Body::Leave { seq, incarnation }, "25 0a a1a2a3a4a5a6a7a8 ac02".into()),
+        (
+            Body::Sums(sums_body),
+            format!("30 9a08 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 e807 b1b2b3b4b5b6b7b8 {sums}"),
+        ),
+        (
+            Body::Digests(Digests { seq, from: NameHash(0), next: half, groups }),
+            "31 2e a1a2a3a4a5a6a7a8 0000000000000000 8000000000000000 \
+             05 0002 00000001 0000000a 00000002 0000000b  7f 0000"
+                .into(),
+        ),
+        (
+            Body::Offer(Offer { seq, cookie: COOKIE, wants: lists.wants() }),
+            "32 1a a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8  05 00000001  7f fffffffe".into(),
+        ),
+        (Body::Newer { seq, truncated: true }, "33 09 a1a2a3a4a5a6a7a8 01".into()),
+        (
+            Body::Pull(Pull { seq, cookie: COOKIE, from: half, until: end }),
+            "34 20 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 8000000000000000 0000000000000000".into(),
+        ),
+        (
+            Body::Page(Page { seq, next: half, loaded: true }),
+            "35 11 a1a2a3a4a5a6a7a8 8000000000000000 01".into(),
+        ),
+        (Body::SyncRecord(record()), format!("36 1a {RECORD_HEX}")),
+        (
+            Body::SyncVerdict(verdict(Status::Dead, &[])),
+            "37 13 b1b2b3b4b5b6b7b8 2122232425262728 ac02 02".into(),
+        ),
+    ]
+}
+
+fn golden_datagrams() -> Vec<Vec<u8>> {
+    let lists = Lists::new();
+    goldens(&lists).iter().map(|(_, body)| hex(&format!("{HEADER_HEX} {body}"))).collect()
+}
+
+fn random_addr(rng: &mut ChaCha12Rng) -> SocketAddr {
+    let port = rng.random_range(1..=u16::MAX);
+    if rng.random() {
+        ([10, rng.random(), rng.random(), rng.random()], port).into()
+    } else {
+        ([0xfd00, rng.random(), 0, 0, 0, 0, rng.random(), rng.random()], port).into()
+    }
+}
+
+fn random_non_zero(rng: &mut ChaCha12Rng) -> u64 {
+    rng.next_u64().max(1)
+}
+
+/// Any number of bits is as likely as any other.
+fn random_varint(rng: &mut ChaCha12Rng) -> u64 {
+    let bits = rng.random_range(0..64);
+    rng.next_u64() >> bits
+}
+
+fn random_varint_u32(rng: &mut ChaCha12Rng) -> u32 {
+    let bits = rng.random_range(0..32);
+    rng.next_u32() >> bits
+}
+
+fn random_name(rng: &mut ChaCha12Rng) -> String {
+    let length = rng.random_range(1..=255);
+    let mut name = String::from("n");
+    while name.len() < length {
+        name.push(['a', 'Z', '-', '.', ' ', 'é', 'λ', '漢', '🦀'][rng.random_range(0..9)]);
+    }
+    while name.len() > 255 {
+        name.pop();
+    }
+    name
+}
+
+fn random_verdict(rng: &mut ChaCha12Rng) -> Verdict {
+    let status = [Status::Suspect, Status::Dead, Status::Left][rng.random_range(0..3)];
+    let mut accusers = Accusers::default();
+    if status == Status::Suspect {
+        for _ in 0..rng.random_range(1..=ACCUSERS_MAX) {
+            assert!(accusers.insert(NameHash(random_non_zero(rng))));
+        }
+    }
+    Verdict {
+        subject: NameHash(random_non_zero(rng)),
+        generation: Generation(random_non_zero(rng)),
+        incarnation: Incarnation(random_varint(rng)),
+        status,
+        accusers,
+    }
+}
+
+/// A valid body of every type.
+fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> Vec<Body<'a>> {
+    let seq = Seq(random_non_zero(rng));
+    let target = NameHash(random_non_zero(rng));
+    let generation = Generation(random_non_zero(rng));
+    let incarnation = Incarnation(random_varint(rng));
+    let cookie = Cookie(random_non_zero(rng));
+    let round = rng.random();
+    let view = ViewMark { fingerprint: rng.random(), quiet: rng.random() };
+    let count = random_varint_u32(rng);
+    let loaded = rng.random();
+    let (from, next) = (NameHash(rng.next_u64() >> 1), NameHash(rng.next_u64() | 1 << 63));
+    let record = Record {
+        name,
+        addr: random_addr(rng),
+        generation,
+        incarnation,
+        state_version: random_varint(rng),
+        broadcast: random_varint(rng),
+    };
+    let reasons = [
+        RejectReason::NameTaken { addr: random_addr(rng) },
+        RejectReason::Stale { known: generation },
+        RejectReason::ClockAhead,
+        RejectReason::Full,
+    ];
+    vec![
+        Body::Ping(Ping { seq, target, round, view, incarnation }),
+        Body::Ack(Ack { seq, round, view, incarnation, cookie }),
+        Body::BareAck { seq },
+        Body::PingRequest(PingRequest { seq, target, generation, nack_after_ms: count }),
+        Body::RelayedAck { seq, incarnation },
+        Body::Nack { seq, reason: [NackReason::NoAnswer, NackReason::Unknown][rng.random_range(0..2)] },
+        Body::Alive(record),
+        Body::Verdict(random_verdict(rng)),
+        Body::Hello(Hello { seq, cookie, record }),
+        Body::Challenge { seq, cookie },
+        Body::Welcome(Welcome { seq, view, count }),
+        Body::Reject { seq, reason: reasons[rng.random_range(0..reasons.len())] },
+        Body::Hint { seq, reason: [HintReason::WrongCluster, HintReason::WrongKey][rng.random_range(0..2)] },
+        Body::Leave { seq, incarnation },
+        Body::Sums(Sums { seq, cookie, count, from, sums: lists.sums() }),
+        Body::Digests(Digests { seq, from, next, groups: lists.groups.as_groups() }),
+        Body::Offer(Offer { seq, cookie, wants: lists.wants() }),
+        Body::Newer { seq, truncated: loaded },
+        Body::Pull(Pull { seq, cookie, from, until: next }),
+        Body::Page(Page { seq, next, loaded }),
+        Body::SyncRecord(record),
+        Body::SyncVerdict(random_verdict(rng)),
+    ]
+}
+
+#[test]
+fn each_body_has_its_golden_bytes() {
+    let lists = Lists::new();
+    for (body, golden) in goldens(&lists) {
+        let golden = hex(&format!("{HEADER_HEX} {golden}"));
+        assert_eq!(write(&[body]), golden, "{body:?}");
+        assert_eq!(read_one(&golden), body);
+        assert_eq!(Packet::decode(&golden).unwrap().header(), &HEADER);
+    }
+}
+
+#[test]
+fn any_valid_bodies_survive_the_round_trip() {
+    for seed in 0..500 {
+        let mut rng = ChaCha12Rng::seed_from_u64(seed);
+        let lists = Lists::random(&mut rng);
+        let name = random_name(&mut rng);
+        let bodies = random_bodies(&mut rng, &lists, &name);
+        let datagram = write(&bodies);
+        let read: Vec<Body<'_>> = Packet::decode(&datagram).unwrap().bodies().collect();
+        assert_eq!(read, bodies, "seed {seed}");
+        assert!(refuses_or_reproduces(&datagram));
+    }
+}
+
+#[test]
+fn a_datagram_that_was_cut_is_refused() {
+    for datagram in golden_datagrams() {
+        for length in 0..datagram.len() {
+            // What remains of a datagram that is cut after its header is an empty one.
+            let accepted = refuses_or_reproduces(&datagram[..length]);
+            assert_eq!(accepted, length == HEADER_SIZE, "{length} bytes of {datagram:02x?}");
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_refused_or_means_something_else() {
+    for golden in golden_datagrams() {
+        for bit in 0..golden.len() * 8 {
+            let mut datagram = golden.clone();
+            datagram[bit / 8] ^= 1 << (bit % 8);
+            refuses_or_reproduces(&datagram);
+        }
+    }
+}
+
+#[test]
+fn random_bytes_do_no_harm() {
+    let mut rng = ChaCha12Rng::seed_from_u64(0);
+    let mut accepted = 0;
+    for _ in 0..200_000 {
+        let mut contents = vec![0; rng.random_range(0..120)];
+        rng.fill(&mut contents[..]);
+        refuses_or_reproduces(&contents);
+
+        let mut datagram = hex(HEADER_HEX);
+        datagram.put(&contents);
+        refuses_or_reproduces(&datagram);
+
+        // Lengths that fit and mostly small bytes get further.
+        contents.iter_mut().filter(|_| rng.random_bool(0.7)).for_each(|byte| *byte &= 0x07);
+        datagram.truncate(HEADER_SIZE);
+        datagram.put_u8(rng.random_range(0..0x40));
+        datagram.put_varint(contents.len() as u64);
+        datagram.put(&contents);
+        accepted += u32::from(refuses_or_reproduces(&datagram));
+    }
+    assert!(accepted > 1000, "only {accepted} datagrams got to the end: the test is too weak");
+}
+
+#[test]
+fn a_foreign_header_is_refused() {
+    let body = "03 08 a1a2a3a4a5a6a7a8";
+    let accepted = |header: &str| Packet::decode(&hex(&format!("{header} {body}"))).is_ok();
+    assert!(accepted(HEADER_HEX));
+    let cases = [
+        ("magic", "6864 01 00 0102030405060708 1112131415161718 2122232425262728 3132333435363738"),
+        ("older version", "6863 00 00 0102030405060708 1112131415161718 2122232425262728 3132333435363738"),
+        ("newer version", "6863 02 00 0102030405060708 1112131415161718 2122232425262728 3132333435363738"),
+        ("flags", "6863 01 01 0102030405060708 1112131415161718 2122232425262728 3132333435363738"),
+        ("no sender", "6863 01 00 0102030405060708 0000000000000000 2122232425262728 3132333435363738"),
+        ("no generation", "6863 01 00 0102030405060708 1112131415161718 0000000000000000 3132333435363738"),
+    ];
+    for (what, header) in cases {
+        assert!(!accepted(header), "{what}");
+    }
+    let receiver_unknown = "6863 01 00 0102030405060708 1112131415161718 2122232425262728 0000000000000000";
+    assert!(accepted(receiver_unknown));
+}
+
+#[test]
+fn unknown_types_are_skipped() {
+    let datagram = hex(&format!("{HEADER_HEX} ff 03 010203  03 08 a1a2a3a4a5a6a7a8  40 00"));
+    assert_eq!(read_one(&datagram), Body::BareAck { seq: SEQ });
+    assert!(!accepts("ff 03 0102"), "its length lies");
+    assert!(!accepts("ff 8300 010203"), "its length is overlong");
+}
+
+#[test]
+fn what_breaks_the_format_is_refused() {
+    let seq = "a1a2a3a4a5a6a7a8";
+    let node = "b1b2b3b4b5b6b7b8";
+    let generation = "2122232425262728";
+    let ipv4 = "04 0a000001 1f36";
+    let record = |name: &str, addr: &str| {
+        let contents = format!("{name} {addr} {generation} 00 00 00");
+        format!("10 {:02x} {contents}", hex(&contents).len())
+    };
+    let verdict = |rest: &str| format!("11 {:02x} {node} {generation} {rest}", 16 + hex(rest).len());
+    assert!(accepts(&record("01 61", ipv4)));
+    assert!(accepts(&verdict("00 01 01 00000000000000d1")));
+
+    let cases = [
+        ("a byte too many in a body", format!("03 09 {seq} 00")),
+        ("a byte too few in a body", "03 07 a1a2a3a4a5a6a7".into()),
+        ("a length beyond the end", format!("03 09 {seq}")),
+        ("an overlong length", format!("03 8800 {seq}")),
+        ("a length that overflows", format!("03 ffffffffffffffffff01 {seq}")),
+        ("no sequence number", "03 08 0000000000000000".into()),
+        ("an overlong incarnation", format!("05 0a {seq} 8000")),
+        ("an incarnation of 65 bits", format!("05 12 {seq} ffffffffffffffffff03")),
+        ("an incarnation of 11 bytes", format!("05 13 {seq} 8080808080808080808001")),
+        ("a time over 32 bits", format!("04 1d {seq} {node} {generation} 8080808010")),
+        ("no target", format!("04 19 {seq} 0000000000000000 {generation} 01")),
+        ("no generation of a target", format!("04 19 {seq} {node} 0000000000000000 01")),
+        ("a nack's reason 0", format!("06 09 {seq} 00")),
+        ("a nack's reason 3", format!("06 09 {seq} 03")),
+        ("no name", record("00", ipv4)),
+        ("a name that is not UTF-8", record("02 c3 28", ipv4)),
+        ("a name with a line feed", record("02 61 0a", ipv4)),
+        ("a name with a C1 control", record("02 c2 85", ipv4)),
+        ("a name longer than its body", record("ff 61", ipv4)),
+        ("port zero", record("01 61", "04 0a000001 0000")),
+        ("IPv4 unspecified", record("01 61", "04 00000000 1f36")),
+        ("IPv4 multicast", record("01 61", "04 e0000001 1f36")),
+        ("IPv4 broadcast", record("01 61", "04 ffffffff 1f36")),
+        ("IPv6 unspecified", record("01 61", "06 00000000000000000000000000000000 1f36")),
+        ("IPv6 multicast", record("01 61", "06 ff020000000000000000000000000001 1f36")),
+        ("IPv4 in IPv6", record("01 61", "06 00000000000000000000ffff0a000001 1f36")),
+        ("an unknown family", record("01 61", "05 0a000001 1f36")),
+        ("no generation in a record", format!("10 14 01 61 {ipv4} 0000000000000000 00 00 00")),
+        ("a verdict of alive", verdict("00 00")),
+        ("an unknown status", verdict("00 04")),
+        ("a suspicion by nobody", verdict("00 01 00")),
+        ("accusers of a dead one", verdict("00 02 01 00000000000000d1")),
+        ("an accuser zero", verdict("00 01 01 0000000000000000")),
+        ("an accuser twice", verdict("00 01 02 00000000000000d1 00000000000000d1")),
+        ("fewer accusers than counted", verdict("00 01 02 00000000000000d1")),
+        ("nine accusers", {
+            let names: String = (1..=9).map(|name| format!("{name:016x}")).collect();
+            verdict(&format!("00 01 09 {names}"))
+        }),
+        ("an empty challenge", format!("21 10 {seq} 0000000000000000")),
+        ("a reject's reason 5", format!("23 09 {seq} 05")),
+        ("a hint's reason 3", format!("24 09 {seq} 03")),
+        ("a sum too few", format!("30 9108 {seq} {node} 00 {node} {}", "00".repeat(SUMS_SIZE - 8))),
+        ("a sum too many", format!("30 a108 {seq} {node} 00 {node} {}", "00".repeat(SUMS_SIZE + 8))),
+        ("a page that ends where it begins", format!("31 18 {seq} {node} {node}")),
+        ("a group of bucket 128", format!("31 1b {seq} {node} 0000000000000000 80 0000")),
+        ("a group twice", format!("31 1e {seq} {node} 0000000000000000 05 0000 05 0000")),
+        ("groups that descend", format!("31 1e {seq} {node} 0000000000000000 05 0000 04 0000")),
+        ("a group of more than there is", format!("31 23 {seq} {node} 0000000000000000 05 ffff {seq}")),
+        ("a group without its count", format!("31 1a {seq} {node} 0000000000000000 05 00")),
+        ("half a wanted key", format!("32 13 {seq} {node} 05 0000")),
+        ("a wanted key of bucket 128", format!("32 15 {seq} {node} 80 00000000")),
+        ("a truth of 2", format!("33 09 {seq} 02")),
+        ("a pull of less than nothing", format!("34 20 {seq} {node} 0000000000000002 0000000000000001")),
+    ];
+    for (what, bodies) in cases {
+        assert!(!accepts(&bodies), "{what}: {bodies}");
+    }
+}
+
+#[test]
+fn names_of_255_bytes_fit() {
+    let name = "n".repeat(255);
+    let body = Body::SyncRecord(Record { name: &name, ..record() });
+    assert_eq!(read_one(&write(&[body])), body);
+}
+
+#[test]
+fn more_bodies_than_allowed_are_neither_written_nor_read() {
+    let body = Body::BareAck { seq: SEQ };
+    let mut writer = Writer::new(Vec::new(), &HEADER, LARGE);
+    for _ in 0..BODIES_MAX {
+        assert!(writer.push(&body));
+    }
+    assert!(!writer.push(&body));
+    let mut datagram = writer.finish();
+    assert_eq!(Packet::decode(&datagram).unwrap().bodies().count(), BODIES_MAX);
+    // One of an unknown type counts too.
+    datagram.extend([0xff, 0x00]);
+    assert!(Packet::decode(&datagram).is_err());
+}
+
+#[test]
+fn a_body_that_does_not_fit_leaves_the_datagram_unchanged() {
+    let whole = write(&[ping(), Body::Alive(record())]);
+    for limit in HEADER_SIZE..=whole.len() {
+        let mut writer = Writer::new(Vec::new(), &HEADER, limit);
+        assert!(writer.is_empty());
+        let ping_fits = writer.push(&ping());
+        let record_fits = ping_fits && writer.push(&Body::Alive(record()));
+        assert_eq!(writer.is_empty(), !ping_fits);
+        let remaining = writer.remaining();
+        let datagram = writer.finish();
+        assert_eq!(remaining, limit - datagram.len());
+        assert_eq!(record_fits, limit == whole.len());
+        assert_eq!(datagram, whole[..datagram.len()]);
+        assert!(Packet::decode(&datagram).is_ok());
+    }
+}
+
+#[test]
+fn a_writer_drops_what_its_buffer_held() {
+    let mut writer = Writer::new(vec![1, 2, 3], &HEADER, LARGE);
+    assert!(writer.push(&ping()));
+    assert_eq!(writer.finish(), write(&[ping()]));
+}
+
+#[test]
+fn an_answer_is_never_longer_than_what_it_answers() {
+    let size = |body: Body<'_>| write(&[body]).len();
+    for incarnation in [0, 0x7f, 0x80, u64::MAX].map(Incarnation) {
+        let ping = Ping { seq: SEQ, target: NODE, round: 7, view: VIEW, incarnation };
+        let ack = Ack { seq: SEQ, round: 7, view: VIEW, incarnation, cookie: COOKIE };
+        assert_eq!(size(Body::Ping(ping)), size(Body::Ack(ack)));
+        assert!(size(Body::BareAck { seq: SEQ }) <= size(Body::Leave { seq: SEQ, incarnation }));
+    }
+    let request = PingRequest { seq: SEQ, target: NODE, generation: GENERATION, nack_after_ms: 0 };
+    let relayed_ack = Body::RelayedAck { seq: SEQ, incarnation: Incarnation(u64::MAX) };
+    assert!(size(relayed_ack) <= size(Body::PingRequest(request)));
+
+    let shortest = Record { name: "a", incarnation: Incarnation(0), broadcast: 0, ..record() };
+    let hello = size(Body::Hello(Hello { seq: SEQ, cookie: Cookie(0), record: shortest }));
+    let name_taken = RejectReason::NameTaken { addr: addr("[2001:db8::1]:7990") };
+    assert!(size(Body::Challenge { seq: SEQ, cookie: COOKIE }) <= hello);
+    assert!(size(Body::Welcome(Welcome { seq: SEQ, view: VIEW, count: u32::MAX })) <= hello);
+    assert!(size(Body::Reject { seq: SEQ, reason: name_taken }) <= hello);
+}
+
+#[test]
+fn lists_are_read_as_they_were_built() {
+    let sums: [u64; BUCKETS] = std::array::from_fn(|bucket| bucket as u64 * 3);
+    let mut buffer = [0; SUMS_SIZE];
+    let list = SumList::encode(&sums, &mut buffer);
+    assert!(list.iter().eq(sums));
+    assert_eq!(list.get(127), 381);
+
+    let keys = [NameHash(u64::MAX), NameHash(1)].map(RecordKey::from);
+    let mut buffer = vec![1, 2, 3];
+    let wants = Wants::encode(&keys, &mut buffer);
+    assert!(wants.iter().eq(keys));
+    assert_eq!(wants.len(), 2);
+    assert!(!wants.is_empty());
+
+    let mut builder = GroupsBuilder::new();
+    assert!(builder.as_groups().is_empty());
+    let entry = Entry { low: 1, record: 2 };
+    builder.begin_bucket(0);
+    builder.begin_bucket(127);
+    builder.push(entry);
+    assert_eq!(builder.size(), 14);
+    let groups: Vec<(u8, Vec<Entry>)> =
+        builder.as_groups().iter().map(|group| (group.bucket, group.entries.iter().collect())).collect();
+    assert_eq!(groups, [(0, vec![]), (127, vec![entry])]);
+    assert_eq!(Groups::decode(&mut Reader::new(builder.as_groups().0)), Ok(builder.as_groups()));
+}
+
+#[test]
+fn a_full_group_takes_no_more_entries() {
+    let mut builder = GroupsBuilder::new();
+    builder.begin_bucket(3);
+    for low in 0..70_000 {
+        builder.push(Entry { low, record: 0 });
+    }
+    let groups = builder.as_groups();
+    assert_eq!(Groups::decode(&mut Reader::new(groups.0)), Ok(groups));
+    assert_eq!(groups.iter().map(|group| group.entries.iter().count()).sum::<usize>(), 65_535);
+}
+
+#[test]
+fn varints_have_one_spelling() {
+    let spellings: [(u64, &str); 7] = [
+        (0, "00"),
+        (127, "7f"),
+        (128, "8001"),
+        (300, "ac02"),
+        (1 << 32, "8080808010"),
+        (1 << 63, "80808080808080808001"),
+        (u64::MAX, "ffffffffffffffffff01"),
+    ];
+    for (value, spelling) in spellings {
+        let mut bytes = Vec::new();
+        bytes.put_varint(value);
+        assert_eq!(bytes, hex(spelling));
+        assert_eq!(Reader::new(&bytes).varint(), Ok(value));
+    }
+    let refused = [
+        "",
+        "80",
+        "8000",
+        "ff00",
+        "808000",
+        "80808080808080808002",
+        "80808080808080808081",
+        "ffffffffffffffffffff01",
+    ];
+    for spelling in refused {
+        assert_eq!(Reader::new(&hex(spelling)).varint(), Err(Malformed), "{spelling}");
+    }
+}
+
+#[test]
+fn siphash_gives_the_vectors_of_the_reference_implementation() {
+    let key = (0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908);
+    let input: Vec<u8> = (0..64).collect();
+    let vectors = [
+        (0, 0x726f_db47_dd0e_0e31),
+        (1, 0x74f8_39c5_93dc_67fd),
+        (7, 0xab02_00f5_8b01_d137),
+        (8, 0x93f5_f579_9a93_2462),
+        (15, 0xa129_ca61_49be_45e5),
+        (63, 0x958a_324c_eb06_4572),
+    ];
+    for (length, expected) in vectors {
+        assert_eq!(siphash(key, &input[..length]), expected, "{length} bytes");
+    }
+}
+
+#[test]
+fn the_specified_hashes_have_golden_values() {
+    let tag = ClusterTag::of("headcount");
+    assert_eq!(tag, ClusterTag(0xc943_9f40_8ea3_6340));
+    assert_eq!(ClusterTag::of(""), ClusterTag(0x775f_1b86_132f_f5ac));
+    assert_eq!(NameHash::of(tag, "web-1"), NameHash(0x2b18_38a5_560b_eed7));
+    assert_eq!(record().hash(tag), 0xbbed_703d_5a9e_5536);
+}
+
+#[test]
+fn a_record_hash_is_over_the_bytes_of_the_wire_and_tells_all_fields() {
+    let tag = ClusterTag(5);
+    let hash = record().hash(tag);
+    assert_eq!(hash, siphash((5, 0x6120_7265_636f_7264), &hex(RECORD_HEX)));
+    let others = [
+        Record { name: "web-2", ..record() },
+        Record { addr: addr("10.0.0.1:7991"), ..record() },
+        Record { addr: addr("10.0.0.2:7990"), ..record() },
+        Record { generation: Generation(1), ..record() },
+        Record { incarnation: Incarnation(301), ..record() },
+        Record { state_version: 2, ..record() },
+        Record { broadcast: 129, ..record() },
+    ];
+    for other in others {
+        assert_ne!(other.hash(tag), hash, "{other:?}");
+    }
+    assert_ne!(record().hash(ClusterTag(6)), hash);
+}
+
+#[test]
+fn an_address_has_one_canonical_form() {
+    let scoped = SocketAddr::V6(std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 7990, 7, 3));
+    assert_eq!(canonical(scoped), addr("[fe80::1]:7990"));
+    assert_eq!(canonical(addr("[::ffff:10.0.0.1]:7990")), addr("10.0.0.1:7990"));
+    assert_eq!(canonical(addr("[::1]:7990")), addr("[::1]:7990"));
+    assert_eq!(canonical(addr("10.0.0.1:7990")), addr("10.0.0.1:7990"));
+}
+
+#[test]
+fn the_bucket_and_the_low_bits_of_a_name_hash_are_different_bits() {
+    let name = NameHash(0xfe00_0000_1234_5678);
+    assert_eq!(RecordKey::from(name), RecordKey { bucket: 127, low: 0x1234_5678 });
+    assert_eq!(RecordKey::from(NameHash(1 << 57)), RecordKey { bucket: 1, low: 0 });
+}
+
+#[test]
+fn no_allocation_to_encode_or_decode_a_ping_or_an_ack() {
+    for body in [ping(), ack()] {
+        let mut buffer = write(&[body]);
+        let allocations = allocation_counter::measure(|| {
+            let mut writer = Writer::new(std::mem::take(&mut buffer), &HEADER, 1400);
+            assert!(writer.push(&body));
+            buffer = writer.finish();
+            assert_eq!(read_one(&buffer), body);
+        });
+        assert_eq!(allocations.count_total, 0, "{body:?}");
+    }
+}
+
+#[test]
+fn the_count_of_allocations_can_fail() {
+    let allocations = allocation_counter::measure(|| drop(write(&[ping()])));
+    assert!(allocations.count_total > 0);
+}
