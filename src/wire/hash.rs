@@ -112,7 +112,7 @@ impl Sink for SipHasher {
         for &byte in bytes {
             self.word |= u64::from(byte) << (self.length % 8 * 8);
             self.length += 1;
-            if self.length % 8 == 0 {
+            if self.length.is_multiple_of(8) {
                 self.compress(self.word);
                 self.word = 0;
             }

@@ -1,4 +1,271 @@
-//! Bytes and values.
+//! Bytes and values: the format of a datagram, complete.
+//!
+//! Values go in and bytes come out, or the other way round; nothing here knows time, sockets or the protocol's
+//! rules. Every datagram is one *header* and then *bodies*, up to its end. What follows is enough to write a second
+//! implementation; the golden bytes in the tests pin it.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `cursor` | the primitives; the only place that touches bytes |
+//! | `packet` | header, framing of bodies, [`Packet::decode`], [`Writer`] |
+//! | `body` | the bodies, as values |
+//! | `codec` | the layout of each body |
+//! | `lists` | the lists in sync bodies, read in place |
+//! | `hash` | the three hashes |
+//!
+//! # Primitives
+//!
+//! | notation | bytes | what |
+//! |---|---|---|
+//! | u8, u16, u32, u64 | 1, 2, 4, 8 | fixed width, big-endian |
+//! | bool | 1 | 0 or 1 |
+//! | varint | 1–10 | unsigned LEB128 of 64 bits: seven bits a byte, the lowest first, the top bit set on all but the last byte |
+//! | varint32 | 1–5 | a varint below 2³² |
+//! | text | 1 + n | n as u8, then n bytes of UTF-8 |
+//! | address | 7 or 19 | family u8, 4 or 6; then 4 or 16 bytes in network order; then port u16 |
+//!
+//! A varint is in its shortest form: the last byte of one that has several is not 0. A text has 1 to 255 bytes and
+//! no control character (Unicode category Cc: U+0000–U+001F, U+007F–U+009F). An address has a port other than 0 and
+//! names one socket of one host: not the unspecified address (`0.0.0.0`, `::`), no multicast, not
+//! `255.255.255.255`, and no IPv4 address mapped into IPv6 (`::ffff:0:0/96`), which is written as family 4. Scope
+//! and flow label are not sent.
+//!
+//! # Header, 36 bytes
+//!
+//! | at | type | field | |
+//! |---|---|---|---|
+//! | 0 | u16 | magic | `0x6863`, "hc" |
+//! | 2 | u8 | version | 1 |
+//! | 3 | u8 | flags | 0 |
+//! | 4 | u64 | tag | of the cluster, see [hashes](#hashes) |
+//! | 12 | u64 | sender | the sender's name hash, not 0 |
+//! | 20 | u64 | generation | the sender's run, not 0 |
+//! | 28 | u64 | receiver | the run of the receiver that is meant; 0: the sender does not know it |
+//!
+//! # Bodies
+//!
+//! | type | field | |
+//! |---|---|---|
+//! | u8 | type | see below |
+//! | varint | length | of the contents |
+//! | … | contents | exactly as many bytes |
+//!
+//! A datagram has at most 128 bodies ([`packet::BODIES_MAX`]), none is fine. A type that the receiver does not know
+//! is skipped. Contents never grow: what needs another field gets another type, so that old versions skip it whole
+//! and nobody has to guess. Types are numbered in groups: `0x01` probing, `0x10` rumors, `0x20` admission, `0x30`
+//! sync. A number that was used is never used for something else.
+//!
+//! These fields mean the same everywhere:
+//!
+//! | field | type | |
+//! |---|---|---|
+//! | seq | u64, not 0 | unpredictable; an answer repeats that of its request |
+//! | cookie | u64 | proves that its holder receives at its address. Made for an ack or a challenge, where it is not 0; shown in other bodies, where 0 is "none yet" |
+//! | generation | u64, not 0 | a node's run |
+//! | incarnation | varint | raised by the node itself, within one generation |
+//! | fingerprint | u64 | wrapping sum of the record hashes of all active records the sender holds |
+//! | quiet | u8 | for how long the fingerprint has not changed, in 10 ms; 255: 2.55 s or longer |
+//! | target, subject | u64, not 0 | a node, by its name hash |
+//! | from, next, until | u64 | name hashes as bounds: from is included and may be 0, next and until are excluded, and 0 is the end of all |
+//!
+//! A *record* is what a node says about itself:
+//!
+//! | type | field | |
+//! |---|---|---|
+//! | text | name | |
+//! | address | addr | where it receives |
+//! | u64 | generation | |
+//! | varint | incarnation | |
+//! | varint | state version | of its key-value state |
+//! | varint | broadcast | the number of its newest broadcast that the teller has dealt with |
+//!
+//! A *verdict* is what others say about it:
+//!
+//! | type | field | |
+//! |---|---|---|
+//! | u64 | subject | |
+//! | u64 | generation | |
+//! | varint | incarnation | the one that is judged |
+//! | u8 | status | 1 suspect, 2 dead, 3 left |
+//! | varint | count | of the accusers, 1 to 8 ([`body::ACCUSERS_MAX`]); this and the next only if suspect |
+//! | u64 each | accusers | name hashes, not 0, none twice |
+//!
+//! ## Probing
+//!
+//! `0x01` ping: are you there? From a sender that the receiver knows it is answered by an ack, else by a bare ack
+//! or by a verdict on the sender.
+//!
+//! | seq u64 | target u64 | round u32 | fingerprint u64 | quiet u8 | incarnation varint |
+//! |---|---|---|---|---|---|
+//! | | who is meant: an address may have changed hands | of the common probe rounds, a serial number | of the sender | | of the sender |
+//!
+//! `0x02` ack: I am. As long as the ping that carries the same incarnation.
+//!
+//! | seq u64 | cookie u64 | round u32 | fingerprint u64 | quiet u8 | incarnation varint |
+//! |---|---|---|---|---|---|
+//! | | for whoever sent the ping | of the common probe rounds | of the sender | | of the sender |
+//!
+//! `0x03` bare ack: somebody is here. Answers the ping of a sender that is not known, and a leave.
+//!
+//! | seq u64 |
+//! |---|
+//! | |
+//!
+//! `0x04` ping request: please ping the target for me. Answered by a relayed ack or a nack.
+//!
+//! | seq u64 | target u64 | generation u64 | nack after varint32 |
+//! |---|---|---|---|
+//! | | | of the target | ms without an answer, then the relay says so |
+//!
+//! `0x05` relayed ack: the target answered.
+//!
+//! | seq u64 | incarnation varint |
+//! |---|---|
+//! | of the request | of the target |
+//!
+//! `0x06` nack: it did not.
+//!
+//! | seq u64 | reason u8 |
+//! |---|---|
+//! | of the request | 1 no answer in time; 2 the relay does not hold the target active |
+//!
+//! ## Rumors
+//!
+//! | type | contents | |
+//! |---|---|---|
+//! | `0x10` alive | a record | the node joined, came back, or changed what it says |
+//! | `0x11` verdict | a verdict | the node is suspected, dead, or has left |
+//!
+//! ## Admission
+//!
+//! `0x20` hello: let me in. The first one has no cookie and is answered by a challenge; the second repeats the
+//! cookie of that and is answered by a welcome or a reject.
+//!
+//! | seq u64 | cookie u64 | record |
+//! |---|---|---|
+//! | | 0: none yet | of the sender: its name hash and generation are those in the header |
+//!
+//! `0x21` challenge: show that you receive at this address.
+//!
+//! | seq u64 | cookie u64 |
+//! |---|---|
+//! | | not 0 |
+//!
+//! `0x22` welcome: you are in.
+//!
+//! | seq u64 | fingerprint u64 | quiet u8 | count varint32 |
+//! |---|---|---|---|
+//! | | of the sender | | active records that the sender holds |
+//!
+//! `0x23` reject: you are not.
+//!
+//! | seq u64 | reason u8 | then |
+//! |---|---|---|
+//! | | 1 another node of that name runs | address: where |
+//! | | 2 the generation is stale | u64, not 0: come again above this generation |
+//! | | 3 the generation is too far ahead | |
+//! | | 4 full | |
+//!
+//! `0x24` hint: why nobody answers you. Goes, without any proof, to a sender whose datagram could not be taken, in a
+//! datagram with the *answerer's* tag: the one body to look at in a datagram of another cluster, and good for an
+//! error text only.
+//!
+//! | seq u64 | reason u8 |
+//! |---|---|
+//! | of the hello | 1 another cluster is here; 2 another key is |
+//!
+//! `0x25` leave: I go. Answered by a bare ack.
+//!
+//! | seq u64 | incarnation varint |
+//! |---|---|
+//! | | of the sender, which ends |
+//!
+//! ## Sync
+//!
+//! Two members compare views: sums → digests, page by page → offer with records → newer with records and verdicts.
+//! A member whose view is fresh is filled instead: pull → page with records. The records and verdicts are bodies of
+//! their own in the same datagram, after the body that they belong to.
+//!
+//! A name hash belongs to *bucket* (hash >> 57), 0 to 127; in digests its *low* half (hash & 0xffffffff) names it.
+//!
+//! `0x30` sums: this is my view, bucket by bucket.
+//!
+//! | seq u64 | cookie u64 | count varint32 | from u64 | sums u64 × 128 |
+//! |---|---|---|---|---|
+//! | | 0: none | active records that the sender holds | compare nothing below | of the record hashes in each bucket, wrapping |
+//!
+//! `0x31` digests: these are my records in the buckets that differ.
+//!
+//! | seq u64 | from u64 | next u64 | groups, to the end |
+//! |---|---|---|---|
+//! | of the sums | the page begins here … | … and ends before this: 0, or above from | buckets strictly ascending |
+//!
+//! A group:
+//!
+//! | bucket u8 | count u16 | per record: low u32 | record u32 |
+//! |---|---|---|---|
+//! | below 128 | of the entries; may be 0 | of its name hash | the low half of its record hash |
+//!
+//! `0x32` offer: these are my records that differ (as `0x36` bodies), and these I lack.
+//!
+//! | seq u64 | cookie u64 | wanted keys, to the end: bucket u8, low u32 |
+//! |---|---|---|
+//! | | 0: none | 5 bytes each, bucket below 128 |
+//!
+//! `0x33` newer: this is what I have that is newer (as `0x36` and `0x37` bodies).
+//!
+//! | seq u64 | truncated bool |
+//! |---|---|
+//! | of the offer | not all of it fitted |
+//!
+//! `0x34` pull: give me all records of this range.
+//!
+//! | seq u64 | cookie u64 | from u64 | until u64 |
+//! |---|---|---|---|
+//! | | 0: none | | 0, or above from |
+//!
+//! `0x35` page: here they are, in order of their name hashes (as `0x36` bodies).
+//!
+//! | seq u64 | next u64 | loaded bool |
+//! |---|---|---|
+//! | of the pull | where the next pull begins; 0: that was all | the sender has much to do: ask others for the rest |
+//!
+//! | type | contents | |
+//! |---|---|---|
+//! | `0x36` sync record | a record | learned by sync, hence not gossiped on |
+//! | `0x37` sync verdict | a verdict | likewise |
+//!
+//! # Hashes
+//!
+//! All are SipHash-2-4 with 64 bits of output. Keys are given as the two integers k0, k1 of the paper (which reads
+//! them from 16 bytes, little-endian).
+//!
+//! | hash | k0 | k1 | over |
+//! |---|---|---|---|
+//! | cluster tag | `0x68656164636f756e` | `0x74636c7573746572` | the cluster's name, UTF-8 |
+//! | name hash | cluster tag | `0x6e6f64656e616d65` | the node's name, UTF-8; a result of 0 becomes 1 |
+//! | record hash | cluster tag | `0x61207265636f7264` | the record's bytes as in the table above, address canonical |
+//!
+//! In the cluster "headcount", whose tag is `0xc9439f408ea36340`, the node "web-1" has the name hash
+//! `0x2b1838a5560beed7`.
+//!
+//! # What a decoder refuses
+//!
+//! A datagram is taken whole or not at all; nothing of one that is refused is used, not even its header. Refused is:
+//!
+//! - another magic, version or flags. Versions do not mix: one that changes the header, or the meaning of a type,
+//!   counts up;
+//! - a zero where "not 0" stands above, also in the header;
+//! - a body that is cut off, one that leaves bytes over, one body more than 128;
+//! - any primitive, enumeration or list that breaks a rule above: an overlong varint, a status 0, an unknown
+//!   reason, a ninth accuser or one named twice, a range that ends where it begins or before, a bucket of 128,
+//!   groups out of order, a count that does not match the bytes, half an entry.
+//!
+//! Counts are compared with the bytes that are there before anything is read; nothing is allocated. Equal values are
+//! equal bytes: what the decoder takes, the encoder writes again bit by bit, but for the bodies of unknown types.
+//!
+//! How long a datagram may be, and whether the tag is ours, the sender known and the cookie good, is for the
+//! protocol to say.
 
 pub(crate) mod body;
 mod codec;

@@ -99,6 +99,16 @@ fn accepts(bodies: &str) -> bool {
     Packet::decode(&datagram).is_ok()
 }
 
+/// Whether one body is taken, given as its type and its contents.
+fn accepts_one(body: &str) -> bool {
+    let body = hex(body);
+    let mut datagram = hex(HEADER_HEX);
+    datagram.put_u8(body[0]);
+    datagram.put_varint(body.len() as u64 - 1);
+    datagram.put(&body[1..]);
+    Packet::decode(&datagram).is_ok()
+}
+
 /// Either the decoder refuses, or what it reads is written as the very same bytes.
 fn refuses_or_reproduces(datagram: &[u8]) -> bool {
     let Ok(packet) = Packet::decode(datagram) else { return false };
@@ -434,7 +444,7 @@ fn a_flipped_bit_is_refused_or_means_something_else() {
 fn random_bytes_do_no_harm() {
     let mut rng = ChaCha12Rng::seed_from_u64(0);
     let mut accepted = 0;
-    for _ in 0..200_000 {
+    for _ in 0..40_000 {
         let mut contents = vec![0; rng.random_range(0..120)];
         rng.fill(&mut contents[..]);
         refuses_or_reproduces(&contents);
@@ -451,7 +461,7 @@ fn random_bytes_do_no_harm() {
         datagram.put(&contents);
         accepted += u32::from(refuses_or_reproduces(&datagram));
     }
-    assert!(accepted > 1000, "only {accepted} datagrams got to the end: the test is too weak");
+    assert!(accepted > 500, "only {accepted} datagrams got to the end: the test is too weak");
 }
 
 #[test]
@@ -483,34 +493,42 @@ fn unknown_types_are_skipped() {
 }
 
 #[test]
-fn what_breaks_the_format_is_refused() {
+fn a_length_that_lies_is_refused() {
     let seq = "a1a2a3a4a5a6a7a8";
-    let node = "b1b2b3b4b5b6b7b8";
-    let generation = "2122232425262728";
-    let ipv4 = "04 0a000001 1f36";
-    let record = |name: &str, addr: &str| {
-        let contents = format!("{name} {addr} {generation} 00 00 00");
-        format!("10 {:02x} {contents}", hex(&contents).len())
-    };
-    let verdict = |rest: &str| format!("11 {:02x} {node} {generation} {rest}", 16 + hex(rest).len());
-    assert!(accepts(&record("01 61", ipv4)));
-    assert!(accepts(&verdict("00 01 01 00000000000000d1")));
-
     let cases = [
         ("a byte too many in a body", format!("03 09 {seq} 00")),
         ("a byte too few in a body", "03 07 a1a2a3a4a5a6a7".into()),
         ("a length beyond the end", format!("03 09 {seq}")),
         ("an overlong length", format!("03 8800 {seq}")),
         ("a length that overflows", format!("03 ffffffffffffffffff01 {seq}")),
-        ("no sequence number", "03 08 0000000000000000".into()),
-        ("an overlong incarnation", format!("05 0a {seq} 8000")),
-        ("an incarnation of 65 bits", format!("05 12 {seq} ffffffffffffffffff03")),
-        ("an incarnation of 11 bytes", format!("05 13 {seq} 8080808080808080808001")),
-        ("a time over 32 bits", format!("04 1d {seq} {node} {generation} 8080808010")),
-        ("no target", format!("04 19 {seq} 0000000000000000 {generation} 01")),
-        ("no generation of a target", format!("04 19 {seq} {node} 0000000000000000 01")),
-        ("a nack's reason 0", format!("06 09 {seq} 00")),
-        ("a nack's reason 3", format!("06 09 {seq} 03")),
+    ];
+    for (what, bodies) in cases {
+        assert!(!accepts(&bodies), "{what}: {bodies}");
+    }
+}
+
+#[test]
+fn what_breaks_the_format_is_refused() {
+    let seq = "a1a2a3a4a5a6a7a8";
+    let node = "b1b2b3b4b5b6b7b8";
+    let generation = "2122232425262728";
+    let ipv4 = "04 0a000001 1f36";
+    let record = |name: &str, addr: &str| format!("10 {name} {addr} {generation} 00 00 00");
+    let verdict = |rest: &str| format!("11 {node} {generation} {rest}");
+    assert!(accepts_one(&record("01 61", ipv4)));
+    assert!(accepts_one(&verdict("00 01 01 00000000000000d1")));
+
+    let cases = [
+        ("no sequence number", "03 0000000000000000".into()),
+        ("an ack without a cookie", format!("02 {seq} 0000000000000000 00000007 {node} 19 00")),
+        ("an overlong incarnation", format!("05 {seq} 8000")),
+        ("an incarnation of 65 bits", format!("05 {seq} ffffffffffffffffff03")),
+        ("an incarnation of 11 bytes", format!("05 {seq} 8080808080808080808001")),
+        ("a time over 32 bits", format!("04 {seq} {node} {generation} 8080808010")),
+        ("no target", format!("04 {seq} 0000000000000000 {generation} 01")),
+        ("no generation of a target", format!("04 {seq} {node} 0000000000000000 01")),
+        ("a nack's reason 0", format!("06 {seq} 00")),
+        ("a nack's reason 3", format!("06 {seq} 03")),
         ("no name", record("00", ipv4)),
         ("a name that is not UTF-8", record("02 c3 28", ipv4)),
         ("a name with a line feed", record("02 61 0a", ipv4)),
@@ -524,7 +542,7 @@ fn what_breaks_the_format_is_refused() {
         ("IPv6 multicast", record("01 61", "06 ff020000000000000000000000000001 1f36")),
         ("IPv4 in IPv6", record("01 61", "06 00000000000000000000ffff0a000001 1f36")),
         ("an unknown family", record("01 61", "05 0a000001 1f36")),
-        ("no generation in a record", format!("10 14 01 61 {ipv4} 0000000000000000 00 00 00")),
+        ("no generation in a record", format!("10 01 61 {ipv4} 0000000000000000 00 00 00")),
         ("a verdict of alive", verdict("00 00")),
         ("an unknown status", verdict("00 04")),
         ("a suspicion by nobody", verdict("00 01 00")),
@@ -536,24 +554,24 @@ fn what_breaks_the_format_is_refused() {
             let names: String = (1..=9).map(|name| format!("{name:016x}")).collect();
             verdict(&format!("00 01 09 {names}"))
         }),
-        ("an empty challenge", format!("21 10 {seq} 0000000000000000")),
-        ("a reject's reason 5", format!("23 09 {seq} 05")),
-        ("a hint's reason 3", format!("24 09 {seq} 03")),
-        ("a sum too few", format!("30 9108 {seq} {node} 00 {node} {}", "00".repeat(SUMS_SIZE - 8))),
-        ("a sum too many", format!("30 a108 {seq} {node} 00 {node} {}", "00".repeat(SUMS_SIZE + 8))),
-        ("a page that ends where it begins", format!("31 18 {seq} {node} {node}")),
-        ("a group of bucket 128", format!("31 1b {seq} {node} 0000000000000000 80 0000")),
-        ("a group twice", format!("31 1e {seq} {node} 0000000000000000 05 0000 05 0000")),
-        ("groups that descend", format!("31 1e {seq} {node} 0000000000000000 05 0000 04 0000")),
-        ("a group of more than there is", format!("31 23 {seq} {node} 0000000000000000 05 ffff {seq}")),
-        ("a group without its count", format!("31 1a {seq} {node} 0000000000000000 05 00")),
-        ("half a wanted key", format!("32 13 {seq} {node} 05 0000")),
-        ("a wanted key of bucket 128", format!("32 15 {seq} {node} 80 00000000")),
-        ("a truth of 2", format!("33 09 {seq} 02")),
-        ("a pull of less than nothing", format!("34 20 {seq} {node} 0000000000000002 0000000000000001")),
+        ("an empty challenge", format!("21 {seq} 0000000000000000")),
+        ("a reject's reason 5", format!("23 {seq} 05")),
+        ("a hint's reason 3", format!("24 {seq} 03")),
+        ("a sum too few", format!("30 {seq} {node} 00 {node} {}", "00".repeat(SUMS_SIZE - 8))),
+        ("a sum too many", format!("30 {seq} {node} 00 {node} {}", "00".repeat(SUMS_SIZE + 8))),
+        ("a page that ends where it begins", format!("31 {seq} {node} {node}")),
+        ("a group of bucket 128", format!("31 {seq} {node} 0000000000000000 80 0000")),
+        ("a group twice", format!("31 {seq} {node} 0000000000000000 05 0000 05 0000")),
+        ("groups that descend", format!("31 {seq} {node} 0000000000000000 05 0000 04 0000")),
+        ("a group of more than there is", format!("31 {seq} {node} 0000000000000000 05 ffff {seq}")),
+        ("a group without its count", format!("31 {seq} {node} 0000000000000000 05 00")),
+        ("half a wanted key", format!("32 {seq} {node} 05 0000")),
+        ("a wanted key of bucket 128", format!("32 {seq} {node} 80 00000000")),
+        ("a truth of 2", format!("33 {seq} 02")),
+        ("a pull of less than nothing", format!("34 {seq} {node} 0000000000000002 0000000000000001")),
     ];
-    for (what, bodies) in cases {
-        assert!(!accepts(&bodies), "{what}: {bodies}");
+    for (what, body) in cases {
+        assert!(!accepts_one(&body), "{what}: {body}");
     }
 }
 
@@ -595,6 +613,14 @@ fn a_body_that_does_not_fit_leaves_the_datagram_unchanged() {
         assert_eq!(datagram, whole[..datagram.len()]);
         assert!(Packet::decode(&datagram).is_ok());
     }
+}
+
+#[test]
+#[cfg(debug_assertions)]
+#[should_panic(expected = "every receiver would refuse")]
+fn a_body_that_no_receiver_takes_is_a_bug_of_the_writer() {
+    let mut writer = Writer::new(Vec::new(), &HEADER, LARGE);
+    let _ = writer.push(&Body::BareAck { seq: Seq(0) });
 }
 
 #[test]
