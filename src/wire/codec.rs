@@ -4,8 +4,8 @@
 //! left over.
 
 use super::body::{
-    ACCUSERS_MAX, Accusers, Ack, Body, Digests, Hello, HintReason, NackReason, Offer, Page, Ping,
-    PingRequest, Pull, Record, RejectReason, Sums, Verdict, ViewMark, Welcome,
+    Accusers, Ack, Body, Digests, Hello, HintReason, NackReason, Offer, Page, Ping, PingRequest, Pull,
+    Record, RejectReason, Sums, Verdict, ViewMark, Welcome,
 };
 use super::cursor::{Reader, Sink};
 use super::lists::{Groups, SumList, Wants};
@@ -344,11 +344,12 @@ impl Accusers {
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let count = reader.varint()?;
-        if count == 0 || count > ACCUSERS_MAX as u64 {
+        if count == 0 {
             return Err(Malformed);
         }
         let mut accusers = Self::default();
         for _ in 0..count {
+            // The set does not take one twice, nor one too many.
             if !accusers.insert(reader.name_hash()?) {
                 return Err(Malformed);
             }
