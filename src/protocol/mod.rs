@@ -1,16 +1,92 @@
-//! The protocol (skeleton: being written).
+//! The membership protocol of one member, as a pure state machine.
+//!
+//! No socket, thread, lock, clock or entropy of the operating system is in here: time and randomness come in,
+//! datagrams and events go out. The same code runs on the threads of this crate, in tests, and on a simulated
+//! network.
+//!
+//! # The contract
+//!
+//! A driver gives one input at a time, then drains the outputs, then asks when to come again:
+//!
+//! ```text
+//! protocol.handle_datagram(now, received, from, bytes)      a datagram came; `received` is when it did
+//! protocol.handle_timeout(now, duty)                        the time that poll_timeout(duty) told has come
+//! protocol.join(…) / ping(…) / leave(…) / force_leave(…)    a user wants something
+//!
+//! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order
+//! while let Some(event)    = protocol.poll_event()    { … } for the user, in order
+//! while let Some(answer)   = protocol.poll_answer()   { … } to earlier calls
+//! while let Some(chore)    = protocol.poll_chore()    { … } work that may block
+//! protocol.poll_end()                                       it has stopped for good
+//! protocol.poll_timeout(duty)                               the next wake-up, one for each duty
+//! ```
+//!
+//! Calling `handle_timeout` too early does nothing; too late is noticed (see [`health`]). The same seed and the
+//! same inputs give the same outputs, byte for byte.
+//!
+//! # The parts
+//!
+//! Leaves, which do not know each other:
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`time`] | the instant without a `now()`, and deadlines |
+//! | [`members`] | the member list and the merge rule |
+//! | [`ring`] | the order that all members share |
+//! | [`probe`] | the ladder of one probe |
+//! | [`suspicion`] | deadlines from confirmations |
+//! | [`health`] | doubt about ourselves, damping |
+//! | [`rumors`] | what is told to whom, in two phases |
+//! | [`sync`] | when and how views are compared |
+//! | [`join`] | admission, names, leaving |
+//!
+//! And what combines them, each an `impl Protocol`: [`detect`] (the failure detector), [`spread`] (news and
+//! rumors), [`compare`] (sync), [`admit`] (coming and going). This file routes inputs to them.
 
+mod admit;
+mod compare;
+mod detect;
+pub(crate) mod health;
+mod join;
+mod members;
+mod probe;
+mod ring;
+mod rumors;
+mod spread;
+mod suspicion;
+mod sync;
 mod time;
 
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
+
+use rand::rngs::ChaCha12Rng;
+use rand::{Rng, RngExt, SeedableRng};
 
 pub(crate) use time::Instant;
 
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::metrics::Metrics;
-use crate::node::Node;
+use crate::node::{Generation, Incarnation, Node, Status};
+use crate::wire::hash::canonical;
+use crate::wire::lists::RecordKey;
+use crate::wire::{Body, ClusterTag, Header, NameHash, Packet, Record, Seq, ViewMark, Writer};
+use health::{Burials, Damping, Ears, Health};
+use join::{Addresses, Approaches, CookieJar, Join, Leave, NameChecks};
+use members::Members;
+use probe::{Errands, Probes};
+use ring::Rounds;
+use rumors::Rumors;
+use suspicion::Suspicions;
+use sync::{Comparer, ExchangeId, Exchanges, Load};
+use time::Deadlines;
+
+/// Random low bits of a generation; above them are milliseconds since the epoch.
+const GENERATION_RANDOM_BITS: u32 = 22;
+/// A clock may be so far ahead of what we believe.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The plain data that the protocol is run by; [`Config`](crate::Config) checks it.
 #[derive(Debug, Clone)]
@@ -32,7 +108,7 @@ pub(crate) struct Settings {
     pub(crate) join_timeout: Duration,
     pub(crate) max_datagram: usize,
     pub(crate) max_nodes: usize,
-    /// Whether the configuration names seeds: then `Chore::ResolveSeeds` is asked for now and then.
+    /// Whether the configuration names seeds: then [`Chore::ResolveSeeds`] is asked for now and then.
     pub(crate) has_seeds: bool,
 }
 
@@ -75,15 +151,192 @@ pub(crate) enum Chore {
     ResolveSeeds,
 }
 
-/// The membership protocol of one member, as a pure state machine.
-#[derive(Debug)]
-pub(crate) struct Protocol {}
+/// What wakes the duty to disseminate, besides rumors, exchanges and approaches, which have deadlines of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A suspicion is to be shown to users.
+    Show(NameHash),
+    /// A suspicion has lasted long enough.
+    Suspicion(NameHash),
+    /// A verdict was held because of silence.
+    Isolation,
+    /// An accusation is to be refuted.
+    Refute,
+    /// Probe the dead, ask the seeds.
+    Heal,
+    /// The oldest tombstone is to be forgotten.
+    Reap,
+    /// Views that differed are to be compared again.
+    Recheck,
+    /// Nodes that somebody holds dead are to be asked.
+    Told,
+    /// A join is out of time.
+    Join(Call),
+    /// The leave is to be told again, or is out of time.
+    Leave,
+    /// Another run of our name is to be probed.
+    Rival,
+}
 
-#[expect(unused_variables)]
+/// Where the news of a datagram stands while it is read.
+#[derive(Debug)]
+struct Context {
+    now: Instant,
+    from: SocketAddr,
+    sender: NameHash,
+    generation: Generation,
+    /// Whether the sender is an active node of ours, at its address, who knows our run.
+    known: bool,
+    /// Whether the datagram has answered a request of ours.
+    answered: bool,
+    /// Whether it has asked for an ack: one a datagram is enough.
+    pinged: bool,
+    /// The exchange that it answers.
+    exchange: Option<ExchangeId>,
+    /// The offer in it, to be answered when all of it is read.
+    offer: Option<compare::Offered>,
+    /// Of the records that were asked for, those that an answer without room for all has not brought …
+    unserved: Vec<RecordKey>,
+    /// … and how many were asked for.
+    wanted: usize,
+}
+
+/// The protocol of one member.
+#[derive(Debug)]
+pub(crate) struct Protocol {
+    settings: Settings,
+    tag: ClusterTag,
+    me: NameHash,
+    generation: Generation,
+    incarnation: Incarnation,
+    started: Instant,
+    /// The time since the Unix epoch at `started`.
+    wall: Duration,
+    rng: ChaCha12Rng,
+
+    members: Members,
+    suspicions: Suspicions,
+    probes: Probes,
+    errands: Errands,
+    rounds: Rounds,
+    round: u32,
+    heard_round: Option<u32>,
+    next_tick: Instant,
+    health: Health,
+    ears: Ears,
+    damping: Damping,
+    burials: Burials,
+    last_lag: Option<Instant>,
+    /// The highest incarnation of ours that was accused and not refuted yet.
+    accused: Option<Incarnation>,
+    refuted: Option<Instant>,
+    /// Who holds us dead and should hear of our return.
+    accusers: Vec<SocketAddr>,
+
+    rumors: Rumors,
+    ring_offsets: (usize, Vec<usize>),
+    comparer: Comparer,
+    recheck: Option<NameHash>,
+    exchanges: Exchanges,
+    /// The joins that wait for an exchange.
+    fills: BTreeMap<ExchangeId, (Call, SocketAddr)>,
+    load: Load,
+    told: VecDeque<compare::Told>,
+    /// Nodes that were dead here and came back a moment ago.
+    returned: BTreeMap<NameHash, Instant>,
+    regossiped: (u64, u32),
+
+    cookies: CookieJar,
+    addresses: Addresses,
+    approaches: Approaches,
+    joins: BTreeMap<Call, Join>,
+    name_checks: NameChecks,
+    rival: Option<(SocketAddr, Generation)>,
+    leave: Option<Leave>,
+    seeds: Vec<SocketAddr>,
+    hints: (u64, u32),
+    next_call: u64,
+
+    timers: Deadlines<Timer>,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+    answers: VecDeque<(Call, Answer)>,
+    chores: VecDeque<Chore>,
+    end: Option<Error>,
+    ended: bool,
+    metrics: Metrics,
+}
+
 impl Protocol {
     /// `wall` is the time since the Unix epoch that belongs to `now`; `seed` seeds all of its randomness.
     pub(crate) fn new(settings: Settings, now: Instant, wall: Duration, seed: [u8; 32]) -> Self {
-        todo!()
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let tag = ClusterTag::of(&settings.cluster);
+        let me = NameHash::of(tag, &settings.name);
+        let generation = generation(wall, &mut rng);
+        let retry = settings.gossip_interval * 5 / 2;
+        let phase = rng.random_range(0..settings.probe_interval.as_micros().max(1));
+        let phase = Duration::from_micros(u64::try_from(phase).unwrap_or(0));
+        let mut timers = Deadlines::new();
+        if settings.has_seeds {
+            timers.set(Timer::Heal, now);
+        }
+        let mut protocol = Self {
+            tag,
+            me,
+            generation,
+            incarnation: Incarnation(0),
+            started: now,
+            wall,
+            members: Members::new(tag, settings.max_nodes, now),
+            suspicions: Suspicions::default(),
+            probes: Probes::new(),
+            errands: Errands::new(),
+            rounds: Rounds::default(),
+            round: rng.next_u32() >> 8,
+            heard_round: None,
+            next_tick: now + phase,
+            health: Health::default(),
+            ears: Ears::new(now),
+            damping: Damping::default(),
+            burials: Burials::default(),
+            last_lag: None,
+            accused: None,
+            refuted: None,
+            accusers: Vec::new(),
+            rumors: Rumors::new(now, settings.gossip_interval),
+            ring_offsets: (0, Vec::new()),
+            comparer: Comparer::new(now),
+            recheck: None,
+            exchanges: Exchanges::new(retry),
+            fills: BTreeMap::new(),
+            load: Load::default(),
+            told: VecDeque::new(),
+            returned: BTreeMap::new(),
+            regossiped: (0, 0),
+            cookies: CookieJar::new((rng.next_u64(), rng.next_u64())),
+            addresses: Addresses::default(),
+            approaches: Approaches::new(retry),
+            joins: BTreeMap::new(),
+            name_checks: NameChecks::new(),
+            rival: None,
+            leave: None,
+            seeds: Vec::new(),
+            hints: (0, 0),
+            next_call: 0,
+            timers,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            answers: VecDeque::new(),
+            chores: VecDeque::new(),
+            end: None,
+            ended: false,
+            metrics: Metrics::default(),
+            rng,
+            settings,
+        };
+        protocol.publish_self(now);
+        protocol
     }
 
     /// `received` is when the transport returned the datagram.
@@ -94,69 +347,354 @@ impl Protocol {
         from: SocketAddr,
         datagram: &[u8],
     ) {
+        self.metrics.datagrams_received += 1;
+        self.metrics.bytes_received += datagram.len() as u64;
+        if self.ended {
+            return;
+        }
+        let from = canonical(from);
+        self.observe_lag(now, Some(received));
+        let Ok(packet) = Packet::decode(datagram) else {
+            self.metrics.malformed += 1;
+            log::debug!("malformed datagram of {} bytes from {from}", datagram.len());
+            return;
+        };
+        let header = *packet.header();
+        if header.tag != self.tag {
+            self.handle_foreign(now, from, &packet);
+            return;
+        }
+        self.addresses.heard(from);
+        if header.sender == self.me && header.generation == self.generation {
+            self.met_ourselves(now, &packet);
+            return;
+        }
+        let mut context = Context {
+            now,
+            from,
+            sender: header.sender,
+            generation: header.generation,
+            known: header.receiver == self.generation
+                && self.members.is_known(header.sender, header.generation, from),
+            answered: false,
+            pinged: false,
+            exchange: None,
+            offer: None,
+            unserved: Vec::new(),
+            wanted: 0,
+        };
+        if context.known {
+            self.hear(now, header.sender);
+        }
+        for body in packet.bodies() {
+            self.handle_body(&mut context, &body);
+            if self.ended {
+                return;
+            }
+        }
+        self.answer_offer(&mut context);
+        self.ask_unserved(&mut context);
+        self.pump_exchange(now, context.exchange);
+        self.spread(now);
     }
-    pub(crate) fn handle_timeout(&mut self, now: Instant, duty: Duty) {}
 
-    pub(crate) fn join(&mut self, now: Instant, seeds: &[SocketAddr]) -> Call {
-        todo!()
+    /// The time that [`poll_timeout`](Self::poll_timeout) told for a duty has come.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, duty: Duty) {
+        if self.ended {
+            return;
+        }
+        self.observe_lag(now, None);
+        match duty {
+            Duty::Probe => self.detect(now),
+            Duty::Disseminate => {
+                while let Some(timer) = self.timers.pop_due(now) {
+                    self.handle_timer(now, timer);
+                }
+                self.retry_exchanges(now);
+                self.retry_approaches(now);
+            }
+        }
+        self.spread(now);
     }
-    /// Err: unknown or not active.
-    pub(crate) fn ping(&mut self, now: Instant, name: &str) -> Result<Call> {
-        todo!()
-    }
-    pub(crate) fn leave(&mut self, now: Instant, timeout: Duration) -> Call {
-        todo!()
-    }
-    /// A dead node becomes a left one. Err: unknown, or `Refused` because it is active.
-    pub(crate) fn force_leave(&mut self, now: Instant, name: &str) -> Result<()> {
-        todo!()
-    }
-    pub(crate) fn seeds_resolved(&mut self, now: Instant, seeds: &[SocketAddr]) {}
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
-        None
+        self.transmits.pop_front()
     }
+
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
+
     pub(crate) fn poll_answer(&mut self) -> Option<(Call, Answer)> {
-        None
+        self.answers.pop_front()
     }
+
     pub(crate) fn poll_chore(&mut self) -> Option<Chore> {
-        None
-    }
-    pub(crate) fn poll_timeout(&self, duty: Duty) -> Option<Instant> {
-        None
+        self.chores.pop_front()
     }
 
     /// Why the protocol has stopped for good by itself: `NameTaken` after a lost name conflict.
     pub(crate) fn poll_end(&mut self) -> Option<Error> {
-        None
+        self.end.take()
+    }
+
+    /// The next wake-up of a duty.
+    pub(crate) fn poll_timeout(&self, duty: Duty) -> Option<Instant> {
+        if self.ended {
+            return None;
+        }
+        let alone = self.members.ring().len() < 2;
+        let deadlines = match duty {
+            Duty::Probe => {
+                let tick = (!alone && self.leave.is_none()).then_some(self.next_tick);
+                [tick, self.probes.next_due(), self.errands.next_due(), None]
+            }
+            Duty::Disseminate => [
+                self.timers.next(),
+                if alone { None } else { self.rumors.due() },
+                self.exchanges.next_due(),
+                self.approaches.next_due(),
+            ],
+        };
+        deadlines.into_iter().flatten().min()
     }
 
     /// Raised by every change of what `nodes`, `all_nodes` or `local` answer.
     pub(crate) fn view_version(&self) -> u64 {
-        0
+        self.members.version()
     }
+
+    /// The own node.
     pub(crate) fn local(&self) -> Node {
-        todo!()
+        match self.members.get(self.me) {
+            Some(entry) => entry.node().clone(),
+            None => Node::new(
+                &self.settings.name,
+                self.settings.advertise,
+                Status::Left,
+                self.generation,
+                self.incarnation,
+            ),
+        }
     }
+
     /// Active nodes that are not hidden, the own one included, in no particular order.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
-        std::iter::empty()
+        self.members.iter().filter(|(_, entry)| entry.is_visible()).map(|(_, entry)| entry.node())
     }
+
     /// Any status, tombstones and the own node included.
     pub(crate) fn all_nodes(&self) -> impl Iterator<Item = &Node> {
-        std::iter::empty()
+        self.members.iter().map(|(_, entry)| entry.node())
     }
+
     pub(crate) fn node(&self, name: &str) -> Option<&Node> {
-        None
+        self.members.get(NameHash::of(self.tag, name)).map(|entry| entry.node())
     }
+
     /// Lifeguard's local health: 0 is healthy, 8 the worst.
     pub(crate) fn health(&self) -> u8 {
-        0
+        self.health.score()
     }
-    pub(crate) fn metrics(&self) -> &Metrics {
-        todo!()
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics {
+            nodes: self.members.visible_len() as u64,
+            suspects: self.members.suspects_len() as u64,
+            tombstones: self.members.tombstones_len() as u64,
+            health: u64::from(self.health.score()),
+            ..self.metrics
+        }
+    }
+
+    fn handle_body(&mut self, context: &mut Context, body: &Body<'_>) {
+        match body {
+            Body::Ping(ping) => self.handle_ping(context, ping),
+            Body::Ack(ack) => self.handle_ack(context, ack),
+            Body::BareAck { seq } => self.handle_bare_ack(context, *seq),
+            Body::PingRequest(request) if context.known => self.handle_ping_request(context, request),
+            Body::RelayedAck { seq, incarnation } => self.handle_relayed_ack(context, *seq, *incarnation),
+            Body::Nack { seq, reason } => self.handle_nack(context, *seq, *reason),
+
+            Body::Verdict(verdict) if verdict.subject == self.me => {
+                if context.known || context.answered {
+                    self.handle_accusation(context.now, context.from, verdict);
+                }
+            }
+            Body::Alive(record) if context.known => {
+                self.take_record(context.now, record, spread::Source::Rumor);
+            }
+            Body::Verdict(verdict) if context.known => self.take_verdict(context.now, verdict),
+
+            Body::Hello(hello) => self.handle_hello(context, hello),
+            Body::Challenge { seq, cookie } => self.handle_challenge(context, *seq, *cookie),
+            Body::Welcome(welcome) => self.handle_welcome(context, welcome),
+            Body::Reject { seq, reason } => self.handle_reject(context, *seq, *reason),
+            Body::Leave { seq, incarnation } => self.handle_leave(context, *seq, *incarnation),
+
+            Body::Sums(sums) => self.handle_sums(context, sums),
+            Body::Pull(pull) => self.handle_pull(context, pull),
+            Body::Offer(offer) => self.handle_offer(context, offer),
+            Body::Digests(digests) => self.handle_digests(context, digests),
+            Body::Newer { seq, truncated } => self.handle_newer(context, *seq, *truncated),
+            Body::Page(page) => self.handle_page(context, page),
+            Body::SyncRecord(record) => self.handle_sync_record(context, record),
+            Body::SyncVerdict(verdict) => self.handle_sync_verdict(context, verdict),
+
+            Body::PingRequest(_) | Body::Alive(_) | Body::Verdict(_) | Body::Hint { .. } => {
+                self.metrics.unknown_sender += 1;
+            }
+        }
+    }
+
+    fn handle_timer(&mut self, now: Instant, timer: Timer) {
+        match timer {
+            Timer::Show(name) => self.show_suspicion(name),
+            Timer::Suspicion(name) => self.bury(now, name),
+            Timer::Isolation => self.check_isolation(now),
+            Timer::Refute => self.refute(now),
+            Timer::Heal => self.heal(now),
+            Timer::Reap => self.reap(now),
+            Timer::Recheck => self.compare_again(now),
+            Timer::Told => self.ask_the_told(now),
+            Timer::Join(call) => self.join_is_over(now, call),
+            Timer::Leave => self.tell_leave(now),
+            Timer::Rival => self.probe_rival(now),
+        }
+    }
+
+    /// A datagram to some run of a node, to be filled and sent.
+    fn datagram_to(&self, receiver: Generation) -> Writer {
+        let header =
+            Header { tag: self.tag, sender: self.me, generation: self.generation, receiver };
+        Writer::new(Vec::new(), &header, self.settings.max_datagram)
+    }
+
+    /// Queues a datagram, unless its address has not shown itself and had its share for this second.
+    fn transmit(&mut self, now: Instant, to: SocketAddr, datagram: Writer) {
+        if datagram.is_empty() {
+            return;
+        }
+        if !self.addresses.may_send(now, to) {
+            self.metrics.withheld += 1;
+            return;
+        }
+        let datagram = datagram.finish();
+        self.metrics.datagrams_sent += 1;
+        self.metrics.bytes_sent += datagram.len() as u64;
+        self.transmits.push_back(Transmit { to, datagram });
+    }
+
+    /// Sends one body on its own.
+    fn reply(&mut self, now: Instant, to: SocketAddr, receiver: Generation, body: &Body<'_>) {
+        let mut datagram = self.datagram_to(receiver);
+        if datagram.push(body) {
+            self.transmit(now, to, datagram);
+        }
+    }
+
+    fn fresh_seq(&mut self) -> Seq {
+        Seq(self.rng.next_u64().max(1))
+    }
+
+    fn fresh_call(&mut self) -> Call {
+        self.next_call += 1;
+        Call(self.next_call)
+    }
+
+    /// A random part of a time.
+    fn jitter(&mut self, up_to: Duration) -> Duration {
+        let micros = u64::try_from(up_to.as_micros()).unwrap_or(u64::MAX).max(1);
+        Duration::from_micros(self.rng.random_range(0..micros))
+    }
+
+    /// A random element; none of none.
+    fn draw<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        if from.is_empty() {
+            return None;
+        }
+        Some(from[self.rng.random_range(0..from.len())])
+    }
+
+    /// What we say about ourselves.
+    fn own_record(&self) -> Record<'_> {
+        Record {
+            name: &self.settings.name,
+            addr: self.settings.advertise,
+            generation: self.generation,
+            incarnation: self.incarnation,
+            state_version: 0,
+            broadcast: 0,
+        }
+    }
+
+    /// Brings the own entry of the list up to date with what we say about ourselves.
+    fn publish_self(&mut self, now: Instant) {
+        let record = Record {
+            name: &self.settings.name,
+            addr: self.settings.advertise,
+            generation: self.generation,
+            incarnation: self.incarnation,
+            state_version: 0,
+            broadcast: 0,
+        };
+        self.members.merge_alive(now, self.me, &record);
+    }
+
+    /// What ping, ack and welcome tell about our view.
+    fn view_mark(&self, now: Instant) -> ViewMark {
+        let quiet = now.since(self.members.quiet_since()).as_millis() / 10;
+        ViewMark {
+            fingerprint: self.members.fingerprint(),
+            quiet: u8::try_from(quiet).unwrap_or(u8::MAX),
+        }
+    }
+
+    /// How long a view must have been quiet for a comparison to mean something.
+    fn settle_time(&self) -> Duration {
+        self.settings.gossip_interval * 15 / 2
+    }
+
+    /// The time since the Unix epoch, by the clock that we were given at the start.
+    fn wall(&self, now: Instant) -> Duration {
+        self.wall + now.since(self.started)
+    }
+
+    /// Whether a generation is not absurdly far in the future: neither by our clock nor by those of the
+    /// others.
+    fn is_plausible(&self, now: Instant, generation: Generation) -> bool {
+        let limit = |believed: u64| {
+            believed.saturating_add(u64::try_from(CLOCK_TOLERANCE.as_millis()).unwrap_or(u64::MAX))
+        };
+        let told = generation.0 >> GENERATION_RANDOM_BITS;
+        let ours = u64::try_from(self.wall(now).as_millis()).unwrap_or(u64::MAX);
+        if told <= limit(ours) {
+            return true;
+        }
+        let mut held: Vec<u64> = self
+            .members
+            .iter()
+            .filter(|(name, entry)| *name != self.me && entry.is_active())
+            .map(|(_, entry)| entry.generation.0 >> GENERATION_RANDOM_BITS)
+            .collect();
+        held.sort_unstable();
+        held.get(held.len() / 2).is_none_or(|median| told <= limit(*median))
+    }
+
+    /// Stops for good.
+    fn stop(&mut self, error: Error) {
+        self.ended = true;
+        self.end = Some(error);
+        self.transmits.clear();
     }
 }
+
+/// A run that starts at this time: milliseconds since the epoch above random bits.
+fn generation(wall: Duration, rng: &mut ChaCha12Rng) -> Generation {
+    let millis = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+    let random = rng.next_u64() >> (u64::BITS - GENERATION_RANDOM_BITS);
+    Generation(((millis << GENERATION_RANDOM_BITS) | random).max(1))
+}
+
+#[cfg(test)]
+mod tests;

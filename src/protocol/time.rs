@@ -3,6 +3,7 @@
 //! It has no `now()`: time is an argument of every step, so that the same protocol runs on the clock of the
 //! operating system and on a simulator's.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
@@ -42,5 +43,63 @@ impl Sub<Duration> for Instant {
     fn sub(self, duration: Duration) -> Self {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Self(self.0.saturating_sub(micros))
+    }
+}
+
+/// Deadlines by key: at most one a key, in order of time. All timers of the core are entries of one of these.
+#[derive(Debug, Clone)]
+pub(crate) struct Deadlines<K> {
+    by_time: BTreeSet<(Instant, K)>,
+    by_key: BTreeMap<K, Instant>,
+}
+
+impl<K: Copy + Ord> Deadlines<K> {
+    pub(crate) fn new() -> Self {
+        Self { by_time: BTreeSet::new(), by_key: BTreeMap::new() }
+    }
+
+    /// Sets the deadline of a key, in place of the one it had.
+    pub(crate) fn set(&mut self, key: K, at: Instant) {
+        if let Some(before) = self.by_key.insert(key, at) {
+            self.by_time.remove(&(before, key));
+        }
+        self.by_time.insert((at, key));
+    }
+
+    /// Sets the deadline of a key unless it has an earlier one.
+    pub(crate) fn set_earliest(&mut self, key: K, at: Instant) {
+        if self.by_key.get(&key).is_none_or(|before| *before > at) {
+            self.set(key, at);
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, key: K) {
+        if let Some(at) = self.by_key.remove(&key) {
+            self.by_time.remove(&(at, key));
+        }
+    }
+
+    /// Takes the key whose deadline is the earliest, if that is not after `now`.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
+        let (at, key) = *self.by_time.first()?;
+        if at > now {
+            return None;
+        }
+        self.cancel(key);
+        Some(key)
+    }
+
+    /// The earliest deadline.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Moves the deadlines of some keys into the future.
+    pub(crate) fn push_back(&mut self, by: Duration, which: impl Fn(&K) -> bool) {
+        let moved: Vec<(K, Instant)> =
+            self.by_key.iter().filter(|(key, _)| which(key)).map(|(key, at)| (*key, *at + by)).collect();
+        for (key, at) in moved {
+            self.set(key, at);
+        }
     }
 }

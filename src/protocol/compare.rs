@@ -1,0 +1,540 @@
+//! Comparing views: who asks for a sync and when, and both sides of the exchange (see [`super::sync`]).
+
+use std::collections::BTreeMap;
+
+use super::members::Merged;
+use super::probe::Purpose;
+use super::spread::Source;
+use super::sync::{Compared, DIGEST_PAGES_MAX, Due, ExchangeId, Peer, Reach, Request};
+use super::time::Instant;
+use super::{Context, Protocol, Timer};
+use crate::error::Error;
+use crate::node::{Generation, Incarnation, Status};
+use crate::wire::body::{BUCKETS, Digests, Offer, Page, Pull, Sums};
+use crate::wire::lists::{Entry, Group, GroupsBuilder, RecordKey, SUMS_SIZE, SumList, Wants};
+use crate::wire::{Body, Cookie, NameHash, Record, Seq, Verdict, ViewMark};
+
+/// Nodes that somebody holds dead and that wait to be asked.
+const TOLD_MAX: usize = 1_024;
+/// Of those, so many are asked at the same time.
+const TOLD_AT_ONCE: usize = 26;
+
+/// A node that we hold active and somebody else holds dead.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    name: NameHash,
+    generation: Generation,
+    incarnation: Incarnation,
+    by: NameHash,
+}
+
+/// An offer that is being read: what it asks for, and of what it told we hold something better.
+#[derive(Debug)]
+pub(super) struct Offered {
+    seq: Seq,
+    wants: Vec<RecordKey>,
+    better: Vec<NameHash>,
+}
+
+impl Protocol {
+    /// Compares our view with what a peer told of its own in an ack.
+    pub(super) fn compare(&mut self, now: Instant, peer: NameHash, theirs: &ViewMark, cookie: Cookie) {
+        let ours = self.members.fingerprint();
+        let settle = self.settle_time();
+        let their_quiet = std::time::Duration::from_millis(u64::from(theirs.quiet) * 10);
+        let mut settled_at = (self.members.quiet_since() + settle).max(now + settle - their_quiet);
+        if their_quiet >= settle {
+            settled_at = self.members.quiet_since() + settle;
+        }
+        if self.members.hidden_len() > 0 {
+            // Whoever we hear may bring back those that we have given up: no time to lose.
+            settled_at = now;
+        }
+        match self.comparer.compare(now, ours, theirs.fingerprint, settled_at) {
+            Compared::Equal | Compared::Known => {}
+            Compared::Later(at) => self.recheck_with(now, peer, at),
+            Compared::Sync => {
+                if let Some(peer) = self.peer(peer) {
+                    self.begin_comparison(now, peer, cookie);
+                }
+            }
+        }
+    }
+
+    /// Has our view compared with a peer's at some time, soon.
+    pub(super) fn recheck_with(&mut self, now: Instant, peer: NameHash, at: Instant) {
+        self.recheck = Some(peer);
+        self.timers.set_earliest(Timer::Recheck, at.max(now));
+    }
+
+    /// The time for another comparison has come.
+    pub(super) fn compare_again(&mut self, now: Instant) {
+        let settled_at = self.members.quiet_since() + self.settle_time();
+        if settled_at > now && self.members.hidden_len() == 0 {
+            self.timers.set(Timer::Recheck, settled_at);
+            return;
+        }
+        if let Some(peer) = self.recheck.take()
+            && self.members.active(peer).is_some()
+        {
+            self.probe_node(now, Purpose::Compare, peer);
+        }
+    }
+
+    /// A node of the view as a partner.
+    pub(super) fn peer(&self, name: NameHash) -> Option<Peer> {
+        let entry = self.members.active(name)?;
+        Some(Peer { name, addr: entry.addr, generation: entry.generation })
+    }
+
+    /// Compares views with a peer whose cookie we have.
+    pub(super) fn begin_comparison(&mut self, now: Instant, peer: Peer, cookie: Cookie) -> Option<ExchangeId> {
+        let id = self.exchanges.begin_comparison(peer, cookie)?;
+        self.metrics.syncs += 1;
+        self.pump_exchange(now, Some(id));
+        Some(id)
+    }
+
+    /// Has a peer fill our view, which is much smaller than its own.
+    pub(super) fn begin_fill(&mut self, now: Instant, peer: Peer, cookie: Cookie) -> Option<ExchangeId> {
+        let id = self.exchanges.begin_fill(peer, cookie)?;
+        self.metrics.syncs += 1;
+        self.pump_exchange(now, Some(id));
+        Some(id)
+    }
+
+    /// Sends what an exchange may send now, and ends it when nothing is left.
+    pub(super) fn pump_exchange(&mut self, now: Instant, id: Option<ExchangeId>) {
+        let Some(id) = id else {
+            return;
+        };
+        loop {
+            let seq = self.fresh_seq();
+            let jitter = self.jitter(self.settings.gossip_interval);
+            let Some(request) = self.exchanges.next_request(now, id, seq, jitter) else {
+                break;
+            };
+            self.send_request(now, id, seq, &request);
+        }
+        if self.exchanges.is_done(id)
+            && let Some(exchange) = self.exchanges.end(id)
+        {
+            if !exchange.changed {
+                self.metrics.syncs_idle += 1;
+            }
+            self.comparer.synced(exchange.changed);
+            if let Some((call, addr)) = self.fills.remove(&id) {
+                self.joined(now, call, addr, exchange.peer.name);
+            }
+        }
+    }
+
+    /// Repeats requests that were not answered, and gives up on peers that do not answer at all.
+    pub(super) fn retry_exchanges(&mut self, now: Instant) {
+        loop {
+            let jitter = self.jitter(self.settings.gossip_interval);
+            match self.exchanges.pop_due(now, jitter) {
+                Some(Due::Again(id, seq, request)) => self.send_request(now, id, seq, &request),
+                Some(Due::GivenUp(id, exchange)) => {
+                    self.comparer.synced(exchange.changed);
+                    if let Some((call, addr)) = self.fills.remove(&id) {
+                        self.seed_failed(now, call, addr, Error::NoAnswer);
+                    }
+                }
+                None => return,
+            }
+        }
+    }
+
+    // The answering side.
+
+    pub(super) fn handle_sums(&mut self, context: &mut Context, sums: &Sums<'_>) {
+        if !self.has_cookie(context, sums.seq, sums.cookie) {
+            return;
+        }
+        let ours = self.members.visible_len();
+        if (sums.count as usize) * 2 < ours {
+            self.send_page(context, sums.seq, sums.from, NameHash(0));
+            return;
+        }
+        self.send_digests(context, sums);
+    }
+
+    pub(super) fn handle_pull(&mut self, context: &mut Context, pull: &Pull) {
+        if self.has_cookie(context, pull.seq, pull.cookie) {
+            self.send_page(context, pull.seq, pull.from, pull.until);
+        }
+    }
+
+    pub(super) fn handle_offer(&mut self, context: &mut Context, offer: &Offer<'_>) {
+        if !self.has_cookie(context, offer.seq, offer.cookie) {
+            return;
+        }
+        if !context.known {
+            self.metrics.unknown_sender += 1;
+            return;
+        }
+        context.offer =
+            Some(Offered { seq: offer.seq, wants: offer.wants.iter().collect(), better: Vec::new() });
+    }
+
+    /// All of an offer was read: tell what we have that is newer.
+    pub(super) fn answer_offer(&mut self, context: &mut Context) {
+        let Some(offer) = context.offer.take() else {
+            return;
+        };
+        let mut names: Vec<NameHash> = offer.better;
+        for key in offer.wants {
+            names.extend(self.members.with_key(key).map(|(name, _)| name));
+        }
+        names.sort_unstable();
+        names.dedup();
+        let mut bodies = Vec::with_capacity(names.len());
+        for name in names {
+            let Some(entry) = self.members.get(name).filter(|entry| !entry.hidden) else {
+                continue;
+            };
+            bodies.push(if entry.is_active() {
+                Body::SyncRecord(entry.record())
+            } else {
+                Body::SyncVerdict(entry.verdict(name))
+            });
+        }
+        // Whether all fits is told first, so it must be known first.
+        let fits = |truncated: bool| {
+            let mut datagram = self.datagram_to(context.generation);
+            let mut all = datagram.push(&Body::Newer { seq: offer.seq, truncated });
+            for body in &bodies {
+                all &= datagram.push(body);
+            }
+            (datagram, all)
+        };
+        let (datagram, all) = fits(false);
+        let datagram = if all { datagram } else { fits(true).0 };
+        self.transmit(context.now, context.from, datagram);
+    }
+
+    /// The asking side: digests of the buckets that differ.
+    pub(super) fn handle_digests(&mut self, context: &mut Context, digests: &Digests<'_>) {
+        let Some((id, Request::Sums { .. })) = self.exchanges.answered(digests.seq, context.from) else {
+            self.metrics.unexpected_answers += 1;
+            return;
+        };
+        context.answered = true;
+        context.exchange = Some(id);
+        if self.exchanges.covered(id, digests.from, digests.next) {
+            let (wants, offers) = self.differences(digests);
+            self.exchanges.differ(id, wants, offers);
+        }
+        match self.exchanges.reach(id) {
+            Reach::End => self.exchanges.close(digests.seq),
+            // As many pages as one answer has: ask for the rest.
+            Reach::At(from) if self.exchanges.has_whole_answer(id) => {
+                self.exchanges.close(digests.seq);
+                self.exchanges.continue_with(id, Request::Sums { from });
+            }
+            Reach::At(_) => {}
+        }
+    }
+
+    pub(super) fn handle_newer(&mut self, context: &mut Context, seq: Seq, truncated: bool) {
+        let Some((id, Request::Offer { wants, .. })) = self.exchanges.answered(seq, context.from) else {
+            self.metrics.unexpected_answers += 1;
+            return;
+        };
+        if truncated {
+            context.unserved = wants.clone();
+            context.wanted = wants.len();
+        }
+        context.answered = true;
+        context.exchange = Some(id);
+        self.exchanges.close(seq);
+    }
+
+    /// All of an answer was read: what had no room in it is asked for again, if it has brought anything.
+    pub(super) fn ask_unserved(&mut self, context: &mut Context) {
+        let unserved = std::mem::take(&mut context.unserved);
+        if let Some(id) = context.exchange.filter(|_| unserved.len() < context.wanted) {
+            self.exchanges.differ(id, unserved, []);
+        }
+    }
+
+    pub(super) fn handle_page(&mut self, context: &mut Context, page: &Page) {
+        let Some((id, request)) = self.exchanges.answered(page.seq, context.from) else {
+            self.metrics.unexpected_answers += 1;
+            return;
+        };
+        let until = match request {
+            Request::Pull { until, .. } => Some(*until),
+            Request::Sums { .. } => None,
+            Request::Offer { .. } => return,
+        };
+        context.answered = true;
+        context.exchange = Some(id);
+        self.exchanges.close(page.seq);
+        if page.next.0 == 0 {
+            return;
+        }
+        match until {
+            Some(until) => self.exchanges.continue_with(id, Request::Pull { from: page.next, until }),
+            None => self.exchanges.fill_from(id, page.next),
+        }
+        if page.loaded {
+            self.fill_elsewhere(id, context.sender);
+        }
+    }
+
+    pub(super) fn handle_sync_record(&mut self, context: &mut Context, record: &Record<'_>) {
+        let now = context.now;
+        if let Some(id) = context.exchange {
+            let key = RecordKey::from(NameHash::of(self.tag, record.name));
+            context.unserved.retain(|unserved| *unserved != key);
+            let merged = self.take_record(now, record, Source::Sync(context.sender));
+            if matches!(merged, Merged::Changed(_)) {
+                self.exchanges.set_changed(id);
+            }
+        } else if let Some(offer) = &mut context.offer {
+            if self.take_record(now, record, Source::Sync(context.sender)) == Merged::Older {
+                offer.better.push(NameHash::of(self.tag, record.name));
+            }
+        } else if context.answered {
+            // Beside a welcome: the record of who lets us in.
+            self.take_record(now, record, Source::Sync(context.sender));
+        } else {
+            self.metrics.unknown_sender += 1;
+        }
+    }
+
+    /// Somebody whose view we compare holds a node dead, or says that it left. It may be the one who errs: the
+    /// node is asked first.
+    pub(super) fn handle_sync_verdict(&mut self, context: &mut Context, verdict: &Verdict) {
+        let now = context.now;
+        if !context.answered {
+            self.metrics.unknown_sender += 1;
+            return;
+        }
+        if verdict.subject == self.me {
+            self.handle_accusation(now, context.from, verdict);
+            return;
+        }
+        let Some(entry) = self.members.active(verdict.subject) else {
+            return;
+        };
+        if (verdict.generation, verdict.incarnation) < (entry.generation, entry.incarnation)
+            || verdict.generation != entry.generation
+            || verdict.status == Status::Suspect
+        {
+            return;
+        }
+        if let Some(id) = context.exchange {
+            self.exchanges.set_changed(id);
+        }
+        if self.told.len() < TOLD_MAX && !self.told.iter().any(|told| told.name == verdict.subject) {
+            self.told.push_back(Told {
+                name: verdict.subject,
+                generation: verdict.generation,
+                incarnation: verdict.incarnation,
+                by: context.sender,
+            });
+            self.timers.set_earliest(Timer::Told, now);
+        }
+    }
+
+    /// Asks nodes that somebody holds dead, a bounded number at a time.
+    pub(super) fn ask_the_told(&mut self, now: Instant) {
+        let is_told = |purpose: Purpose| matches!(purpose, Purpose::Told { .. });
+        let mut running = self.probes.iter().filter(|probe| is_told(probe.purpose)).count();
+        while running < TOLD_AT_ONCE {
+            let Some(told) = self.told.pop_front() else {
+                return;
+            };
+            let Some(mut target) = self.target(told.name) else {
+                continue;
+            };
+            let still = self.members.active(told.name).is_some()
+                && target.generation == told.generation
+                && target.incarnation <= told.incarnation;
+            if still {
+                target.incarnation = told.incarnation;
+                self.probe(now, Purpose::Told { by: told.by }, target);
+                running += 1;
+            }
+        }
+        self.timers.set(Timer::Told, now + self.settings.probe_timeout / 2);
+    }
+
+    /// Whether a request carries a good cookie; who has none is given one.
+    fn has_cookie(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) -> bool {
+        let (now, from) = (context.now, context.from);
+        if self.cookies.accepts(now, cookie, from, context.sender, context.generation) {
+            return true;
+        }
+        let cookie = self.cookies.bake(now, from, context.sender, context.generation);
+        self.reply(now, from, context.generation, &Body::Challenge { seq, cookie });
+        false
+    }
+
+    /// One page of records in order of name hash, from `from` on, to before `until` (zero: the end).
+    fn send_page(&mut self, context: &Context, seq: Seq, from: NameHash, until: NameHash) {
+        let loaded = self.load.pulled(context.now);
+        let fill = |next: NameHash| {
+            let mut datagram = self.datagram_to(context.generation);
+            let mut first_out = NameHash(0);
+            let mut told = datagram.push(&Body::Page(Page { seq, next, loaded }));
+            for (name, entry) in self.members.visible_from(from) {
+                if until.0 != 0 && name >= until {
+                    break;
+                }
+                told = told && datagram.push(&Body::SyncRecord(entry.record()));
+                if !told {
+                    first_out = name;
+                    break;
+                }
+            }
+            (datagram, first_out)
+        };
+        // Where the page ends is told first, so it must be known first; its length does not depend on it.
+        let (_, next) = fill(NameHash(0));
+        let (datagram, _) = fill(next);
+        self.transmit(context.now, context.from, datagram);
+    }
+
+    fn send_digests(&mut self, context: &Context, request: &Sums<'_>) {
+        let differs: Vec<bool> = self
+            .members
+            .sums()
+            .iter()
+            .zip(request.sums.iter())
+            .map(|(ours, theirs)| *ours != theirs)
+            .collect();
+        // Header, body head and numbers take less than this.
+        let room = self.settings.max_datagram.saturating_sub(96);
+        let mut from = request.from;
+        for _ in 0..DIGEST_PAGES_MAX {
+            let (groups, next) = self.digest_page(from, &differs, room);
+            let digests = Digests { seq: request.seq, from, next, groups: groups.as_groups() };
+            self.reply(context.now, context.from, context.generation, &Body::Digests(digests));
+            if next.0 == 0 {
+                return;
+            }
+            from = next;
+        }
+    }
+
+    /// The digest entries of the differing buckets from a name hash on, and where the next page begins.
+    fn digest_page(&self, from: NameHash, differs: &[bool], room: usize) -> (GroupsBuilder, NameHash) {
+        let mut groups = GroupsBuilder::new();
+        for bucket in from.bucket()..u8::try_from(BUCKETS).unwrap_or(u8::MAX) {
+            if !differs[usize::from(bucket)] {
+                continue;
+            }
+            let start = NameHash(u64::from(bucket) << 57).max(from);
+            if groups.size() + Group::HEADER_SIZE + Entry::SIZE > room {
+                return (groups, start.max(NameHash(1)));
+            }
+            groups.begin_bucket(bucket);
+            for (name, entry) in self.members.visible_from(start) {
+                if name.bucket() != bucket {
+                    break;
+                }
+                if groups.size() + Entry::SIZE > room {
+                    return (groups, name);
+                }
+                groups.push(Entry { low: name.low(), record: low(self.members.record_hash(entry)) });
+            }
+        }
+        (groups, NameHash(0))
+    }
+
+    /// What a page of digests shows: what we lack or hold otherwise, and what we hold that differs.
+    fn differences(&self, digests: &Digests<'_>) -> (Vec<RecordKey>, Vec<NameHash>) {
+        let (mut wants, mut offers) = (Vec::new(), Vec::new());
+        for group in digests.groups.iter() {
+            // Name hashes that share their short form count as different, so each keeps a list.
+            let mut theirs: BTreeMap<u32, u32> = BTreeMap::new();
+            for entry in group.entries.iter() {
+                if theirs.insert(entry.low, entry.record).is_some() {
+                    wants.push(RecordKey { bucket: group.bucket, low: entry.low });
+                }
+            }
+            let start = NameHash(u64::from(group.bucket) << 57).max(digests.from);
+            for (name, entry) in self.members.visible_from(start) {
+                if name.bucket() != group.bucket || (digests.next.0 != 0 && name >= digests.next) {
+                    break;
+                }
+                match theirs.remove(&name.low()) {
+                    Some(record) if record == low(self.members.record_hash(entry)) => {}
+                    Some(_) => {
+                        wants.push(RecordKey::from(name));
+                        offers.push(name);
+                    }
+                    None => offers.push(name),
+                }
+            }
+            wants.extend(theirs.into_keys().map(|low| RecordKey { bucket: group.bucket, low }));
+        }
+        (wants, offers)
+    }
+
+    pub(super) fn send_request(&mut self, now: Instant, id: ExchangeId, seq: Seq, request: &Request) {
+        let Some((peer, cookie)) = self.exchanges.get(id).map(|exchange| (exchange.peer, exchange.cookie)) else {
+            return;
+        };
+        let mut datagram = self.datagram_to(peer.generation);
+        match request {
+            Request::Sums { from } => {
+                let mut bytes = [0; SUMS_SIZE];
+                let sums = SumList::encode(self.members.sums(), &mut bytes);
+                let count = u32::try_from(self.members.visible_len()).unwrap_or(u32::MAX);
+                let body = Body::Sums(Sums { seq, cookie, count, from: *from, sums });
+                if !datagram.push(&body) {
+                    return;
+                }
+            }
+            Request::Pull { from, until } => {
+                if !datagram.push(&Body::Pull(Pull { seq, cookie, from: *from, until: *until })) {
+                    return;
+                }
+            }
+            Request::Offer { wants, records } => {
+                let mut bytes = Vec::with_capacity(wants.len() * 5);
+                let wants = Wants::encode(wants, &mut bytes);
+                if !datagram.push(&Body::Offer(Offer { seq, cookie, wants })) {
+                    return;
+                }
+                let mut sent = 0;
+                for name in records {
+                    if let Some(entry) = self.members.get(*name).filter(|entry| entry.is_visible())
+                        && !datagram.push(&Body::SyncRecord(entry.record()))
+                    {
+                        break;
+                    }
+                    sent += 1;
+                }
+                self.exchanges.offer_rest(id, seq, sent);
+            }
+        }
+        self.transmit(now, peer.addr, datagram);
+    }
+
+    /// The peer has much to do: the rest of our view comes from another one.
+    fn fill_elsewhere(&mut self, id: ExchangeId, not: NameHash) {
+        let others: Vec<NameHash> = self
+            .members
+            .ring()
+            .iter()
+            .copied()
+            .filter(|name| *name != self.me && *name != not && self.exchanges.with(*name).is_none())
+            .collect();
+        if let Some(other) = self.draw(&others)
+            && let Some(peer) = self.peer(other)
+        {
+            self.exchanges.move_to(id, peer);
+        }
+    }
+}
+
+/// The half of a record hash that digests carry.
+fn low(hash: u64) -> u32 {
+    (hash & u64::from(u32::MAX)) as u32
+}

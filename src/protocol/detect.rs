@@ -1,0 +1,707 @@
+//! The failure detector: what becomes of probes, accusations and silence (SWIM, sections 3 and 4; Lifeguard).
+//!
+//! **Common rounds** (beyond SWIM). Ping and ack carry a round number. At its tick a member takes a higher one
+//! that it heard since its last tick, else its own plus one, and probes the node at the ring offset that the
+//! number stands for. So each node has one prober a round, and chance leaves nobody unprobed for long.
+//!
+//! **Witnesses** (beyond Lifeguard). A new suspicion names five nodes, by a hash that everyone computes alike.
+//! A witness that learns of it probes the suspect at once, and confirms or passes on the refutation: verdicts
+//! do not wait for the rounds.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::health::HEALTH_MAX;
+use super::join::NameCheck;
+use super::members::Merged;
+use super::probe::{Errand, Probe, ProbeId, Purpose, Step, Target, Way};
+use super::spread::Source;
+use super::suspicion::Suspicion;
+use super::time::Instant;
+use super::{Answer, Context, Duty, Protocol, Timer, ring};
+use crate::error::Error;
+use crate::event::Event;
+use crate::node::{Generation, Incarnation, Status};
+use crate::wire::body::{Ack, NackReason, Ping, PingRequest};
+use crate::wire::{Body, NameHash, Seq, Verdict};
+
+/// Nodes that check a new suspicion.
+const WITNESSES: usize = 5;
+/// Round probes that may overlap.
+const ROUNDS_MAX: usize = HEALTH_MAX as usize + 1;
+/// Relays are drawn from so many others, besides the node heard last.
+const RELAY_CANDIDATES: usize = 3;
+/// Silence of so many probe timeouts holds all verdicts.
+const SILENCE_TIMEOUTS: u32 = 4;
+/// A burial this soon after our own lag was brought about by it.
+const LAG_MEMORY: Duration = Duration::from_secs(120);
+/// An accusation of an incarnation of ours further than this above ours is not believed.
+const ACCUSED_STEP_MAX: u64 = 1 << 16;
+
+impl Protocol {
+    /// The duty to probe: the round, and what running probes and errands have due.
+    pub(super) fn detect(&mut self, now: Instant) {
+        while let Some((id, step)) = self.probes.pop_due(now) {
+            match step {
+                Step::Ping => self.send_ping(now, id),
+                Step::PingAndAskRelays => {
+                    self.send_ping(now, id);
+                    self.ask_relays(now, id);
+                }
+                Step::Verdict => self.probe_failed(now, id),
+            }
+        }
+        while let Some(errand) = self.errands.pop_due(now, self.settings.probe_timeout) {
+            let nack = Body::Nack { seq: errand.asker_seq, reason: NackReason::NoAnswer };
+            self.reply(now, errand.asker, errand.asker_generation, &nack);
+        }
+        if now >= self.next_tick {
+            self.next_tick = self.next_tick + self.settings.probe_interval;
+            if self.next_tick <= now {
+                self.next_tick = now + self.settings.probe_interval;
+            }
+            self.begin_round(now);
+        }
+    }
+
+    /// Notices that we, and not the others, were away: a deadline or a datagram is handled far past its time.
+    pub(super) fn observe_lag(&mut self, now: Instant, received: Option<Instant>) {
+        let due = [Duty::Probe, Duty::Disseminate].into_iter().filter_map(|duty| self.poll_timeout(duty));
+        // Rumors to be sent at once are due at the beginning of time: they tell nothing.
+        let due = due.filter(|at| *at > self.started).chain(received).min();
+        let Some(lag) = due.map(|due| now.since(due)).filter(|lag| *lag > self.settings.probe_timeout / 2)
+        else {
+            return;
+        };
+        log::debug!("we were away for {lag:?}");
+        self.metrics.lags += 1;
+        self.last_lag = Some(now);
+        self.health.worsen();
+        let accusing = |probe: &Probe| {
+            matches!(probe.purpose, Purpose::Round | Purpose::Witness | Purpose::Told { .. })
+        };
+        self.metrics.probes_void += self.probes.finish_all(accusing).len() as u64;
+        self.errands.clear();
+        self.give_time(now, lag);
+        self.ears.push_back(now, lag);
+        self.next_tick = self.next_tick.max(now);
+    }
+
+    /// A known sender was heard.
+    pub(super) fn hear(&mut self, now: Instant, sender: NameHash) {
+        self.members.heard(now, sender);
+        if let Some(silence) = self.ears.heard(now, self.settings.probe_timeout * SILENCE_TIMEOUTS) {
+            self.give_time(now, silence);
+        }
+        self.unhide(now, sender);
+    }
+
+    pub(super) fn handle_ping(&mut self, context: &mut Context, ping: &Ping) {
+        if ping.target != self.me || context.pinged {
+            return;
+        }
+        context.pinged = true;
+        let (now, from) = (context.now, context.from);
+        if !context.known {
+            self.answer_stranger(context, ping);
+            return;
+        }
+        self.hear_round(ping.round);
+        self.take_incarnation(now, context.sender, ping.incarnation);
+        let cookie = self.cookies.bake(now, from, context.sender, context.generation);
+        let ack = Ack {
+            seq: ping.seq,
+            round: self.round,
+            view: self.view_mark(now),
+            incarnation: self.incarnation,
+            cookie,
+        };
+        let mut datagram = self.datagram_to(context.generation);
+        if datagram.push(&Body::Ack(ack)) {
+            self.add_news(&mut datagram, context.sender);
+            self.transmit(now, from, datagram);
+        }
+    }
+
+    /// Who is not known learns no more than that we run, and what we hold against it.
+    fn answer_stranger(&mut self, context: &Context, ping: &Ping) {
+        let mut datagram = self.datagram_to(context.generation);
+        if !datagram.push(&Body::BareAck { seq: ping.seq }) {
+            return;
+        }
+        if let Some(entry) = self.members.get(context.sender)
+            && entry.generation == context.generation
+            && entry.incarnation >= ping.incarnation
+            && !entry.is_active()
+        {
+            // Refused only if there is no room, which there is.
+            let _ = datagram.push(&Body::Verdict(entry.verdict(context.sender)));
+        }
+        self.transmit(context.now, context.from, datagram);
+    }
+
+    pub(super) fn handle_ack(&mut self, context: &mut Context, ack: &Ack) {
+        let (now, from) = (context.now, context.from);
+        if let Some(errand) = self.errands.answered(ack.seq, from) {
+            self.pass_on(now, &errand, ack.incarnation);
+            return;
+        }
+        let Some(id) = self.direct_answer(context, ack.seq) else {
+            self.metrics.unexpected_answers += 1;
+            return;
+        };
+        context.answered = true;
+        self.hear_round(ack.round);
+        if context.known {
+            self.take_incarnation(now, context.sender, ack.incarnation);
+            self.compare(now, context.sender, &ack.view, ack.cookie);
+        }
+        self.probe_answered(now, id, Way::Direct);
+    }
+
+    pub(super) fn handle_bare_ack(&mut self, context: &mut Context, seq: Seq) {
+        let (now, from) = (context.now, context.from);
+        if self.leave_acked(now, seq, from) {
+            return;
+        }
+        if let Some(errand) = self.errands.answered(seq, from) {
+            self.pass_on(now, &errand, Incarnation(0));
+            return;
+        }
+        let Some((id, Way::Direct)) = self.probes.answered(seq, from) else {
+            self.metrics.unexpected_answers += 1;
+            return;
+        };
+        let Some(target) = self.probes.get(id).map(|probe| probe.target) else {
+            return;
+        };
+        if target.name != context.sender {
+            self.metrics.unexpected_answers += 1;
+            return;
+        }
+        context.answered = true;
+        if target.generation == context.generation {
+            self.probe_answered(now, id, Way::Direct);
+        }
+        // It does not know us, or it is another run, which we do not know.
+        if context.sender != self.me {
+            self.approach(now, from);
+        }
+    }
+
+    pub(super) fn handle_ping_request(&mut self, context: &Context, request: &PingRequest) {
+        let (now, asker) = (context.now, context.from);
+        if request.target == self.me && request.generation == self.generation {
+            let body = Body::RelayedAck { seq: request.seq, incarnation: self.incarnation };
+            self.reply(now, asker, context.generation, &body);
+            return;
+        }
+        let target = self.members.active(request.target).filter(|entry| entry.generation == request.generation);
+        let Some(target) = target.map(|entry| Target {
+            name: request.target,
+            addr: entry.addr,
+            generation: entry.generation,
+            incarnation: entry.incarnation,
+        }) else {
+            let body = Body::Nack { seq: request.seq, reason: NackReason::Unknown };
+            self.reply(now, asker, context.generation, &body);
+            return;
+        };
+        let seq = self.fresh_seq();
+        let errand = Errand {
+            asker,
+            asker_generation: context.generation,
+            asker_seq: request.seq,
+            target,
+            nacked: false,
+        };
+        let nack_after = Duration::from_millis(u64::from(request.nack_after_ms));
+        if self.errands.begin(seq, errand, now + nack_after.min(self.settings.probe_timeout * 16)) {
+            self.write_ping(now, &target, seq, None);
+        }
+    }
+
+    pub(super) fn handle_relayed_ack(&mut self, context: &mut Context, seq: Seq, incarnation: Incarnation) {
+        let Some((id, Way::Relayed)) = self.probes.answered(seq, context.from) else {
+            self.metrics.unexpected_answers += 1;
+            return;
+        };
+        context.answered = true;
+        let now = context.now;
+        let target = self.probes.get(id).map(|probe| probe.target);
+        // Second-hand: the relay's view may know more of the target than ours.
+        if target.is_some_and(|target| incarnation > target.incarnation) {
+            self.recheck_with(now, context.sender, now);
+        }
+        self.probe_answered(now, id, Way::Relayed);
+    }
+
+    pub(super) fn handle_nack(&mut self, context: &mut Context, seq: Seq, reason: NackReason) {
+        match self.probes.answered(seq, context.from) {
+            Some((id, Way::Relayed)) => {
+                context.answered = true;
+                self.probes.nacked(id, reason);
+            }
+            _ => self.metrics.unexpected_answers += 1,
+        }
+    }
+
+    /// Somebody holds something against us.
+    pub(super) fn handle_accusation(&mut self, now: Instant, from: SocketAddr, verdict: &Verdict) {
+        if verdict.generation != self.generation || self.leave.is_some() {
+            return;
+        }
+        if verdict.incarnation.0 > self.incarnation.0.saturating_add(ACCUSED_STEP_MAX) {
+            self.metrics.implausible += 1;
+            return;
+        }
+        let buried = verdict.status != Status::Suspect;
+        if buried && self.accusers.len() < 16 && !self.accusers.contains(&from) {
+            self.accusers.push(from);
+        }
+        if verdict.incarnation < self.incarnation {
+            // Refuted already, and not heard of it there.
+            if buried {
+                self.return_to_accusers(now);
+            } else {
+                self.push_rumor(now, self.me);
+            }
+            return;
+        }
+        self.accused = Some(self.accused.map_or(verdict.incarnation, |held| held.max(verdict.incarnation)));
+        let mut at = self.refuted.map_or(now, |last| last + self.settings.probe_timeout);
+        if buried {
+            let own_lag = self.last_lag.is_some_and(|lag| now.since(lag) < LAG_MEMORY);
+            at = at.max(self.burials.buried(now, own_lag));
+        }
+        if at <= now {
+            self.refute(now);
+        } else {
+            self.timers.set(Timer::Refute, at);
+        }
+    }
+
+    /// Raises the own incarnation above all that was held against us, and tells it.
+    pub(super) fn refute(&mut self, now: Instant) {
+        let Some(accused) = self.accused.take().filter(|accused| *accused >= self.incarnation) else {
+            return;
+        };
+        self.timers.cancel(Timer::Refute);
+        self.refuted = Some(now);
+        self.incarnation = Incarnation(accused.0 + 1);
+        self.metrics.refutations += 1;
+        self.health.accused(now, self.settings.probe_interval);
+        log::debug!("refuting with incarnation {}", self.incarnation.0);
+        self.publish_self(now);
+        self.push_rumor(now, self.me);
+        self.return_to_accusers(now);
+    }
+
+    /// Who holds us dead does not listen to our rumors: it is asked to let us in again.
+    fn return_to_accusers(&mut self, now: Instant) {
+        for addr in std::mem::take(&mut self.accusers) {
+            self.approach(now, addr);
+        }
+    }
+
+    /// Begins a probe and sends its first ping. `None` if too many run.
+    pub(super) fn probe(&mut self, now: Instant, purpose: Purpose, target: Target) -> Option<ProbeId> {
+        let rtt = self.members.get(target.name).and_then(|entry| entry.node().rtt());
+        let seq = self.fresh_seq();
+        let timeout = self.settings.probe_timeout;
+        let probe = Probe::new(now, purpose, target, seq, rtt, timeout, self.health.score());
+        let id = self.probes.begin(probe)?;
+        self.send_ping(now, id);
+        Some(id)
+    }
+
+    /// A probe of an active node, as it is held now.
+    pub(super) fn probe_node(&mut self, now: Instant, purpose: Purpose, name: NameHash) -> Option<ProbeId> {
+        let target = self.target(name)?;
+        self.probe(now, purpose, target)
+    }
+
+    /// A node as a target, as it is held now, whatever its status.
+    pub(super) fn target(&self, name: NameHash) -> Option<Target> {
+        self.members.get(name).map(|entry| Target {
+            name,
+            addr: entry.addr,
+            generation: entry.generation,
+            incarnation: entry.incarnation,
+        })
+    }
+
+    /// Takes an accusation of an active node: new, or a confirmation. `own`: the evidence is ours.
+    pub(super) fn accuse(&mut self, now: Instant, verdict: &Verdict, own: bool) {
+        let subject = verdict.subject;
+        let before = self.members.active(subject).map(|entry| entry.status);
+        if before.is_none() {
+            return;
+        }
+        if own && (self.burials.waits(now) || self.leave.is_some()) {
+            return;
+        }
+        let timeout = self.settings.probe_timeout;
+        if own && before == Some(Status::Alive) && self.damping.holds(now, subject, timeout) {
+            return;
+        }
+        let accusers: Vec<NameHash> = verdict
+            .accusers
+            .as_slice()
+            .iter()
+            .copied()
+            .filter(|accuser| *accuser != subject && self.members.active(*accuser).is_some())
+            .filter(|accuser| own || *accuser != self.me)
+            .collect();
+        if accusers.is_empty() {
+            return;
+        }
+        match self.members.merge_verdict(now, verdict) {
+            Merged::Refused => self.metrics.implausible += 1,
+            Merged::Older => {}
+            Merged::Changed(_) => self.begin_suspicion(now, verdict, &accusers, own),
+            Merged::Same => self.confirm_suspicion(now, subject, &accusers, own),
+        }
+    }
+
+    /// A suspicion has lasted half its shortest time: users are told.
+    pub(super) fn show_suspicion(&mut self, name: NameHash) {
+        let Some(suspicion) = self.suspicions.get_mut(name) else {
+            return;
+        };
+        suspicion.shown = true;
+        if self.members.active(name).is_some_and(|entry| !entry.hidden) {
+            self.members.show_suspicion(name);
+            self.emit_about(name, Event::Suspected);
+        }
+    }
+
+    /// A suspicion has lasted long enough: the node is dead, unless it is us who may be wrong.
+    pub(super) fn bury(&mut self, now: Instant, name: NameHash) {
+        let Some(suspicion) = self.suspicions.get(name) else {
+            return;
+        };
+        let (generation, incarnation) = (suspicion.generation, suspicion.incarnation);
+        let deadline = suspicion.deadline(self.members.ring().len(), self.settings.probe_timeout);
+        if deadline > now {
+            self.timers.set(Timer::Suspicion(name), deadline);
+            return;
+        }
+        let silent = self.ears.silence(now) > self.settings.probe_timeout * SILENCE_TIMEOUTS;
+        let another = self.members.ring().iter().any(|other| *other != self.me && *other != name);
+        if silent && another {
+            self.timers.set(Timer::Suspicion(name), now + self.settings.probe_timeout);
+            return;
+        }
+        let verdict = Verdict {
+            subject: name,
+            generation,
+            incarnation,
+            status: Status::Dead,
+            accusers: crate::wire::Accusers::default(),
+        };
+        self.take_verdict(now, &verdict);
+    }
+
+    /// Nobody was heard for so long that we are alone: the others are hidden, from us only.
+    pub(super) fn check_isolation(&mut self, now: Instant) {
+        if self.members.ring().len() < 2 {
+            return;
+        }
+        let due = self.ears.last() + self.settings.isolation_timeout;
+        if due > now {
+            self.timers.set(Timer::Isolation, due);
+            return;
+        }
+        let others: Vec<NameHash> =
+            self.members.ring().iter().copied().filter(|name| *name != self.me).collect();
+        let mut hidden = 0;
+        for name in others {
+            hidden += u32::from(self.hide(now, name));
+        }
+        if hidden > 0 {
+            self.metrics.isolations += 1;
+            log::warn!("nobody was heard for {:?}: {hidden} nodes are hidden", self.ears.silence(now));
+        }
+        self.timers.set(Timer::Isolation, now + self.settings.isolation_timeout);
+    }
+
+    /// Ends the suspicion of a node, however it ended. Answers whether users had been told of it.
+    pub(super) fn end_suspicion(&mut self, name: NameHash) -> bool {
+        self.timers.cancel(Timer::Suspicion(name));
+        self.timers.cancel(Timer::Show(name));
+        self.suspicions.remove(name).is_some_and(|suspicion| suspicion.shown)
+    }
+
+    fn begin_round(&mut self, now: Instant) {
+        self.round = match self.heard_round.take() {
+            Some(heard) if is_later(heard, self.round) => heard,
+            _ => self.round.wrapping_add(1),
+        };
+        let ring = self.members.ring();
+        let n = ring.len();
+        if n < 2 || self.leave.is_some() {
+            return;
+        }
+        let own = ring.binary_search(&self.me).unwrap_or(0);
+        let target = ring[(own + self.rounds.offset(self.round, n)) % n];
+        let running = || self.probes.iter().filter(|probe| probe.purpose == Purpose::Round);
+        if target == self.me
+            || running().any(|probe| probe.target.name == target)
+            || running().count() >= ROUNDS_MAX
+        {
+            return;
+        }
+        if self.probe_node(now, Purpose::Round, target).is_some() {
+            self.metrics.probes += 1;
+        }
+    }
+
+    fn hear_round(&mut self, round: u32) {
+        if self.heard_round.is_none_or(|heard| is_later(round, heard)) {
+            self.heard_round = Some(round);
+        }
+    }
+
+    fn send_ping(&mut self, now: Instant, id: ProbeId) {
+        let Some(probe) = self.probes.get(id) else {
+            return;
+        };
+        let (target, seq, purpose) = (probe.target, probe.seq, probe.purpose);
+        let told = matches!(purpose, Purpose::Told { .. }).then_some(Verdict {
+            subject: target.name,
+            generation: target.generation,
+            incarnation: target.incarnation,
+            status: Status::Dead,
+            accusers: crate::wire::Accusers::default(),
+        });
+        self.write_ping(now, &target, seq, told);
+    }
+
+    /// A ping, with what is held against its receiver before it, so that the ack can refute that (Lifeguard's
+    /// buddy system), and news after it.
+    fn write_ping(&mut self, now: Instant, target: &Target, seq: Seq, told: Option<Verdict>) {
+        let ping = Ping {
+            seq,
+            target: target.name,
+            round: self.round,
+            view: self.view_mark(now),
+            incarnation: self.incarnation,
+        };
+        let mut datagram = self.datagram_to(target.generation);
+        if let Some(verdict) = told.or_else(|| self.held_against(target.name)) {
+            // Refused only if there is no room, which there is.
+            let _ = datagram.push(&Body::Verdict(verdict));
+        }
+        if datagram.push(&Body::Ping(ping)) {
+            self.add_rumors(&mut datagram, target.name);
+            self.transmit(now, target.addr, datagram);
+        }
+    }
+
+    fn ask_relays(&mut self, now: Instant, id: ProbeId) {
+        let Some((target, wanted)) =
+            self.probes.get(id).map(|probe| (probe.target, probe.purpose.relays()))
+        else {
+            return;
+        };
+        let others: Vec<NameHash> = self
+            .members
+            .ring()
+            .iter()
+            .copied()
+            .filter(|name| *name != self.me && *name != target.name)
+            .collect();
+        self.probes.set_relay_exists(id, !others.is_empty());
+        for relay in self.choose_relays(&others, wanted) {
+            let Some(entry) = self.members.active(relay) else {
+                continue;
+            };
+            let (addr, generation) = (entry.addr, entry.generation);
+            let rtt = entry.node().rtt().unwrap_or_default();
+            let nack_after = self.probes.get(id).map(|probe| probe.nack_after(now, rtt)).unwrap_or_default();
+            let seq = self.fresh_seq();
+            self.probes.asked(id, addr, seq);
+            let request = PingRequest {
+                seq,
+                target: target.name,
+                generation: target.generation,
+                nack_after_ms: u32::try_from(nack_after.as_millis()).unwrap_or(u32::MAX),
+            };
+            self.reply(now, addr, generation, &Body::PingRequest(request));
+        }
+    }
+
+    /// The node that was heard last, then the best of three others, drawn at random.
+    fn choose_relays(&mut self, others: &[NameHash], wanted: usize) -> Vec<NameHash> {
+        let heard = |protocol: &Self, name: NameHash| {
+            protocol.members.get(name).and_then(|entry| entry.last_heard)
+        };
+        let mut relays = Vec::with_capacity(wanted);
+        let Some(last) = others.iter().copied().max_by_key(|name| heard(self, *name)) else {
+            return relays;
+        };
+        relays.push(last);
+        while relays.len() < wanted {
+            let rest: Vec<NameHash> =
+                others.iter().copied().filter(|name| !relays.contains(name)).collect();
+            let drawn: Vec<NameHash> =
+                (0..RELAY_CANDIDATES).filter_map(|_| self.draw(&rest)).collect();
+            let Some(best) = drawn.into_iter().max_by_key(|name| heard(self, *name)) else {
+                break;
+            };
+            relays.push(best);
+        }
+        relays
+    }
+
+    /// The direct probe that an answer with this number is for, if it comes from the run that was asked.
+    fn direct_answer(&self, context: &Context, seq: Seq) -> Option<ProbeId> {
+        let (id, way) = self.probes.answered(seq, context.from)?;
+        let target = self.probes.get(id)?.target;
+        (way == Way::Direct && target.name == context.sender && target.generation == context.generation)
+            .then_some(id)
+    }
+
+    fn pass_on(&mut self, now: Instant, errand: &Errand, incarnation: Incarnation) {
+        let body = Body::RelayedAck { seq: errand.asker_seq, incarnation };
+        self.reply(now, errand.asker, errand.asker_generation, &body);
+    }
+
+    fn probe_answered(&mut self, now: Instant, id: ProbeId, way: Way) {
+        let Some(probe) = self.probes.finish(id) else {
+            return;
+        };
+        let target = probe.target;
+        if way == Way::Direct
+            && let Some(rtt) = probe.round_trip(now)
+        {
+            self.members.measured(target.name, rtt);
+        }
+        match probe.purpose {
+            Purpose::Round => {
+                self.metrics.probes_answered += 1;
+                self.health.improve();
+            }
+            Purpose::User(call) => {
+                self.answers.push_back((call, Answer::Pinged(Ok(now.since(probe.began)))));
+            }
+            Purpose::Incumbent => {
+                self.name_checks.decide(now, target.name, NameCheck::Taken(target.addr));
+            }
+            Purpose::Rival => self.yield_name(target.addr),
+            Purpose::Witness | Purpose::Told { .. } | Purpose::Heal | Purpose::Compare => {}
+        }
+    }
+
+    fn probe_failed(&mut self, now: Instant, id: ProbeId) {
+        let Some(probe) = self.probes.finish(id) else {
+            return;
+        };
+        let target = probe.target;
+        match probe.purpose {
+            Purpose::Round | Purpose::Witness => self.judge(now, &probe, None),
+            Purpose::Told { by } => self.judge(now, &probe, Some(by)),
+            Purpose::User(call) => self.answers.push_back((call, Answer::Pinged(Err(Error::Timeout)))),
+            Purpose::Incumbent => self.name_checks.decide(now, target.name, NameCheck::Free),
+            Purpose::Rival => self.outlive_rival(now, target.generation),
+            Purpose::Heal | Purpose::Compare => {}
+        }
+    }
+
+    /// A probe that could accuse has failed. It does only with proof, and only the incarnation that it was
+    /// about; `teller` has held the target dead before.
+    fn judge(&mut self, now: Instant, probe: &Probe, teller: Option<NameHash>) {
+        if !probe.proven && probe.relay_exists {
+            self.metrics.probes_void += 1;
+            self.health.worsen();
+            return;
+        }
+        self.metrics.probes_failed += 1;
+        let mut verdict = suspicion_of(&probe.target);
+        verdict.accusers.insert(self.me);
+        if let Some(teller) = teller {
+            verdict.accusers.insert(teller);
+        }
+        self.accuse(now, &verdict, true);
+    }
+
+    fn begin_suspicion(&mut self, now: Instant, verdict: &Verdict, accusers: &[NameHash], own: bool) {
+        let subject = verdict.subject;
+        let was_shown = self.end_suspicion(subject);
+        let n = self.members.ring().len();
+        let refutations = self.damping.recent(now, subject);
+        let mut suspicion = Suspicion::new(now, verdict.generation, verdict.incarnation, refutations);
+        suspicion.shown = was_shown;
+        suspicion.own_evidence = own;
+        for accuser in accusers {
+            suspicion.accuse(*accuser, n);
+        }
+        self.metrics.suspicions += 1;
+        self.timers.set(Timer::Suspicion(subject), suspicion.deadline(n, self.settings.probe_timeout));
+        if !was_shown {
+            self.timers.set(Timer::Show(subject), suspicion.show_at(self.settings.probe_timeout));
+        }
+        self.suspicions.insert(subject, suspicion);
+        self.push_rumor(now, subject);
+        let witnesses = ring::witnesses(self.members.ring(), subject, verdict.incarnation, WITNESSES);
+        if !own && witnesses.contains(&self.me) && self.leave.is_none() {
+            self.probe_node(now, Purpose::Witness, subject);
+        }
+    }
+
+    fn confirm_suspicion(&mut self, now: Instant, subject: NameHash, accusers: &[NameHash], own: bool) {
+        let n = self.members.ring().len();
+        let Some(suspicion) = self.suspicions.get_mut(subject) else {
+            return;
+        };
+        suspicion.own_evidence |= own;
+        let mut grown = false;
+        for accuser in accusers {
+            grown |= suspicion.accuse(*accuser, n);
+        }
+        let deadline = suspicion.deadline(n, self.settings.probe_timeout);
+        self.timers.set(Timer::Suspicion(subject), deadline);
+        if grown {
+            self.push_rumor(now, subject);
+        }
+    }
+
+    /// Gives all suspects time that they could not use.
+    fn give_time(&mut self, now: Instant, lost: Duration) {
+        let (n, timeout) = (self.members.ring().len(), self.settings.probe_timeout);
+        for (name, suspicion) in self.suspicions.iter_mut() {
+            suspicion.push_back(lost);
+            self.timers.set(Timer::Suspicion(name), suspicion.deadline(n, timeout).max(now));
+            if !suspicion.shown {
+                self.timers.set(Timer::Show(name), suspicion.show_at(timeout).max(now));
+            }
+        }
+    }
+
+    /// Takes the incarnation that a node tells in a ping or ack from its own address.
+    fn take_incarnation(&mut self, now: Instant, name: NameHash, incarnation: Incarnation) {
+        let Some(entry) = self.members.active(name).filter(|entry| incarnation > entry.incarnation) else {
+            return;
+        };
+        let node = entry.node().clone();
+        let record = crate::wire::Record { name: node.name(), incarnation, ..entry.record() };
+        self.take_record(now, &record, Source::Direct);
+    }
+}
+
+/// Whether a round comes after another one, as serial numbers do (RFC 1982).
+fn is_later(a: u32, b: u32) -> bool {
+    a != b && a.wrapping_sub(b) < u32::MAX / 2
+}
+
+/// An accusation of what a probe was about.
+fn suspicion_of(target: &Target) -> Verdict {
+    Verdict {
+        subject: target.name,
+        generation: Generation(target.generation.0),
+        incarnation: target.incarnation,
+        status: Status::Suspect,
+        accusers: crate::wire::Accusers::default(),
+    }
+}

@@ -1,0 +1,366 @@
+//! Coming and going: how a member is let in, what happens when names collide, and how it leaves.
+//!
+//! ```text
+//!  joiner                                     any member
+//!  Hello(cookie 0, own record)           →
+//!                                        ←    Challenge(cookie): a keyed hash; nothing is kept
+//!  Hello(cookie, own record)             →    the name is free, or was this node's: it is let in, once,
+//!                                             and the news goes round
+//!                                        ←    Welcome(fingerprint, count), own record
+//!  … then it is filled, or compares views (see sync)
+//!  … and 200 ms later compares with another member: what was told while nobody knew it
+//! ```
+//!
+//! The cookie proves that the joiner receives at its address, so that nobody is sent more than he sent before
+//! (as in QUIC's address validation, RFC 9000, section 8.1). The same hello brings back a running node that is
+//! not known to somebody (`Approach`): one that was held dead, or whose joining went by.
+//!
+//! **Names.** If a newcomer's name is held by another run at another address, the older run is probed with the
+//! full ladder: if it answers, the newcomer is refused. At the same address the newer run takes over. Only the
+//! member that lets in checks; all others follow the merge rule.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::Call;
+use super::time::{Deadlines, Instant};
+use crate::error::Error;
+use crate::node::Generation;
+use crate::wire::hash::siphash;
+use crate::wire::{Cookie, NameHash, Seq};
+
+/// A cookie is good for one to two of these.
+const COOKIE_EPOCH: Duration = Duration::from_secs(30);
+/// Approaches to members that do not know us, at the same time; joins by call are not bounded by it.
+const APPROACHES_MAX: usize = 64;
+/// An approach that nobody called for is given up after so many tries.
+const APPROACH_TRIES_MAX: u32 = 12;
+
+/// Makes and checks cookies. They are not stored: a cookie is a keyed hash of whom it was made for and when.
+#[derive(Debug)]
+pub(crate) struct CookieJar {
+    key: (u64, u64),
+}
+
+impl CookieJar {
+    pub(crate) fn new(key: (u64, u64)) -> Self {
+        Self { key }
+    }
+
+    /// The cookie for a sender at an address, good for 30 to 60 s.
+    pub(crate) fn bake(&self, now: Instant, addr: SocketAddr, name: NameHash, run: Generation) -> Cookie {
+        self.of_epoch(epoch(now), addr, name, run)
+    }
+
+    /// Whether a cookie was made for this sender at this address not long ago.
+    pub(crate) fn accepts(
+        &self,
+        now: Instant,
+        cookie: Cookie,
+        addr: SocketAddr,
+        name: NameHash,
+        run: Generation,
+    ) -> bool {
+        let epoch = epoch(now);
+        cookie.0 != 0
+            && (cookie == self.of_epoch(epoch, addr, name, run)
+                || (epoch > 0 && cookie == self.of_epoch(epoch - 1, addr, name, run)))
+    }
+
+    fn of_epoch(&self, epoch: u64, addr: SocketAddr, name: NameHash, run: Generation) -> Cookie {
+        let mut bytes = [0; 42];
+        match addr.ip() {
+            IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),
+            IpAddr::V6(ip) => bytes[..16].copy_from_slice(&ip.octets()),
+        }
+        bytes[16..18].copy_from_slice(&addr.port().to_be_bytes());
+        bytes[18..26].copy_from_slice(&name.0.to_be_bytes());
+        bytes[26..34].copy_from_slice(&run.0.to_be_bytes());
+        bytes[34..].copy_from_slice(&epoch.to_be_bytes());
+        Cookie(siphash(self.key, &bytes).max(1))
+    }
+}
+
+fn epoch(now: Instant) -> u64 {
+    now.as_micros() / u64::try_from(COOKIE_EPOCH.as_micros()).unwrap_or(1)
+}
+
+/// One attempt to become known to the member at an address.
+#[derive(Debug)]
+pub(crate) struct Approach {
+    pub(crate) addr: SocketAddr,
+    /// The join that it belongs to; none if it is to return to somebody who does not know us.
+    pub(crate) call: Option<Call>,
+    pub(crate) cookie: Cookie,
+    tries: u32,
+}
+
+/// All running approaches.
+#[derive(Debug)]
+pub(crate) struct Approaches {
+    by_seq: BTreeMap<Seq, Approach>,
+    deadlines: Deadlines<Seq>,
+    retry: Duration,
+}
+
+impl Approaches {
+    /// `retry`: the pause before the second try; later ones are two and four times that.
+    pub(crate) fn new(retry: Duration) -> Self {
+        Self { by_seq: BTreeMap::new(), deadlines: Deadlines::new(), retry }
+    }
+
+    /// Begins one; its first hello is due at once. False if there is one to that address, or too many.
+    pub(crate) fn begin(&mut self, now: Instant, seq: Seq, addr: SocketAddr, call: Option<Call>) -> bool {
+        if call.is_none()
+            && (self.by_seq.len() >= APPROACHES_MAX || self.by_seq.values().any(|other| other.addr == addr))
+        {
+            return false;
+        }
+        self.by_seq.insert(seq, Approach { addr, call, cookie: Cookie(0), tries: 0 });
+        self.deadlines.set(seq, now);
+        true
+    }
+
+    /// An approach whose next hello is due; one without a call that has tried often enough is dropped.
+    pub(crate) fn pop_due(&mut self, now: Instant, jitter: Duration) -> Option<Seq> {
+        loop {
+            let seq = self.deadlines.pop_due(now)?;
+            let Some(approach) = self.by_seq.get_mut(&seq) else {
+                continue;
+            };
+            if approach.call.is_none() && approach.tries >= APPROACH_TRIES_MAX {
+                self.by_seq.remove(&seq);
+                continue;
+            }
+            let wait = self.retry * 2_u32.pow(approach.tries.min(2));
+            approach.tries += 1;
+            self.deadlines.set(seq, now + wait + jitter);
+            return Some(seq);
+        }
+    }
+
+    /// Has the next hello sent at once.
+    pub(crate) fn hurry(&mut self, now: Instant, seq: Seq) {
+        if self.by_seq.contains_key(&seq) {
+            self.deadlines.set(seq, now);
+        }
+    }
+
+    /// The approach that an answer with this number from this address is for.
+    pub(crate) fn answered(&mut self, seq: Seq, from: SocketAddr) -> Option<&mut Approach> {
+        self.by_seq.get_mut(&seq).filter(|approach| approach.addr == from)
+    }
+
+    pub(crate) fn get(&self, seq: Seq) -> Option<&Approach> {
+        self.by_seq.get(&seq)
+    }
+
+    pub(crate) fn end(&mut self, seq: Seq) -> Option<Approach> {
+        self.deadlines.cancel(seq);
+        self.by_seq.remove(&seq)
+    }
+
+    /// Drops the approaches of a join.
+    pub(crate) fn end_call(&mut self, call: Call) {
+        let seqs: Vec<Seq> = self
+            .by_seq
+            .iter()
+            .filter(|(_, approach)| approach.call == Some(call))
+            .map(|(seq, _)| *seq)
+            .collect();
+        for seq in seqs {
+            self.end(seq);
+        }
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+}
+
+/// One `join` that is under way.
+#[derive(Debug)]
+pub(crate) struct Join {
+    /// What became of each seed; none: nothing yet.
+    pub(crate) seeds: Vec<(SocketAddr, Option<Error>)>,
+    pub(crate) deadline: Instant,
+}
+
+impl Join {
+    /// Notes why a seed did not let us in.
+    pub(crate) fn fail(&mut self, addr: SocketAddr, error: Error) {
+        for seed in self.seeds.iter_mut().filter(|seed| seed.0 == addr) {
+            seed.1 = Some(copy(&error));
+        }
+    }
+
+    /// Whether it is decided that nobody lets us in: every seed has said so, or one that our name is taken.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.seeds.iter().all(|(_, error)| error.is_some())
+            || self.seeds.iter().any(|(_, error)| matches!(error, Some(Error::NameTaken { .. })))
+    }
+
+    /// What happened with each seed.
+    pub(crate) fn into_errors(self) -> Vec<(SocketAddr, Error)> {
+        self.seeds.into_iter().map(|(addr, error)| (addr, error.unwrap_or(Error::NoAnswer))).collect()
+    }
+}
+
+/// Copies one of the errors that a seed can answer with.
+pub(crate) fn copy(error: &Error) -> Error {
+    match error {
+        Error::NameTaken { name, addr } => Error::NameTaken { name: name.clone(), addr: *addr },
+        Error::WrongCluster => Error::WrongCluster,
+        Error::WrongKey => Error::WrongKey,
+        Error::ClockAhead => Error::ClockAhead,
+        Error::Full => Error::Full,
+        Error::Timeout => Error::Timeout,
+        Error::Closed => Error::Closed,
+        _ => Error::NoAnswer,
+    }
+}
+
+/// What is known of a name that a newcomer wants and another run holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NameCheck {
+    /// The older run is being probed.
+    Running,
+    /// It has answered, at this address.
+    Taken(SocketAddr),
+    /// It has not: the name is free for the newer run.
+    Free,
+}
+
+/// Names that are being checked, for one newcomer each.
+#[derive(Debug)]
+pub(crate) struct NameChecks {
+    by_name: BTreeMap<NameHash, (Generation, NameCheck)>,
+    deadlines: Deadlines<NameHash>,
+}
+
+impl NameChecks {
+    /// Checks that may be remembered at the same time.
+    const MAX: usize = 1_024;
+    /// How long an outcome holds.
+    const MEMORY: Duration = Duration::from_secs(5);
+
+    pub(crate) fn new() -> Self {
+        Self { by_name: BTreeMap::new(), deadlines: Deadlines::new() }
+    }
+
+    /// What is known about a name for this run of a newcomer.
+    pub(crate) fn get(&mut self, now: Instant, name: NameHash, newcomer: Generation) -> Option<NameCheck> {
+        while let Some(over) = self.deadlines.pop_due(now) {
+            self.by_name.remove(&over);
+        }
+        self.by_name.get(&name).filter(|(generation, _)| *generation == newcomer).map(|(_, check)| *check)
+    }
+
+    /// Whether another check can be begun.
+    pub(crate) fn has_room(&self) -> bool {
+        self.by_name.len() < Self::MAX
+    }
+
+    pub(crate) fn set(&mut self, now: Instant, name: NameHash, newcomer: Generation, check: NameCheck) {
+        self.by_name.insert(name, (newcomer, check));
+        self.deadlines.set(name, now + Self::MEMORY);
+    }
+
+    /// The older run has answered or not.
+    pub(crate) fn decide(&mut self, now: Instant, name: NameHash, check: NameCheck) {
+        if let Some((generation, _)) = self.by_name.get(&name).copied() {
+            self.set(now, name, generation, check);
+        }
+    }
+}
+
+/// A leave that is under way.
+#[derive(Debug)]
+pub(crate) struct Leave {
+    pub(crate) call: Call,
+    pub(crate) deadline: Instant,
+    /// Acks that are still wanted.
+    pub(crate) wanted: usize,
+    /// Whom it was told, and who has not acked.
+    pub(crate) open: BTreeMap<Seq, SocketAddr>,
+}
+
+/// What is sent to addresses that have not shown themselves, and how many newcomers one source brings.
+#[derive(Debug, Default)]
+pub(crate) struct Addresses {
+    by_ip: BTreeMap<IpAddr, Account>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Account {
+    heard: bool,
+    second: u64,
+    sent: u32,
+    newcomers: u32,
+    newcomers_at: Instant,
+}
+
+impl Addresses {
+    /// Datagrams a second to an address from which nothing was ever received.
+    const UNPROVEN_PER_SECOND: u32 = 20;
+    /// Newcomers from one address at once …
+    const NEWCOMERS_BURST: u32 = 1_024;
+    /// … and a second after that.
+    const NEWCOMERS_PER_SECOND: u64 = 100;
+    /// Addresses remembered; at the limit the table starts anew, which only forgets proofs.
+    const MAX: usize = 65_536;
+
+    /// Something was received from there.
+    pub(crate) fn heard(&mut self, addr: SocketAddr) {
+        self.account(addr).heard = true;
+    }
+
+    /// Whether a datagram may be sent there now.
+    pub(crate) fn may_send(&mut self, now: Instant, addr: SocketAddr) -> bool {
+        let account = self.account(addr);
+        if account.heard {
+            return true;
+        }
+        let second = now.as_micros() / 1_000_000;
+        if account.second != second {
+            account.second = second;
+            account.sent = 0;
+        }
+        account.sent += 1;
+        account.sent <= Self::UNPROVEN_PER_SECOND
+    }
+
+    /// Whether one more newcomer may come from there now. Members that share a loopback address are not
+    /// bounded.
+    pub(crate) fn may_admit(&mut self, now: Instant, addr: SocketAddr) -> bool {
+        if addr.ip().is_loopback() {
+            return true;
+        }
+        let account = self.account(addr);
+        let drained = now.since(account.newcomers_at).as_micros() * u128::from(Self::NEWCOMERS_PER_SECOND);
+        let drained = u32::try_from(drained / 1_000_000).unwrap_or(u32::MAX);
+        if drained > 0 {
+            account.newcomers = account.newcomers.saturating_sub(drained);
+            account.newcomers_at = now;
+        }
+        if account.newcomers >= Self::NEWCOMERS_BURST {
+            return false;
+        }
+        account.newcomers += 1;
+        true
+    }
+
+    fn account(&mut self, addr: SocketAddr) -> &mut Account {
+        if self.by_ip.len() >= Self::MAX && !self.by_ip.contains_key(&addr.ip()) {
+            self.by_ip.clear();
+        }
+        self.by_ip.entry(addr.ip()).or_insert(Account {
+            heard: false,
+            second: 0,
+            sent: 0,
+            newcomers: 0,
+            newcomers_at: Instant::default(),
+        })
+    }
+}

@@ -1,0 +1,501 @@
+//! The member list: what this view holds on every node, and the one rule by which news is merged into it.
+//!
+//! A record is ordered by (generation, incarnation, status), with Alive < Suspect < Dead < Left, and the
+//! greater one wins (SWIM, section 4.2, with two additions). Everything else follows from that order:
+//!
+//! | held | news | outcome |
+//! |---|---|---|
+//! | `(g, i, Alive)` | `(g, i, Suspect)` | an accusation beats the incarnation that it accuses |
+//! | `(g, i, Suspect)` | `(g, i+1, Alive)` | a refutation beats the accusation |
+//! | `(g, i, Dead)` | `(g, i, Alive)` | nothing: old tables do not bring back the dead |
+//! | `(g, i, Dead)` | `(g, i, Left)` | Beyond SWIM: what was taken for a crash was a leave |
+//! | `(g, i, any)` | `(g+1, 0, Alive)` | Beyond SWIM: a restart beats everything before it |
+//!
+//! The list also keeps the **fingerprint** of the view: the wrapping sum of the hashes of all active records,
+//! in 128 buckets by name hash, so that a change costs O(1) and two views are compared for 8 bytes. The
+//! status is not part of it: a suspicion is a timed opinion, and its end changes another number.
+//!
+//! A node that this member alone has given up is **hidden**: its record stays, it is left out of the
+//! fingerprint and of every answer, and nothing is told about it. So a view that hides nodes differs from the
+//! others, and ordinary sync brings them back from any active node that does not hide them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::time::Instant;
+use crate::node::{Generation, Incarnation, Node, Status};
+use crate::wire::body::BUCKETS;
+use crate::wire::lists::RecordKey;
+use crate::wire::{ClusterTag, NameHash, Record, Verdict};
+
+/// An incarnation above this is not believed: a node that refutes a thousand times a second needs nine
+/// thousand years to get there.
+const INCARNATION_MAX: u64 = 1 << 48;
+/// An incarnation further than this above the one held is not believed.
+const INCARNATION_STEP_MAX: u64 = 1 << 16;
+
+/// What this view holds on one node.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// What users see: its status is `Suspect` only once the suspicion has been shown to them.
+    node: Node,
+    pub(crate) addr: SocketAddr,
+    pub(crate) generation: Generation,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) status: Status,
+    pub(crate) state_version: u64,
+    pub(crate) broadcast: u64,
+    /// The incarnation that the address came with: an accusation raises `incarnation` without telling it.
+    content: Incarnation,
+    /// When the status changed last.
+    pub(crate) since: Instant,
+    pub(crate) last_heard: Option<Instant>,
+    /// Given up by this member alone.
+    pub(crate) hidden: bool,
+    /// Another address that this run has shown to be its own, by a cookie: it advertises one address and
+    /// sends from another.
+    pub(crate) alias: Option<SocketAddr>,
+    /// What the record adds to the sums: zero while it is not counted.
+    counted: u64,
+}
+
+impl Entry {
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.status.is_active()
+    }
+
+    /// Whether users and other members are told of it as a participant.
+    pub(crate) fn is_visible(&self) -> bool {
+        self.is_active() && !self.hidden
+    }
+
+    /// The record as it is told to others.
+    pub(crate) fn record(&self) -> Record<'_> {
+        Record {
+            name: self.node.name(),
+            addr: self.addr,
+            generation: self.generation,
+            incarnation: self.incarnation,
+            state_version: self.state_version,
+            broadcast: self.broadcast,
+        }
+    }
+
+    /// What is held against a node that is not simply alive; the accusers are not known here.
+    pub(crate) fn verdict(&self, subject: NameHash) -> Verdict {
+        Verdict {
+            subject,
+            generation: self.generation,
+            incarnation: self.incarnation,
+            status: self.status,
+            accusers: crate::wire::Accusers::default(),
+        }
+    }
+
+    fn order(&self) -> (Generation, Incarnation, Status) {
+        (self.generation, self.incarnation, self.status)
+    }
+}
+
+/// What a record was before a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Before {
+    pub(crate) status: Status,
+    pub(crate) generation: Generation,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) addr: SocketAddr,
+    pub(crate) hidden: bool,
+    pub(crate) since: Instant,
+}
+
+/// What merging a piece of news did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Merged {
+    /// The view is as it was: the same is held already.
+    Same,
+    /// The view is as it was: what is held is greater.
+    Older,
+    /// The view is as it was: the news can not be believed, is about nobody we know, or finds no place.
+    Refused,
+    /// The record was taken; before it there was this one, or none.
+    Changed(Option<Before>),
+}
+
+/// All records of one view.
+#[derive(Debug)]
+pub(crate) struct Members {
+    tag: ClusterTag,
+    entries: BTreeMap<NameHash, Entry>,
+    /// The active ones in order of name hash, hidden ones and the own node included: the ring.
+    ring: Vec<NameHash>,
+    suspects: usize,
+    hidden: usize,
+    /// Dead and left ones by the time they became so.
+    tombstones: BTreeSet<(Instant, NameHash)>,
+    tombstones_max: usize,
+    nodes_max: usize,
+    sums: Box<[u64; BUCKETS]>,
+    fingerprint: u64,
+    /// When the fingerprint changed last.
+    changed: Instant,
+    /// Raised by every change that users can see.
+    version: u64,
+}
+
+impl Members {
+    /// A view that holds nobody. `nodes_max` bounds the active records and, on their own, the tombstones.
+    pub(crate) fn new(tag: ClusterTag, nodes_max: usize, now: Instant) -> Self {
+        Self {
+            tag,
+            entries: BTreeMap::new(),
+            ring: Vec::new(),
+            suspects: 0,
+            hidden: 0,
+            tombstones: BTreeSet::new(),
+            tombstones_max: nodes_max,
+            nodes_max,
+            sums: Box::new([0; BUCKETS]),
+            fingerprint: 0,
+            changed: now,
+            version: 0,
+        }
+    }
+
+    /// Merges what a node says about itself.
+    pub(crate) fn merge_alive(&mut self, now: Instant, name: NameHash, record: &Record<'_>) -> Merged {
+        if record.incarnation.0 > INCARNATION_MAX {
+            return Merged::Refused;
+        }
+        let Some(entry) = self.entries.get_mut(&name) else {
+            if self.ring.len() >= self.nodes_max {
+                return Merged::Refused;
+            }
+            self.insert(now, name, record);
+            return Merged::Changed(None);
+        };
+        if entry.node.name() != record.name {
+            return Merged::Refused;
+        }
+        let same_run = record.generation == entry.generation;
+        if same_run && record.incarnation.0 > entry.incarnation.0.saturating_add(INCARNATION_STEP_MAX) {
+            return Merged::Refused;
+        }
+        let news = (record.generation, record.incarnation, Status::Alive);
+        if news <= entry.order() {
+            let same = news.0 == entry.generation && news.1 == entry.incarnation;
+            // An accusation told us of this incarnation before the node itself could: take what it says.
+            if same && record.incarnation > entry.content && entry.is_active() {
+                let before = before(entry);
+                entry.content = record.incarnation;
+                entry.addr = record.addr;
+                self.update(now, name, |_| {});
+                return Merged::Changed(Some(before));
+            }
+            return if news == entry.order() { Merged::Same } else { Merged::Older };
+        }
+        let before = before(entry);
+        let returns = !entry.is_active();
+        if returns && self.ring.len() >= self.nodes_max {
+            return Merged::Refused;
+        }
+        self.update(now, name, |entry| {
+            entry.generation = record.generation;
+            entry.incarnation = record.incarnation;
+            entry.content = record.incarnation;
+            entry.status = Status::Alive;
+            entry.addr = record.addr;
+            entry.state_version = if same_run {
+                entry.state_version.max(record.state_version)
+            } else {
+                record.state_version
+            };
+            entry.broadcast =
+                if same_run { entry.broadcast.max(record.broadcast) } else { record.broadcast };
+            entry.hidden = false;
+            if !same_run {
+                entry.alias = None;
+                entry.last_heard = None;
+            }
+        });
+        Merged::Changed(Some(before))
+    }
+
+    /// Merges an accusation, a death or a leave. About somebody unknown it adds nothing.
+    pub(crate) fn merge_verdict(&mut self, now: Instant, verdict: &Verdict) -> Merged {
+        let Some(entry) = self.entries.get(&verdict.subject) else {
+            return Merged::Refused;
+        };
+        if verdict.generation > entry.generation
+            || verdict.incarnation.0 > INCARNATION_MAX
+            || (verdict.generation == entry.generation
+                && verdict.incarnation.0 > entry.incarnation.0.saturating_add(INCARNATION_STEP_MAX))
+        {
+            return Merged::Refused;
+        }
+        let news = (verdict.generation, verdict.incarnation, verdict.status);
+        match news.cmp(&entry.order()) {
+            std::cmp::Ordering::Less => Merged::Older,
+            std::cmp::Ordering::Equal => Merged::Same,
+            std::cmp::Ordering::Greater => {
+                let before = before(entry);
+                self.update(now, verdict.subject, |entry| {
+                    entry.incarnation = verdict.incarnation;
+                    entry.status = verdict.status;
+                });
+                Merged::Changed(Some(before))
+            }
+        }
+    }
+
+    /// Hides a node from this view, or shows it again. False if it is so already.
+    pub(crate) fn set_hidden(&mut self, now: Instant, name: NameHash, hidden: bool) -> bool {
+        match self.entries.get(&name) {
+            Some(entry) if entry.is_active() && entry.hidden != hidden => {
+                self.update(now, name, |entry| entry.hidden = hidden);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Lets users see the suspicion of a node.
+    pub(crate) fn show_suspicion(&mut self, name: NameHash) {
+        if let Some(entry) = self.entries.get_mut(&name) {
+            entry.node = snapshot(entry, entry.status);
+            self.version += 1;
+        }
+    }
+
+    /// Notes that a node was heard.
+    pub(crate) fn heard(&mut self, now: Instant, name: NameHash) {
+        if let Some(entry) = self.entries.get_mut(&name) {
+            entry.last_heard = Some(now);
+        }
+    }
+
+    /// Notes that a run has proved an address other than its record's.
+    pub(crate) fn set_alias(&mut self, name: NameHash, addr: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&name) {
+            entry.alias = (entry.addr != addr).then_some(addr);
+        }
+    }
+
+    /// Folds a measured round trip into the smoothed one (RFC 6298: a weight of 1/8).
+    pub(crate) fn measured(&mut self, name: NameHash, rtt: Duration) {
+        if let Some(entry) = self.entries.get(&name) {
+            let smoothed = entry.node.rtt().map_or(rtt, |old| (old * 7 + rtt) / 8);
+            entry.node.set_rtt(smoothed);
+        }
+    }
+
+    /// Forgets tombstones older than `ttl`; when the next one falls due.
+    pub(crate) fn reap(&mut self, now: Instant, ttl: Duration) -> Option<Instant> {
+        while let Some((since, name)) = self.tombstones.first().copied() {
+            if since + ttl > now {
+                return Some(since + ttl);
+            }
+            self.forget_tombstone(since, name);
+        }
+        None
+    }
+
+    pub(crate) fn get(&self, name: NameHash) -> Option<&Entry> {
+        self.entries.get(&name)
+    }
+
+    /// The active record of a node, hidden or not.
+    pub(crate) fn active(&self, name: NameHash) -> Option<&Entry> {
+        self.entries.get(&name).filter(|entry| entry.is_active())
+    }
+
+    /// Whether this sender is the active run that we know, at an address that is its own.
+    pub(crate) fn is_known(&self, name: NameHash, generation: Generation, from: SocketAddr) -> bool {
+        self.active(name).is_some_and(|entry| {
+            entry.generation == generation && (entry.addr == from || entry.alias == Some(from))
+        })
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NameHash, &Entry)> {
+        self.entries.iter().map(|(name, entry)| (*name, entry))
+    }
+
+    /// The visible records from a name hash on, in order.
+    pub(crate) fn visible_from(&self, from: NameHash) -> impl Iterator<Item = (NameHash, &Entry)> {
+        self.entries.range(from..).filter(|(_, entry)| entry.is_visible()).map(|(name, entry)| (*name, entry))
+    }
+
+    /// The visible records with a short key (nearly always one or none).
+    pub(crate) fn with_key(&self, key: RecordKey) -> impl Iterator<Item = (NameHash, &Entry)> {
+        let from = NameHash(u64::from(key.bucket) << 57);
+        self.entries
+            .range(from..)
+            .take_while(move |(name, _)| name.bucket() == key.bucket)
+            .filter(move |(name, entry)| name.low() == key.low && entry.is_visible())
+            .map(|(name, entry)| (*name, entry))
+    }
+
+    /// What a visible record adds to the sums.
+    pub(crate) fn record_hash(&self, entry: &Entry) -> u64 {
+        entry.record().hash(self.tag)
+    }
+
+    /// The active ones in order of name hash, the own node included.
+    pub(crate) fn ring(&self) -> &[NameHash] {
+        &self.ring
+    }
+
+    /// How many are active and not hidden, the own node included.
+    pub(crate) fn visible_len(&self) -> usize {
+        self.ring.len() - self.hidden
+    }
+
+    pub(crate) fn hidden_len(&self) -> usize {
+        self.hidden
+    }
+
+    pub(crate) fn suspects_len(&self) -> usize {
+        self.suspects
+    }
+
+    /// Dead and left nodes, oldest first, with the time they became so.
+    pub(crate) fn tombstones(&self) -> impl Iterator<Item = (Instant, NameHash)> + '_ {
+        self.tombstones.iter().copied()
+    }
+
+    pub(crate) fn tombstones_len(&self) -> usize {
+        self.tombstones.len()
+    }
+
+    pub(crate) fn sums(&self) -> &[u64; BUCKETS] {
+        &self.sums
+    }
+
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// Since when the fingerprint is what it is.
+    pub(crate) fn quiet_since(&self) -> Instant {
+        self.changed
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn insert(&mut self, now: Instant, name: NameHash, record: &Record<'_>) {
+        let entry = Entry {
+            node: Node::new(record.name, record.addr, Status::Alive, record.generation, record.incarnation),
+            addr: record.addr,
+            generation: record.generation,
+            incarnation: record.incarnation,
+            status: Status::Alive,
+            state_version: record.state_version,
+            broadcast: record.broadcast,
+            content: record.incarnation,
+            since: now,
+            last_heard: None,
+            hidden: false,
+            alias: None,
+            counted: 0,
+        };
+        self.entries.insert(name, entry);
+        if let Err(place) = self.ring.binary_search(&name) {
+            self.ring.insert(place, name);
+        }
+        self.recount(now, name);
+        self.version += 1;
+    }
+
+    /// Changes a record and everything that is derived from it. The one place where that happens.
+    fn update(&mut self, now: Instant, name: NameHash, change: impl FnOnce(&mut Entry)) {
+        let Some(entry) = self.entries.get_mut(&name) else {
+            return;
+        };
+        let old = before(entry);
+        change(entry);
+        if old.status != entry.status {
+            entry.since = now;
+        }
+        if !entry.is_active() {
+            entry.hidden = false;
+        }
+        let (status, hidden) = (entry.status, entry.hidden);
+        let shown = if status == Status::Suspect { Status::Alive } else { status };
+        // A suspicion that users have seen stays visible while only its numbers change.
+        let shown =
+            if status == Status::Suspect && entry.node.status() == Status::Suspect { status } else { shown };
+        entry.node = snapshot(entry, shown);
+        self.version += 1;
+
+        self.suspects -= usize::from(old.status == Status::Suspect);
+        self.suspects += usize::from(status == Status::Suspect);
+        self.hidden -= usize::from(old.hidden);
+        self.hidden += usize::from(hidden);
+        if old.status.is_active() != status.is_active() {
+            match self.ring.binary_search(&name) {
+                Ok(place) if !status.is_active() => {
+                    self.ring.remove(place);
+                }
+                Err(place) if status.is_active() => self.ring.insert(place, name),
+                _ => {}
+            }
+        }
+        if !old.status.is_active() {
+            self.tombstones.remove(&(old.since, name));
+        }
+        if !status.is_active() {
+            let since = if old.status == status { old.since } else { now };
+            self.tombstones.insert((since, name));
+            if self.tombstones.len() > self.tombstones_max
+                && let Some((since, oldest)) = self.tombstones.first().copied()
+            {
+                self.forget_tombstone(since, oldest);
+            }
+        }
+        self.recount(now, name);
+    }
+
+    fn forget_tombstone(&mut self, since: Instant, name: NameHash) {
+        self.tombstones.remove(&(since, name));
+        self.entries.remove(&name);
+        self.version += 1;
+    }
+
+    /// Brings the sums up to date with a record.
+    fn recount(&mut self, now: Instant, name: NameHash) {
+        let Some(entry) = self.entries.get_mut(&name) else {
+            return;
+        };
+        let counts = if entry.is_visible() { entry.record().hash(self.tag) } else { 0 };
+        let change = counts.wrapping_sub(entry.counted);
+        if change == 0 {
+            return;
+        }
+        entry.counted = counts;
+        let sum = &mut self.sums[usize::from(name.bucket())];
+        *sum = sum.wrapping_add(change);
+        self.fingerprint = self.fingerprint.wrapping_add(change);
+        self.changed = now;
+    }
+}
+
+fn before(entry: &Entry) -> Before {
+    Before {
+        status: entry.status,
+        generation: entry.generation,
+        incarnation: entry.incarnation,
+        addr: entry.addr,
+        hidden: entry.hidden,
+        since: entry.since,
+    }
+}
+
+fn snapshot(entry: &Entry, shown: Status) -> Node {
+    entry.node.updated(entry.addr, shown, entry.generation, entry.incarnation)
+}

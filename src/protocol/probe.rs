@@ -1,0 +1,377 @@
+//! The ladder: how one node finds out whether another one answers (SWIM, section 3.1; Lifeguard's nacks).
+//!
+//! ```text
+//!  0                          ping
+//!  max(4 × RTT, T/4)          ping again (at most T/2)
+//!  (1 + health) × T/2         ping once more, and ask two relays to ping
+//!  … a relay that hears nothing says so (nack) when 80 % of the time that was left is over
+//!  (1 + health) × T           verdict
+//! ```
+//!
+//! T is the probe timeout, at least 12 × RTT. Fewer and later packets than feels right, on purpose: retries
+//! knock out slow nodes, and asking relays earlier does not bring the verdict forward.
+//!
+//! Beyond SWIM and Lifeguard:
+//!
+//! - **Binding.** A probe is about one (name, address, generation, incarnation), as known when it began: a late
+//!   ack proves nothing about another one, and a failure accuses only that incarnation. Sequence numbers are
+//!   random, and an answer counts only from the address that was asked.
+//! - **Proof.** A failed probe accuses only if a relay's nack for it came, whenever there is a relay at all:
+//!   who hears nobody accuses nobody. A probe that fails without proof is void.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Call;
+use super::time::{Deadlines, Instant};
+use crate::node::{Generation, Incarnation};
+use crate::wire::body::NackReason;
+use crate::wire::{NameHash, Seq};
+
+/// Probes that may run at the same time; beyond it no new one begins.
+pub(crate) const PROBES_MAX: usize = 256;
+/// Pings that this member may relay for others at the same time.
+const ERRANDS_MAX: usize = 1_024;
+/// The probe timeout is at least this many round trips.
+const TIMEOUT_RTTS: u32 = 12;
+
+/// Why a node is probed, which is what becomes of the outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The target of a common round.
+    Round,
+    /// To check the suspicion of somebody else as a witness: one ping, one relay.
+    Witness,
+    /// Somebody whose view we compared holds it dead.
+    Told { by: NameHash },
+    /// Whether a dead node is back: pings only.
+    Heal,
+    /// To compare views: pings only.
+    Compare,
+    /// A user asks: pings only.
+    User(Call),
+    /// Whether the node that holds a name still runs, before a newcomer gets the name.
+    Incumbent,
+    /// Whether another run of our own name answers.
+    Rival,
+}
+
+impl Purpose {
+    /// How many relays are asked at half time.
+    pub(crate) fn relays(self) -> usize {
+        match self {
+            Self::Round | Self::Told { .. } | Self::Incumbent | Self::Rival => 2,
+            Self::Witness => 1,
+            Self::Heal | Self::Compare | Self::User(_) => 0,
+        }
+    }
+}
+
+/// What a probe is about, as known when it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) name: NameHash,
+    pub(crate) addr: SocketAddr,
+    pub(crate) generation: Generation,
+    pub(crate) incarnation: Incarnation,
+}
+
+/// A relay that was asked.
+#[derive(Debug, Clone, Copy)]
+struct Relay {
+    addr: SocketAddr,
+    seq: Seq,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    First,
+    Second,
+    Third,
+    Over,
+}
+
+/// What a probe does when its next deadline is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Ping,
+    PingAndAskRelays,
+    Verdict,
+}
+
+/// One running probe.
+#[derive(Debug, Clone)]
+pub(crate) struct Probe {
+    pub(crate) purpose: Purpose,
+    pub(crate) target: Target,
+    pub(crate) seq: Seq,
+    pub(crate) began: Instant,
+    rtt: Option<Duration>,
+    /// T, stretched by health.
+    timeout: Duration,
+    /// T, not stretched.
+    base_timeout: Duration,
+    stage: Stage,
+    pings: u32,
+    relays: Vec<Relay>,
+    /// Whether there was anybody who could have been a relay.
+    pub(crate) relay_exists: bool,
+    /// A relay has asked in vain: the proof that somebody hears us.
+    pub(crate) proven: bool,
+}
+
+impl Probe {
+    pub(crate) fn new(
+        now: Instant,
+        purpose: Purpose,
+        target: Target,
+        seq: Seq,
+        rtt: Option<Duration>,
+        timeout: Duration,
+        health: u8,
+    ) -> Self {
+        let base_timeout = rtt.map_or(timeout, |rtt| timeout.max(rtt * TIMEOUT_RTTS));
+        Self {
+            purpose,
+            target,
+            seq,
+            began: now,
+            rtt,
+            timeout: base_timeout * (1 + u32::from(health)),
+            base_timeout,
+            stage: Stage::First,
+            pings: 1,
+            relays: Vec::new(),
+            relay_exists: false,
+            proven: false,
+        }
+    }
+
+    /// When its next step is due.
+    pub(crate) fn due(&self) -> Instant {
+        let half = self.began + self.timeout / 2;
+        match self.stage {
+            Stage::First if self.purpose == Purpose::Witness => half,
+            Stage::First => {
+                let wait = self.rtt.map_or(Duration::ZERO, |rtt| rtt * 4).max(self.base_timeout / 4);
+                (self.began + wait.min(self.base_timeout / 2)).min(half)
+            }
+            Stage::Second => half,
+            Stage::Third | Stage::Over => self.began + self.timeout,
+        }
+    }
+
+    /// Goes on to the step that is due.
+    pub(crate) fn advance(&mut self) -> Step {
+        match self.stage {
+            Stage::First if self.purpose != Purpose::Witness => {
+                self.stage = Stage::Second;
+                self.pings += 1;
+                Step::Ping
+            }
+            Stage::First | Stage::Second => {
+                self.stage = Stage::Third;
+                self.pings += 1;
+                if self.purpose.relays() > 0 { Step::PingAndAskRelays } else { Step::Ping }
+            }
+            Stage::Third | Stage::Over => {
+                self.stage = Stage::Over;
+                Step::Verdict
+            }
+        }
+    }
+
+    /// When the relays are to say that they heard nothing: when 80 % of what is left of the time, less one
+    /// round trip to the relay, is over.
+    pub(crate) fn nack_after(&self, now: Instant, relay_rtt: Duration) -> Duration {
+        let left = (self.began + self.timeout).since(now);
+        left.saturating_sub(relay_rtt) * 4 / 5
+    }
+
+    /// The round trip that an ack shows now; unknown if it may answer any of several pings.
+    pub(crate) fn round_trip(&self, now: Instant) -> Option<Duration> {
+        (self.pings == 1).then(|| now.since(self.began))
+    }
+}
+
+/// By which way an answer reached a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Direct,
+    Relayed,
+}
+
+/// Names a running probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ProbeId(u64);
+
+/// All running probes.
+#[derive(Debug)]
+pub(crate) struct Probes {
+    next: u64,
+    by_id: BTreeMap<ProbeId, Probe>,
+    by_seq: BTreeMap<Seq, (ProbeId, Way)>,
+    deadlines: Deadlines<ProbeId>,
+}
+
+impl Probes {
+    pub(crate) fn new() -> Self {
+        Self { next: 0, by_id: BTreeMap::new(), by_seq: BTreeMap::new(), deadlines: Deadlines::new() }
+    }
+
+    /// Begins a probe: it can be answered from here on. `None` if too many run.
+    pub(crate) fn begin(&mut self, probe: Probe) -> Option<ProbeId> {
+        if self.by_id.len() >= PROBES_MAX {
+            return None;
+        }
+        let id = ProbeId(self.next);
+        self.next += 1;
+        self.by_seq.insert(probe.seq, (id, Way::Direct));
+        self.deadlines.set(id, probe.due());
+        self.by_id.insert(id, probe);
+        Some(id)
+    }
+
+    /// The next step of a probe that is due.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(ProbeId, Step)> {
+        let id = self.deadlines.pop_due(now)?;
+        let probe = self.by_id.get_mut(&id)?;
+        let step = probe.advance();
+        if step != Step::Verdict {
+            self.deadlines.set(id, probe.due());
+        }
+        Some((id, step))
+    }
+
+    /// Notes that a relay was asked for a probe.
+    pub(crate) fn asked(&mut self, id: ProbeId, addr: SocketAddr, seq: Seq) {
+        if let Some(probe) = self.by_id.get_mut(&id) {
+            probe.relays.push(Relay { addr, seq });
+            self.by_seq.insert(seq, (id, Way::Relayed));
+        }
+    }
+
+    /// Notes whether any relay could be asked.
+    pub(crate) fn set_relay_exists(&mut self, id: ProbeId, exists: bool) {
+        if let Some(probe) = self.by_id.get_mut(&id) {
+            probe.relay_exists = exists;
+        }
+    }
+
+    /// The probe that an answer with this number from this address is for.
+    pub(crate) fn answered(&self, seq: Seq, from: SocketAddr) -> Option<(ProbeId, Way)> {
+        let (id, way) = *self.by_seq.get(&seq)?;
+        let probe = self.by_id.get(&id)?;
+        let asked = match way {
+            Way::Direct => probe.target.addr == from,
+            Way::Relayed => probe.relays.iter().any(|relay| relay.seq == seq && relay.addr == from),
+        };
+        asked.then_some((id, way))
+    }
+
+    /// A relay answers that it heard nothing, or that it does not hold the target active, which proves that
+    /// we are heard but is no evidence.
+    pub(crate) fn nacked(&mut self, id: ProbeId, reason: NackReason) {
+        if let Some(probe) = self.by_id.get_mut(&id) {
+            probe.proven |= reason == NackReason::NoAnswer;
+        }
+    }
+
+    /// Ends a probe.
+    pub(crate) fn finish(&mut self, id: ProbeId) -> Option<Probe> {
+        let probe = self.by_id.remove(&id)?;
+        self.deadlines.cancel(id);
+        self.by_seq.remove(&probe.seq);
+        for relay in &probe.relays {
+            self.by_seq.remove(&relay.seq);
+        }
+        Some(probe)
+    }
+
+    /// Ends all probes of some purposes and answers them.
+    pub(crate) fn finish_all(&mut self, which: impl Fn(&Probe) -> bool) -> Vec<Probe> {
+        let ids: Vec<ProbeId> =
+            self.by_id.iter().filter(|(_, probe)| which(probe)).map(|(id, _)| *id).collect();
+        ids.into_iter().filter_map(|id| self.finish(id)).collect()
+    }
+
+    pub(crate) fn get(&self, id: ProbeId) -> Option<&Probe> {
+        self.by_id.get(&id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Probe> {
+        self.by_id.values()
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+}
+
+/// A ping that this member sends for another one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Errand {
+    pub(crate) asker: SocketAddr,
+    pub(crate) asker_generation: Generation,
+    pub(crate) asker_seq: Seq,
+    pub(crate) target: Target,
+    /// Whether the asker was told that nothing came; a late ack is still passed on.
+    pub(crate) nacked: bool,
+}
+
+/// All errands of this member as a relay.
+#[derive(Debug)]
+pub(crate) struct Errands {
+    by_seq: BTreeMap<Seq, Errand>,
+    deadlines: Deadlines<Seq>,
+}
+
+impl Errands {
+    pub(crate) fn new() -> Self {
+        Self { by_seq: BTreeMap::new(), deadlines: Deadlines::new() }
+    }
+
+    /// Takes an errand under a fresh number; false if there are too many.
+    pub(crate) fn begin(&mut self, seq: Seq, errand: Errand, nack_at: Instant) -> bool {
+        if self.by_seq.len() >= ERRANDS_MAX {
+            return false;
+        }
+        self.by_seq.insert(seq, errand);
+        self.deadlines.set(seq, nack_at);
+        true
+    }
+
+    /// The target has answered: the errand, which is over.
+    pub(crate) fn answered(&mut self, seq: Seq, from: SocketAddr) -> Option<Errand> {
+        self.by_seq.get(&seq).filter(|errand| errand.target.addr == from)?;
+        self.deadlines.cancel(seq);
+        self.by_seq.remove(&seq)
+    }
+
+    /// An errand whose asker is to be told now that nothing came. It stays for `grace` to pass on a late ack.
+    pub(crate) fn pop_due(&mut self, now: Instant, grace: Duration) -> Option<Errand> {
+        loop {
+            let seq = self.deadlines.pop_due(now)?;
+            let Some(errand) = self.by_seq.get_mut(&seq) else {
+                continue;
+            };
+            if errand.nacked {
+                self.by_seq.remove(&seq);
+                continue;
+            }
+            errand.nacked = true;
+            self.deadlines.set(seq, now + grace);
+            return Some(*errand);
+        }
+    }
+
+    /// We were asleep: what we were to tell is no longer true.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+}

@@ -1,0 +1,361 @@
+//! News: taking it into the view, telling users, and passing it on.
+
+use super::members::{Before, Merged};
+use super::rumors::slot_order;
+use super::time::Instant;
+use super::{Protocol, Timer, ring};
+use crate::event::Event;
+use crate::node::{Node, Status};
+use crate::wire::{Body, NameHash, Record, Verdict, Writer};
+
+/// Records learned by sync that are told on all the same, a second.
+const REGOSSIP_PER_SECOND: u32 = 26;
+/// A partner that was dead here so recently brings news of its side of a cut.
+const RETURN_MEMORY: std::time::Duration = std::time::Duration::from_secs(10);
+/// A rumor that does not fit does not block one that does, for so many tries a datagram.
+const MISFITS_MAX: usize = 4;
+
+/// By which way a record came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Gossiped, or added to a ping or ack.
+    Rumor,
+    /// From the node itself.
+    Direct,
+    /// From the node itself, which we let in.
+    Admission,
+    /// Told by this partner when views were compared.
+    Sync(NameHash),
+}
+
+impl Protocol {
+    /// Takes what a node says about itself.
+    pub(super) fn take_record(&mut self, now: Instant, record: &Record<'_>, source: Source) -> Merged {
+        let name = NameHash::of(self.tag, record.name);
+        if name == self.me {
+            self.handle_own_name(now, record);
+            return Merged::Same;
+        }
+        let known_run = self.members.get(name).is_some_and(|entry| entry.generation == record.generation);
+        if !known_run && !self.is_plausible(now, record.generation) {
+            self.metrics.implausible += 1;
+            return Merged::Refused;
+        }
+        let merged = self.members.merge_alive(now, name, record);
+        match merged {
+            Merged::Refused => self.metrics.implausible += 1,
+            Merged::Changed(before) => self.record_changed(now, name, before, source),
+            Merged::Same if matches!(source, Source::Sync(_) | Source::Admission) => self.unhide(now, name),
+            Merged::Same | Merged::Older => {}
+        }
+        merged
+    }
+
+    /// Takes an accusation, a death or a leave of another node.
+    pub(super) fn take_verdict(&mut self, now: Instant, verdict: &Verdict) {
+        if verdict.status == Status::Suspect {
+            self.accuse(now, verdict, false);
+            return;
+        }
+        match self.members.merge_verdict(now, verdict) {
+            Merged::Changed(Some(before)) => self.gone(now, verdict.subject, &before),
+            Merged::Refused if self.members.get(verdict.subject).is_some() => self.metrics.implausible += 1,
+            _ => {}
+        }
+    }
+
+    /// There is news of a node: it goes round.
+    pub(super) fn push_rumor(&mut self, now: Instant, subject: NameHash) {
+        let slots = self.slots().len();
+        if slots > 0 && self.rumors.push(now, subject, slots) {
+            self.metrics.rumors_dropped += 1;
+        }
+    }
+
+    /// Sends a round of rumors, if one is due.
+    pub(super) fn spread(&mut self, now: Instant) {
+        if self.rumors.is_empty() || self.members.ring().len() < 2 {
+            return;
+        }
+        let offsets = self.slots().to_vec();
+        if !self.rumors.begin_round(now, offsets.len()) {
+            return;
+        }
+        self.metrics.rumor_rounds += 1;
+        let mut full = false;
+        let mut used: Vec<NameHash> = Vec::with_capacity(offsets.len());
+        for slot in slot_order(offsets.len()) {
+            let subjects: Vec<NameHash> = self.rumors.for_slot(slot).collect();
+            if subjects.is_empty() {
+                continue;
+            }
+            match self.peer_of(now, offsets[slot], &used, &subjects) {
+                Some(peer) => {
+                    used.push(peer);
+                    full |= self.tell(now, slot, peer, &subjects);
+                }
+                None => subjects.iter().for_each(|subject| self.rumors.told(slot, *subject)),
+            }
+        }
+        self.rumors.end_round(now, full);
+    }
+
+    /// Adds what is held against the receiver, then rumors, as far as there is room.
+    pub(super) fn add_news(&self, datagram: &mut Writer, receiver: NameHash) {
+        if let Some(verdict) = self.held_against(receiver) {
+            // If there is no room for it, there is none for rumors.
+            let _ = datagram.push(&Body::Verdict(verdict));
+        }
+        self.add_rumors(datagram, receiver);
+    }
+
+    /// Adds rumors, the one about ourselves first, as far as there is room. It does not count as telling them.
+    pub(super) fn add_rumors(&self, datagram: &mut Writer, receiver: NameHash) {
+        if self.rumors.is_empty() || self.members.active(receiver).is_none() {
+            return;
+        }
+        let mut misfits = 0;
+        let own = self.rumors.subjects().filter(|subject| *subject == self.me);
+        let others = self.rumors.subjects().filter(|subject| *subject != self.me && *subject != receiver);
+        for subject in own.chain(others) {
+            let Some(body) = self.news_of(subject) else {
+                continue;
+            };
+            if !datagram.push(&body) {
+                misfits += 1;
+                if misfits == MISFITS_MAX {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// What this view holds against a node: a suspicion with its accusers, or its death.
+    pub(super) fn held_against(&self, name: NameHash) -> Option<Verdict> {
+        let entry = self.members.get(name).filter(|entry| entry.status != Status::Alive)?;
+        let mut verdict = entry.verdict(name);
+        if entry.status == Status::Suspect {
+            verdict.accusers = self.suspicions.get(name)?.accusers;
+        }
+        Some(verdict)
+    }
+
+    /// Leaves a node out of this view, with the events of a death. False if it was out already.
+    pub(super) fn hide(&mut self, now: Instant, name: NameHash) -> bool {
+        if !self.members.set_hidden(now, name, true) {
+            return false;
+        }
+        let shown = self.suspicions.get(name).is_some_and(|suspicion| suspicion.shown);
+        if !shown {
+            self.emit_about(name, Event::Suspected);
+        }
+        self.emit_about(name, Event::Died);
+        true
+    }
+
+    /// A node that was hidden has shown itself, or is held active by somebody who does not hide it.
+    pub(super) fn unhide(&mut self, now: Instant, name: NameHash) {
+        if self.members.hidden_len() > 0 && self.members.set_hidden(now, name, false) {
+            self.emit_about(name, Event::Joined);
+            if self.suspicions.get(name).is_some_and(|suspicion| suspicion.shown) {
+                self.emit_about(name, Event::Suspected);
+            }
+        }
+    }
+
+    /// Queues an event about a node as the view shows it now.
+    pub(super) fn emit_about(&mut self, name: NameHash, event: impl FnOnce(Node) -> Event) {
+        if name == self.me {
+            return;
+        }
+        if let Some(entry) = self.members.get(name) {
+            self.events.push_back(event(entry.node().clone()));
+        }
+    }
+
+    /// What there is to tell of a node now. Nothing of one that is hidden.
+    fn news_of(&self, subject: NameHash) -> Option<Body<'_>> {
+        if subject == self.me && self.leave.is_none() {
+            return Some(Body::Alive(self.own_record()));
+        }
+        let entry = self.members.get(subject).filter(|entry| !entry.hidden)?;
+        if entry.status == Status::Alive {
+            return Some(Body::Alive(entry.record()));
+        }
+        self.held_against(subject).map(Body::Verdict)
+    }
+
+    /// The ring offsets of the slots, for the ring as it is.
+    fn slots(&mut self) -> &[usize] {
+        let n = self.members.ring().len();
+        if self.ring_offsets.0 != n {
+            self.ring_offsets = (n, ring::offsets(n, ring::sends(n, self.settings.retransmit)));
+        }
+        &self.ring_offsets.1
+    }
+
+    /// The peer at an offset. Suspects are passed over along the ring; one that stands there still gets what
+    /// concerns itself.
+    fn peer_of(
+        &mut self,
+        now: Instant,
+        offset: usize,
+        used: &[NameHash],
+        subjects: &[NameHash],
+    ) -> Option<NameHash> {
+        let ring = self.members.ring();
+        let n = ring.len();
+        let own = ring.binary_search(&self.me).unwrap_or(0);
+        let place = (own + offset) % n;
+        let is_suspect =
+            |name: &NameHash| self.members.get(*name).is_none_or(|entry| entry.status == Status::Suspect);
+        let first = ring[place];
+        let chosen = (0..n)
+            .map(|step| ring[(place + step) % n])
+            .find(|name| *name != self.me && !is_suspect(name) && !used.contains(name));
+        if chosen != Some(first) && subjects.contains(&first) && is_suspect(&first) {
+            self.tell_suspect(now, first);
+        }
+        chosen
+    }
+
+    fn tell_suspect(&mut self, now: Instant, name: NameHash) {
+        let Some(entry) = self.members.get(name) else {
+            return;
+        };
+        let (addr, generation) = (entry.addr, entry.generation);
+        let mut datagram = self.datagram_to(generation);
+        self.add_news(&mut datagram, name);
+        self.transmit(now, addr, datagram);
+    }
+
+    /// Tells a peer what a slot has for it. Answers whether something had no room.
+    fn tell(&mut self, now: Instant, slot: usize, peer: NameHash, subjects: &[NameHash]) -> bool {
+        let Some(entry) = self.members.get(peer) else {
+            return false;
+        };
+        let (addr, generation) = (entry.addr, entry.generation);
+        let mut datagram = self.datagram_to(generation);
+        let mut misfits = 0;
+        let own = subjects.iter().filter(|subject| **subject == self.me);
+        let others = subjects.iter().filter(|subject| **subject != self.me);
+        let mut told = Vec::with_capacity(subjects.len());
+        for subject in own.chain(others) {
+            let fits = match self.news_of(*subject) {
+                // It knows itself; what is held against it, it must hear.
+                Some(Body::Alive(_)) if *subject == peer => true,
+                Some(body) => datagram.push(&body),
+                None => true,
+            };
+            if fits {
+                told.push(*subject);
+            } else {
+                misfits += 1;
+                if misfits == MISFITS_MAX {
+                    break;
+                }
+            }
+        }
+        for subject in told {
+            self.rumors.told(slot, subject);
+        }
+        self.transmit(now, addr, datagram);
+        misfits > 0
+    }
+
+    /// A record was taken: ends what it refutes, tells users, and decides whether it goes on.
+    fn record_changed(&mut self, now: Instant, name: NameHash, before: Option<Before>, source: Source) {
+        let Some(entry) = self.members.get(name) else {
+            return;
+        };
+        let (addr, generation) = (entry.addr, entry.generation);
+        let same_run = before.as_ref().is_some_and(|before| before.generation == generation);
+        let was_shown = self.end_suspicion(name);
+        if same_run && before.as_ref().is_some_and(|before| before.status == Status::Suspect) {
+            self.damping.refuted(now, name);
+        }
+        let was_out = before.as_ref().is_some_and(|before| !before.status.is_active() || before.hidden);
+        if self.members.ring().len() == 2 && before.is_none() {
+            // The first other node: from here on there is somebody to hear.
+            let _ = self.ears.heard(now, std::time::Duration::MAX);
+            self.next_tick = self.next_tick.max(now);
+        }
+        match &before {
+            None => self.emit_about(name, Event::Joined),
+            Some(before) => {
+                if !same_run {
+                    self.emit_about(name, Event::Restarted);
+                } else if was_out {
+                    self.emit_about(name, Event::Joined);
+                } else if was_shown {
+                    self.emit_about(name, Event::Recovered);
+                }
+                if same_run && before.addr != addr {
+                    self.emit_about(name, Event::Moved);
+                }
+            }
+        }
+        if was_out && same_run {
+            self.note_return(now, name);
+        }
+        self.timers.set_earliest(Timer::Isolation, now + self.settings.isolation_timeout);
+        if self.goes_on(now, before.as_ref(), was_out, source) {
+            self.push_rumor(now, name);
+        }
+    }
+
+    /// Whether a record that was taken is told on. What everybody learns by comparing views is not, save what
+    /// the others can not have: the return of the dead, news across a healed cut, refutations.
+    fn goes_on(&mut self, now: Instant, before: Option<&Before>, was_out: bool, source: Source) -> bool {
+        let Source::Sync(partner) = source else {
+            return true;
+        };
+        if before.is_some_and(|before| before.status == Status::Suspect) {
+            return true;
+        }
+        let across = self.returned.get(&partner).is_some_and(|at| now.since(*at) < RETURN_MEMORY);
+        if !was_out && !across {
+            return false;
+        }
+        let second = now.as_micros() / 1_000_000;
+        if self.regossiped.0 != second {
+            self.regossiped = (second, 0);
+        }
+        self.regossiped.1 += 1;
+        self.regossiped.1 <= REGOSSIP_PER_SECOND
+    }
+
+    fn note_return(&mut self, now: Instant, name: NameHash) {
+        self.returned.retain(|_, at| now.since(*at) < RETURN_MEMORY);
+        self.returned.insert(name, now);
+    }
+
+    /// A node has died or left.
+    fn gone(&mut self, now: Instant, name: NameHash, before: &Before) {
+        let was_shown = self.end_suspicion(name);
+        let Some(status) = self.members.get(name).map(|entry| entry.status) else {
+            return;
+        };
+        if status == Status::Left {
+            self.emit_about(name, Event::Left);
+        } else if !before.hidden {
+            if !was_shown && let Some(entry) = self.members.get(name) {
+                let node = entry.node();
+                let suspect =
+                    node.updated(node.addr(), Status::Suspect, before.generation, before.incarnation);
+                self.events.push_back(Event::Suspected(suspect));
+            }
+            self.emit_about(name, Event::Died);
+        }
+        self.push_rumor(now, name);
+        self.schedule_healing(now);
+        self.reap(now);
+    }
+
+    /// Forgets tombstones that have served their time.
+    pub(super) fn reap(&mut self, now: Instant) {
+        if let Some(next) = self.members.reap(now, self.settings.tombstone_ttl) {
+            self.timers.set(Timer::Reap, next);
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Many protocols on a virtual network and clock: the rig of the protocol's tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use rand::rngs::ChaCha12Rng;
+use rand::{Rng, RngExt, SeedableRng};
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::node::Status;
+use crate::protocol::{Answer, Call, Duty, Instant, Protocol, Settings};
+
+/// The wall clock at the virtual clock's zero.
+const EPOCH: Duration = Duration::from_secs(1_800_000_000);
+/// What a host's receive queue holds while it is paused.
+const QUEUE_MAX: usize = 1_024;
+
+/// One simulated process.
+pub(super) struct Host {
+    pub(super) name: String,
+    pub(super) addr: SocketAddr,
+    pub(super) protocol: Protocol,
+    pub(super) events: Vec<(Instant, Event)>,
+    pub(super) answers: BTreeMap<Call, Answer>,
+    pub(super) ended: Option<Error>,
+    pub(super) running: bool,
+    paused: bool,
+    /// Datagrams that came while it was paused.
+    queue: Vec<(SocketAddr, Vec<u8>)>,
+    timeouts: [Option<Instant>; 2],
+}
+
+enum Action {
+    Deliver { from: SocketAddr, to: usize, datagram: Vec<u8> },
+}
+
+/// The network, the clock, and all hosts.
+pub(super) struct World {
+    pub(super) now: Instant,
+    pub(super) rng: ChaCha12Rng,
+    pub(super) hosts: Vec<Host>,
+    by_addr: BTreeMap<SocketAddr, usize>,
+    actions: BTreeMap<(Instant, u64), Action>,
+    wakes: BTreeSet<(Instant, usize, usize)>,
+    serial: u64,
+    /// Lost datagrams of a thousand.
+    pub(super) loss: u32,
+    /// Duplicated datagrams of a thousand.
+    pub(super) duplication: u32,
+    /// Pairs (from, to) that hear nothing.
+    pub(super) cuts: BTreeSet<(usize, usize)>,
+    pub(super) settings: Settings,
+    /// Sent over the network: datagrams and bytes.
+    pub(super) sent: (u64, u64),
+    /// A hash of everything that was sent, for comparing runs.
+    pub(super) trace: u64,
+    pub(super) recorded: Option<Vec<(SocketAddr, SocketAddr, Vec<u8>)>>,
+}
+
+/// The settings of the LAN profile.
+pub(super) fn lan() -> Settings {
+    Settings {
+        name: String::new(),
+        cluster: "test".into(),
+        advertise: addr_of(0),
+        bound: addr_of(0),
+        probe_interval: Duration::from_secs(1),
+        probe_timeout: Duration::from_millis(500),
+        gossip_interval: Duration::from_millis(20),
+        retransmit: 4,
+        isolation_timeout: Duration::from_secs(40),
+        rejoin_interval: Duration::from_secs(10),
+        tombstone_ttl: Duration::from_secs(24 * 3600),
+        join_timeout: Duration::from_secs(5),
+        max_datagram: 1_400,
+        max_nodes: 16_384,
+        has_seeds: false,
+    }
+}
+
+pub(super) fn addr_of(index: usize) -> SocketAddr {
+    let [_, _, high, low] = (index as u32).to_be_bytes();
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 1, high, low)), 7990)
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            now: Instant::from_micros(1_000_000),
+            rng: ChaCha12Rng::seed_from_u64(seed),
+            hosts: Vec::new(),
+            by_addr: BTreeMap::new(),
+            actions: BTreeMap::new(),
+            wakes: BTreeSet::new(),
+            serial: 0,
+            loss: 0,
+            duplication: 0,
+            cuts: BTreeSet::new(),
+            settings: lan(),
+            sent: (0, 0),
+            trace: 0,
+            recorded: None,
+        }
+    }
+
+    /// A converged cluster: all join through the first.
+    pub(super) fn cluster(seed: u64, n: usize) -> Self {
+        let mut world = Self::new(seed);
+        world.grow(n);
+        world
+    }
+
+    /// Adds hosts that join through the first, spread over a second, and waits until all views are equal.
+    pub(super) fn grow(&mut self, n: usize) {
+        for _ in 0..n {
+            let index = self.add();
+            if index > 0 {
+                self.join(index, &[0]);
+            }
+            let pause = self.rng.random_range(0..1_000_000 / n as u64);
+            self.run(Duration::from_micros(pause));
+        }
+        let limit = Duration::from_secs(30);
+        assert!(self.run_until(limit, Self::is_converged), "not converged: {}", self.sizes());
+    }
+
+    /// Adds a host that knows nobody.
+    pub(super) fn add(&mut self) -> usize {
+        let index = self.hosts.len();
+        self.add_named(&format!("n{index}"), addr_of(index))
+    }
+
+    pub(super) fn add_named(&mut self, name: &str, addr: SocketAddr) -> usize {
+        let index = self.hosts.len();
+        let protocol = self.start(name, addr);
+        self.hosts.push(Host {
+            name: name.to_owned(),
+            addr,
+            protocol,
+            events: Vec::new(),
+            answers: BTreeMap::new(),
+            ended: None,
+            running: true,
+            paused: false,
+            queue: Vec::new(),
+            timeouts: [None, None],
+        });
+        self.by_addr.insert(addr, index);
+        self.drain(index);
+        index
+    }
+
+    fn start(&mut self, name: &str, addr: SocketAddr) -> Protocol {
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        let settings =
+            Settings { name: name.to_owned(), advertise: addr, bound: addr, ..self.settings.clone() };
+        let wall = EPOCH + Duration::from_micros(self.now.as_micros());
+        Protocol::new(settings, self.now, wall, seed)
+    }
+
+    pub(super) fn join(&mut self, index: usize, seeds: &[usize]) -> Call {
+        let seeds: Vec<SocketAddr> = seeds.iter().map(|seed| self.hosts[*seed].addr).collect();
+        self.call(index, |protocol, now| protocol.join(now, &seeds))
+    }
+
+    pub(super) fn call<T>(&mut self, index: usize, call: impl FnOnce(&mut Protocol, Instant) -> T) -> T {
+        let answer = call(&mut self.hosts[index].protocol, self.now);
+        self.drain(index);
+        answer
+    }
+
+    /// The process dies without a word.
+    pub(super) fn crash(&mut self, index: usize) {
+        self.hosts[index].running = false;
+        self.drain(index);
+    }
+
+    /// A new process of the same name at the same address.
+    pub(super) fn restart(&mut self, index: usize) {
+        let (name, addr) = (self.hosts[index].name.clone(), self.hosts[index].addr);
+        let protocol = self.start(&name, addr);
+        let host = &mut self.hosts[index];
+        host.protocol = protocol;
+        host.running = true;
+        host.paused = false;
+        host.ended = None;
+        host.answers.clear();
+        host.events.clear();
+        self.by_addr.insert(addr, index);
+        self.drain(index);
+    }
+
+    /// The process is stopped: nothing runs, datagrams queue up.
+    pub(super) fn pause(&mut self, index: usize) {
+        self.hosts[index].paused = true;
+    }
+
+    /// It goes on: timers fire late, then the queue is read, as it happens to threads.
+    pub(super) fn resume(&mut self, index: usize) {
+        self.hosts[index].paused = false;
+        let late = self.hosts[index].timeouts;
+        for (slot, duty) in DUTIES.into_iter().enumerate() {
+            if late[slot].is_some_and(|at| at <= self.now) {
+                self.hosts[index].protocol.handle_timeout(self.now, duty);
+                self.drain(index);
+            }
+        }
+        for (from, datagram) in std::mem::take(&mut self.hosts[index].queue) {
+            self.hosts[index].protocol.handle_datagram(self.now, self.now, from, &datagram);
+            self.drain(index);
+        }
+        self.drain(index);
+    }
+
+    /// Cuts or joins two sets of hosts, both ways.
+    pub(super) fn cut(&mut self, a: &[usize], b: &[usize], cut: bool) {
+        for x in a {
+            for y in b {
+                for pair in [(*x, *y), (*y, *x)] {
+                    if cut {
+                        self.cuts.insert(pair);
+                    } else {
+                        self.cuts.remove(&pair);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands a datagram from anywhere to a host, at once.
+    pub(super) fn inject(&mut self, to: usize, from: SocketAddr, datagram: &[u8]) {
+        self.hosts[to].protocol.handle_datagram(self.now, self.now, from, datagram);
+        self.drain(to);
+    }
+
+    pub(super) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Runs until something holds, at most for `limit`; whether it does.
+    pub(super) fn run_until(&mut self, limit: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        let mut next_check = self.now;
+        loop {
+            if self.now >= next_check {
+                if holds(self) {
+                    return true;
+                }
+                next_check = self.now + Duration::from_millis(5);
+            }
+            if !self.step(end.min(next_check)) {
+                if self.now >= end {
+                    return holds(self);
+                }
+                self.now = end.min(next_check);
+            }
+        }
+    }
+
+    /// Handles the next thing that is due not after `end`.
+    fn step(&mut self, end: Instant) -> bool {
+        let action = self.actions.first_key_value().map(|((at, _), _)| *at);
+        let wake = self.wakes.first().copied();
+        let due = action.into_iter().chain(wake.map(|(at, _, _)| at)).min();
+        let Some(due) = due.filter(|due| *due <= end) else {
+            return false;
+        };
+        self.now = self.now.max(due);
+        if action == Some(due) {
+            let Some((_, Action::Deliver { from, to, datagram })) = self.actions.pop_first() else {
+                unreachable!()
+            };
+            let host = &mut self.hosts[to];
+            if host.paused {
+                if host.queue.len() < QUEUE_MAX {
+                    host.queue.push((from, datagram));
+                }
+            } else if host.running {
+                host.protocol.handle_datagram(self.now, self.now, from, &datagram);
+                self.drain(to);
+            }
+        } else if let Some((at, index, slot)) = wake {
+            self.wakes.remove(&(at, index, slot));
+            let host = &mut self.hosts[index];
+            if host.running && !host.paused {
+                host.protocol.handle_timeout(self.now, DUTIES[slot]);
+                self.drain(index);
+            }
+        }
+        true
+    }
+
+    fn drain(&mut self, index: usize) {
+        let now = self.now;
+        let from = self.hosts[index].addr;
+        while let Some(transmit) = self.hosts[index].protocol.poll_transmit() {
+            if !self.hosts[index].running {
+                continue;
+            }
+            assert!(
+                transmit.datagram.len() <= self.settings.max_datagram,
+                "a datagram of {} bytes",
+                transmit.datagram.len()
+            );
+            self.sent.0 += 1;
+            self.sent.1 += transmit.datagram.len() as u64;
+            self.trace = crate::wire::hash::siphash((self.trace, now.as_micros()), &transmit.datagram);
+            if let Some(recorded) = &mut self.recorded {
+                recorded.push((from, transmit.to, transmit.datagram.clone()));
+            }
+            self.carry(index, from, transmit.to, &transmit.datagram);
+        }
+        let host = &mut self.hosts[index];
+        while let Some(event) = host.protocol.poll_event() {
+            host.events.push((now, event));
+        }
+        while let Some((call, answer)) = host.protocol.poll_answer() {
+            host.answers.insert(call, answer);
+        }
+        while host.protocol.poll_chore().is_some() {}
+        if let Some(error) = host.protocol.poll_end() {
+            host.ended = Some(error);
+        }
+        for (slot, duty) in DUTIES.into_iter().enumerate() {
+            let at = if host.running { host.protocol.poll_timeout(duty) } else { None };
+            // Overdue is now, not in the past.
+            let at = at.map(|at| at.max(now));
+            if host.timeouts[slot] != at {
+                if let Some(before) = host.timeouts[slot] {
+                    self.wakes.remove(&(before, index, slot));
+                }
+                host.timeouts[slot] = at;
+            }
+            if let Some(at) = at {
+                self.wakes.insert((at, index, slot));
+            }
+        }
+    }
+
+    fn carry(&mut self, sender: usize, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        let Some(receiver) = self.by_addr.get(&to).copied() else {
+            return;
+        };
+        if self.cuts.contains(&(sender, receiver)) {
+            return;
+        }
+        let copies = 1 + usize::from(self.rng.random_range(0..1_000) < self.duplication);
+        for _ in 0..copies {
+            if self.rng.random_range(0..1_000) < self.loss {
+                continue;
+            }
+            let latency = Duration::from_micros(self.rng.random_range(200..1_000));
+            self.serial += 1;
+            let action = Action::Deliver { from, to: receiver, datagram: datagram.to_vec() };
+            self.actions.insert((self.now + latency, self.serial), action);
+        }
+    }
+
+    /// Whether all running hosts hold exactly the running hosts active, at the same numbers.
+    pub(super) fn is_converged(&self) -> bool {
+        let running: Vec<&Host> =
+            self.hosts.iter().filter(|host| host.running && host.ended.is_none()).collect();
+        let prints: BTreeSet<u64> =
+            running.iter().map(|host| host.protocol.members.fingerprint()).collect();
+        prints.len() == 1
+            && running.iter().all(|host| host.protocol.nodes().count() == running.len())
+            && running.iter().all(|host| {
+                running.iter().all(|other| {
+                    host.protocol.node(&other.name).is_some_and(|node| node.status() != Status::Dead)
+                })
+            })
+    }
+
+    pub(super) fn sizes(&self) -> String {
+        let sizes: Vec<String> = self
+            .hosts
+            .iter()
+            .filter(|host| host.running)
+            .map(|host| format!("{}:{}", host.name, host.protocol.nodes().count()))
+            .collect();
+        sizes.join(" ")
+    }
+
+    /// How a host shows another one.
+    pub(super) fn status(&self, at: usize, of: usize) -> Option<Status> {
+        self.hosts[at].protocol.node(&self.hosts[of].name).map(|node| node.status())
+    }
+
+    /// The names of a host's events since a moment, one per line: `died n3`.
+    pub(super) fn story(&self, at: usize, since: Instant) -> Vec<String> {
+        self.hosts[at]
+            .events
+            .iter()
+            .filter(|(when, _)| *when >= since)
+            .map(|(_, event)| {
+                let kind = match event {
+                    Event::Joined(_) => "joined",
+                    Event::Suspected(_) => "suspected",
+                    Event::Recovered(_) => "recovered",
+                    Event::Died(_) => "died",
+                    Event::Left(_) => "left",
+                    Event::Restarted(_) => "restarted",
+                    Event::Moved(_) => "moved",
+                    Event::NameConflict { .. } => "conflict",
+                    Event::Lagged(_) => "lagged",
+                };
+                format!("{kind} {}", event.node().map_or("", |node| node.name()))
+            })
+            .collect()
+    }
+}
+
+const DUTIES: [Duty; 2] = [Duty::Probe, Duty::Disseminate];
