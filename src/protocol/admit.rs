@@ -258,9 +258,15 @@ impl Protocol {
         };
         context.answered = true;
         let error = match reason {
-            RejectReason::Stale { known } => {
-                self.renew(now, known);
-                self.approaches.hurry(now, seq);
+            RejectReason::Stale { known, addr } => {
+                if addr == self.settings.advertise || self.members.ring().len() < 2 {
+                    // An earlier run of ours, as far as we can know: come again above it.
+                    self.renew(now, known);
+                    self.approaches.hurry(now, seq);
+                    self.retry_approaches(now);
+                } else {
+                    self.meet_rival(now, addr, known);
+                }
                 return;
             }
             RejectReason::NameTaken { addr } => Error::NameTaken { name: self.settings.name.clone(), addr },
@@ -498,14 +504,20 @@ impl Protocol {
             self.handle_accusation(now, record.addr, &verdict);
         }
         if record.generation > self.generation && record.addr != self.settings.advertise {
-            let first = self.rival.is_none();
-            self.rival = Some((record.addr, record.generation));
-            if first {
-                self.probe_rival(now);
-            }
+            self.meet_rival(now, record.addr, record.generation);
         } else if record.generation > self.generation {
             // An older run of ours, at our address, whose clock was ahead.
             self.renew(now, record.generation);
+        }
+    }
+
+    /// A newer run of our name is known somewhere: at once, and then at most once an interval, it is asked
+    /// whether it is there.
+    fn meet_rival(&mut self, now: Instant, addr: SocketAddr, run: Generation) {
+        let first = self.rival.is_none();
+        self.rival = Some((addr, run));
+        if first {
+            self.probe_rival(now);
         }
     }
 
@@ -594,8 +606,8 @@ impl Protocol {
             None => Admission::Yes,
             Some((_, _, false)) if full => Admission::No(RejectReason::Full),
             Some((run, _, _)) if run == record.generation => Admission::Yes,
-            Some((run, _, _)) if run > record.generation => {
-                Admission::No(RejectReason::Stale { known: run })
+            Some((run, addr, _)) if run > record.generation => {
+                Admission::No(RejectReason::Stale { known: run, addr })
             }
             Some((_, addr, _)) if addr == record.addr => Admission::Yes,
             Some(_) => self.check_name(now, name, record.generation),

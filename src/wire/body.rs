@@ -150,8 +150,8 @@ pub(crate) struct Welcome {
 pub(crate) enum RejectReason {
     /// Another node of that name runs at this address.
     NameTaken { addr: SocketAddr },
-    /// Come again with a generation above this one.
-    Stale { known: Generation },
+    /// A run of this generation is known, at this address: come again above it, or look who it is.
+    Stale { known: Generation, addr: SocketAddr },
     /// The generation is too far in the future.
     ClockAhead,
     /// No place for another node.

@@ -389,9 +389,10 @@ impl RejectReason {
                 sink.put_u8(1);
                 sink.put_addr(addr);
             }
-            Self::Stale { known } => {
+            Self::Stale { known, addr } => {
                 sink.put_u8(2);
                 sink.put_u64(known.0);
+                sink.put_addr(addr);
             }
             Self::ClockAhead => sink.put_u8(3),
             Self::Full => sink.put_u8(4),
@@ -401,7 +402,7 @@ impl RejectReason {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         match reader.u8()? {
             1 => Ok(Self::NameTaken { addr: reader.addr()? }),
-            2 => Ok(Self::Stale { known: reader.generation()? }),
+            2 => Ok(Self::Stale { known: reader.generation()?, addr: reader.addr()? }),
             3 => Ok(Self::ClockAhead),
             4 => Ok(Self::Full),
             _ => Err(Malformed),

@@ -162,7 +162,7 @@
 //! | seq u64 | reason u8 | then |
 //! |---|---|---|
 //! | | 1 another node of that name runs | address: where |
-//! | | 2 the generation is stale | u64, not 0: come again above this generation |
+//! | | 2 the generation is stale | u64, not 0, and an address: the run that is known, and where |
 //! | | 3 the generation is too far ahead | |
 //! | | 4 full | |
 //!

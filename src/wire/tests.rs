@@ -244,8 +244,11 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
             "23 10 a1a2a3a4a5a6a7a8 01 04 0a000001 1f36".into(),
         ),
         (
-            Body::Reject { seq, reason: RejectReason::Stale { known: GENERATION } },
-            "23 11 a1a2a3a4a5a6a7a8 02 2122232425262728".into(),
+            Body::Reject {
+                seq,
+                reason: RejectReason::Stale { known: GENERATION, addr: addr("10.0.0.1:7990") },
+            },
+            "23 18 a1a2a3a4a5a6a7a8 02 2122232425262728 04 0a000001 1f36".into(),
         ),
         (Body::Reject { seq, reason: RejectReason::ClockAhead }, "23 09 a1a2a3a4a5a6a7a8 03".into()),
         (Body::Reject { seq, reason: RejectReason::Full }, "23 09 a1a2a3a4a5a6a7a8 04".into()),
@@ -363,7 +366,7 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
     };
     let reasons = [
         RejectReason::NameTaken { addr: random_addr(rng) },
-        RejectReason::Stale { known: generation },
+        RejectReason::Stale { known: generation, addr: random_addr(rng) },
         RejectReason::ClockAhead,
         RejectReason::Full,
     ];
