@@ -91,8 +91,7 @@ impl Protocol {
             }
         }
         let others = self.members.ring().len() - 1;
-        self.leave =
-            Some(Leave { call, deadline: now + timeout, wanted: others.min(LEAVE_ACKS), open });
+        self.leave = Some(Leave { call, deadline: now + timeout, wanted: others.min(LEAVE_ACKS), open });
         let verdict = Verdict {
             subject: self.me,
             generation: self.generation,
@@ -101,7 +100,8 @@ impl Protocol {
             accusers: Accusers::default(),
         };
         // The rumor goes along the ring as it was with us in it.
-        let slots = super::ring::offsets(others + 1, super::ring::sends(others + 1, self.settings.retransmit));
+        let slots =
+            super::ring::offsets(others + 1, super::ring::sends(others + 1, self.settings.retransmit));
         self.rumors.push(now, self.me, slots.len());
         self.spread(now);
         self.members.merge_verdict(now, &verdict);
@@ -127,8 +127,12 @@ impl Protocol {
 
     /// The addresses of the configured seeds, for the background.
     pub(crate) fn seeds_resolved(&mut self, now: Instant, seeds: &[SocketAddr]) {
-        let mut seeds: Vec<SocketAddr> =
-            seeds.iter().copied().map(crate::wire::hash::canonical).filter(|seed| !self.is_own(*seed)).collect();
+        let mut seeds: Vec<SocketAddr> = seeds
+            .iter()
+            .copied()
+            .map(crate::wire::hash::canonical)
+            .filter(|seed| !self.is_own(*seed))
+            .collect();
         seeds.sort_unstable();
         seeds.dedup();
         self.seeds = seeds;
@@ -153,7 +157,8 @@ impl Protocol {
             let Some(seq) = self.approaches.pop_due(now, jitter) else {
                 return;
             };
-            let Some((addr, cookie)) = self.approaches.get(seq).map(|approach| (approach.addr, approach.cookie))
+            let Some((addr, cookie)) =
+                self.approaches.get(seq).map(|approach| (approach.addr, approach.cookie))
             else {
                 continue;
             };
@@ -163,7 +168,9 @@ impl Protocol {
             }
             // Whoever we hold dead at that address is told so, and can refute it.
             let dead = self.members.tombstones().map(|(_, name)| name).find(|name| {
-                self.members.get(*name).is_some_and(|entry| entry.addr == addr && entry.status == Status::Dead)
+                self.members
+                    .get(*name)
+                    .is_some_and(|entry| entry.addr == addr && entry.status == Status::Dead)
             });
             if let Some(verdict) = dead.and_then(|name| self.held_against(name)) {
                 // Without room it is told later.
@@ -298,7 +305,8 @@ impl Protocol {
                 }
             }
             Some(Body::Hint { seq, reason }) => {
-                let Some(call) = self.approaches.answered(seq, from).and_then(|approach| approach.call) else {
+                let Some(call) = self.approaches.answered(seq, from).and_then(|approach| approach.call)
+                else {
                     return;
                 };
                 self.approaches.end(seq);
@@ -351,13 +359,8 @@ impl Protocol {
         log::info!("joined through {addr}: {} nodes", self.members.visible_len());
         self.answers.push_back((call, Answer::Joined(Ok(()))));
         // The closing sync: what was told while nobody knew us.
-        let others: Vec<NameHash> = self
-            .members
-            .ring()
-            .iter()
-            .copied()
-            .filter(|name| *name != self.me && *name != with)
-            .collect();
+        let others: Vec<NameHash> =
+            self.members.ring().iter().copied().filter(|name| *name != self.me && *name != with).collect();
         if let Some(other) = self.draw(&others) {
             self.recheck_with(now, other, now + self.settings.gossip_interval * CLOSING_PAUSE);
         }
@@ -577,10 +580,7 @@ impl Protocol {
             .ring()
             .iter()
             .copied()
-            .filter(|name| {
-                *name != self.me
-                    && self.members.active(*name).is_some_and(|entry| !entry.hidden)
-            })
+            .filter(|name| *name != self.me && self.members.active(*name).is_some_and(|entry| !entry.hidden))
             .collect();
         // The healthy first, else at random.
         let mut peers = Vec::with_capacity(LEAVE_PEERS);
@@ -592,7 +592,13 @@ impl Protocol {
     }
 
     /// Whether somebody with a good cookie may come in.
-    fn admission(&mut self, now: Instant, from: SocketAddr, name: NameHash, record: &Record<'_>) -> Admission {
+    fn admission(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        name: NameHash,
+        record: &Record<'_>,
+    ) -> Admission {
         if !self.is_plausible(now, record.generation) {
             return Admission::No(RejectReason::ClockAhead);
         }
@@ -621,9 +627,7 @@ impl Protocol {
             Some(NameCheck::Taken(addr)) => Admission::No(RejectReason::NameTaken { addr }),
             Some(NameCheck::Free) => Admission::Yes,
             None => {
-                if self.name_checks.has_room()
-                    && self.probe_node(now, Purpose::Incumbent, name).is_some()
-                {
+                if self.name_checks.has_room() && self.probe_node(now, Purpose::Incumbent, name).is_some() {
                     self.name_checks.set(now, name, newcomer, NameCheck::Running);
                 }
                 Admission::Wait
@@ -638,7 +642,9 @@ impl Protocol {
         let older: Vec<NameHash> = self
             .members
             .iter()
-            .filter(|(name, entry)| *name != sender && *name != self.me && entry.is_active() && entry.addr == record.addr)
+            .filter(|(name, entry)| {
+                *name != sender && *name != self.me && entry.is_active() && entry.addr == record.addr
+            })
             .map(|(name, _)| name)
             .collect();
         let merged = self.take_record(now, record, Source::Admission);

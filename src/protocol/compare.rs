@@ -88,7 +88,12 @@ impl Protocol {
     }
 
     /// Compares views with a peer whose cookie we have.
-    pub(super) fn begin_comparison(&mut self, now: Instant, peer: Peer, cookie: Cookie) -> Option<ExchangeId> {
+    pub(super) fn begin_comparison(
+        &mut self,
+        now: Instant,
+        peer: Peer,
+        cookie: Cookie,
+    ) -> Option<ExchangeId> {
         let id = self.exchanges.begin_comparison(peer, cookie)?;
         self.metrics.syncs += 1;
         self.pump_exchange(now, Some(id));
@@ -320,22 +325,20 @@ impl Protocol {
         let Some(entry) = self.members.active(verdict.subject) else {
             return;
         };
-        if (verdict.generation, verdict.incarnation) < (entry.generation, entry.incarnation)
-            || verdict.generation != entry.generation
-            || verdict.status == Status::Suspect
+        let (generation, incarnation) = (entry.generation, entry.incarnation);
+        if verdict.status == Status::Suspect
+            || (verdict.generation, verdict.incarnation) < (generation, incarnation)
         {
             return;
         }
+        // A newer run that we never heard of is gone there: then ours should be gone for longer.
+        let same_run = verdict.generation == generation;
+        let incarnation = if same_run { verdict.incarnation } else { incarnation };
         if let Some(id) = context.exchange {
             self.exchanges.set_changed(id);
         }
         if self.told.len() < TOLD_MAX && !self.told.iter().any(|told| told.name == verdict.subject) {
-            self.told.push_back(Told {
-                name: verdict.subject,
-                generation: verdict.generation,
-                incarnation: verdict.incarnation,
-                by: context.sender,
-            });
+            self.told.push_back(Told { name: verdict.subject, generation, incarnation, by: context.sender });
             self.timers.set_earliest(Timer::Told, now);
         }
     }
@@ -477,7 +480,8 @@ impl Protocol {
     }
 
     pub(super) fn send_request(&mut self, now: Instant, id: ExchangeId, seq: Seq, request: &Request) {
-        let Some((peer, cookie)) = self.exchanges.get(id).map(|exchange| (exchange.peer, exchange.cookie)) else {
+        let Some((peer, cookie)) = self.exchanges.get(id).map(|exchange| (exchange.peer, exchange.cookie))
+        else {
             return;
         };
         let mut datagram = self.datagram_to(peer.generation);

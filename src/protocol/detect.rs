@@ -77,9 +77,8 @@ impl Protocol {
         self.metrics.lags += 1;
         self.last_lag = Some(now);
         self.health.worsen();
-        let accusing = |probe: &Probe| {
-            matches!(probe.purpose, Purpose::Round | Purpose::Witness | Purpose::Told { .. })
-        };
+        let accusing =
+            |probe: &Probe| matches!(probe.purpose, Purpose::Round | Purpose::Witness | Purpose::Told { .. });
         self.metrics.probes_void += self.probes.finish_all(accusing).len() as u64;
         self.errands.clear();
         self.give_time(now, lag);
@@ -196,7 +195,8 @@ impl Protocol {
             self.reply(now, asker, context.generation, &body);
             return;
         }
-        let target = self.members.active(request.target).filter(|entry| entry.generation == request.generation);
+        let target =
+            self.members.active(request.target).filter(|entry| entry.generation == request.generation);
         let Some(target) = target.map(|entry| Target {
             name: request.target,
             addr: entry.addr,
@@ -500,8 +500,7 @@ impl Protocol {
     }
 
     fn ask_relays(&mut self, now: Instant, id: ProbeId) {
-        let Some((target, wanted)) =
-            self.probes.get(id).map(|probe| (probe.target, probe.purpose.relays()))
+        let Some((target, wanted)) = self.probes.get(id).map(|probe| (probe.target, probe.purpose.relays()))
         else {
             return;
         };
@@ -534,19 +533,16 @@ impl Protocol {
 
     /// The node that was heard last, then the best of three others, drawn at random.
     fn choose_relays(&mut self, others: &[NameHash], wanted: usize) -> Vec<NameHash> {
-        let heard = |protocol: &Self, name: NameHash| {
-            protocol.members.get(name).and_then(|entry| entry.last_heard)
-        };
+        let heard =
+            |protocol: &Self, name: NameHash| protocol.members.get(name).and_then(|entry| entry.last_heard);
         let mut relays = Vec::with_capacity(wanted);
         let Some(last) = others.iter().copied().max_by_key(|name| heard(self, *name)) else {
             return relays;
         };
         relays.push(last);
         while relays.len() < wanted {
-            let rest: Vec<NameHash> =
-                others.iter().copied().filter(|name| !relays.contains(name)).collect();
-            let drawn: Vec<NameHash> =
-                (0..RELAY_CANDIDATES).filter_map(|_| self.draw(&rest)).collect();
+            let rest: Vec<NameHash> = others.iter().copied().filter(|name| !relays.contains(name)).collect();
+            let drawn: Vec<NameHash> = (0..RELAY_CANDIDATES).filter_map(|_| self.draw(&rest)).collect();
             let Some(best) = drawn.into_iter().max_by_key(|name| heard(self, *name)) else {
                 break;
             };

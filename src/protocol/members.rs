@@ -209,13 +209,9 @@ impl Members {
             entry.content = record.incarnation;
             entry.status = Status::Alive;
             entry.addr = record.addr;
-            entry.state_version = if same_run {
-                entry.state_version.max(record.state_version)
-            } else {
-                record.state_version
-            };
-            entry.broadcast =
-                if same_run { entry.broadcast.max(record.broadcast) } else { record.broadcast };
+            entry.state_version =
+                if same_run { entry.state_version.max(record.state_version) } else { record.state_version };
+            entry.broadcast = if same_run { entry.broadcast.max(record.broadcast) } else { record.broadcast };
             entry.hidden = false;
             if !same_run {
                 entry.alias = None;

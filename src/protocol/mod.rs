@@ -565,8 +565,7 @@ impl Protocol {
 
     /// A datagram to some run of a node, to be filled and sent.
     fn datagram_to(&self, receiver: Generation) -> Writer {
-        let header =
-            Header { tag: self.tag, sender: self.me, generation: self.generation, receiver };
+        let header = Header { tag: self.tag, sender: self.me, generation: self.generation, receiver };
         Writer::new(Vec::new(), &header, self.settings.max_datagram)
     }
 
@@ -644,10 +643,7 @@ impl Protocol {
     /// What ping, ack and welcome tell about our view.
     fn view_mark(&self, now: Instant) -> ViewMark {
         let quiet = now.since(self.members.quiet_since()).as_millis() / 10;
-        ViewMark {
-            fingerprint: self.members.fingerprint(),
-            quiet: u8::try_from(quiet).unwrap_or(u8::MAX),
-        }
+        ViewMark { fingerprint: self.members.fingerprint(), quiet: u8::try_from(quiet).unwrap_or(u8::MAX) }
     }
 
     /// How long a view must have been quiet for a comparison to mean something.

@@ -270,11 +270,13 @@ impl Probes {
         asked.then_some((id, way))
     }
 
-    /// A relay answers that it heard nothing, or that it does not hold the target active, which proves that
-    /// we are heard but is no evidence.
+    /// A relay answers that it heard nothing, or that it does not hold the target active. The latter proves
+    /// that we are heard but is no evidence, unless somebody has told us that the target is dead: then it is
+    /// what everybody who knows that answers.
     pub(crate) fn nacked(&mut self, id: ProbeId, reason: NackReason) {
         if let Some(probe) = self.by_id.get_mut(&id) {
-            probe.proven |= reason == NackReason::NoAnswer;
+            let told = matches!(probe.purpose, Purpose::Told { .. });
+            probe.proven |= reason == NackReason::NoAnswer || told;
         }
     }
 

@@ -192,7 +192,11 @@ impl Rumors {
         self.wanted = self
             .queue
             .values()
-            .map(|rumor| if rumor.slots == 0 { rumor.second_at.unwrap_or_default() } else { Instant::default() })
+            .map(
+                |rumor| {
+                    if rumor.slots == 0 { rumor.second_at.unwrap_or_default() } else { Instant::default() }
+                },
+            )
             .min();
     }
 

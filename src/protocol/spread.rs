@@ -158,6 +158,7 @@ impl Protocol {
         if self.members.hidden_len() > 0 && self.members.set_hidden(now, name, false) {
             self.emit_about(name, Event::Joined);
             if self.suspicions.get(name).is_some_and(|suspicion| suspicion.shown) {
+                self.members.show_suspicion(name);
                 self.emit_about(name, Event::Suspected);
             }
         }
@@ -269,6 +270,13 @@ impl Protocol {
             return;
         };
         let (addr, generation) = (entry.addr, entry.generation);
+        if entry.status == Status::Suspect {
+            // It told what belongs to the incarnation that is accused, and nothing against the accusation.
+            if before.is_some_and(|before| before.addr != addr) {
+                self.emit_about(name, Event::Moved);
+            }
+            return;
+        }
         let same_run = before.as_ref().is_some_and(|before| before.generation == generation);
         let was_shown = self.end_suspicion(name);
         if same_run && before.as_ref().is_some_and(|before| before.status == Status::Suspect) {
@@ -337,8 +345,10 @@ impl Protocol {
             return;
         };
         if status == Status::Left {
-            self.emit_about(name, Event::Left);
-        } else if !before.hidden {
+            if before.status != Status::Left {
+                self.emit_about(name, Event::Left);
+            }
+        } else if before.status.is_active() && !before.hidden {
             if !was_shown && let Some(entry) = self.members.get(name) {
                 let node = entry.node();
                 let suspect =

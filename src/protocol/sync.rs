@@ -191,13 +191,7 @@ pub(crate) struct Exchanges {
 impl Exchanges {
     /// `retry`: the pause before a request is repeated the first time; later ones are up to four times that.
     pub(crate) fn new(retry: Duration) -> Self {
-        Self {
-            next: 0,
-            by_id: BTreeMap::new(),
-            by_seq: BTreeMap::new(),
-            deadlines: Deadlines::new(),
-            retry,
-        }
+        Self { next: 0, by_id: BTreeMap::new(), by_seq: BTreeMap::new(), deadlines: Deadlines::new(), retry }
     }
 
     /// Begins to compare views with a peer. `None` if one with that peer runs already, or too many do.
@@ -301,7 +295,12 @@ impl Exchanges {
     }
 
     /// The peer wants a fresh cookie: repeat the request with it at once.
-    pub(crate) fn challenged(&mut self, now: Instant, seq: Seq, cookie: Cookie) -> Option<(ExchangeId, Request)> {
+    pub(crate) fn challenged(
+        &mut self,
+        now: Instant,
+        seq: Seq,
+        cookie: Cookie,
+    ) -> Option<(ExchangeId, Request)> {
         let id = *self.by_seq.get(&seq)?;
         let exchange = self.by_id.get_mut(&id)?;
         if exchange.cookie == cookie {
@@ -350,7 +349,8 @@ impl Exchanges {
     /// Some records of an offer found no room in its datagram: they go with the next one.
     pub(crate) fn offer_rest(&mut self, id: ExchangeId, seq: Seq, sent: usize) {
         if let Some(exchange) = self.by_id.get_mut(&id)
-            && let Some(Pending { request: Request::Offer { records, .. }, .. }) = exchange.pending.get_mut(&seq)
+            && let Some(Pending { request: Request::Offer { records, .. }, .. }) =
+                exchange.pending.get_mut(&seq)
         {
             for record in records.drain(sent.min(records.len())..).rev() {
                 exchange.offers.push_front(record);

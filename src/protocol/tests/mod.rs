@@ -1,5 +1,6 @@
 //! Tests of the whole protocol, on a virtual network and clock.
 
+mod seeds;
 mod world;
 
 use std::time::Duration;
@@ -207,7 +208,9 @@ fn of_two_runs_of_a_name_on_two_sides_of_a_cut_one_stays() {
     assert!(world.run_until(secs(60), World::is_converged), "{}", world.sizes());
     let ended: Vec<bool> = [1, double].iter().map(|host| world.hosts[*host].ended.is_some()).collect();
     assert_eq!(ended, [true, false], "the older run ends");
-    assert!(world.story(1, crate::protocol::Instant::default()).iter().any(|line| line.starts_with("conflict")));
+    assert!(
+        world.story(1, crate::protocol::Instant::default()).iter().any(|line| line.starts_with("conflict"))
+    );
 }
 
 #[test]

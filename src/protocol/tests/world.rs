@@ -10,7 +10,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use crate::error::Error;
 use crate::event::Event;
 use crate::node::Status;
-use crate::protocol::{Answer, Call, Duty, Instant, Protocol, Settings};
+use crate::protocol::{Answer, Call, Chore, Duty, Instant, Protocol, Settings};
 
 /// The wall clock at the virtual clock's zero.
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
@@ -52,6 +52,8 @@ pub(super) struct World {
     /// Pairs (from, to) that hear nothing.
     pub(super) cuts: BTreeSet<(usize, usize)>,
     pub(super) settings: Settings,
+    /// The seeds that everybody is configured with, if `settings.has_seeds`.
+    pub(super) seeds: Vec<SocketAddr>,
     /// Sent over the network: datagrams and bytes.
     pub(super) sent: (u64, u64),
     /// A hash of everything that was sent, for comparing runs.
@@ -99,6 +101,7 @@ impl World {
             duplication: 0,
             cuts: BTreeSet::new(),
             settings: lan(),
+            seeds: Vec::new(),
             sent: (0, 0),
             trace: 0,
             recorded: None,
@@ -322,7 +325,16 @@ impl World {
         while let Some((call, answer)) = host.protocol.poll_answer() {
             host.answers.insert(call, answer);
         }
-        while host.protocol.poll_chore().is_some() {}
+        let mut asked = false;
+        while let Some(Chore::ResolveSeeds) = host.protocol.poll_chore() {
+            asked = true;
+        }
+        if asked && host.running {
+            let seeds = self.seeds.clone();
+            self.hosts[index].protocol.seeds_resolved(now, &seeds);
+            self.drain(index);
+            return;
+        }
         if let Some(error) = host.protocol.poll_end() {
             host.ended = Some(error);
         }
@@ -365,8 +377,7 @@ impl World {
     pub(super) fn is_converged(&self) -> bool {
         let running: Vec<&Host> =
             self.hosts.iter().filter(|host| host.running && host.ended.is_none()).collect();
-        let prints: BTreeSet<u64> =
-            running.iter().map(|host| host.protocol.members.fingerprint()).collect();
+        let prints: BTreeSet<u64> = running.iter().map(|host| host.protocol.members.fingerprint()).collect();
         prints.len() == 1
             && running.iter().all(|host| host.protocol.nodes().count() == running.len())
             && running.iter().all(|host| {
@@ -384,6 +395,19 @@ impl World {
             .map(|host| format!("{}:{}", host.name, host.protocol.nodes().count()))
             .collect();
         sizes.join(" ")
+    }
+
+    /// What each running host holds, for a failing test.
+    pub(super) fn dump(&self) -> String {
+        let mut text = format!("at {:?}\n", self.now);
+        for host in self.hosts.iter().filter(|host| host.running) {
+            let own = host.protocol.local();
+            text += &format!("{} {own:?} ended {:?} {:?}\n", host.name, host.ended, host.protocol.metrics());
+            for (_, entry) in host.protocol.members.iter() {
+                text += &format!("    {:?} {} hidden {}\n", entry.node(), entry.status, entry.hidden);
+            }
+        }
+        text
     }
 
     /// How a host shows another one.
