@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use headcount::crossbeam_channel::{Receiver, select, unbounded};
-use headcount::{Config, Event, Member};
+use headcount::{Config, Error, Event, Member};
 
 const HELP: &str = "\
 One member of a cluster, run by hand.
@@ -73,8 +73,8 @@ fn run(arguments: Arguments) -> headcount::Result<()> {
         select! {
             recv(events) -> event => match event {
                 Ok(event) => print_event(&member, &event),
-                // The stream ends with the member: its name was taken, or one of its threads failed.
-                Err(_) => return member.shutdown(),
+                // The stream ends with the member: another run has its name, or one of its threads failed.
+                Err(_) => return member.shutdown().and(Err(Error::Closed)),
             },
             recv(commands) -> line => match line.as_deref().unwrap_or("leave").trim() {
                 "" => {}

@@ -22,6 +22,8 @@ fn expect_config_error(field: &str, config: Config) {
 fn a_wrong_setting_is_an_error_that_names_the_field() {
     expect_config_error("name", config(""));
     expect_config_error("name", config(&"n".repeat(256)));
+    expect_config_error("name", config("two\nlines"));
+    expect_config_error("cluster", config("a").cluster(""));
     expect_config_error("bind", config("a").bind(""));
     expect_config_error("bind", config("a").bind("nonsense"));
     expect_config_error("bind", config("a").bind("localhost:7990"));
@@ -29,10 +31,13 @@ fn a_wrong_setting_is_an_error_that_names_the_field() {
     expect_config_error("advertise", config("a").advertise("nonsense"));
     expect_config_error("advertise", config("a").advertise("0.0.0.0:7990"));
     expect_config_error("advertise", config("a").advertise("[::]:7990"));
+    expect_config_error("advertise", config("a").advertise("127.0.0.1:0"));
+    expect_config_error("seeds", config("a").seeds("localhost:port"));
     expect_config_error("probe_interval", config("a").probe_interval(Duration::ZERO));
     expect_config_error("probe_timeout", config("a").probe_timeout(Duration::ZERO));
     expect_config_error("max_datagram", config("a").max_datagram(1_199));
     expect_config_error("max_datagram", config("a").max_datagram(65_001));
+    expect_config_error("max_nodes", config("a").max_nodes(0));
     expect_config_error("event_capacity", config("a").event_capacity(0));
 }
 
