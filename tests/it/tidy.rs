@@ -52,6 +52,12 @@ fn sources(dirs: &[&str]) -> Vec<(PathBuf, String)> {
     found
 }
 
+/// Tests stand beside their code as `tests.rs`, or as files below `tests/`.
+fn is_tests(path: &Path) -> bool {
+    path.file_stem().is_some_and(|stem| stem == "tests")
+        || path.parent().is_some_and(|dir| dir.ends_with("tests"))
+}
+
 /// Where code, not a comment, holds one of these words. An `Arc` shares memory and nothing else: it is fine.
 fn lines_with(text: &str, words: &[&str]) -> Vec<String> {
     let is_bad = |line: &str| {
@@ -90,8 +96,10 @@ fn expect_none(findings: &[(PathBuf, Vec<String>)]) {
 
 #[test]
 fn the_core_holds_no_socket_thread_lock_clock_or_entropy() {
+    // Tests may read the environment and print: they are what drives the core.
     let findings: Vec<_> = sources(&["src/protocol", "src/wire"])
         .into_iter()
+        .filter(|(path, _)| !is_tests(path))
         .map(|(path, text)| (path, lines_with(&text, &NOT_IN_THE_CORE)))
         .collect();
     expect_none(&findings);
@@ -110,8 +118,8 @@ fn nothing_is_unfinished() {
 fn no_file_holds_two_ideas() {
     for (path, text) in sources(&["src", "examples", "benches", "tests"]) {
         let lines = text.lines().count();
-        let is_tests = path.file_name().is_some_and(|name| name == "tests.rs");
-        assert!(is_tests || lines <= LINES_MAX, "{} has {lines} lines", path.display());
+        let is_long = lines > LINES_MAX && path.file_name().is_none_or(|name| name != "tests.rs");
+        assert!(!is_long, "{} has {lines} lines", path.display());
     }
 }
 
