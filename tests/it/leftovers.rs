@@ -1,0 +1,53 @@
+//! Members that come and go leave no thread and no descriptor. Linux only: it counts in /proc.
+
+#![cfg(target_os = "linux")]
+
+use std::env;
+use std::fs;
+use std::process::Command;
+
+use crate::rig::{config, eventually, start, wait_for_count};
+use headcount::Member;
+
+/// Set where this test runs alone in a process: the threads of other tests must not be counted.
+const ALONE: &str = "HEADCOUNT_TEST_ALONE";
+
+fn count(dir: &str) -> usize {
+    fs::read_dir(dir).unwrap().count()
+}
+
+fn run_alone(test: &str, body: impl FnOnce()) {
+    if env::var_os(ALONE).is_some() {
+        return body();
+    }
+    let output = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--test-threads=1"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+fn fifty_members_that_come_and_go_leave_nothing() {
+    run_alone("leftovers::fifty_members_that_come_and_go_leave_nothing", || {
+        let seed = start("seed");
+        let cycle = |index: usize| {
+            let member = Member::create(config(&format!("m{index}")).on_event(|_, _| {})).unwrap();
+            member.join(seed.addr()).unwrap();
+            wait_for_count(&member, seed.nodes().len());
+            match index % 3 {
+                0 => member.leave(std::time::Duration::from_secs(5)).unwrap(),
+                1 => member.shutdown().unwrap(),
+                _ => {}
+            }
+        };
+        // What is started once, at first need, is there after the first ones.
+        (0..3).for_each(cycle);
+        let (threads, descriptors) = (count("/proc/self/task"), count("/proc/self/fd"));
+        (3..53).for_each(cycle);
+        eventually("no thread is left", || count("/proc/self/task") <= threads);
+        eventually("no descriptor is left", || count("/proc/self/fd") <= descriptors);
+    });
+}

@@ -1,0 +1,20 @@
+//! Members with real sockets on the loopback, and the tidiness of the sources.
+//!
+//! What the protocol decides is tested on the core, in virtual time. Here is what needs an operating system:
+//! sockets, threads, listeners, the end of a member. Nothing sleeps and hopes: a test waits for an event or a
+//! condition with a deadline, and only the absence of events is given a fixed time.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can not go on shall stop")]
+
+mod create;
+mod detection;
+mod end;
+mod hostile;
+mod join;
+mod leave;
+mod leftovers;
+mod listener;
+mod restart;
+mod rig;
+mod tidy;
+mod view;

@@ -1,0 +1,144 @@
+//! The sources keep the rules that no compiler checks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The core is pure: time, randomness and datagrams are its arguments.
+const NOT_IN_THE_CORE: [&str; 16] = [
+    "std::thread",
+    "std::sync",
+    "std::io",
+    "std::fs",
+    "std::env",
+    "UdpSocket",
+    "TcpStream",
+    "TcpListener",
+    "Instant::now",
+    "SystemTime",
+    "crossbeam",
+    "socket2",
+    "rand::rng",
+    "RandomState",
+    "SysRng",
+    "println!",
+];
+
+/// Put together here, so that this file does not contain them.
+const UNFINISHED: [&str; 3] = [concat!("todo", "!"), concat!("unimplemented", "!"), concat!("dbg", "!")];
+
+/// A file beyond this holds two ideas.
+const LINES_MAX: usize = 700;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files below these directories, with their text.
+fn sources(dirs: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut waiting: Vec<PathBuf> = dirs.iter().map(|dir| root().join(dir)).collect();
+    let mut found = Vec::new();
+    while let Some(dir) = waiting.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no sources in {dirs:?}");
+    found
+}
+
+/// Tests stand beside their code as `tests.rs`, or as files below `tests/`.
+fn is_tests(path: &Path) -> bool {
+    path.file_stem().is_some_and(|stem| stem == "tests")
+        || path.parent().is_some_and(|dir| dir.ends_with("tests"))
+}
+
+/// Where code, not a comment, holds one of these words. An `Arc` shares memory and nothing else: it is fine.
+fn lines_with(text: &str, words: &[&str]) -> Vec<String> {
+    let is_bad = |line: &str| {
+        let code = line.split("//").next().unwrap_or("").replace("std::sync::Arc", "");
+        words.iter().any(|word| code.contains(word))
+    };
+    let numbered = text.lines().enumerate();
+    numbered.filter(|(_, line)| is_bad(line)).map(|(i, line)| format!("{}: {}", i + 1, line.trim())).collect()
+}
+
+/// The dependencies of a manifest that no comment explains.
+fn unexplained_dependencies(manifest: &str) -> Vec<String> {
+    let mut in_dependencies = false;
+    let mut above = "";
+    let mut found = Vec::new();
+    for line in manifest.lines().map(str::trim) {
+        if line.starts_with('[') {
+            in_dependencies = line.ends_with("dependencies]");
+        } else if in_dependencies && line.contains('=') && !above.starts_with('#') {
+            found.push(line.to_owned());
+        }
+        above = line;
+    }
+    found
+}
+
+#[track_caller]
+fn expect_none(findings: &[(PathBuf, Vec<String>)]) {
+    let report: Vec<String> = findings
+        .iter()
+        .filter(|(_, lines)| !lines.is_empty())
+        .map(|(path, lines)| format!("{}\n    {}", path.display(), lines.join("\n    ")))
+        .collect();
+    assert!(report.is_empty(), "\n{}", report.join("\n"));
+}
+
+#[test]
+fn the_core_holds_no_socket_thread_lock_clock_or_entropy() {
+    // Tests may read the environment and print: they are what drives the core.
+    let findings: Vec<_> = sources(&["src/protocol", "src/wire"])
+        .into_iter()
+        .filter(|(path, _)| !is_tests(path))
+        .map(|(path, text)| (path, lines_with(&text, &NOT_IN_THE_CORE)))
+        .collect();
+    expect_none(&findings);
+}
+
+#[test]
+fn nothing_is_unfinished() {
+    let findings: Vec<_> = sources(&["src", "examples", "benches", "tests"])
+        .into_iter()
+        .map(|(path, text)| (path, lines_with(&text, &UNFINISHED)))
+        .collect();
+    expect_none(&findings);
+}
+
+#[test]
+fn no_file_holds_two_ideas() {
+    for (path, text) in sources(&["src", "examples", "benches", "tests"]) {
+        let lines = text.lines().count();
+        let is_long = lines > LINES_MAX && path.file_name().is_none_or(|name| name != "tests.rs");
+        assert!(!is_long, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn every_dependency_says_why_it_is_there() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert_eq!(unexplained_dependencies(&manifest), [""; 0]);
+}
+
+#[test]
+fn the_search_for_words_can_fail() {
+    let text =
+        "use std::sync::Arc;\n// std::thread is not for us\nlet x = std::thread::spawn;\nstd::sync::Mutex";
+    assert_eq!(lines_with(text, &NOT_IN_THE_CORE), ["3: let x = std::thread::spawn;", "4: std::sync::Mutex"]);
+}
+
+#[test]
+fn the_search_for_unexplained_dependencies_can_fail() {
+    let manifest = "[package]\nname = \"x\"\n[dependencies]\n# Why.\na = \"1\"\nb = \"2\"\n\
+                    [target.'cfg(unix)'.dev-dependencies]\nc = \"3\"\n[lints]\nd = \"4\"";
+    assert_eq!(unexplained_dependencies(manifest), ["b = \"2\"", "c = \"3\""]);
+}
