@@ -31,8 +31,7 @@ const EVENT_CAPACITY: RangeInclusive<usize> = 1..=10_000_000;
 const RECEIVE_BUFFER: RangeInclusive<usize> = 1..=1_073_741_824;
 const RETRANSMIT: RangeInclusive<usize> = 1..=64;
 /// Below the first no clock of an operating system can be trusted; above the second nobody waits.
-const DURATION: RangeInclusive<Duration> =
-    Duration::from_millis(1)..=Duration::from_secs(366 * 24 * 60 * 60);
+const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(366 * 24 * 60 * 60);
 
 /// The settings of a member.
 ///

@@ -163,11 +163,7 @@ impl Member {
     /// assert!(nodes.get(member.name()).is_some());
     /// # Ok::<(), headcount::Error>(())
     /// ```
-    pub fn wait_until(
-        &self,
-        timeout: Duration,
-        mut is_right: impl FnMut(&Nodes) -> bool,
-    ) -> Result<Nodes> {
+    pub fn wait_until(&self, timeout: Duration, mut is_right: impl FnMut(&Nodes) -> bool) -> Result<Nodes> {
         let deadline = Instant::now().checked_add(timeout);
         // Watched from before the first look, so that no change is missed.
         let watch = self.shared.watch()?;

@@ -10,10 +10,8 @@ use super::seeds::{Place, Seed};
 
 /// Addresses that are reserved for documentation (RFC 5737 and RFC 3849): nobody is there, and the route to
 /// them is the default route.
-const SOMEWHERE: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)),
-    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
-];
+const SOMEWHERE: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
 
 /// What to tell when nothing was configured: the bound address if it is one, else the source address of the
 /// routes to the seeds (a loopback only if no seed has a better one), else that of the default route, else the
@@ -35,11 +33,7 @@ pub(super) fn choose(bound: SocketAddr, seeds: &[Seed]) -> SocketAddr {
         .or(sources.first())
         .copied()
         .or_else(|| SOMEWHERE.into_iter().find_map(|target| route_source(bound, target)))
-        .unwrap_or(if bound.is_ipv4() {
-            Ipv4Addr::LOCALHOST.into()
-        } else {
-            Ipv6Addr::LOCALHOST.into()
-        });
+        .unwrap_or(if bound.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
     SocketAddr::new(ip, bound.port())
 }
 

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -220,6 +222,7 @@ fn a_seed_here_is_the_bound_address_or_the_loopback() {
 }
 
 #[test]
+#[expect(clippy::needless_borrows_for_generic_args, reason = "references are shapes too")]
 fn seeds_are_taken_in_all_their_shapes() {
     let one = addr("127.0.0.1:5");
     let text = one.to_string();

@@ -48,11 +48,13 @@ impl Alarm {
         self.due.store(due.map_or(NEVER, Instant::as_micros), SeqCst);
     }
 
-    /// Wakes the thread if it would sleep past the deadline.
-    pub(super) fn ring_if_earlier(&self) {
-        if self.due.load(SeqCst) < self.sleeps_until.load(SeqCst) {
+    /// Wakes the thread if it would sleep past the deadline, and tells whether it did.
+    pub(super) fn ring_if_earlier(&self) -> bool {
+        let is_earlier = self.due.load(SeqCst) < self.sleeps_until.load(SeqCst);
+        if is_earlier {
             self.ring();
         }
+        is_earlier
     }
 
     /// Wakes the thread.
@@ -63,7 +65,7 @@ impl Alarm {
     }
 
     /// Announces until when the thread is going to sleep, and tells it.
-    fn announce(&self) -> u64 {
+    pub(super) fn announce(&self) -> u64 {
         loop {
             let due = self.due.load(SeqCst);
             self.sleeps_until.store(due, SeqCst);
@@ -86,8 +88,7 @@ pub(super) fn keep(shared: &Arc<Shared>, duty: Duty) {
             thread::park_timeout(Duration::from_micros(due - now));
         } else {
             // An error says that the member has ended.
-            let _ = shared
-                .step_into(&mut outputs, |core, now| core.protocol_mut().handle_timeout(now, duty));
+            let _ = shared.step_into(&mut outputs, |core, now| core.protocol_mut().handle_timeout(now, duty));
         }
     }
 }

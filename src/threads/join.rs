@@ -92,11 +92,7 @@ fn resolve(
 }
 
 /// The next result of the resolver, if it comes in time. An error if the member ends.
-fn next_result(
-    shared: &Shared,
-    results: &Receiver<Resolved>,
-    until: Instant,
-) -> Result<Option<Resolved>> {
+fn next_result(shared: &Shared, results: &Receiver<Resolved>, until: Instant) -> Result<Option<Resolved>> {
     select! {
         recv(results) -> result => Ok(result.ok()),
         recv(shared.protocol_threads()) -> _ => Err(shared.end_error()),

@@ -235,10 +235,7 @@ impl Shared {
 impl Shared {
     /// Makes one step of the protocol: the only way in which anything is done with it. An error says that the
     /// member has ended.
-    pub(crate) fn step<T>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&mut Protocol, Instant) -> T,
-    ) -> Result<T> {
+    pub(crate) fn step<T>(self: &Arc<Self>, work: impl FnOnce(&mut Protocol, Instant) -> T) -> Result<T> {
         self.step_into(&mut Outputs::default(), |core, now| work(&mut core.protocol, now))
     }
 
