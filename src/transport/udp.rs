@@ -4,9 +4,14 @@
 //! `shutdown(SHUT_RD)` wakes it, and although it answers `ENOTCONN` for an unconnected socket, every later
 //! receive returns at once. Elsewhere the socket sends itself a datagram, more than once because it may get
 //! lost, and a read timeout of one second is the last resort.
+//!
+//! What `SHUT_RD` wakes gets zero bytes *and no source address*, and `UdpSocket::recv_from` (Rust 1.95) does
+//! not expect that: it reads an address that was never written, and panics if what is there happens to look
+//! like one. So on Linux it is `peek` that blocks, which asks for no address; `recv_from` is called only when
+//! a datagram is there. That costs one more system call a datagram.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -56,6 +61,18 @@ impl Udp {
         SockRef::from(&self.socket).recv_buffer_size()
     }
 
+    /// Waits until a datagram is there, on systems where `recv_from` must not be woken by `close`.
+    fn wait(&self) -> io::Result<()> {
+        if WAKES_BY_SHUTDOWN {
+            self.socket.peek(&mut [])?;
+        }
+        Ok(())
+    }
+
+    fn check_open(&self) -> io::Result<()> {
+        if self.closed.load(Ordering::SeqCst) { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
+    }
+
     fn wake_by_datagrams(&self) {
         let ip = match self.local.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -71,10 +88,11 @@ impl Udp {
 
 impl Transport for Udp {
     fn recv(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let waited = self.wait();
+        self.check_open()?;
+        waited?;
         let received = self.socket.recv_from(buf);
-        if self.closed.load(Ordering::Acquire) {
-            return Err(io::ErrorKind::NotConnected.into());
-        }
+        self.check_open()?;
         received.map(|(len, from)| (len, canonical(from)))
     }
 
@@ -98,10 +116,12 @@ impl Transport for Udp {
     }
 
     fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        // Answers ENOTCONN where it works, and some error or other where it does not.
-        let _ = SockRef::from(&self.socket).shutdown(std::net::Shutdown::Read);
-        if !WAKES_BY_SHUTDOWN {
+        // Before the wake-up: whoever is woken sees it.
+        self.closed.store(true, Ordering::SeqCst);
+        if WAKES_BY_SHUTDOWN {
+            // Answers ENOTCONN, and works.
+            let _ = SockRef::from(&self.socket).shutdown(Shutdown::Read);
+        } else {
             self.wake_by_datagrams();
         }
     }
