@@ -1,5 +1,546 @@
 //! How a member is to run.
+//!
+//! A [`Config`] is made of a profile and of what differs from it. Its setters only take down what they are
+//! given; everything is checked in one place, `Config::validate`, before anything is opened.
+
+mod advertise;
+mod seeds;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+pub use self::seeds::IntoSeeds;
+pub(crate) use self::seeds::{Place, Seed, texts};
+use crate::error::{Error, Result};
+use crate::event::{Event, Listener};
+use crate::member::Member;
+use crate::protocol::Settings;
+use crate::transport::canonical;
+
+/// The port of a member, unless it is told another one.
+pub(crate) const DEFAULT_PORT: u16 = 7990;
+
+/// Names of nodes and clusters, in bytes.
+const NAME_LEN: RangeInclusive<usize> = 1..=255;
+/// The smallest datagram limit still holds the longest record; the largest fits IPv4 and IPv6.
+const MAX_DATAGRAM: RangeInclusive<usize> = 1_200..=65_000;
+const MAX_NODES: RangeInclusive<usize> = 1..=1_000_000;
+const EVENT_CAPACITY: RangeInclusive<usize> = 1..=10_000_000;
+const RECEIVE_BUFFER: RangeInclusive<usize> = 1..=1_073_741_824;
+const RETRANSMIT: RangeInclusive<usize> = 1..=64;
+/// Below the first no clock of an operating system can be trusted; above the second nobody waits.
+const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(366 * 24 * 60 * 60);
 
 /// The settings of a member.
-#[derive(Debug)]
-pub struct Config {}
+///
+/// Start from the profile of the network, and change what has to be different:
+///
+/// | | [`local`](Self::local) | [`lan`](Self::lan) | [`wan`](Self::wan) |
+/// |---|---|---|---|
+/// | for | one host: development, tests | one data centre | several sites |
+/// | [`bind`](Self::bind) | `127.0.0.1:7990`, or any free port | `0.0.0.0:7990` | `0.0.0.0:7990` |
+/// | [`probe_interval`](Self::probe_interval) | 250 ms | 1 s | 5 s |
+/// | [`probe_timeout`](Self::probe_timeout) | 100 ms | 500 ms | 3 s |
+/// | [`gossip_interval`](Self::gossip_interval) | 10 ms | 20 ms | 100 ms |
+/// | [`isolation_timeout`](Self::isolation_timeout) | 10 s | 40 s | 120 s |
+/// | [`rejoin_interval`](Self::rejoin_interval) | 3 s | 10 s | 30 s |
+/// | [`join_timeout`](Self::join_timeout) | 2 s | 5 s | 15 s |
+///
+/// All members of a cluster should have the same values, except for names, addresses, seeds and listeners.
+///
+/// Setters never fail, resolve or block. [`Member::create`] reports every mistake as [`Error::Config`] before
+/// it opens a socket. Durations are between 1 ms and 366 days.
+///
+/// ```
+/// use headcount::{Config, Member};
+///
+/// let config = Config::lan().name("web-1").cluster("shop").bind("127.0.0.1:0");
+/// let member = Member::create(config)?;
+/// assert_eq!(member.name(), "web-1");
+/// # Ok::<(), headcount::Error>(())
+/// ```
+#[must_use]
+pub struct Config {
+    name: Option<String>,
+    cluster: String,
+    /// `None`: the profile's, for which see `fallback`.
+    bind: Option<String>,
+    profile: Profile,
+    advertise: Option<String>,
+    seeds: Vec<String>,
+    listener: Option<Box<dyn Listener>>,
+    probe_interval: Duration,
+    probe_timeout: Duration,
+    gossip_interval: Duration,
+    retransmit: usize,
+    isolation_timeout: Duration,
+    rejoin_interval: Duration,
+    tombstone_ttl: Duration,
+    join_timeout: Duration,
+    max_datagram: usize,
+    max_nodes: usize,
+    event_capacity: usize,
+    receive_buffer: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Profile {
+    Local,
+    Lan,
+    Wan,
+}
+
+/// Where a valid configuration wants the socket, and whom it wants to meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// What to bind.
+    pub(crate) bind: SocketAddr,
+    /// What to bind instead if that is taken.
+    pub(crate) fallback: Option<SocketAddr>,
+    /// What to tell others, if that was said.
+    pub(crate) advertise: Option<SocketAddr>,
+    /// Whom to join.
+    pub(crate) seeds: Vec<Seed>,
+}
+
+impl Addresses {
+    /// What to tell others, now that it is known where the socket is bound.
+    pub(crate) fn advertised(&self, bound: SocketAddr) -> SocketAddr {
+        self.advertise.unwrap_or_else(|| advertise::choose(bound, &self.seeds))
+    }
+}
+
+impl Config {
+    /// For members on one host: quick to notice, reachable from this host only.
+    ///
+    /// It is bound to `127.0.0.1:7990`, and to any free port when that is taken: so a program that is started
+    /// three times and joins `":7990"` is a cluster. The fallback ends when [`bind`](Self::bind) is called.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let first = Member::create(Config::local())?;
+    /// let second = Member::create(Config::local())?;
+    /// assert_ne!(first.addr(), second.addr());
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn local() -> Self {
+        Self {
+            profile: Profile::Local,
+            probe_interval: Duration::from_millis(250),
+            probe_timeout: Duration::from_millis(100),
+            gossip_interval: Duration::from_millis(10),
+            isolation_timeout: Duration::from_secs(10),
+            rejoin_interval: Duration::from_secs(3),
+            join_timeout: Duration::from_secs(2),
+            ..Self::lan()
+        }
+    }
+
+    /// For members in one data centre. This is also the `Default`.
+    ///
+    /// It is bound to port 7990 of all IPv4 interfaces; a taken port is an error.
+    ///
+    /// ```no_run
+    /// use headcount::{Config, Member};
+    ///
+    /// let member = Member::create(Config::lan().seeds(["db-1", "db-2", "db-3"]))?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn lan() -> Self {
+        Self {
+            name: None,
+            cluster: "headcount".to_owned(),
+            bind: None,
+            profile: Profile::Lan,
+            advertise: None,
+            seeds: Vec::new(),
+            listener: None,
+            probe_interval: Duration::from_secs(1),
+            probe_timeout: Duration::from_millis(500),
+            gossip_interval: Duration::from_millis(20),
+            retransmit: 4,
+            isolation_timeout: Duration::from_secs(40),
+            rejoin_interval: Duration::from_secs(10),
+            tombstone_ttl: Duration::from_secs(24 * 60 * 60),
+            join_timeout: Duration::from_secs(5),
+            max_datagram: 1_400,
+            max_nodes: 16_384,
+            event_capacity: 4_096,
+            receive_buffer: 4 * 1024 * 1024,
+        }
+    }
+
+    /// For members at several sites: patient with long and lossy ways.
+    ///
+    /// It is bound to port 7990 of all IPv4 interfaces; a taken port is an error.
+    ///
+    /// ```no_run
+    /// use headcount::{Config, Member};
+    ///
+    /// let config = Config::wan().advertise("203.0.113.7:7990").seeds("oslo.example.com");
+    /// let member = Member::create(config)?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn wan() -> Self {
+        Self {
+            profile: Profile::Wan,
+            probe_interval: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(3),
+            gossip_interval: Duration::from_millis(100),
+            isolation_timeout: Duration::from_secs(120),
+            rejoin_interval: Duration::from_secs(30),
+            join_timeout: Duration::from_secs(15),
+            ..Self::lan()
+        }
+    }
+
+    /// The node's name: 1 to 255 bytes of UTF-8 without control characters, unique in the cluster. A node that
+    /// comes back under its name is the same node, restarted. Default: the advertised `"ip:port"`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The cluster's name: 1 to 255 bytes of UTF-8 without control characters. Members of clusters of
+    /// different names ignore each other, even if they meet by mistake. It is no secret. Default:
+    /// `"headcount"`.
+    pub fn cluster(mut self, cluster: impl Into<String>) -> Self {
+        self.cluster = cluster.into();
+        self
+    }
+
+    /// Where to receive datagrams: a `SocketAddr`, `"ip:port"`, or `":port"` for all IPv4 interfaces;
+    /// `"[::]:port"` is all interfaces with IPv6 and IPv4. Port 0 is any free port, read back by
+    /// [`Member::addr`]. Host names are not taken. Default: `0.0.0.0:7990`; in the local profile
+    /// `127.0.0.1:7990`, and any free port if that is taken.
+    pub fn bind(mut self, addr: impl ToString) -> Self {
+        self.bind = Some(addr.to_string());
+        self
+    }
+
+    /// The address that others shall send to, where it differs from the bound one (NAT, containers): a
+    /// `SocketAddr` or `"ip:port"`. Never a wildcard or port 0. Default: the bound address; if that is all
+    /// interfaces, the address from which the system would send to the first seed given as an IP address, or
+    /// else along the default route.
+    pub fn advertise(mut self, addr: impl ToString) -> Self {
+        self.advertise = Some(addr.to_string());
+        self
+    }
+
+    /// Members to look for in the background, from the start, until one has answered, and again whenever this
+    /// member is alone. [`Member::create`] does not wait for them, and it is no error when none is there yet.
+    /// The own address among them is skipped. A second call replaces the first. Default: none.
+    pub fn seeds(mut self, seeds: impl IntoSeeds) -> Self {
+        self.seeds = texts(seeds);
+        self
+    }
+
+    /// Who is told what happens, on a thread of its own. It replaces an earlier one. For closures
+    /// [`on_event`](Self::on_event) needs fewer type annotations. Default: nobody.
+    pub fn listener(mut self, listener: impl Listener + 'static) -> Self {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
+    /// A closure that is told what happens, on a thread of its own. It replaces an earlier listener. Default:
+    /// none.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let config = Config::local().bind("127.0.0.1:0").on_event(|member, event| {
+    ///     println!("{event}; now we are {}", member.nodes().len());
+    /// });
+    /// let member = Member::create(config)?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn on_event(self, on_event: impl FnMut(&Member, Event) + Send + 'static) -> Self {
+        self.listener(on_event)
+    }
+
+    /// How often this member probes another one. Default: 1 s (LAN), 5 s (WAN), 250 ms (local). Raised, it
+    /// saves datagrams and finds the dead later: most verdicts take a few of it.
+    pub fn probe_interval(mut self, interval: Duration) -> Self {
+        self.probe_interval = interval;
+        self
+    }
+
+    /// How long a probe waits for the direct answer before it asks others to help. It has to be shorter than
+    /// the probe interval, and longer than nearly all round trips. Default: 500 ms (LAN), 3 s (WAN), 100 ms
+    /// (local). Raised, it forgives slow answers and leaves less of the interval to the helpers.
+    pub fn probe_timeout(mut self, timeout: Duration) -> Self {
+        self.probe_timeout = timeout;
+        self
+    }
+
+    /// How far apart the rounds of one piece of news are, after the first, which leaves at once. Default:
+    /// 20 ms (LAN), 100 ms (WAN), 10 ms (local). Raised, more news share a datagram, and what got lost is
+    /// repeated later.
+    pub fn gossip_interval(mut self, interval: Duration) -> Self {
+        self.gossip_interval = interval;
+        self
+    }
+
+    /// How many times more often than the logarithm of the cluster's size this member repeats a piece of
+    /// news: 1 to 64. Default: 4. Raised, news survives more loss and costs more datagrams; what is missed is
+    /// found by comparing views in any case.
+    pub fn retransmit(mut self, times: usize) -> Self {
+        self.retransmit = times;
+        self
+    }
+
+    /// How long this member hears nothing from anybody before it takes itself for cut off and shows itself
+    /// alone. Not shorter than the probe interval. Default: 40 s (LAN), 120 s (WAN), 10 s (local). Raised, a
+    /// cut-off member shows an outdated view for longer; lowered, short cuts are seen as isolation.
+    pub fn isolation_timeout(mut self, timeout: Duration) -> Self {
+        self.isolation_timeout = timeout;
+        self
+    }
+
+    /// How often a seed or one of the dead is asked in the background, to heal a partition. Default: 10 s
+    /// (LAN), 30 s (WAN), 3 s (local). Raised, it saves datagrams and lets a healed partition stay apart for
+    /// longer.
+    pub fn rejoin_interval(mut self, interval: Duration) -> Self {
+        self.rejoin_interval = interval;
+        self
+    }
+
+    /// How long the dead and the left are remembered. Default: 24 h. Raised, a member that was cut off for
+    /// long can still learn of them; it costs memory. It should be longer than the longest partition.
+    pub fn tombstone_ttl(mut self, ttl: Duration) -> Self {
+        self.tombstone_ttl = ttl;
+        self
+    }
+
+    /// The deadline of [`Member::join`], resolving host names included. Default: 5 s (LAN), 15 s (WAN), 2 s
+    /// (local). Raised, slow seeds and resolvers get their chance, and a join that fails takes longer.
+    pub fn join_timeout(mut self, timeout: Duration) -> Self {
+        self.join_timeout = timeout;
+        self
+    }
+
+    /// The largest datagram that is sent, in bytes without IP and UDP headers: 1,200 to 65,000. Default:
+    /// 1,400, which crosses nearly every network in one piece. Raised, more fits into one, and where the
+    /// network cuts it, the loss of a piece is the loss of it all. Larger ones are received in any case.
+    pub fn max_datagram(mut self, bytes: usize) -> Self {
+        self.max_datagram = bytes;
+        self
+    }
+
+    /// How many nodes this member admits: 1 to 1,000,000. At the limit newcomers are refused
+    /// ([`Error::Full`] at their join). Default: 16,384. Raised, more memory can be made to be used by
+    /// made-up nodes.
+    pub fn max_nodes(mut self, nodes: usize) -> Self {
+        self.max_nodes = nodes;
+        self
+    }
+
+    /// How many events wait for the listener, and for each stream of [`Member::events`]: 1 to 10,000,000. At
+    /// the limit new ones are dropped, and [`Event::Lagged`] tells how many. Default: 4,096. Raised, slower
+    /// consumers miss nothing and memory can grow: about 100 bytes an event.
+    pub fn event_capacity(mut self, events: usize) -> Self {
+        self.event_capacity = events;
+        self
+    }
+
+    /// The receive buffer to ask the system for, in bytes: 1 byte to 1 GiB. It is never lowered, and a system
+    /// that gives less is no error. Default: 4 MiB. Raised, it holds longer bursts while the receiver is not
+    /// scheduled.
+    pub fn receive_buffer(mut self, bytes: usize) -> Self {
+        self.receive_buffer = bytes;
+        self
+    }
+
+    /// Checks everything that can be checked without the system.
+    pub(crate) fn validate(&self) -> Result<Addresses> {
+        if let Some(name) = &self.name {
+            check_name("name", name)?;
+        }
+        check_name("cluster", &self.cluster)?;
+        let addresses = self.addresses()?;
+
+        check_range("probe_interval", &self.probe_interval, &DURATION)?;
+        check_range("probe_timeout", &self.probe_timeout, &DURATION)?;
+        check_range("gossip_interval", &self.gossip_interval, &DURATION)?;
+        check_range("retransmit", &self.retransmit, &RETRANSMIT)?;
+        check_range("isolation_timeout", &self.isolation_timeout, &DURATION)?;
+        check_range("rejoin_interval", &self.rejoin_interval, &DURATION)?;
+        check_range("tombstone_ttl", &self.tombstone_ttl, &DURATION)?;
+        check_range("join_timeout", &self.join_timeout, &DURATION)?;
+        check_range("max_datagram", &self.max_datagram, &MAX_DATAGRAM)?;
+        check_range("max_nodes", &self.max_nodes, &MAX_NODES)?;
+        check_range("event_capacity", &self.event_capacity, &EVENT_CAPACITY)?;
+        check_range("receive_buffer", &self.receive_buffer, &RECEIVE_BUFFER)?;
+
+        if self.probe_timeout >= self.probe_interval {
+            let (timeout, interval) = (self.probe_timeout, self.probe_interval);
+            let reason = format!("{timeout:?} is not shorter than the probe interval of {interval:?}");
+            return Err(invalid("probe_timeout", reason));
+        }
+        if self.isolation_timeout < self.probe_interval {
+            let (timeout, interval) = (self.isolation_timeout, self.probe_interval);
+            let reason = format!("{timeout:?} is shorter than the probe interval of {interval:?}");
+            return Err(invalid("isolation_timeout", reason));
+        }
+        Ok(addresses)
+    }
+
+    /// What the protocol is run by. `addresses` are this configuration's.
+    pub(crate) fn settings(&self, addresses: &Addresses, bound: SocketAddr) -> Settings {
+        let advertise = addresses.advertised(bound);
+        Settings {
+            name: self.name.clone().unwrap_or_else(|| advertise.to_string()),
+            cluster: self.cluster.clone(),
+            advertise,
+            bound,
+            probe_interval: self.probe_interval,
+            probe_timeout: self.probe_timeout,
+            gossip_interval: self.gossip_interval,
+            retransmit: self.retransmit,
+            isolation_timeout: self.isolation_timeout,
+            rejoin_interval: self.rejoin_interval,
+            tombstone_ttl: self.tombstone_ttl,
+            join_timeout: self.join_timeout,
+            max_datagram: self.max_datagram,
+            max_nodes: self.max_nodes,
+            has_seeds: !addresses.seeds.is_empty(),
+        }
+    }
+
+    /// Takes the listener out.
+    pub(crate) fn take_listener(&mut self) -> Option<Box<dyn Listener>> {
+        self.listener.take()
+    }
+
+    /// How many events wait for one consumer.
+    pub(crate) fn events_max(&self) -> usize {
+        self.event_capacity
+    }
+
+    /// How large the receive buffer is wished to be, in bytes.
+    pub(crate) fn receive_buffer_wanted(&self) -> usize {
+        self.receive_buffer
+    }
+
+    fn addresses(&self) -> Result<Addresses> {
+        let default_ip = match self.profile {
+            Profile::Local => Ipv4Addr::LOCALHOST,
+            Profile::Lan | Profile::Wan => Ipv4Addr::UNSPECIFIED,
+        };
+        let (bind, fallback) = match &self.bind {
+            Some(text) => (parse_bind(text).map_err(|reason| invalid("bind", reason))?, None),
+            None => {
+                let any_port = SocketAddr::new(default_ip.into(), 0);
+                let fallback = (self.profile == Profile::Local).then_some(any_port);
+                (SocketAddr::new(default_ip.into(), DEFAULT_PORT), fallback)
+            }
+        };
+        let advertise = match &self.advertise {
+            Some(text) => Some(parse_advertise(text).map_err(|reason| invalid("advertise", reason))?),
+            None => None,
+        };
+        let seeds = self.seeds.iter().map(|text| Seed::parse(text)).collect::<Result<Vec<_>, _>>();
+        let seeds = seeds.map_err(|reason| invalid("seeds", reason))?;
+        Ok(Addresses { bind, fallback, advertise, seeds })
+    }
+}
+
+impl Default for Config {
+    /// The LAN profile.
+    fn default() -> Self {
+        Self::lan()
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("profile", &self.profile)
+            .field("name", &self.name)
+            .field("cluster", &self.cluster)
+            .field("bind", &self.bind)
+            .field("advertise", &self.advertise)
+            .field("seeds", &self.seeds)
+            .field("listener", &self.listener.is_some())
+            .field("probe_interval", &self.probe_interval)
+            .field("probe_timeout", &self.probe_timeout)
+            .field("gossip_interval", &self.gossip_interval)
+            .field("retransmit", &self.retransmit)
+            .field("isolation_timeout", &self.isolation_timeout)
+            .field("rejoin_interval", &self.rejoin_interval)
+            .field("tombstone_ttl", &self.tombstone_ttl)
+            .field("join_timeout", &self.join_timeout)
+            .field("max_datagram", &self.max_datagram)
+            .field("max_nodes", &self.max_nodes)
+            .field("event_capacity", &self.event_capacity)
+            .field("receive_buffer", &self.receive_buffer)
+            .finish()
+    }
+}
+
+/// The error of a setting.
+pub(crate) fn invalid(field: &'static str, reason: impl Into<String>) -> Error {
+    Error::Config { field, reason: reason.into() }
+}
+
+fn check_name(field: &'static str, name: &str) -> Result<()> {
+    check_range(field, &name.len(), &NAME_LEN).map_err(|_| {
+        let (min, max) = (NAME_LEN.start(), NAME_LEN.end());
+        invalid(field, format!("has {} bytes, not {min} to {max}", name.len()))
+    })?;
+    match name.chars().find(|letter| letter.is_control()) {
+        Some(letter) => Err(invalid(field, format!("{name:?} has the control character {letter:?}"))),
+        None => Ok(()),
+    }
+}
+
+fn check_range<T: PartialOrd + fmt::Debug>(
+    field: &'static str,
+    value: &T,
+    range: &RangeInclusive<T>,
+) -> Result<()> {
+    if range.contains(value) {
+        return Ok(());
+    }
+    let (min, max) = (range.start(), range.end());
+    Err(invalid(field, format!("{value:?} is not between {min:?} and {max:?}")))
+}
+
+/// Whether a datagram can be meant for one member at this address.
+fn check_destination(addr: SocketAddr) -> Result<(), String> {
+    let is_broadcast = matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast());
+    if addr.ip().is_unspecified() {
+        Err("a wildcard is not an address to send to".into())
+    } else if addr.ip().is_multicast() || is_broadcast {
+        Err("is not the address of one host".into())
+    } else if addr.port() == 0 {
+        Err("port 0 is not a port to send to".into())
+    } else {
+        Ok(())
+    }
+}
+
+fn parse_bind(text: &str) -> Result<SocketAddr, String> {
+    let addr = match text.strip_prefix(':').map(str::parse) {
+        Some(Ok(port)) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port),
+        _ => text.parse().map_err(|_| format!("{text:?} is neither \"ip:port\" nor \":port\""))?,
+    };
+    let is_broadcast = matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast());
+    if addr.ip().is_multicast() || is_broadcast {
+        return Err(format!("{text:?} is not the address of an interface"));
+    }
+    Ok(canonical(addr))
+}
+
+fn parse_advertise(text: &str) -> Result<SocketAddr, String> {
+    let addr = text.parse().map_err(|_| format!("{text:?} is not \"ip:port\""))?;
+    let addr = canonical(addr);
+    check_destination(addr).map_err(|reason| format!("{text:?}: {reason}"))?;
+    Ok(addr)
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ mod wire;
 
 pub use crossbeam_channel;
 
-pub use crate::config::Config;
+pub use crate::config::{Config, IntoSeeds};
 pub use crate::error::{Error, Result};
 pub use crate::event::{Event, Listener};
 pub use crate::member::Member;

@@ -1,5 +1,354 @@
 //! The handle of this process's own node.
 
-/// A running member of a cluster.
-#[derive(Debug, Clone)]
-pub struct Member {}
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use crate::config::{Config, IntoSeeds, texts};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::metrics::Metrics;
+use crate::node::{Node, Nodes};
+use crate::protocol::Answer;
+use crate::threads::{self, ANSWER_GRACE, End, Owner, Shared};
+
+/// A running member of a cluster: this process's own node.
+///
+/// It is a cheap clone of one shared handle, to be used from any number of threads. The member runs until
+/// [`leave`](Self::leave), [`shutdown`](Self::shutdown), or the drop of its last handle, which stops it without
+/// a leave: to the others that is a crash. The reference that a [`Listener`](crate::Listener) is given does not
+/// count as a handle; a clone of it does.
+///
+/// After the end, readers ([`name`](Self::name), [`addr`](Self::addr), [`local`](Self::local),
+/// [`nodes`](Self::nodes), [`node`](Self::node), [`all_nodes`](Self::all_nodes), [`health`](Self::health),
+/// [`metrics`](Self::metrics)) show what was last known, `leave` and `shutdown` are Ok, and all else answers
+/// [`Error::Closed`]; or [`Error::NameTaken`] if it ended because another run of it won its name. If a thread
+/// of the member panicked, that has ended it, and every call but the readers answers [`Error::Panicked`].
+///
+/// ```
+/// use std::time::Duration;
+/// use headcount::{Config, Member};
+///
+/// let first = Member::create(Config::local().bind("127.0.0.1:0"))?;
+/// let second = Member::create(Config::local().bind("127.0.0.1:0"))?.join(first.addr())?;
+/// for node in &second.nodes() {
+///     println!("{node}");
+/// }
+/// second.leave(Duration::from_secs(5))?;
+/// # Ok::<(), headcount::Error>(())
+/// ```
+pub struct Member {
+    shared: Arc<Shared>,
+    /// None: the handle of a listener, which keeps nothing running.
+    owner: Option<Arc<Owner>>,
+}
+
+impl Member {
+    /// Opens the socket and starts the threads: the member runs, as a cluster of one, when this returns. The
+    /// seeds of the configuration are joined in the background.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Config`]: a setting is wrong; nothing was opened.
+    /// - [`Error::Io`]: the address can not be bound, a thread can not be started, or the system has no random
+    ///   numbers. Nothing is left running.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0").name("web-1"))?;
+    /// assert_eq!(member.nodes().len(), 1);
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn create(config: Config) -> Result<Self> {
+        let owner = threads::start(config)?;
+        Ok(Self { shared: Arc::clone(owner.shared()), owner: Some(owner) })
+    }
+
+    /// The handle that a listener is given.
+    pub(crate) fn for_listener(shared: Arc<Shared>) -> Self {
+        Self { shared, owner: None }
+    }
+
+    /// Joins the cluster that any of the seeds belongs to: asks all of them in parallel, and returns when this
+    /// member is in sync with the first one that answered. The result is a clone of this handle, so that it
+    /// can be chained; it may be ignored.
+    ///
+    /// It takes [`Config::join_timeout`] at most, resolving host names included; all addresses of a name are
+    /// asked. The own address among the seeds is skipped: if there is no other one, that is Ok, and this
+    /// member is the first of its cluster. So all hosts can share one list.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Join`]: no seed let us in. It has one entry per seed: [`Error::NoAnswer`],
+    ///   [`Error::WrongCluster`], [`Error::NameTaken`], [`Error::Full`], [`Error::ClockAhead`];
+    ///   [`Error::Io`] for a name that does not resolve or an address that the socket can not send to,
+    ///   [`Error::Timeout`] for one whose resolver did not answer, [`Error::Config`] for a seed that makes no
+    ///   sense. The member goes on as it was; try again.
+    /// - [`Error::Config`]: there was no seed at all.
+    /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let first = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// let second = Member::create(Config::local().bind("127.0.0.1:0"))?.join(first.addr())?;
+    /// assert_eq!(second.nodes().len(), 2);
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    #[allow(clippy::return_self_not_must_use, reason = "the clone is a convenience, to be ignored at will")]
+    pub fn join(&self, seeds: impl IntoSeeds) -> Result<Self> {
+        threads::join(&self.shared, texts(seeds))?;
+        Ok(self.clone())
+    }
+
+    /// The own name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.shared.name()
+    }
+
+    /// The own address, as others are told it: with the real port, never a wildcard.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.shared.addr()
+    }
+
+    /// The own node.
+    #[must_use]
+    pub fn local(&self) -> Node {
+        self.shared.read(|protocol| protocol.local())
+    }
+
+    /// The active nodes by name, the own one included: a snapshot that is built once after each change, and
+    /// otherwise as cheap as a clone of an `Arc`. It waits for one bounded step of the protocol at most.
+    #[must_use]
+    pub fn nodes(&self) -> Nodes {
+        self.shared.nodes()
+    }
+
+    /// The node of this name, whatever its status, if it is known. The own one is.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<Node> {
+        self.shared.read(|protocol| protocol.node(name).cloned())
+    }
+
+    /// All nodes by name, whatever their status: the own one, and the dead and the left as long as they are
+    /// remembered ([`Config::tombstone_ttl`]). It is built anew for each call.
+    #[must_use]
+    pub fn all_nodes(&self) -> Nodes {
+        let nodes = self.shared.read(|protocol| protocol.all_nodes().cloned().collect());
+        // Sorted here, when the lock is gone.
+        Nodes::new(nodes)
+    }
+
+    /// Waits until the active nodes are as you like them: asks `is_right` at once and after every change of
+    /// the view, on this thread, with no lock held. Returns the nodes that it agreed to.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Timeout`]: it did not agree in time.
+    /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended, before or
+    ///   meanwhile.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use headcount::{Config, Member};
+    ///
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// let nodes = member.wait_until(Duration::from_secs(5), |nodes| nodes.len() >= 1)?;
+    /// assert!(nodes.get(member.name()).is_some());
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn wait_until(&self, timeout: Duration, mut is_right: impl FnMut(&Nodes) -> bool) -> Result<Nodes> {
+        let deadline = Instant::now().checked_add(timeout);
+        // Watched from before the first look, so that no change is missed.
+        let watch = self.shared.watch()?;
+        loop {
+            let nodes = self.nodes();
+            if is_right(&nodes) {
+                return Ok(nodes);
+            }
+            match receive(watch.changes(), deadline) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout) => return Err(Error::Timeout),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.shared.end_error()),
+            }
+        }
+    }
+
+    /// Asks a node whether it is there, and tells how long the answer took. It is not a probe: no answer has
+    /// no consequence.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::UnknownNode`]: there is no active node of this name.
+    /// - [`Error::NoAnswer`] or [`Error::Timeout`]: it did not answer in time. Relays are not asked.
+    /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended.
+    ///
+    /// ```
+    /// use headcount::{Config, Error, Member};
+    ///
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// assert!(matches!(member.ping("nobody"), Err(Error::UnknownNode(_))));
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn ping(&self, name: &str) -> Result<Duration> {
+        let answer = self.shared.call(|protocol, now| protocol.ping(now, name))?;
+        match answer.recv_timeout(self.shared.ping_patience()) {
+            Ok(Answer::Pinged(result)) => result,
+            Err(RecvTimeoutError::Timeout) => Err(Error::Timeout),
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(self.shared.end_error()),
+        }
+    }
+
+    /// Opens a stream of the events from now on. Each call opens its own; clones of one receiver share it. It
+    /// ends with the end of the member, and does not keep the member running.
+    ///
+    /// [`Config::event_capacity`] events wait at most; when it is full, new ones are dropped and
+    /// [`Event::Lagged`] tells how many, as soon as there is room.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// let events = member.events();
+    /// member.shutdown()?;
+    /// assert_eq!(events.iter().count(), 0);
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    #[must_use]
+    pub fn events(&self) -> Receiver<Event> {
+        self.shared.events()
+    }
+
+    /// How well this member itself does (Lifeguard's local health): 0 is healthy, 8 the worst. It grows when
+    /// answers are missed that healthy nodes should have given: then this host, its network or its scheduling
+    /// is slow, and the member gives others more time before it suspects them.
+    #[must_use]
+    pub fn health(&self) -> u8 {
+        self.shared.read(|protocol| protocol.health())
+    }
+
+    /// The counters at this moment.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// assert_eq!(member.metrics().nodes, 1);
+    /// println!("{}", member.metrics());
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.shared.metrics()
+    }
+
+    /// Declares a dead node to have left, in the whole cluster: it is not looked for any more.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::UnknownNode`]: no node of this name is remembered.
+    /// - [`Error::Refused`]: it is active; only the dead can be buried.
+    /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended.
+    ///
+    /// Nothing has changed after an error.
+    ///
+    /// ```
+    /// use headcount::{Config, Error, Member};
+    ///
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// assert!(matches!(member.force_leave("nobody"), Err(Error::UnknownNode(_))));
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn force_leave(&self, name: &str) -> Result<()> {
+        self.shared.step(|protocol, now| protocol.force_leave(now, name))?
+    }
+
+    /// Says goodbye and ends the member. Returns when a few others know, at once if there are none, and after
+    /// `timeout` in any case. The socket is closed when it returns. From any thread, also from inside a
+    /// listener, also twice.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Timeout`]: too few have confirmed that they know. They may know all the same; if not, they
+    ///   will find this node dead. The member has ended either way.
+    /// - [`Error::Panicked`]: a thread of the member panicked, which had ended it already.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use headcount::{Config, Member};
+    ///
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// member.leave(Duration::from_secs(5))?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn leave(&self, timeout: Duration) -> Result<()> {
+        let deadline = Instant::now().checked_add(timeout.saturating_add(ANSWER_GRACE));
+        let result = match self.shared.call(|protocol, now| Ok(protocol.leave(now, timeout))) {
+            Ok(answer) => match receive(&answer, deadline) {
+                Ok(Answer::Left(result)) => result,
+                Err(RecvTimeoutError::Timeout) => Err(Error::Timeout),
+                // Somebody else has ended it meanwhile.
+                Ok(_) | Err(RecvTimeoutError::Disconnected) => Ok(()),
+            },
+            Err(_) => Ok(()),
+        };
+        self.shutdown().and(result)
+    }
+
+    /// Ends the member without a word: to the others that is a crash. Returns within 100 ms, with the socket
+    /// closed, so that its port can be bound again, and the threads joined; a listener that does not return is
+    /// left behind, and ends when it returns. From any thread, also from inside a listener, also twice.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Panicked`]: a thread of the member panicked, which had ended it already.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// member.shutdown()?;
+    /// member.shutdown()?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn shutdown(&self) -> Result<()> {
+        self.shared.end(End::Closed);
+        self.shared.wait_for_end();
+        self.shared.end_reason().map_or(Ok(()), End::result)
+    }
+}
+
+impl Clone for Member {
+    /// A handle that counts, also of the reference that a listener is given.
+    fn clone(&self) -> Self {
+        let owner = self.owner.clone().or_else(|| self.shared.owner());
+        Self { shared: Arc::clone(&self.shared), owner }
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member")
+            .field("name", &self.name())
+            .field("addr", &self.addr())
+            .field("ended", &self.shared.has_ended())
+            .finish()
+    }
+}
+
+/// Waits for a message; without a deadline, as long as it takes.
+fn receive<T>(messages: &Receiver<T>, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
+    match deadline {
+        Some(deadline) => messages.recv_deadline(deadline),
+        None => messages.recv().map_err(RecvTimeoutError::from),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,189 @@
-//! Threads, locks and the clock of the operating system.
+//! Threads, locks and the clock of the operating system: everything that the protocol is kept away from.
+//!
+//! Four threads run a member. They are started by `create` and joined by `shutdown`, and nothing else runs
+//! the protocol but the calls of the program itself:
+//!
+//! ```text
+//!                   datagrams                     a call of Member (join, ping, leave …)
+//!                       │                                   │
+//!  hc-receiver ─ blocks in recv ──┐                         │
+//!  hc-prober ─ sleeps to its deadline ──┤ one step each ┌───┘
+//!  hc-disseminator ─ likewise ──────────┤               │
+//!                                 ┌─────▼───────────────▼─────┐
+//!                                 │ RwLock: Core              │──── read guard: nodes(), metrics() …
+//!                                 │   Protocol, the consumers │
+//!                                 └─────┬─────────────────────┘
+//!      under the guard: events ─────────┼──▶ the listener's queue ─▶ hc-notifier ─▶ Listener
+//!                                       │    and each events() stream
+//!      after it: datagrams, answers, wake-ups, log lines, chores ─▶ hc-chores (host names)
+//! ```
+//!
+//! The rules that keep this simple:
+//!
+//! - All of them use [`Shared::step`], the only place that takes the write guard of a running member.
+//!   Under it there is no I/O, no logging, no user code and nothing that waits. Who made the step also sends
+//!   its datagrams, when the guard is gone.
+//! - No thread ever holds two locks.
+//! - Events are queued under the guard, which alone keeps their order, and never wait for a consumer.
+//! - The prober and the disseminator sleep until the one next deadline of their [`Duty`], and are woken only
+//!   if it becomes earlier.
+//! - The end is a fact that is written once ([`End`]); whoever finds a reason writes it and wakes the threads,
+//!   and each thread ends by itself. Only the callers of `shutdown` and `leave`, and the drop of the last
+//!   handle, wait for that.
+
+mod alarm;
+mod chores;
+mod consumer;
+mod disseminator;
+mod join;
+mod notifier;
+mod prober;
+mod receiver;
+mod shared;
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+
+use crate::config::{Addresses, Config};
+use crate::error::{Error, Result};
+use crate::event::Listener;
+use crate::protocol::{self, Duty, Protocol};
+use crate::transport::{Transport, Udp};
+
+pub(crate) use self::join::join;
+pub(crate) use self::shared::{ANSWER_GRACE, End, Shared};
+
+use self::consumer::Consumer;
+use self::shared::{Token, Tokens};
+
+// Linux shows the first 15 bytes of a thread's name.
+const RECEIVER: &str = "hc-receiver";
+const PROBER: &str = "hc-prober";
+const DISSEMINATOR: &str = "hc-disseminator";
+const NOTIFIER: &str = "hc-notifier";
+const CHORES: &str = "hc-chores";
+
+/// What keeps a member running: when the last one that holds it lets go, the threads end, without a leave.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    shared: Arc<Shared>,
+}
+
+impl Owner {
+    /// What it keeps running.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.end(End::Closed);
+        self.shared.wait_for_end();
+    }
+}
+
+/// Opens the socket and starts the threads.
+pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
+    let addresses = config.validate()?;
+    let transport: Arc<dyn Transport> = Arc::new(bind(&config, &addresses)?);
+    let bound = transport.local_addr();
+    let settings = config.settings(&addresses, bound);
+
+    let origin = Instant::now();
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let protocol = Protocol::new(settings.clone(), protocol::Instant::default(), wall, entropy()?);
+    let (shared, tokens) =
+        Shared::new(&settings, addresses.seeds, config.events_max(), origin, protocol, &transport);
+    let shared = Arc::new(shared);
+    // From here on its drop ends what was started.
+    let owner = Arc::new(Owner { shared: Arc::clone(&shared) });
+    shared.set_owner(Arc::downgrade(&owner));
+
+    launch(&shared, config.take_listener(), transport, tokens)?;
+    // An empty step tells the threads their first deadlines.
+    shared.step(|_, _| ())?;
+    log::info!("{} is up at {}", settings.name, settings.advertise);
+    Ok(owner)
+}
+
+/// Starts the threads.
+fn launch(
+    shared: &Arc<Shared>,
+    listener: Option<Box<dyn Listener>>,
+    transport: Arc<dyn Transport>,
+    tokens: Tokens,
+) -> Result<()> {
+    if let Some(listener) = listener {
+        let (consumer, events) = Consumer::new(shared.event_capacity());
+        shared.add_consumer(consumer)?;
+        let body = move |shared: &Arc<Shared>| notifier::run(shared, &events, listener);
+        shared.own_notifier(spawn(shared, NOTIFIER, tokens.notifier, body)?);
+    }
+    let prober = spawn(shared, PROBER, tokens.protocol.clone(), prober::run)?;
+    shared.alarm(Duty::Probe).set_thread(prober.thread().clone());
+    shared.own(prober);
+    let disseminator = spawn(shared, DISSEMINATOR, tokens.protocol.clone(), disseminator::run)?;
+    shared.alarm(Duty::Disseminate).set_thread(disseminator.thread().clone());
+    shared.own(disseminator);
+    // The last one: its first datagram moves the deadlines of the other two.
+    let body = move |shared: &Arc<Shared>| receiver::run(shared, &*transport);
+    shared.own(spawn(shared, RECEIVER, tokens.protocol, body)?);
+    Ok(())
+}
+
+fn bind(config: &Config, addresses: &Addresses) -> Result<Udp> {
+    let wanted = config.receive_buffer_wanted();
+    let mut addr = addresses.bind;
+    let mut result = Udp::bind(addr, wanted);
+    if let Err(error) = &result
+        && error.kind() == io::ErrorKind::AddrInUse
+        && let Some(fallback) = addresses.fallback
+    {
+        addr = fallback;
+        result = Udp::bind(addr, wanted);
+    }
+    let udp = result.map_err(|source| Error::Io { what: format!("bind {addr}"), source })?;
+    if let Ok(size) = udp.receive_buffer()
+        && size < wanted
+    {
+        log::debug!("the receive buffer has {size} bytes, {wanted} were wanted");
+    }
+    Ok(udp)
+}
+
+fn entropy() -> Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    SysRng.try_fill_bytes(&mut seed).map_err(|error| Error::Io {
+        what: "read random bytes of the system".to_owned(),
+        source: io::Error::other(error.to_string()),
+    })?;
+    Ok(seed)
+}
+
+/// Starts a thread whose panic ends the member. `token` is let go when it is through.
+fn spawn(
+    shared: &Arc<Shared>,
+    name: &'static str,
+    token: Token,
+    body: impl FnOnce(&Arc<Shared>) + Send + 'static,
+) -> Result<thread::JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    let contained = move || {
+        shared.contain(name, || body(&shared));
+        drop(shared);
+        drop(token);
+    };
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(contained)
+        .map_err(|source| Error::Io { what: format!("start the thread {name}"), source })
+}
+
+#[cfg(test)]
+mod tests;

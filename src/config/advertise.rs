@@ -1,0 +1,52 @@
+//! The address that a member tells others.
+//!
+//! Whoever binds to all interfaces has no single address to tell. The routing table knows which one others
+//! see: connecting a UDP socket sends nothing, and makes the system choose the source address that it would
+//! send from.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use super::seeds::{Place, Seed};
+
+/// Addresses that are reserved for documentation (RFC 5737 and RFC 3849): nobody is there, and the route to
+/// them is the default route.
+const SOMEWHERE: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
+
+/// What to tell when nothing was configured: the bound address if it is one, else the source address of the
+/// routes to the seeds (a loopback only if no seed has a better one), else that of the default route, else the
+/// loopback.
+pub(super) fn choose(bound: SocketAddr, seeds: &[Seed]) -> SocketAddr {
+    if !bound.ip().is_unspecified() {
+        return bound;
+    }
+    let sources: Vec<IpAddr> = seeds
+        .iter()
+        .filter_map(|seed| match seed.place {
+            Place::Addr(addr) => route_source(bound, addr.ip()),
+            Place::Here(_) | Place::Host(..) => None,
+        })
+        .collect();
+    let ip = sources
+        .iter()
+        .find(|ip| !ip.is_loopback())
+        .or(sources.first())
+        .copied()
+        .or_else(|| SOMEWHERE.into_iter().find_map(|target| route_source(bound, target)))
+        .unwrap_or(if bound.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    SocketAddr::new(ip, bound.port())
+}
+
+/// The address from which the system would send to `target`, if a socket that is bound as ours can.
+fn route_source(bound: SocketAddr, target: IpAddr) -> Option<IpAddr> {
+    let any: SocketAddr = match target {
+        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        IpAddr::V6(_) if bound.is_ipv4() => return None,
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).ok()?;
+    // Any port but 0 will do: nothing is sent.
+    socket.connect((target, 9)).ok()?;
+    let source = socket.local_addr().ok()?.ip();
+    (!source.is_unspecified()).then_some(source)
+}

@@ -1,0 +1,254 @@
+#![expect(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::{Config, Place, Seed, texts};
+use crate::error::Error;
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// The field that a configuration is refused for, and why.
+fn refused(config: Config) -> (&'static str, String) {
+    match config.validate() {
+        Err(Error::Config { field, reason }) => (field, reason),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn place(text: &str) -> Place {
+    Seed::parse(text).unwrap().place
+}
+
+#[test]
+fn every_profile_is_valid() {
+    for config in [Config::local(), Config::lan(), Config::wan(), Config::default()] {
+        config.validate().unwrap();
+    }
+}
+
+#[test]
+fn only_the_local_profile_falls_back_and_only_while_bind_was_not_called() {
+    let local = Config::local().validate().unwrap();
+    assert_eq!((local.bind, local.fallback), (addr("127.0.0.1:7990"), Some(addr("127.0.0.1:0"))));
+    let bound = Config::local().bind("127.0.0.1:7990").validate().unwrap();
+    assert_eq!((bound.bind, bound.fallback), (addr("127.0.0.1:7990"), None));
+    for config in [Config::lan(), Config::wan()] {
+        let addresses = config.validate().unwrap();
+        assert_eq!((addresses.bind, addresses.fallback), (addr("0.0.0.0:7990"), None));
+    }
+}
+
+#[test]
+fn names_have_1_to_255_bytes_and_no_control_characters() {
+    Config::lan().name("x".repeat(255)).validate().unwrap();
+    Config::lan().name("ein Name, mit Ümlaut").validate().unwrap();
+    assert_eq!(refused(Config::lan().name("")).0, "name");
+    assert_eq!(refused(Config::lan().name("ü".repeat(128))).0, "name");
+    assert_eq!(refused(Config::lan().name("two\nlines")).0, "name");
+    assert_eq!(refused(Config::lan().name("nul\0")).0, "name");
+    assert_eq!(refused(Config::lan().cluster("")).0, "cluster");
+    assert_eq!(refused(Config::lan().cluster("\u{85}")).0, "cluster");
+}
+
+#[test]
+fn a_duration_of_zero_is_refused_by_its_name() {
+    let zero = Duration::ZERO;
+    assert_eq!(refused(Config::lan().probe_interval(zero)).0, "probe_interval");
+    assert_eq!(refused(Config::lan().probe_timeout(zero)).0, "probe_timeout");
+    assert_eq!(refused(Config::lan().gossip_interval(zero)).0, "gossip_interval");
+    assert_eq!(refused(Config::lan().isolation_timeout(zero)).0, "isolation_timeout");
+    assert_eq!(refused(Config::lan().rejoin_interval(zero)).0, "rejoin_interval");
+    assert_eq!(refused(Config::lan().tombstone_ttl(zero)).0, "tombstone_ttl");
+    assert_eq!(refused(Config::lan().join_timeout(zero)).0, "join_timeout");
+    assert_eq!(refused(Config::lan().join_timeout(Duration::MAX)).0, "join_timeout");
+}
+
+#[test]
+fn numbers_outside_their_range_are_refused_by_their_name() {
+    for bytes in [1_200, 65_000] {
+        Config::lan().max_datagram(bytes).validate().unwrap();
+    }
+    assert_eq!(refused(Config::lan().max_datagram(1_199)).0, "max_datagram");
+    assert_eq!(refused(Config::lan().max_datagram(65_001)).0, "max_datagram");
+    assert_eq!(refused(Config::lan().max_nodes(0)).0, "max_nodes");
+    assert_eq!(refused(Config::lan().event_capacity(0)).0, "event_capacity");
+    assert_eq!(refused(Config::lan().receive_buffer(0)).0, "receive_buffer");
+    assert_eq!(refused(Config::lan().retransmit(0)).0, "retransmit");
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let second = Duration::from_secs(1);
+    let (field, reason) = refused(Config::lan().probe_timeout(second));
+    assert_eq!(field, "probe_timeout");
+    assert_eq!(reason, "1s is not shorter than the probe interval of 1s");
+    let config = Config::lan().isolation_timeout(Duration::from_millis(999));
+    assert_eq!(refused(config).0, "isolation_timeout");
+}
+
+#[test]
+fn an_address_to_bind_is_understood() {
+    for (text, expected) in [
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        (":7990", "0.0.0.0:7990"),
+        (":0", "0.0.0.0:0"),
+        ("[::]:7990", "[::]:7990"),
+        ("[::ffff:127.0.0.1]:1", "127.0.0.1:1"),
+    ] {
+        assert_eq!(Config::lan().bind(text).validate().unwrap().bind, addr(expected), "{text}");
+    }
+    let typed = addr("[::1]:7990");
+    assert_eq!(Config::lan().bind(typed).validate().unwrap().bind, typed);
+}
+
+#[test]
+fn an_address_to_bind_that_is_not_understood_never_means_all_interfaces() {
+    for text in [
+        "",
+        ":",
+        "7990",
+        "localhost:7990",
+        "127.0.0.1",
+        "127.0.0.1:",
+        ":65536",
+        ":-1",
+        "::1",
+        "[::1]",
+        " :7990",
+        "0.0.0.0:7990 ",
+        "224.0.0.1:7990",
+        "255.255.255.255:7990",
+        "[ff02::1]:7990",
+    ] {
+        assert_eq!(refused(Config::lan().bind(text)).0, "bind", "{text:?}");
+    }
+}
+
+#[test]
+fn a_wildcard_or_port_0_is_never_advertised() {
+    for text in
+        ["", ":7990", "0.0.0.0:7990", "[::]:7990", "10.0.0.1:0", "10.0.0.1", "host:7990", "224.0.0.1:1"]
+    {
+        assert_eq!(refused(Config::lan().advertise(text)).0, "advertise", "{text:?}");
+    }
+    let addresses = Config::lan().advertise("[::ffff:10.0.0.1]:7990").validate().unwrap();
+    assert_eq!(addresses.advertised(addr("127.0.0.1:1")), addr("10.0.0.1:7990"));
+}
+
+#[test]
+fn what_is_bound_is_advertised_unless_it_is_a_wildcard() {
+    let addresses = Config::lan().validate().unwrap();
+    assert_eq!(addresses.advertised(addr("127.0.0.1:7")), addr("127.0.0.1:7"));
+    for bound in ["0.0.0.0:7", "[::]:7"] {
+        let advertised = addresses.advertised(addr(bound));
+        assert!(!advertised.ip().is_unspecified());
+        assert_eq!(advertised.port(), 7);
+    }
+    assert!(addresses.advertised(addr("0.0.0.0:7")).is_ipv4());
+}
+
+#[test]
+fn a_wildcard_advertises_the_address_that_the_seeds_are_reached_from() {
+    let addresses = Config::lan().seeds([":7990", "127.0.0.1", "some-host"]).validate().unwrap();
+    assert_eq!(addresses.advertised(addr("0.0.0.0:7")), addr("127.0.0.1:7"));
+}
+
+#[test]
+fn the_default_name_is_the_advertised_address() {
+    let config = Config::lan().advertise("10.0.0.1:7990");
+    let addresses = config.validate().unwrap();
+    let settings = config.settings(&addresses, addr("0.0.0.0:1"));
+    assert_eq!(settings.name, "10.0.0.1:7990");
+    assert!(!settings.has_seeds);
+    assert_eq!(config.name("web-1").settings(&addresses, addr("0.0.0.0:1")).name, "web-1");
+}
+
+#[test]
+fn seeds_are_understood() {
+    let host = |name: &str, port| Place::Host(name.to_owned(), port);
+    for (text, expected) in [
+        (":7990", Place::Here(7990)),
+        ("10.0.0.1:1", Place::Addr(addr("10.0.0.1:1"))),
+        ("10.0.0.1", Place::Addr(addr("10.0.0.1:7990"))),
+        ("[::1]:1", Place::Addr(addr("[::1]:1"))),
+        ("::1", Place::Addr(addr("[::1]:7990"))),
+        ("[::1]", Place::Addr(addr("[::1]:7990"))),
+        ("[::ffff:10.0.0.1]:1", Place::Addr(addr("10.0.0.1:1"))),
+        ("host", host("host", 7990)),
+        (" db-1.my_zone.internal.:1 ", host("db-1.my_zone.internal.", 1)),
+    ] {
+        assert_eq!(place(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn seeds_that_make_no_sense_are_refused() {
+    for text in [
+        "",
+        ":",
+        ":0",
+        "host:",
+        "host:0",
+        "host:65536",
+        "host:port",
+        "10.0.0.1:0",
+        "0.0.0.0:7990",
+        "::",
+        "224.0.0.1",
+        "10.0.0.256",
+        "10.0.0",
+        "a,b",
+        "two words",
+        "http://host",
+        "[host]:7990",
+        ".",
+        &"x".repeat(254),
+    ] {
+        assert!(Seed::parse(text).is_err(), "{text:?}");
+        assert_eq!(refused(Config::lan().seeds(text)).0, "seeds", "{text:?}");
+    }
+}
+
+#[test]
+fn a_seed_here_is_the_bound_address_or_the_loopback() {
+    let here = |bound: &str| Seed::parse(":5").unwrap().literal(addr(bound)).unwrap();
+    assert_eq!(here("127.0.0.3:1"), [addr("127.0.0.3:5")]);
+    assert_eq!(here("0.0.0.0:1"), [addr("127.0.0.1:5")]);
+    assert_eq!(here("[::]:1"), [addr("127.0.0.1:5"), addr("[::1]:5")]);
+    assert_eq!(Seed::parse("host").unwrap().literal(addr("0.0.0.0:1")), None);
+}
+
+#[test]
+#[expect(clippy::needless_borrows_for_generic_args, reason = "references are shapes too")]
+fn seeds_are_taken_in_all_their_shapes() {
+    let one = addr("127.0.0.1:5");
+    let text = one.to_string();
+    let strings = vec![text.clone(), text.clone()];
+    let (strs, addrs) = ([text.as_str()], [one, one]);
+
+    assert_eq!(texts(text.as_str()), ["127.0.0.1:5"]);
+    assert_eq!(texts(text.clone()), ["127.0.0.1:5"]);
+    assert_eq!(texts(&text), ["127.0.0.1:5"]);
+    assert_eq!(texts(one), ["127.0.0.1:5"]);
+    assert_eq!(texts(&one), ["127.0.0.1:5"]);
+    assert_eq!(texts((IpAddr::from(Ipv4Addr::LOCALHOST), 5)), ["127.0.0.1:5"]);
+    assert_eq!(texts(&strings).len(), 2);
+    assert_eq!(texts(strings.as_slice()).len(), 2);
+    assert_eq!(texts(strings).len(), 2);
+    assert_eq!(texts(strs).len(), 1);
+    assert_eq!(texts(&strs).len(), 1);
+    assert_eq!(texts(&strs[..]).len(), 1);
+    assert_eq!(texts(addrs).len(), 2);
+    assert_eq!(texts(&addrs).len(), 2);
+    assert_eq!(texts(vec![(addrs[0].ip(), 5)]).len(), 1);
+    assert_eq!(texts(Vec::<String>::new()).len(), 0);
+}
+
+#[test]
+fn debug_tells_that_there_is_a_listener_and_no_more() {
+    let shown = format!("{:?}", Config::lan().on_event(|_, _| {}));
+    assert!(shown.contains("listener: true"), "{shown}");
+}

@@ -1,0 +1,14 @@
+//! The thread of [`Duty::Disseminate`]: rumors, suspicion deadlines, sync, joining and healing.
+//!
+//! It is apart from the prober so that a burst of news does not delay a probe.
+
+use std::sync::Arc;
+
+use super::alarm;
+use super::shared::Shared;
+use crate::protocol::Duty;
+
+/// Spreads news until the member ends.
+pub(super) fn run(shared: &Arc<Shared>) {
+    alarm::keep(shared, Duty::Disseminate);
+}

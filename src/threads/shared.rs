@@ -1,0 +1,692 @@
+//! What the threads and the handles of one member share: [`Shared`], with the lock around the protocol, and
+//! [`Shared::step`], by which everybody uses it.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::mem;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
+use std::thread::{self, JoinHandle, ThreadId};
+use std::time::{Duration, Instant as OsInstant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+
+use super::Owner;
+use super::alarm::Alarm;
+use super::chores::Chores;
+use super::consumer::Consumer;
+use crate::config::Seed;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::metrics::Metrics;
+use crate::node::{Node, Nodes};
+use crate::protocol::{Answer, Call, Chore, Duty, Instant, Protocol, Settings, Transmit};
+use crate::transport::{Transport, Trouble, classify};
+
+/// How long the end waits for the threads of the protocol. They come at once, save on a host that is
+/// overloaded: there a socket that is really closed is worth more than being on time.
+const THREADS_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the end waits for the listener.
+const NOTIFIER_PATIENCE: Duration = Duration::from_millis(50);
+/// Strange errors of the socket are logged this far apart.
+const TROUBLE_LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// An answer of the protocol may come this much later than its deadline: it has to wait for its turn.
+pub(crate) const ANSWER_GRACE: Duration = Duration::from_millis(100);
+
+/// Held by a thread while it runs. Nothing is ever sent.
+pub(super) type Token = Sender<Infallible>;
+
+/// The tokens to give to the threads.
+pub(super) struct Tokens {
+    /// For receiver, prober and disseminator.
+    pub(super) protocol: Token,
+    /// For the notifier.
+    pub(super) notifier: Token,
+}
+
+/// Why a member has ended.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    /// By `leave`, `shutdown` or the drop of the last handle.
+    Closed,
+    /// It lost its name to another run of it.
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Where the other one runs.
+        addr: SocketAddr,
+    },
+    /// A thread panicked, in our code.
+    Panicked(String),
+}
+
+impl End {
+    /// What calls answer after it.
+    pub(crate) fn error(&self) -> Error {
+        match self {
+            Self::Closed => Error::Closed,
+            Self::NameTaken { name, addr } => Error::NameTaken { name: name.clone(), addr: *addr },
+            Self::Panicked(thread) => Error::Panicked(thread.clone()),
+        }
+    }
+
+    /// What `leave` and `shutdown` answer after it.
+    pub(crate) fn result(&self) -> Result<()> {
+        match self {
+            Self::Closed | Self::NameTaken { .. } => Ok(()),
+            Self::Panicked(_) => Err(self.error()),
+        }
+    }
+}
+
+/// One running or ended member.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    name: String,
+    addr: SocketAddr,
+    bound: SocketAddr,
+    seeds: Vec<Seed>,
+    join_timeout: Duration,
+    probe_interval: Duration,
+    event_capacity: usize,
+    origin: OsInstant,
+
+    core: RwLock<Core>,
+    /// Written once, before the core is closed: a step that does not see it is one that the end waits for.
+    end: OnceLock<End>,
+    prober: Alarm,
+    disseminator: Alarm,
+    chores: Chores,
+
+    /// The view's version as of the last step.
+    view_version: AtomicU64,
+    /// The last view that somebody asked for, and its version.
+    view: RwLock<Option<(u64, Nodes)>>,
+
+    owner: OnceLock<Weak<Owner>>,
+    threads: Mutex<Threads>,
+    notifier_id: OnceLock<ThreadId>,
+    /// Disconnected when receiver, prober and disseminator are through.
+    protocol_threads: Receiver<Infallible>,
+    /// Disconnected when the notifier is through.
+    notifier_thread: Receiver<Infallible>,
+    /// The path, which only the core and the threads keep alive.
+    transport: Weak<dyn Transport>,
+    /// Nobody waits for the listener any more.
+    abandoned: AtomicBool,
+
+    socket_errors: AtomicU64,
+    listener_panics: AtomicU64,
+    trouble_logged: Mutex<Option<OsInstant>>,
+}
+
+/// The threads to join.
+#[derive(Debug, Default)]
+struct Threads {
+    protocol: Vec<JoinHandle<()>>,
+    notifier: Option<JoinHandle<()>>,
+}
+
+/// What is inside the lock.
+#[derive(Debug)]
+pub(super) struct Core {
+    protocol: Protocol,
+    consumers: Vec<Consumer>,
+    /// Who waits for changes of the view.
+    watchers: Vec<(u64, Sender<()>)>,
+    watchers_made: u64,
+    /// Who waits for which answer.
+    calls: BTreeMap<Call, Sender<Answer>>,
+    /// Taken out at the end.
+    transport: Option<Arc<dyn Transport>>,
+    events_dropped: u64,
+}
+
+/// What a step leaves to do when the guard is gone. Kept by each thread, so that its memory is used again.
+#[derive(Debug, Default)]
+pub(super) struct Outputs {
+    transport: Option<Arc<dyn Transport>>,
+    transmits: Vec<Transmit>,
+    answers: Vec<(Sender<Answer>, Answer)>,
+    /// To be logged.
+    events: Vec<Event>,
+    chores: Vec<Chore>,
+    /// The member has ended in this step, and this was its transport.
+    closed: Option<Arc<dyn Transport>>,
+}
+
+/// Tells of every change of the view, until it is dropped.
+pub(crate) struct Watch<'a> {
+    shared: &'a Shared,
+    number: u64,
+    changes: Receiver<()>,
+}
+
+impl Watch<'_> {
+    /// Gets a message after changes, and is disconnected at the end of the member.
+    pub(crate) fn changes(&self) -> &Receiver<()> {
+        &self.changes
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.shared.core_mut().watchers.retain(|(number, _)| *number != self.number);
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        settings: &Settings,
+        seeds: Vec<Seed>,
+        event_capacity: usize,
+        origin: OsInstant,
+        protocol: Protocol,
+        transport: &Arc<dyn Transport>,
+    ) -> (Self, Tokens) {
+        let (protocol_token, protocol_threads) = crossbeam_channel::bounded(0);
+        let (notifier_token, notifier_thread) = crossbeam_channel::bounded(0);
+        let core = Core {
+            protocol,
+            consumers: Vec::new(),
+            watchers: Vec::new(),
+            watchers_made: 0,
+            calls: BTreeMap::new(),
+            transport: Some(Arc::clone(transport)),
+            events_dropped: 0,
+        };
+        let shared = Self {
+            name: settings.name.clone(),
+            addr: settings.advertise,
+            bound: settings.bound,
+            seeds,
+            join_timeout: settings.join_timeout,
+            probe_interval: settings.probe_interval,
+            event_capacity,
+            origin,
+            core: RwLock::new(core),
+            end: OnceLock::new(),
+            prober: Alarm::new(),
+            disseminator: Alarm::new(),
+            chores: Chores::default(),
+            view_version: AtomicU64::new(0),
+            view: RwLock::new(None),
+            owner: OnceLock::new(),
+            threads: Mutex::default(),
+            notifier_id: OnceLock::new(),
+            protocol_threads,
+            notifier_thread,
+            transport: Arc::downgrade(transport),
+            abandoned: AtomicBool::new(false),
+            socket_errors: AtomicU64::new(0),
+            listener_panics: AtomicU64::new(0),
+            trouble_logged: Mutex::new(None),
+        };
+        (shared, Tokens { protocol: protocol_token, notifier: notifier_token })
+    }
+}
+
+/// Steps.
+impl Shared {
+    /// Makes one step of the protocol: the only way in which anything is done with it. An error says that the
+    /// member has ended.
+    pub(crate) fn step<T>(self: &Arc<Self>, work: impl FnOnce(&mut Protocol, Instant) -> T) -> Result<T> {
+        self.step_into(&mut Outputs::default(), |core, now| work(&mut core.protocol, now))
+    }
+
+    /// Makes a step that begins a call, and tells where its answer is going to be. It is disconnected without
+    /// an answer if the member ends.
+    pub(crate) fn call(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut Protocol, Instant) -> Result<Call>,
+    ) -> Result<Receiver<Answer>> {
+        self.step_into(&mut Outputs::default(), |core, now| {
+            let call = work(&mut core.protocol, now)?;
+            let (sender, receiver) = crossbeam_channel::bounded(1);
+            core.calls.insert(call, sender);
+            Ok(receiver)
+        })?
+    }
+
+    /// Makes a step, with the buffers of the thread that makes it.
+    pub(super) fn step_into<T>(
+        self: &Arc<Self>,
+        outputs: &mut Outputs,
+        work: impl FnOnce(&mut Core, Instant) -> T,
+    ) -> Result<T> {
+        let result = {
+            let mut core = self.core_mut();
+            if let Some(end) = self.end.get() {
+                return Err(end.error());
+            }
+            // Read under the guard: so time never goes back from one step to the next.
+            let now = self.now();
+            let result = panic::catch_unwind(AssertUnwindSafe(|| {
+                let result = work(&mut core, now);
+                self.drain(&mut core, outputs);
+                result
+            }));
+            if result.is_err() {
+                // Whatever the protocol is now, it is not used again. The end is written under the guard, so
+                // that no step comes between.
+                let thread = thread::current().name().unwrap_or("of the caller").to_owned();
+                let _ = self.end.set(End::Panicked(thread));
+                outputs.closed = core.close();
+            }
+            result
+        };
+        self.deliver(outputs);
+        result.map_err(|payload| {
+            log::error!("the protocol panicked: {}", panic_message(&*payload));
+            self.end_error()
+        })
+    }
+
+    /// Takes out of the protocol what the step has left, and queues the events.
+    fn drain(&self, core: &mut Core, outputs: &mut Outputs) {
+        // The version comes before the events: who sees an event finds a view that shows it.
+        let version = core.protocol.view_version();
+        if self.view_version.swap(version, Ordering::AcqRel) != version {
+            let is_gone = |result| matches!(result, Err(TrySendError::Disconnected(())));
+            core.watchers.retain(|(_, watcher)| !is_gone(watcher.try_send(())));
+        }
+        core.consumers.retain_mut(|consumer| consumer.tell_missed().is_some());
+        // Not `log_enabled!`, which asks the logger: that is code of the user.
+        let is_logged = log::max_level() >= log::Level::Info;
+        while let Some(event) = core.protocol.poll_event() {
+            core.tell(&event);
+            if is_logged {
+                outputs.events.push(event);
+            }
+        }
+        outputs.transmits.extend(std::iter::from_fn(|| core.protocol.poll_transmit()));
+        if !outputs.transmits.is_empty() {
+            outputs.transport.clone_from(&core.transport);
+        }
+        while let Some((call, answer)) = core.protocol.poll_answer() {
+            outputs.answers.extend(core.calls.remove(&call).map(|caller| (caller, answer)));
+        }
+        outputs.chores.extend(std::iter::from_fn(|| core.protocol.poll_chore()));
+        self.prober.set(core.protocol.poll_timeout(Duty::Probe));
+        self.disseminator.set(core.protocol.poll_timeout(Duty::Disseminate));
+        if let Some(error) = core.protocol.poll_end() {
+            let _ = self.end.set(match error {
+                Error::NameTaken { name, addr } => End::NameTaken { name, addr },
+                _ => End::Closed,
+            });
+            outputs.closed = core.close();
+        }
+    }
+
+    /// Does what the step has left to do. Without the guard.
+    fn deliver(self: &Arc<Self>, outputs: &mut Outputs) {
+        if let Some(transport) = outputs.transport.take() {
+            for Transmit { to, datagram } in outputs.transmits.drain(..) {
+                log::trace!("sending {} bytes to {to}", datagram.len());
+                if let Err(error) = transport.send(&datagram, to) {
+                    self.note_trouble("send", &error);
+                }
+            }
+        }
+        for (caller, answer) in outputs.answers.drain(..) {
+            // Whoever asked may have given up.
+            let _ = caller.try_send(answer);
+        }
+        self.prober.ring_if_earlier();
+        self.disseminator.ring_if_earlier();
+        for event in outputs.events.drain(..) {
+            match event {
+                Event::NameConflict { .. } => log::warn!("{}: {event}", self.name),
+                event => log::info!("{event}"),
+            }
+        }
+        for chore in outputs.chores.drain(..) {
+            match chore {
+                Chore::ResolveSeeds => self.chores.resolve_seeds(self, &self.seeds),
+            }
+        }
+        if let Some(transport) = outputs.closed.take() {
+            self.wake_all(&*transport);
+        }
+    }
+
+    /// Gives the protocol the addresses of the configured seeds.
+    pub(super) fn seeds_resolved(self: &Arc<Self>, addrs: &[SocketAddr]) {
+        // An error says that the member has ended.
+        let _ = self.step(|protocol, now| protocol.seeds_resolved(now, addrs));
+    }
+
+    /// The time of the protocol: microseconds since the member's creation.
+    pub(super) fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The alarm of a duty.
+    pub(super) fn alarm(&self, duty: Duty) -> &Alarm {
+        match duty {
+            Duty::Probe => &self.prober,
+            Duty::Disseminate => &self.disseminator,
+        }
+    }
+
+    /// Counts an error of the transport, and logs it if an operator may have to know.
+    pub(super) fn note_trouble(&self, what: &str, error: &io::Error) {
+        self.socket_errors.fetch_add(1, Ordering::Relaxed);
+        if classify(error) == Trouble::Strange && self.may_log_trouble() {
+            log::warn!("{}: {what}: {error}", self.name);
+        }
+    }
+
+    fn may_log_trouble(&self) -> bool {
+        let now = OsInstant::now();
+        let mut logged = self.trouble_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = logged.is_none_or(|last| now.duration_since(last) >= TROUBLE_LOG_INTERVAL);
+        if is_due {
+            *logged = Some(now);
+        }
+        is_due
+    }
+}
+
+/// Readers.
+impl Shared {
+    /// The own name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What others send to.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where the socket is bound.
+    pub(super) fn bound(&self) -> SocketAddr {
+        self.bound
+    }
+
+    /// Disconnected when the threads of the protocol are through.
+    pub(super) fn protocol_threads(&self) -> &Receiver<Infallible> {
+        &self.protocol_threads
+    }
+
+    pub(super) fn join_timeout(&self) -> Duration {
+        self.join_timeout
+    }
+
+    /// Longer than any ping of the protocol takes to be answered.
+    pub(crate) fn ping_patience(&self) -> Duration {
+        10 * self.probe_interval
+    }
+
+    pub(super) fn event_capacity(&self) -> usize {
+        self.event_capacity
+    }
+
+    pub(super) fn chores(&self) -> &Chores {
+        &self.chores
+    }
+
+    /// Whether an address is certainly the own one.
+    pub(super) fn is_own(&self, addr: SocketAddr) -> bool {
+        let is_interface = self.bound.ip().is_unspecified()
+            && addr.port() == self.bound.port()
+            && (addr.ip().is_loopback() || addr.ip() == self.addr.ip());
+        addr == self.addr || addr == self.bound || is_interface
+    }
+
+    /// Whether the socket can send to an address of this family.
+    pub(super) fn can_reach(&self, addr: SocketAddr) -> bool {
+        match self.bound.ip() {
+            IpAddr::V4(_) => addr.is_ipv4(),
+            IpAddr::V6(ip) => addr.is_ipv6() || ip.is_unspecified(),
+        }
+    }
+
+    /// Reads the protocol, for one bounded step.
+    pub(crate) fn read<T>(&self, work: impl FnOnce(&Protocol) -> T) -> T {
+        work(&self.core().protocol)
+    }
+
+    /// The active nodes: the last view if it is still right, else a new one. Two callers that come at the same
+    /// moment after a change may both build it; the alternative would be to hold two locks.
+    pub(crate) fn nodes(&self) -> Nodes {
+        let current = self.view_version.load(Ordering::Acquire);
+        if let Some((version, nodes)) = &*self.view.read().unwrap_or_else(PoisonError::into_inner)
+            && *version == current
+        {
+            return nodes.clone();
+        }
+        let (version, nodes): (u64, Vec<Node>) =
+            self.read(|protocol| (protocol.view_version(), protocol.nodes().cloned().collect()));
+        let nodes = Nodes::new(nodes);
+
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let replaced = match &*view {
+            Some((newer, _)) if *newer > version => None,
+            _ => view.replace((version, nodes.clone())),
+        };
+        // Dropping a large view takes a while: not under the lock.
+        drop(view);
+        drop(replaced);
+        nodes
+    }
+
+    /// The counters of the protocol and those of the threads.
+    pub(crate) fn metrics(&self) -> Metrics {
+        let (mut metrics, events_dropped) = {
+            let core = self.core();
+            (core.protocol.metrics().to_owned(), core.events_dropped)
+        };
+        metrics.events_dropped = events_dropped;
+        metrics.listener_panics = self.listener_panics.load(Ordering::Relaxed);
+        metrics.socket_errors = self.socket_errors.load(Ordering::Relaxed);
+        metrics
+    }
+}
+
+/// Consumers and watchers.
+impl Shared {
+    /// Opens a stream of the events from now on. It is over at once if the member has ended.
+    pub(crate) fn events(&self) -> Receiver<Event> {
+        let (consumer, events) = Consumer::new(self.event_capacity);
+        // An error says that the member has ended; then the consumer is dropped, which closes the stream.
+        let _ = self.add_consumer(consumer);
+        events
+    }
+
+    /// Adds a consumer.
+    pub(super) fn add_consumer(&self, consumer: Consumer) -> Result<()> {
+        let mut core = self.core_mut();
+        self.check_running()?;
+        core.consumers.push(consumer);
+        Ok(())
+    }
+
+    /// Watches the view from now on.
+    pub(crate) fn watch(&self) -> Result<Watch<'_>> {
+        let (sender, changes) = crossbeam_channel::bounded(1);
+        let mut core = self.core_mut();
+        self.check_running()?;
+        core.watchers_made += 1;
+        let number = core.watchers_made;
+        core.watchers.push((number, sender));
+        Ok(Watch { shared: self, number, changes })
+    }
+
+    /// Counts a panic of the listener.
+    pub(super) fn count_listener_panic(&self) {
+        self.listener_panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether nobody waits for the listener any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+}
+
+/// The end.
+impl Shared {
+    /// Whether the member has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.end.get().is_some()
+    }
+
+    /// Why it has ended, if it has.
+    pub(crate) fn end_reason(&self) -> Option<&End> {
+        self.end.get()
+    }
+
+    /// An error if it has ended.
+    pub(crate) fn check_running(&self) -> Result<()> {
+        self.end.get().map_or(Ok(()), |end| Err(end.error()))
+    }
+
+    /// What calls answer after the end.
+    pub(crate) fn end_error(&self) -> Error {
+        self.end.get().map_or(Error::Closed, End::error)
+    }
+
+    /// Ends the member, if it has not ended: nothing is handled any more, streams and waiting calls are over,
+    /// and the threads are woken. Does not wait for them: it may be called from any thread.
+    pub(crate) fn end(&self, end: End) {
+        if self.end.set(end).is_ok() {
+            log::info!("{} at {} has ended", self.name, self.addr);
+        }
+        let transport = self.core_mut().close();
+        if let Some(transport) = transport {
+            self.wake_all(&*transport);
+        }
+    }
+
+    /// Runs a thread's body; its panic ends the member.
+    pub(super) fn contain(&self, thread: &str, body: impl FnOnce()) {
+        if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(body)) {
+            self.end_by_panic(thread, &*payload);
+        }
+    }
+
+    /// Ends the member because a thread panicked.
+    pub(super) fn end_by_panic(&self, thread: &str, payload: &(dyn Any + Send)) {
+        log::error!("the thread {thread} panicked: {}", panic_message(payload));
+        self.end(End::Panicked(thread.to_owned()));
+    }
+
+    fn wake_all(&self, transport: &dyn Transport) {
+        transport.close();
+        self.prober.ring();
+        self.disseminator.ring();
+        self.chores.end();
+    }
+
+    /// Waits until the threads are joined and the socket is closed. The threads of the protocol come at once;
+    /// the listener is left behind after 50 ms; a thread does not wait for itself.
+    pub(crate) fn wait_for_end(&self) {
+        let deadline = OsInstant::now() + THREADS_PATIENCE;
+        let me = thread::current().id();
+        let threads = mem::take(&mut *self.threads());
+
+        // Whoever comes second finds no handles, and waits for the tokens only.
+        match self.protocol_threads.recv_deadline(deadline) {
+            Err(RecvTimeoutError::Timeout) => log::warn!("{}: a thread does not end", self.name),
+            Err(RecvTimeoutError::Disconnected) => {
+                threads.protocol.into_iter().filter(|thread| thread.thread().id() != me).for_each(join);
+            }
+            Ok(never) => match never {},
+        }
+        if self.notifier_id.get() != Some(&me) {
+            let result = self.notifier_thread.recv_timeout(NOTIFIER_PATIENCE);
+            if matches!(result, Err(RecvTimeoutError::Disconnected)) {
+                threads.notifier.into_iter().for_each(join);
+            }
+        }
+        self.abandoned.store(true, Ordering::Release);
+        // A call of another thread may be sending its last datagram.
+        while self.transport.strong_count() > 0 && OsInstant::now() < deadline {
+            thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    /// Takes care of a thread of the protocol.
+    pub(super) fn own(&self, thread: JoinHandle<()>) {
+        self.threads().protocol.push(thread);
+    }
+
+    /// Takes care of the notifier.
+    pub(super) fn own_notifier(&self, thread: JoinHandle<()>) {
+        // It is set once, when the thread is started.
+        let _ = self.notifier_id.set(thread.thread().id());
+        self.threads().notifier = Some(thread);
+    }
+
+    /// Says what keeps the member running.
+    pub(super) fn set_owner(&self, owner: Weak<Owner>) {
+        // It is set once, when it is created.
+        let _ = self.owner.set(owner);
+    }
+
+    /// What keeps the member running, if anything still does.
+    pub(crate) fn owner(&self) -> Option<Arc<Owner>> {
+        self.owner.get().and_then(Weak::upgrade)
+    }
+}
+
+/// Locks. A panic under one of them has ended the member already, and readers may go on.
+impl Shared {
+    fn core(&self) -> RwLockReadGuard<'_, Core> {
+        self.core.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn core_mut(&self) -> RwLockWriteGuard<'_, Core> {
+        self.core.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Core {
+    /// The protocol, for the step that has the guard.
+    pub(super) fn protocol_mut(&mut self) -> &mut Protocol {
+        &mut self.protocol
+    }
+
+    /// Queues an event for every consumer.
+    fn tell(&mut self, event: &Event) {
+        let mut dropped = 0;
+        self.consumers.retain_mut(|consumer| match consumer.offer(event) {
+            Some(count) => {
+                dropped += count;
+                true
+            }
+            None => false,
+        });
+        self.events_dropped += dropped;
+    }
+
+    /// Ends all streams and waiting calls. The first one to do so gets the transport.
+    fn close(&mut self) -> Option<Arc<dyn Transport>> {
+        self.consumers.clear();
+        self.watchers.clear();
+        self.calls.clear();
+        self.transport.take()
+    }
+}
+
+/// What a panic said.
+pub(super) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    let literal = payload.downcast_ref::<&str>().copied();
+    literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+fn join(thread: JoinHandle<()>) {
+    // Its panic has been caught and told.
+    let _ = thread.join();
+}

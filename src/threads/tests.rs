@@ -1,0 +1,267 @@
+#![expect(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::RecvTimeoutError;
+
+use super::alarm::Alarm;
+use super::consumer::Consumer;
+use super::receiver;
+use super::shared::Shared;
+use super::{End, Owner, start};
+use crate::config::Config;
+use crate::error::Error;
+use crate::event::Event;
+use crate::protocol::{Duty, Instant as Time};
+use crate::transport::Transport;
+
+/// Long enough for anything that comes at all.
+const LONG: Duration = Duration::from_secs(10);
+
+fn conflict(port: u16) -> Event {
+    Event::NameConflict { addr: SocketAddr::from(([127, 0, 0, 1], port)) }
+}
+
+fn member() -> Arc<Owner> {
+    start(Config::local().bind("127.0.0.1:0")).unwrap()
+}
+
+/// Waits for what is going to happen soon.
+fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LONG;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not so: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_full_queue_drops_the_newest_events_and_tells_how_many_before_the_next() {
+    let (mut consumer, events) = Consumer::new(2);
+    for port in 1..=5 {
+        assert_eq!(consumer.offer(&conflict(port)), Some(u64::from(port > 2)), "{port}");
+    }
+    assert_eq!(events.recv().unwrap(), conflict(1));
+    // There is room for one: that is needed to tell what was dropped.
+    assert_eq!(consumer.offer(&conflict(6)), Some(1));
+    assert_eq!(events.recv().unwrap(), conflict(2));
+    assert_eq!(events.recv().unwrap(), Event::Lagged(3));
+    assert_eq!(consumer.offer(&conflict(7)), Some(0));
+    assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::Lagged(1), conflict(7)]);
+}
+
+#[test]
+fn dropped_events_are_told_without_a_further_event() {
+    let (mut consumer, events) = Consumer::new(1);
+    consumer.offer(&conflict(1)).unwrap();
+    consumer.offer(&conflict(2)).unwrap();
+    consumer.tell_missed().unwrap();
+    assert_eq!(events.try_iter().collect::<Vec<_>>(), [conflict(1)]);
+    consumer.tell_missed().unwrap();
+    assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::Lagged(1)]);
+}
+
+#[test]
+fn a_consumer_whose_receiver_is_gone_is_found_out() {
+    let (mut consumer, events) = Consumer::new(1);
+    drop(events);
+    assert_eq!(consumer.offer(&conflict(1)), None);
+}
+
+#[test]
+fn an_alarm_is_rung_only_if_the_deadline_became_earlier() {
+    let alarm = Arc::new(Alarm::new());
+    let rung = Arc::new(AtomicUsize::new(0));
+    let (ready, is_ready) = crossbeam_channel::bounded(0);
+    let sleeper = thread::spawn({
+        let (alarm, rung) = (Arc::clone(&alarm), Arc::clone(&rung));
+        move || {
+            assert_eq!(alarm.announce(), 1_000);
+            ready.send(()).unwrap();
+            thread::park();
+            rung.fetch_add(1, Ordering::SeqCst);
+            assert_eq!(alarm.announce(), 500);
+        }
+    });
+    alarm.set_thread(sleeper.thread().clone());
+    alarm.set(Some(Time::from_micros(1_000)));
+    // The sleeper may have announced "never" before: then it is not the moment that this test is about.
+    is_ready.recv_timeout(LONG).unwrap();
+
+    alarm.set(Some(Time::from_micros(2_000)));
+    assert!(!alarm.ring_if_earlier());
+    alarm.set(None);
+    assert!(!alarm.ring_if_earlier());
+    assert_eq!(rung.load(Ordering::SeqCst), 0);
+    alarm.set(Some(Time::from_micros(500)));
+    assert!(alarm.ring_if_earlier());
+    sleeper.join().unwrap();
+}
+
+/// A path on which nothing but errors comes.
+#[derive(Debug)]
+struct Broken {
+    kind: io::ErrorKind,
+    calls: AtomicUsize,
+}
+
+impl Transport for Broken {
+    fn recv(&self, _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        Err(self.kind.into())
+    }
+
+    fn send(&self, _: &[u8], _: SocketAddr) -> io::Result<()> {
+        Err(self.kind.into())
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 1))
+    }
+
+    fn close(&self) {}
+}
+
+#[test]
+fn errors_of_the_socket_neither_end_the_receiver_nor_spin() {
+    for (kind, is_counted) in [
+        (io::ErrorKind::ConnectionReset, true),
+        (io::ErrorKind::Other, true),
+        (io::ErrorKind::WouldBlock, false),
+    ] {
+        let owner = member();
+        let shared = Arc::clone(owner.shared());
+        let broken = Arc::new(Broken { kind, calls: AtomicUsize::new(0) });
+        let receiver = thread::spawn({
+            let (shared, broken) = (Arc::clone(&shared), Arc::clone(&broken));
+            move || receiver::run(&shared, &*broken)
+        });
+        let begun = Instant::now();
+        soon("the receiver goes on", || broken.calls.load(Ordering::SeqCst) > 30);
+        let calls = broken.calls.load(Ordering::SeqCst);
+        // Sixteen are free, and then each costs 10 ms.
+        assert!(begun.elapsed() >= Duration::from_millis(10) * 14, "{:?}", begun.elapsed());
+        drop(owner);
+        receiver.join().unwrap();
+        let errors = shared.metrics().socket_errors;
+        if is_counted {
+            assert!(errors >= u64::try_from(calls).unwrap(), "{errors} of {calls}");
+        } else {
+            assert_eq!(errors, 0);
+        }
+    }
+}
+
+#[test]
+fn a_panic_in_a_step_ends_the_member_and_every_call_says_so() {
+    let owner = member();
+    let shared = owner.shared();
+    let events = shared.events();
+    let caller = thread::current().name().unwrap().to_owned();
+    let is_told = |error: &Error| matches!(error, Error::Panicked(thread) if *thread == caller);
+
+    let error = shared.step(|_, _| panic!("made up by a test")).unwrap_err();
+    assert!(is_told(&error), "{error}");
+    assert!(is_told(&shared.step(|_, _| ()).unwrap_err()));
+    assert!(is_told(&super::join(shared, vec![":7990".to_owned()]).unwrap_err()));
+    assert!(is_told(&shared.watch().err().unwrap()));
+    assert!(is_told(&shared.end_reason().unwrap().result().unwrap_err()));
+    assert_eq!(events.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
+    shared.wait_for_end();
+    assert!(UdpSocket::bind(shared.addr()).is_ok(), "the port is free");
+}
+
+#[test]
+fn a_panic_of_a_thread_ends_the_member() {
+    let owner = member();
+    owner.shared().contain("hc-made-up", || panic!("made up by a test"));
+    let error = owner.shared().step(|_, _| ()).unwrap_err();
+    assert!(matches!(error, Error::Panicked(thread) if thread == "hc-made-up"));
+}
+
+#[test]
+fn a_call_that_waits_is_over_when_the_member_ends() {
+    let owner = member();
+    // A made-up call, which the protocol never answers.
+    let answer = owner.shared().call(|_, _| Ok(crate::protocol::Call(u64::MAX))).unwrap();
+    let waiter = thread::spawn(move || answer.recv_timeout(LONG));
+    owner.shared().end(End::Closed);
+    assert_eq!(waiter.join().unwrap().unwrap_err(), RecvTimeoutError::Disconnected);
+}
+
+#[test]
+fn a_lost_name_is_what_calls_answer_but_shutdown_does_not() {
+    let owner = member();
+    let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+    owner.shared().end(End::NameTaken { name: "web-1".to_owned(), addr });
+    let error = owner.shared().step(|_, _| ()).unwrap_err();
+    assert!(matches!(error, Error::NameTaken { name, addr: other } if name == "web-1" && other == addr));
+    assert!(owner.shared().end_reason().unwrap().result().is_ok());
+}
+
+#[test]
+fn time_never_goes_back_from_one_step_to_the_next() {
+    let owner = member();
+    let times = Arc::new(std::sync::Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..1_000 {
+                    owner.shared().step(|_, now| times.lock().unwrap().push(now)).unwrap();
+                }
+            });
+        }
+    });
+    assert!(times.lock().unwrap().is_sorted());
+}
+
+#[test]
+fn the_threads_are_told_apart_by_what_linux_shows_of_their_names() {
+    let names = [super::RECEIVER, super::PROBER, super::DISSEMINATOR, super::NOTIFIER, super::CHORES];
+    let shown: BTreeSet<&str> = names.iter().map(|name| &name[..name.len().min(15)]).collect();
+    assert_eq!(shown.len(), names.len());
+}
+
+#[test]
+fn a_duty_is_done_when_it_is_due() {
+    let owner = member();
+    let shared: &Arc<Shared> = owner.shared();
+    // The protocol has moved its deadlines beyond what was due at the start.
+    for duty in [Duty::Probe, Duty::Disseminate] {
+        soon("nothing is overdue", || {
+            let (due, now) = shared.read(|protocol| (protocol.poll_timeout(duty), shared.now()));
+            due.is_none_or(|due| due > now)
+        });
+    }
+}
+
+#[test]
+fn a_host_name_that_does_not_resolve_is_told_within_the_deadline() {
+    let owner = member();
+    let begun = Instant::now();
+    // Reserved never to exist (RFC 6761).
+    let seeds = vec!["no-such-host.invalid:7990".to_owned(), "not a seed".to_owned()];
+    let Error::Join(entries) = super::join(owner.shared(), seeds).unwrap_err() else {
+        panic!("not the error of a join");
+    };
+    assert!(begun.elapsed() < LONG);
+    assert_eq!(entries.len(), 2);
+    assert_eq!(entries[0].0, "no-such-host.invalid:7990");
+    assert!(matches!(entries[0].1, Error::Io { .. } | Error::Timeout), "{:?}", entries[0].1);
+    assert!(matches!(entries[1].1, Error::Config { field: "seeds", .. }), "{:?}", entries[1].1);
+}
+
+#[test]
+fn an_address_of_another_family_is_an_error_of_its_own() {
+    let owner = member();
+    let Error::Join(entries) = super::join(owner.shared(), vec!["[::1]:7990".to_owned()]).unwrap_err() else {
+        panic!("not the error of a join");
+    };
+    assert!(matches!(entries[0].1, Error::Io { .. }), "{:?}", entries[0].1);
+}
