@@ -35,7 +35,7 @@ pub enum Error {
 
     /// No seed let us in. One entry per seed that was tried: as it was given, and why not.
     #[error("no seed could be joined: {}", join_reasons(.0))]
-    Join(Vec<(String, Error)>),
+    Join(Vec<(String, Self)>),
 
     /// A running node of another address has this member's name.
     #[error("the name {name} is taken by {addr}")]

@@ -235,6 +235,7 @@ impl IntoIterator for Nodes {
     type IntoIter = std::vec::IntoIter<Node>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.to_vec().into_iter()
+        let nodes: Vec<Node> = self.iter().cloned().collect();
+        nodes.into_iter()
     }
 }

@@ -1,34 +1,23 @@
 //! Coming and going: both sides of admission, leaving, and healing (see [`super::join`]).
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use rand::RngExt;
-
-use super::join::{Join, Leave, NameCheck};
+use super::join::Join;
 use super::members::Merged;
-use super::probe::{Purpose, Target};
+use super::probe::Purpose;
 use super::spread::Source;
 use super::sync::Peer;
 use super::time::Instant;
-use super::{Answer, Call, Chore, Context, GENERATION_RANDOM_BITS, Protocol, Timer, generation};
+use super::{Answer, Call, Context, Protocol, Timer};
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::node::{Generation, Incarnation, Status};
+use crate::node::{Generation, Status};
 use crate::wire::body::{Hello, HintReason, RejectReason, Welcome};
-use crate::wire::{Accusers, Body, Cookie, NameHash, Packet, Record, Seq, Verdict};
+use crate::wire::{Body, Cookie, NameHash, Packet, Record, Seq};
 
-/// Peers that must have heard of a leave before it is over.
-const LEAVE_ACKS: usize = 3;
-/// Peers that a leave is told to directly.
-const LEAVE_PEERS: usize = 5;
+/// What is logged when nobody but ourselves was named.
+const ALONE: &str = "no seed but this member itself: alone";
 /// Hints to joiners of other clusters, a second.
 const HINTS_PER_SECOND: u32 = 10;
-/// Dead nodes that may be probed at the same time, to see whether they are back.
-const HEALS_MAX: usize = 64;
-/// A dead node is asked again at most this much later, however long it has been dead.
-const HEAL_PAUSE_MAX: Duration = Duration::from_secs(600);
 /// The closing sync comes this many gossip intervals after a join.
 const CLOSING_PAUSE: u32 = 10;
 
@@ -42,7 +31,7 @@ impl Protocol {
         others.dedup();
         if others.is_empty() {
             if !seeds.is_empty() {
-                log::info!("no seed but this member itself: alone");
+                self.note(log::Level::Info, || ALONE.to_owned());
             }
             self.answers.push_back((call, Answer::Joined(Ok(()))));
             return call;
@@ -69,74 +58,6 @@ impl Protocol {
         let call = self.fresh_call();
         self.probe_node(now, Purpose::User(call), hash).ok_or(Error::Refused)?;
         Ok(call)
-    }
-
-    /// Says that this member goes. Answered with [`Answer::Left`].
-    pub(crate) fn leave(&mut self, now: Instant, timeout: Duration) -> Call {
-        let call = self.fresh_call();
-        if self.leave.is_some() {
-            self.answers.push_back((call, Answer::Left(Ok(()))));
-            return call;
-        }
-        let peers: Vec<NameHash> = self.leave_peers();
-        if peers.is_empty() {
-            self.answers.push_back((call, Answer::Left(Ok(()))));
-            return call;
-        }
-        let mut open = BTreeMap::new();
-        for peer in &peers {
-            if let Some(entry) = self.members.active(*peer) {
-                let addr = entry.addr;
-                open.insert(self.fresh_seq(), addr);
-            }
-        }
-        let others = self.members.ring().len() - 1;
-        self.leave = Some(Leave { call, deadline: now + timeout, wanted: others.min(LEAVE_ACKS), open });
-        let verdict = Verdict {
-            subject: self.me,
-            generation: self.generation,
-            incarnation: self.incarnation,
-            status: Status::Left,
-            accusers: Accusers::default(),
-        };
-        // The rumor goes along the ring as it was with us in it.
-        let slots =
-            super::ring::offsets(others + 1, super::ring::sends(others + 1, self.settings.retransmit));
-        self.rumors.push(now, self.me, slots.len());
-        self.spread(now);
-        self.members.merge_verdict(now, &verdict);
-        self.tell_leave(now);
-        call
-    }
-
-    /// Buries a dead node for good: it counts as one that left.
-    pub(crate) fn force_leave(&mut self, now: Instant, name: &str) -> Result<()> {
-        let hash = NameHash::of(self.tag, name);
-        let entry = self.members.get(hash).ok_or_else(|| Error::UnknownNode(name.to_owned()))?;
-        match entry.status {
-            Status::Left => Ok(()),
-            Status::Alive | Status::Suspect => Err(Error::Refused),
-            Status::Dead => {
-                let verdict = Verdict { status: Status::Left, ..entry.verdict(hash) };
-                self.take_verdict(now, &verdict);
-                self.spread(now);
-                Ok(())
-            }
-        }
-    }
-
-    /// The addresses of the configured seeds, for the background.
-    pub(crate) fn seeds_resolved(&mut self, now: Instant, seeds: &[SocketAddr]) {
-        let mut seeds: Vec<SocketAddr> = seeds
-            .iter()
-            .copied()
-            .map(crate::wire::hash::canonical)
-            .filter(|seed| !self.is_own(*seed))
-            .collect();
-        seeds.sort_unstable();
-        seeds.dedup();
-        self.seeds = seeds;
-        self.approach_seeds(now);
     }
 
     /// Tries to become known to the member at an address, unless that is under way.
@@ -202,7 +123,7 @@ impl Protocol {
             Admission::No(reason) => reason,
         };
         self.metrics.joins_refused += 1;
-        log::debug!("{} at {from} is refused: {reason:?}", record.name);
+        self.note(log::Level::Debug, || format!("{} at {from} is refused: {reason:?}", record.name));
         self.reply(now, from, run, &Body::Reject { seq: hello.seq, reason });
     }
 
@@ -283,7 +204,7 @@ impl Protocol {
         self.approaches.end(seq);
         match call {
             Some(call) => self.seed_failed(now, call, from, error),
-            None => log::debug!("{from} does not let us in: {error}"),
+            None => self.note(log::Level::Debug, || format!("{from} does not let us in: {error}")),
         }
     }
 
@@ -333,7 +254,7 @@ impl Protocol {
         {
             join.seeds.retain(|(addr, _)| *addr != approach.addr);
             if join.seeds.is_empty() {
-                log::info!("no seed but this member itself: alone");
+                self.note(log::Level::Info, || ALONE.to_owned());
                 self.end_join(call);
                 self.answers.push_back((call, Answer::Joined(Ok(()))));
             } else {
@@ -356,7 +277,8 @@ impl Protocol {
             return;
         }
         self.timers.cancel(Timer::Join(call));
-        log::info!("joined through {addr}: {} nodes", self.members.visible_len());
+        let count = self.members.visible_len();
+        self.note(log::Level::Info, || format!("joined through {addr}: {count} nodes"));
         self.answers.push_back((call, Answer::Joined(Ok(()))));
         // The closing sync: what was told while nobody knew us.
         let others: Vec<NameHash> =
@@ -378,217 +300,11 @@ impl Protocol {
         }
     }
 
-    /// A peer says that it goes.
-    pub(super) fn handle_leave(&mut self, context: &mut Context, seq: Seq, incarnation: Incarnation) {
-        let (now, from, sender) = (context.now, context.from, context.sender);
-        let verdict = Verdict {
-            subject: sender,
-            generation: context.generation,
-            incarnation,
-            status: Status::Left,
-            accusers: Accusers::default(),
-        };
-        if context.known {
-            self.take_verdict(now, &verdict);
-        }
-        let heard = self.members.get(sender).is_some_and(|entry| {
-            entry.status == Status::Left && entry.generation == context.generation && entry.addr == from
-        });
-        if heard {
-            self.reply(now, from, context.generation, &Body::BareAck { seq });
-        } else {
-            self.metrics.unknown_sender += 1;
-        }
-    }
-
-    /// Tells the leave to those who have not acked it, until that is over.
-    pub(super) fn tell_leave(&mut self, now: Instant) {
-        let Some(leave) = &self.leave else {
-            return;
-        };
-        if leave.deadline <= now {
-            let call = leave.call;
-            self.answers.push_back((call, Answer::Left(Err(Error::Timeout))));
-            return;
-        }
-        let again = (now + self.settings.gossip_interval * 5).min(leave.deadline);
-        let open: Vec<(Seq, SocketAddr)> = leave.open.iter().map(|(seq, addr)| (*seq, *addr)).collect();
-        self.timers.set(Timer::Leave, again);
-        for (seq, addr) in open {
-            let run = self.members.iter().find(|(_, entry)| entry.addr == addr && entry.is_active());
-            let run = run.map_or(Generation(0), |(_, entry)| entry.generation);
-            self.reply(now, addr, run, &Body::Leave { seq, incarnation: self.incarnation });
-        }
-    }
-
-    /// Whether this answers our leave, which is then noted.
-    pub(super) fn leave_acked(&mut self, now: Instant, seq: Seq, from: SocketAddr) -> bool {
-        let Some(leave) = &mut self.leave else {
-            return false;
-        };
-        if leave.open.get(&seq) != Some(&from) {
-            return false;
-        }
-        leave.open.remove(&seq);
-        leave.wanted = leave.wanted.saturating_sub(1);
-        if leave.wanted == 0 && leave.deadline > now {
-            let call = leave.call;
-            leave.open.clear();
-            self.timers.cancel(Timer::Leave);
-            self.answers.push_back((call, Answer::Left(Ok(()))));
-        }
-        true
-    }
-
-    /// Somebody has died: it is asked now and then whether it is back.
-    pub(super) fn schedule_healing(&mut self, now: Instant) {
-        let pause = self.settings.rejoin_interval / 2 + self.jitter(self.settings.rejoin_interval);
-        self.timers.set_earliest(Timer::Heal, now + pause);
-    }
-
-    /// Asks some of the dead whether they are back, and the seeds whether they are there: cuts heal.
-    ///
-    /// Each dead node is asked by one member in the cluster and rejoin_interval on average, less often the
-    /// longer it is dead.
-    pub(super) fn heal(&mut self, now: Instant) {
-        let active = self.members.ring().len().max(1);
-        let dead: Vec<(NameHash, Duration)> = self
-            .members
-            .tombstones()
-            .map(|(since, name)| (name, now.since(since)))
-            .filter(|(name, _)| self.members.get(*name).is_some_and(|entry| entry.status == Status::Dead))
-            .collect();
-        let mut running = self.probes.iter().filter(|probe| probe.purpose == Purpose::Heal).count();
-        for (name, age) in &dead {
-            let pause = (*age / 4).min(HEAL_PAUSE_MAX).max(self.settings.rejoin_interval);
-            let rarity = pause.as_millis() * active as u128;
-            let drawn = self.rng.random_range(0..rarity.max(1)) < self.settings.rejoin_interval.as_millis();
-            if drawn && running < HEALS_MAX && self.probe_dead(now, *name) {
-                running += 1;
-            }
-        }
-        let wants_seeds = self.settings.has_seeds && self.leave.is_none();
-        if wants_seeds {
-            self.chores.push_back(Chore::ResolveSeeds);
-        }
-        if wants_seeds || !dead.is_empty() {
-            self.schedule_healing(now);
-        }
-    }
-
-    /// Says hello to the configured seeds that are not in the view.
-    fn approach_seeds(&mut self, now: Instant) {
-        let absent: Vec<SocketAddr> = self
-            .seeds
-            .iter()
-            .copied()
-            .filter(|seed| {
-                !self.members.iter().any(|(_, entry)| {
-                    entry.is_visible() && (entry.addr == *seed || entry.alias == Some(*seed))
-                })
-            })
-            .collect();
-        for seed in absent {
-            self.approach(now, seed);
-        }
-    }
-
-    /// News about our own name.
-    pub(super) fn handle_own_name(&mut self, now: Instant, record: &Record<'_>) {
-        if record.generation == self.generation && record.incarnation > self.incarnation {
-            // Nobody but us raises it: somebody has forged it, or it is an echo from before a fault.
-            let verdict = Verdict {
-                subject: self.me,
-                generation: record.generation,
-                incarnation: record.incarnation,
-                status: Status::Suspect,
-                accusers: Accusers::default(),
-            };
-            self.handle_accusation(now, record.addr, &verdict);
-        }
-        if record.generation > self.generation && record.addr != self.settings.advertise {
-            self.meet_rival(now, record.addr, record.generation);
-        } else if record.generation > self.generation {
-            // An older run of ours, at our address, whose clock was ahead.
-            self.renew(now, record.generation);
-        }
-    }
-
-    /// A newer run of our name is known somewhere: at once, and then at most once an interval, it is asked
-    /// whether it is there.
-    fn meet_rival(&mut self, now: Instant, addr: SocketAddr, run: Generation) {
-        let first = self.rival.is_none();
-        self.rival = Some((addr, run));
-        if first {
-            self.probe_rival(now);
-        }
-    }
-
-    /// Asks whether the other run of our name is there.
-    pub(super) fn probe_rival(&mut self, now: Instant) {
-        let Some((addr, run)) = self.rival else {
-            return;
-        };
-        if run <= self.generation {
-            self.rival = None;
-            return;
-        }
-        let target = Target { name: self.me, addr, generation: run, incarnation: Incarnation(0) };
-        if self.probe(now, Purpose::Rival, target).is_none() {
-            self.timers.set(Timer::Rival, now + self.settings.probe_interval);
-        }
-    }
-
-    /// The other run of our name answers: it is the newer one, we fall silent.
-    pub(super) fn yield_name(&mut self, addr: SocketAddr) {
-        log::error!("another process uses our name {}, at {addr}: this member ends", self.settings.name);
-        self.events.push_back(Event::NameConflict { addr });
-        let name = self.settings.name.clone();
-        self.stop(Error::NameTaken { name, addr });
-    }
-
-    /// The other run of our name is gone: we take a generation above it.
-    pub(super) fn outlive_rival(&mut self, now: Instant, run: Generation) {
-        self.rival = None;
-        self.renew(now, run);
-    }
-
-    /// Takes a generation above one that is known of our name, and tells it.
-    fn renew(&mut self, now: Instant, above: Generation) {
-        if above < self.generation {
-            return;
-        }
-        let fresh = generation(self.wall(now), &mut self.rng);
-        let next = Generation((((above.0 >> GENERATION_RANDOM_BITS) + 1) << GENERATION_RANDOM_BITS) | 1);
-        self.generation = fresh.max(next);
-        self.incarnation = Incarnation(0);
-        self.accused = None;
-        self.publish_self(now);
-        self.push_rumor(now, self.me);
-    }
-
-    fn is_own(&self, addr: SocketAddr) -> bool {
+    pub(super) fn is_own(&self, addr: SocketAddr) -> bool {
         let bound = self.settings.bound;
         addr == self.settings.advertise
             || addr == bound
             || (addr.port() == bound.port() && bound.ip().is_unspecified() && addr.ip().is_loopback())
-    }
-
-    fn leave_peers(&mut self) -> Vec<NameHash> {
-        let mut others: Vec<NameHash> = self
-            .members
-            .ring()
-            .iter()
-            .copied()
-            .filter(|name| *name != self.me && self.members.active(*name).is_some_and(|entry| !entry.hidden))
-            .collect();
-        // The healthy first, else at random.
-        let mut peers = Vec::with_capacity(LEAVE_PEERS);
-        while peers.len() < LEAVE_PEERS && !others.is_empty() {
-            let drawn = self.rng.random_range(0..others.len());
-            peers.push(others.swap_remove(drawn));
-        }
-        peers
     }
 
     /// Whether somebody with a good cookie may come in.
@@ -617,21 +333,6 @@ impl Protocol {
             }
             Some((_, addr, _)) if addr == record.addr => Admission::Yes,
             Some(_) => self.check_name(now, name, record.generation),
-        }
-    }
-
-    /// The name is held by an older run at another address: does that one still answer?
-    fn check_name(&mut self, now: Instant, name: NameHash, newcomer: Generation) -> Admission {
-        match self.name_checks.get(now, name, newcomer) {
-            Some(NameCheck::Running) => Admission::Wait,
-            Some(NameCheck::Taken(addr)) => Admission::No(RejectReason::NameTaken { addr }),
-            Some(NameCheck::Free) => Admission::Yes,
-            None => {
-                if self.name_checks.has_room() && self.probe_node(now, Purpose::Incumbent, name).is_some() {
-                    self.name_checks.set(now, name, newcomer, NameCheck::Running);
-                }
-                Admission::Wait
-            }
         }
     }
 
@@ -679,28 +380,28 @@ impl Protocol {
 
     fn check_join(&mut self, now: Instant, call: Call) {
         let out_of_time = |join: &Join| join.deadline <= now;
-        if self.joins.get(&call).is_some_and(|join| join.is_lost() || out_of_time(join)) {
-            if let Some(join) = self.end_join(call) {
-                self.answers.push_back((call, Answer::Joined(Err(join.into_errors()))));
-            }
+        if self.joins.get(&call).is_some_and(|join| join.is_lost() || out_of_time(join))
+            && let Some(join) = self.end_join(call)
+        {
+            self.answers.push_back((call, Answer::Joined(Err(join.into_errors()))));
         }
     }
 
-    fn end_join(&mut self, call: Call) -> Option<Join> {
+    pub(super) fn end_join(&mut self, call: Call) -> Option<Join> {
         self.timers.cancel(Timer::Join(call));
         self.approaches.end_call(call);
         self.fills.retain(|_, (of, _)| *of != call);
         self.joins.remove(&call)
     }
 
-    fn probe_dead(&mut self, now: Instant, name: NameHash) -> bool {
+    pub(super) fn probe_dead(&mut self, now: Instant, name: NameHash) -> bool {
         self.probe_node(now, Purpose::Heal, name).is_some()
     }
 }
 
 /// Whether somebody may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Admission {
+pub(super) enum Admission {
     Yes,
     /// Its name is being checked; it will ask again.
     Wait,

@@ -153,7 +153,7 @@ impl Protocol {
 
     // The answering side.
 
-    pub(super) fn handle_sums(&mut self, context: &mut Context, sums: &Sums<'_>) {
+    pub(super) fn handle_sums(&mut self, context: &Context, sums: &Sums<'_>) {
         if !self.has_cookie(context, sums.seq, sums.cookie) {
             return;
         }
@@ -165,7 +165,7 @@ impl Protocol {
         self.send_digests(context, sums);
     }
 
-    pub(super) fn handle_pull(&mut self, context: &mut Context, pull: &Pull) {
+    pub(super) fn handle_pull(&mut self, context: &Context, pull: &Pull) {
         if self.has_cookie(context, pull.seq, pull.cookie) {
             self.send_page(context, pull.seq, pull.from, pull.until);
         }
@@ -312,7 +312,7 @@ impl Protocol {
 
     /// Somebody whose view we compare holds a node dead, or says that it left. It may be the one who errs: the
     /// node is asked first.
-    pub(super) fn handle_sync_verdict(&mut self, context: &mut Context, verdict: &Verdict) {
+    pub(super) fn handle_sync_verdict(&mut self, context: &Context, verdict: &Verdict) {
         let now = context.now;
         if !context.answered {
             self.metrics.unknown_sender += 1;
@@ -367,7 +367,7 @@ impl Protocol {
     }
 
     /// Whether a request carries a good cookie; who has none is given one.
-    fn has_cookie(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) -> bool {
+    fn has_cookie(&mut self, context: &Context, seq: Seq, cookie: Cookie) -> bool {
         let (now, from) = (context.now, context.from);
         if self.cookies.accepts(now, cookie, from, context.sender, context.generation) {
             return true;
@@ -540,5 +540,6 @@ impl Protocol {
 
 /// The half of a record hash that digests carry.
 fn low(hash: u64) -> u32 {
-    (hash & u64::from(u32::MAX)) as u32
+    let [_, _, _, _, a, b, c, d] = hash.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }

@@ -60,6 +60,11 @@ impl Health {
     }
 }
 
+/// Silence of this long holds all verdicts.
+pub(crate) fn silence_limit(timeout: Duration) -> Duration {
+    timeout * 4
+}
+
 /// When anybody was heard last.
 #[derive(Debug)]
 pub(crate) struct Ears {

@@ -19,7 +19,7 @@
 //! full ladder: if it answers, the newcomer is refused. At the same address the newer run takes over. Only the
 //! member that lets in checks; all others follow the merge rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -280,10 +280,24 @@ impl NameChecks {
 pub(crate) struct Leave {
     pub(crate) call: Call,
     pub(crate) deadline: Instant,
-    /// Acks that are still wanted.
-    pub(crate) wanted: usize,
-    /// Whom it was told, and who has not acked.
-    pub(crate) open: BTreeMap<Seq, SocketAddr>,
+    /// Acks that have come.
+    pub(crate) acks: usize,
+    /// Whom it is told, and who has not acked yet.
+    pub(crate) open: BTreeMap<Seq, LeavePeer>,
+    /// Whom it was told, whatever came of it.
+    pub(crate) tried: BTreeSet<NameHash>,
+    /// Whether the call was answered.
+    pub(crate) over: bool,
+}
+
+/// A peer that is told of a leave.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LeavePeer {
+    pub(crate) name: NameHash,
+    pub(crate) addr: SocketAddr,
+    pub(crate) generation: Generation,
+    /// When it was told first.
+    pub(crate) since: Instant,
 }
 
 /// What is sent to addresses that have not shown themselves, and how many newcomers one source brings.

@@ -282,7 +282,7 @@ impl Members {
     }
 
     /// Folds a measured round trip into the smoothed one (RFC 6298: a weight of 1/8).
-    pub(crate) fn measured(&mut self, name: NameHash, rtt: Duration) {
+    pub(crate) fn measured(&self, name: NameHash, rtt: Duration) {
         if let Some(entry) = self.entries.get(&name) {
             let smoothed = entry.node.rtt().map_or(rtt, |old| (old * 7 + rtt) / 8);
             entry.node.set_rtt(smoothed);

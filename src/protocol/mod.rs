@@ -17,6 +17,7 @@
 //! while let Some(event)    = protocol.poll_event()    { … } for the user, in order
 //! while let Some(answer)   = protocol.poll_answer()   { … } to earlier calls
 //! while let Some(chore)    = protocol.poll_chore()    { … } work that may block
+//! while let Some(note)     = protocol.poll_note()     { … } lines to log
 //! protocol.poll_end()                                       it has stopped for good
 //! protocol.poll_timeout(duty)                               the next wake-up, one for each duty
 //! ```
@@ -40,15 +41,28 @@
 //! | [`sync`] | when and how views are compared |
 //! | [`join`] | admission, names, leaving |
 //!
-//! And what combines them, each an `impl Protocol`: [`detect`] (the failure detector), [`spread`] (news and
-//! rumors), [`compare`] (sync), [`admit`] (coming and going). This file routes inputs to them.
+//! And what combines them, each an `impl Protocol`, to which this file routes the inputs:
+//!
+//! | file | rules |
+//! |---|---|
+//! | [`detect`] | probing: rounds, relays, lag |
+//! | [`accuse`] | suspicions, verdicts, refutation, isolation |
+//! | [`spread`] | taking in news, events, rounds of rumors |
+//! | [`compare`] | both sides of a sync |
+//! | [`admit`], [`names`] | joining, and who may have a name |
+//! | [`depart`], [`heal`] | leaving, and coming back after cuts |
 
+mod accuse;
 mod admit;
 mod compare;
+mod contract;
+mod depart;
 mod detect;
+mod heal;
 pub(crate) mod health;
 mod join;
 mod members;
+mod names;
 mod probe;
 mod ring;
 mod rumors;
@@ -64,9 +78,10 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
+pub(crate) use contract::{Answer, Call, Chore, Duty, Note, Settings, Transmit};
 pub(crate) use time::Instant;
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::node::{Generation, Incarnation, Node, Status};
@@ -87,69 +102,6 @@ use time::Deadlines;
 const GENERATION_RANDOM_BITS: u32 = 22;
 /// A clock may be so far ahead of what we believe.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(366 * 24 * 3600);
-
-/// The plain data that the protocol is run by; [`Config`](crate::Config) checks it.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(crate) name: String,
-    pub(crate) cluster: String,
-    /// What we tell others: never a wildcard, never port 0, canonical (no v4-mapped).
-    pub(crate) advertise: SocketAddr,
-    /// Where our socket is bound (may be a wildcard): to know ourselves among the seeds.
-    pub(crate) bound: SocketAddr,
-    pub(crate) probe_interval: Duration,
-    pub(crate) probe_timeout: Duration,
-    pub(crate) gossip_interval: Duration,
-    /// Sends of a rumor beyond the logarithm of the cluster's size.
-    pub(crate) retransmit: usize,
-    pub(crate) isolation_timeout: Duration,
-    pub(crate) rejoin_interval: Duration,
-    pub(crate) tombstone_ttl: Duration,
-    pub(crate) join_timeout: Duration,
-    pub(crate) max_datagram: usize,
-    pub(crate) max_nodes: usize,
-    /// Whether the configuration names seeds: then [`Chore::ResolveSeeds`] is asked for now and then.
-    pub(crate) has_seeds: bool,
-}
-
-/// The protocol's two kinds of wake-up, each with a thread of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Duty {
-    /// Probe rounds and the ladder.
-    Probe,
-    /// Rumors, suspicion deadlines, sync, joining, healing.
-    Disseminate,
-}
-
-/// A datagram to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Transmit {
-    pub(crate) to: SocketAddr,
-    pub(crate) datagram: Vec<u8>,
-}
-
-/// Names one call that is answered later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Call(pub(crate) u64);
-
-/// What became of a call.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    /// In the end every join has one: in sync with a seed (or there is none but ourselves), or what happened
-    /// with each.
-    Joined(Result<(), Vec<(SocketAddr, Error)>>),
-    /// The round trip of a `ping`.
-    Pinged(Result<Duration>),
-    /// The leave is over: Ok if enough peers have acked it, else `Error::Timeout`. The member ends now either way.
-    Left(Result<()>),
-}
-
-/// Work that may block, for somebody else to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Chore {
-    /// Resolve the configured seeds and call [`Protocol::seeds_resolved`].
-    ResolveSeeds,
-}
 
 /// What wakes the duty to disseminate, besides rumors, exchanges and approaches, which have deadlines of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -262,6 +214,7 @@ pub(crate) struct Protocol {
     events: VecDeque<Event>,
     answers: VecDeque<(Call, Answer)>,
     chores: VecDeque<Chore>,
+    notes: VecDeque<Note>,
     end: Option<Error>,
     ended: bool,
     metrics: Metrics,
@@ -329,6 +282,7 @@ impl Protocol {
             events: VecDeque::new(),
             answers: VecDeque::new(),
             chores: VecDeque::new(),
+            notes: VecDeque::new(),
             end: None,
             ended: false,
             metrics: Metrics::default(),
@@ -356,7 +310,9 @@ impl Protocol {
         self.observe_lag(now, Some(received));
         let Ok(packet) = Packet::decode(datagram) else {
             self.metrics.malformed += 1;
-            log::debug!("malformed datagram of {} bytes from {from}", datagram.len());
+            self.note(log::Level::Debug, || {
+                format!("malformed datagram of {} bytes from {from}", datagram.len())
+            });
             return;
         };
         let header = *packet.header();
@@ -431,6 +387,10 @@ impl Protocol {
 
     pub(crate) fn poll_chore(&mut self) -> Option<Chore> {
         self.chores.pop_front()
+    }
+
+    pub(crate) fn poll_note(&mut self) -> Option<Note> {
+        self.notes.pop_front()
     }
 
     /// Why the protocol has stopped for good by itself: `NameTaken` after a lost name conflict.
@@ -675,6 +635,13 @@ impl Protocol {
             .collect();
         held.sort_unstable();
         held.get(held.len() / 2).is_none_or(|median| told <= limit(*median))
+    }
+
+    /// Has something logged, if anybody wants lines of that level.
+    fn note(&mut self, level: log::Level, text: impl FnOnce() -> String) {
+        if level <= log::max_level() {
+            self.notes.push_back(Note { level, text: text() });
+        }
     }
 
     /// Stops for good.

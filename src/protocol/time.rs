@@ -93,13 +93,4 @@ impl<K: Copy + Ord> Deadlines<K> {
     pub(crate) fn next(&self) -> Option<Instant> {
         self.by_time.first().map(|(at, _)| *at)
     }
-
-    /// Moves the deadlines of some keys into the future.
-    pub(crate) fn push_back(&mut self, by: Duration, which: impl Fn(&K) -> bool) {
-        let moved: Vec<(K, Instant)> =
-            self.by_key.iter().filter(|(key, _)| which(key)).map(|(key, at)| (*key, *at + by)).collect();
-        for (key, at) in moved {
-            self.set(key, at);
-        }
-    }
 }

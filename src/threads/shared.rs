@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
-use crate::protocol::{Answer, Call, Chore, Duty, Instant, Protocol, Settings, Transmit};
+use crate::protocol::{Answer, Call, Chore, Duty, Instant, Note, Protocol, Settings, Transmit};
 use crate::transport::{Transport, Trouble, classify};
 
 /// How long the end waits for the threads of the protocol. They come at once, save on a host that is
@@ -157,6 +157,7 @@ pub(super) struct Outputs {
     /// To be logged.
     events: Vec<Event>,
     chores: Vec<Chore>,
+    notes: Vec<Note>,
     /// The member has ended in this step, and this was its transport.
     closed: Option<Arc<dyn Transport>>,
 }
@@ -313,6 +314,7 @@ impl Shared {
             outputs.answers.extend(core.calls.remove(&call).map(|caller| (caller, answer)));
         }
         outputs.chores.extend(std::iter::from_fn(|| core.protocol.poll_chore()));
+        outputs.notes.extend(std::iter::from_fn(|| core.protocol.poll_note()));
         self.prober.set(core.protocol.poll_timeout(Duty::Probe));
         self.disseminator.set(core.protocol.poll_timeout(Duty::Disseminate));
         if let Some(error) = core.protocol.poll_end() {
@@ -345,6 +347,9 @@ impl Shared {
                 Event::NameConflict { .. } => log::warn!("{}: {event}", self.name),
                 event => log::info!("{event}"),
             }
+        }
+        for Note { level, text } in outputs.notes.drain(..) {
+            log::log!(level, "{}: {text}", self.name);
         }
         for chore in outputs.chores.drain(..) {
             match chore {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-pub(crate) use super::lists::{Groups, RecordKey, SumList, Wants};
+pub(crate) use super::lists::{Groups, SumList, Wants};
 use super::{Cookie, NameHash, Seq};
 use crate::node::{Generation, Incarnation, Status};
 

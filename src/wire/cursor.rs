@@ -12,8 +12,6 @@ use byteorder::{BigEndian, ByteOrder};
 use super::hash::canonical;
 use super::packet::Malformed;
 
-/// The longest text (a node's name) in bytes: its length is written in one byte.
-pub(super) const TEXT_MAX: usize = u8::MAX as usize;
 /// The longest varint: ten times seven bits hold 64.
 const VARINT_MAX: usize = 10;
 
@@ -109,7 +107,7 @@ impl<'a> Reader<'a> {
         self.take(length)
     }
 
-    /// Text of 1 to [`TEXT_MAX`] bytes, without control characters: it may end up in a log.
+    /// Text of 1 to 255 bytes, without control characters: it may end up in a log.
     pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
         let length = self.u8()?;
         let text = std::str::from_utf8(self.take(length.into())?).map_err(|_| Malformed)?;
@@ -181,7 +179,7 @@ pub(super) trait Sink {
         self.put(&bytes[..=length]);
     }
 
-    /// Callers keep to [`TEXT_MAX`]; what is beyond is cut off, so that the length never lies.
+    /// Callers keep to 255 bytes; what is beyond is cut off, so that the length never lies.
     fn put_text(&mut self, text: &str) {
         let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
         self.put_u8(length);

@@ -50,12 +50,6 @@ impl<'a> SumList<'a> {
         reader.take(SUMS_SIZE).map(Self)
     }
 
-    /// The sum of one bucket.
-    pub(crate) fn get(&self, bucket: usize) -> u64 {
-        debug_assert!(bucket < BUCKETS, "there is no bucket {bucket}");
-        self.iter().nth(bucket).unwrap_or_default()
-    }
-
     /// The sums, bucket by bucket.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + use<'a> {
         self.0.chunks_exact(8).map_while(|sum| Reader::new(sum).u64().ok())
@@ -67,9 +61,6 @@ impl<'a> SumList<'a> {
 pub(crate) struct Wants<'a>(pub(super) &'a [u8]);
 
 impl<'a> Wants<'a> {
-    /// The bytes of one key.
-    pub(crate) const KEY_SIZE: usize = 5;
-
     /// Lays the keys out in `buffer`, whose contents are dropped.
     pub(crate) fn encode(keys: &[RecordKey], buffer: &'a mut Vec<u8>) -> Self {
         buffer.clear();
@@ -89,15 +80,6 @@ impl<'a> Wants<'a> {
             RecordKey::decode(&mut keys)?;
         }
         Ok(Self(bytes))
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How many keys there are.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len() / Self::KEY_SIZE
     }
 
     /// The keys, in the order in which they were listed.
@@ -126,10 +108,6 @@ impl<'a> Groups<'a> {
             last = bucket;
         }
         Ok(Self(bytes))
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// The groups, by bucket.

@@ -277,7 +277,7 @@ pub(crate) mod packet;
 mod tests;
 
 pub(crate) use body::{Accusers, Body, Record, Verdict, ViewMark};
-pub(crate) use packet::{Header, Malformed, Packet, Writer};
+pub(crate) use packet::{Header, Packet, Writer};
 
 /// Which cluster a datagram belongs to: a hash of the cluster's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

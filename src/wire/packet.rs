@@ -152,11 +152,6 @@ impl Writer {
         fits
     }
 
-    /// Bytes that are still free.
-    pub(crate) fn remaining(&self) -> usize {
-        self.limit.saturating_sub(self.datagram.len())
-    }
-
     /// Whether nothing was pushed yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.bodies == 0

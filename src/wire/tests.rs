@@ -12,7 +12,7 @@ use super::body::{
 use super::cursor::{Reader, Sink};
 use super::hash::{canonical, siphash};
 use super::lists::{Entry, Groups, GroupsBuilder, RecordKey, SUMS_SIZE, SumList, Wants};
-use super::packet::{BODIES_MAX, HEADER_SIZE};
+use super::packet::{BODIES_MAX, HEADER_SIZE, Malformed};
 use super::*;
 use crate::node::{Generation, Incarnation, Status};
 
@@ -609,9 +609,7 @@ fn a_body_that_does_not_fit_leaves_the_datagram_unchanged() {
         let ping_fits = writer.push(&ping());
         let record_fits = ping_fits && writer.push(&Body::Alive(record()));
         assert_eq!(writer.is_empty(), !ping_fits);
-        let remaining = writer.remaining();
         let datagram = writer.finish();
-        assert_eq!(remaining, limit - datagram.len());
         assert_eq!(record_fits, limit == whole.len());
         assert_eq!(datagram, whole[..datagram.len()]);
         assert!(Packet::decode(&datagram).is_ok());
@@ -660,17 +658,14 @@ fn lists_are_read_as_they_were_built() {
     let mut buffer = [0; SUMS_SIZE];
     let list = SumList::encode(&sums, &mut buffer);
     assert!(list.iter().eq(sums));
-    assert_eq!(list.get(127), 381);
 
     let keys = [NameHash(u64::MAX), NameHash(1)].map(RecordKey::from);
     let mut buffer = vec![1, 2, 3];
     let wants = Wants::encode(&keys, &mut buffer);
     assert!(wants.iter().eq(keys));
-    assert_eq!(wants.len(), 2);
-    assert!(!wants.is_empty());
 
     let mut builder = GroupsBuilder::new();
-    assert!(builder.as_groups().is_empty());
+    assert_eq!(builder.as_groups().iter().count(), 0);
     let entry = Entry { low: 1, record: 2 };
     builder.begin_bucket(0);
     builder.begin_bucket(127);

@@ -17,7 +17,7 @@ const NOT_IN_THE_CORE: [&str; 16] = [
     "SystemTime",
     "crossbeam",
     "socket2",
-    "rand::rng",
+    "rand::rng(",
     "RandomState",
     "SysRng",
     "println!",

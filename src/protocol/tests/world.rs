@@ -83,7 +83,7 @@ pub(super) fn lan() -> Settings {
 }
 
 pub(super) fn addr_of(index: usize) -> SocketAddr {
-    let [_, _, high, low] = (index as u32).to_be_bytes();
+    let [high, low] = u16::try_from(index).unwrap().to_be_bytes();
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 1, high, low)), 7990)
 }
 
@@ -325,6 +325,7 @@ impl World {
         while let Some((call, answer)) = host.protocol.poll_answer() {
             host.answers.insert(call, answer);
         }
+        while host.protocol.poll_note().is_some() {}
         let mut asked = false;
         while let Some(Chore::ResolveSeeds) = host.protocol.poll_chore() {
             asked = true;

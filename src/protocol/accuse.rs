@@ -1,0 +1,257 @@
+//! Accusations: suspicions of others from their beginning to their end, and the defence of ourselves (SWIM,
+//! section 4.2; Lifeguard, sections IV.B and IV.C).
+//!
+//! **Witnesses** (beyond Lifeguard). A new suspicion names five nodes, by a hash that everyone computes alike.
+//! A witness that learns of it probes the suspect at once, and confirms or passes on the refutation: verdicts
+//! do not wait for the rounds.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::health::silence_limit;
+use super::members::Merged;
+use super::probe::Purpose;
+use super::suspicion::Suspicion;
+use super::time::Instant;
+use super::{Protocol, Timer, ring};
+use crate::event::Event;
+use crate::node::{Incarnation, Status};
+use crate::wire::{NameHash, Verdict};
+
+/// Nodes that check a new suspicion.
+const WITNESSES: usize = 5;
+/// A burial this soon after our own lag was brought about by it.
+const LAG_MEMORY: Duration = Duration::from_secs(120);
+/// An accusation of an incarnation of ours further than this above ours is not believed.
+const ACCUSED_STEP_MAX: u64 = 1 << 16;
+
+impl Protocol {
+    /// Somebody holds something against us.
+    pub(super) fn handle_accusation(&mut self, now: Instant, from: SocketAddr, verdict: &Verdict) {
+        if verdict.generation != self.generation || self.leave.is_some() {
+            return;
+        }
+        if verdict.incarnation.0 > self.incarnation.0.saturating_add(ACCUSED_STEP_MAX) {
+            self.metrics.implausible += 1;
+            return;
+        }
+        let buried = verdict.status != Status::Suspect;
+        if buried && self.accusers.len() < 16 && !self.accusers.contains(&from) {
+            self.accusers.push(from);
+        }
+        if verdict.incarnation < self.incarnation {
+            // Refuted already, and not heard of it there.
+            if buried {
+                self.return_to_accusers(now);
+            } else {
+                self.push_rumor(now, self.me);
+            }
+            return;
+        }
+        self.accused = Some(self.accused.map_or(verdict.incarnation, |held| held.max(verdict.incarnation)));
+        let mut at = self.refuted.map_or(now, |last| last + self.settings.probe_timeout);
+        if buried {
+            let own_lag = self.last_lag.is_some_and(|lag| now.since(lag) < LAG_MEMORY);
+            at = at.max(self.burials.buried(now, own_lag));
+        }
+        if at <= now {
+            self.refute(now);
+        } else {
+            self.timers.set(Timer::Refute, at);
+        }
+    }
+
+    /// Raises the own incarnation above all that was held against us, and tells it.
+    pub(super) fn refute(&mut self, now: Instant) {
+        let Some(accused) = self.accused.take().filter(|accused| *accused >= self.incarnation) else {
+            return;
+        };
+        self.timers.cancel(Timer::Refute);
+        self.refuted = Some(now);
+        self.incarnation = Incarnation(accused.0 + 1);
+        self.metrics.refutations += 1;
+        self.health.accused(now, self.settings.probe_interval);
+        let number = self.incarnation.0;
+        self.note(log::Level::Debug, || format!("refuting with incarnation {number}"));
+        self.publish_self(now);
+        self.push_rumor(now, self.me);
+        self.return_to_accusers(now);
+    }
+
+    /// Who holds us dead does not listen to our rumors: it is asked to let us in again.
+    pub(super) fn return_to_accusers(&mut self, now: Instant) {
+        for addr in std::mem::take(&mut self.accusers) {
+            self.approach(now, addr);
+        }
+    }
+
+    /// Takes an accusation of an active node: new, or a confirmation. `own`: the evidence is ours.
+    pub(super) fn accuse(&mut self, now: Instant, verdict: &Verdict, own: bool) {
+        let subject = verdict.subject;
+        let before = self.members.active(subject).map(|entry| entry.status);
+        if before.is_none() {
+            return;
+        }
+        if own && (self.burials.waits(now) || self.leave.is_some()) {
+            return;
+        }
+        let timeout = self.settings.probe_timeout;
+        if own && before == Some(Status::Alive) && self.damping.holds(now, subject, timeout) {
+            return;
+        }
+        let accusers: Vec<NameHash> = verdict
+            .accusers
+            .as_slice()
+            .iter()
+            .copied()
+            .filter(|accuser| *accuser != subject && self.members.active(*accuser).is_some())
+            .filter(|accuser| own || *accuser != self.me)
+            .collect();
+        if accusers.is_empty() {
+            return;
+        }
+        match self.members.merge_verdict(now, verdict) {
+            Merged::Refused => self.metrics.implausible += 1,
+            Merged::Older => {}
+            Merged::Changed(_) => self.begin_suspicion(now, verdict, &accusers, own),
+            Merged::Same => self.confirm_suspicion(now, subject, &accusers, own),
+        }
+    }
+
+    /// A suspicion has lasted half its shortest time: users are told.
+    pub(super) fn show_suspicion(&mut self, name: NameHash) {
+        let Some(suspicion) = self.suspicions.get_mut(name) else {
+            return;
+        };
+        suspicion.shown = true;
+        if self.members.active(name).is_some_and(|entry| !entry.hidden) {
+            self.members.show_suspicion(name);
+            self.emit_about(name, Event::Suspected);
+        }
+    }
+
+    /// A suspicion has lasted long enough: the node is dead, unless it is us who may be wrong.
+    pub(super) fn bury(&mut self, now: Instant, name: NameHash) {
+        let Some(suspicion) = self.suspicions.get(name) else {
+            return;
+        };
+        let (generation, incarnation) = (suspicion.generation, suspicion.incarnation);
+        let deadline = suspicion.deadline(self.members.ring().len(), self.settings.probe_timeout);
+        if deadline > now {
+            self.timers.set(Timer::Suspicion(name), deadline);
+            return;
+        }
+        let silent = self.ears.silence(now) > silence_limit(self.settings.probe_timeout);
+        let another = self.members.ring().iter().any(|other| *other != self.me && *other != name);
+        if silent && another {
+            self.timers.set(Timer::Suspicion(name), now + self.settings.probe_timeout);
+            return;
+        }
+        let verdict = Verdict {
+            subject: name,
+            generation,
+            incarnation,
+            status: Status::Dead,
+            accusers: crate::wire::Accusers::default(),
+        };
+        self.take_verdict(now, &verdict);
+    }
+
+    /// Ends the suspicion of a node, however it ended. Answers whether users had been told of it.
+    pub(super) fn end_suspicion(&mut self, name: NameHash) -> bool {
+        self.timers.cancel(Timer::Suspicion(name));
+        self.timers.cancel(Timer::Show(name));
+        self.suspicions.remove(name).is_some_and(|suspicion| suspicion.shown)
+    }
+
+    pub(super) fn begin_suspicion(
+        &mut self,
+        now: Instant,
+        verdict: &Verdict,
+        accusers: &[NameHash],
+        own: bool,
+    ) {
+        let subject = verdict.subject;
+        let was_shown = self.end_suspicion(subject);
+        let n = self.members.ring().len();
+        let refutations = self.damping.recent(now, subject);
+        let mut suspicion = Suspicion::new(now, verdict.generation, verdict.incarnation, refutations);
+        suspicion.shown = was_shown;
+        suspicion.own_evidence = own;
+        for accuser in accusers {
+            suspicion.accuse(*accuser, n);
+        }
+        self.metrics.suspicions += 1;
+        self.timers.set(Timer::Suspicion(subject), suspicion.deadline(n, self.settings.probe_timeout));
+        if !was_shown {
+            self.timers.set(Timer::Show(subject), suspicion.show_at(self.settings.probe_timeout));
+        }
+        self.suspicions.insert(subject, suspicion);
+        self.push_rumor(now, subject);
+        let witnesses = ring::witnesses(self.members.ring(), subject, verdict.incarnation, WITNESSES);
+        if !own && witnesses.contains(&self.me) && self.leave.is_none() {
+            self.probe_node(now, Purpose::Witness, subject);
+        }
+    }
+
+    pub(super) fn confirm_suspicion(
+        &mut self,
+        now: Instant,
+        subject: NameHash,
+        accusers: &[NameHash],
+        own: bool,
+    ) {
+        let n = self.members.ring().len();
+        let Some(suspicion) = self.suspicions.get_mut(subject) else {
+            return;
+        };
+        suspicion.own_evidence |= own;
+        let mut grown = false;
+        for accuser in accusers {
+            grown |= suspicion.accuse(*accuser, n);
+        }
+        let deadline = suspicion.deadline(n, self.settings.probe_timeout);
+        self.timers.set(Timer::Suspicion(subject), deadline);
+        if grown {
+            self.push_rumor(now, subject);
+        }
+    }
+
+    /// Gives all suspects time that they could not use.
+    pub(super) fn give_time(&mut self, now: Instant, lost: Duration) {
+        let (n, timeout) = (self.members.ring().len(), self.settings.probe_timeout);
+        for (name, suspicion) in self.suspicions.iter_mut() {
+            suspicion.push_back(lost);
+            self.timers.set(Timer::Suspicion(name), suspicion.deadline(n, timeout).max(now));
+            if !suspicion.shown {
+                self.timers.set(Timer::Show(name), suspicion.show_at(timeout).max(now));
+            }
+        }
+    }
+
+    /// Nobody was heard for so long that we are alone: the others are hidden, from us only.
+    pub(super) fn check_isolation(&mut self, now: Instant) {
+        if self.members.ring().len() < 2 {
+            return;
+        }
+        let due = self.ears.last() + self.settings.isolation_timeout;
+        if due > now {
+            self.timers.set(Timer::Isolation, due);
+            return;
+        }
+        let others: Vec<NameHash> =
+            self.members.ring().iter().copied().filter(|name| *name != self.me).collect();
+        let mut hidden = 0;
+        for name in others {
+            hidden += u32::from(self.hide(now, name));
+        }
+        if hidden > 0 {
+            self.metrics.isolations += 1;
+            let silence = self.ears.silence(now);
+            self.note(log::Level::Warn, || {
+                format!("nobody was heard for {silence:?}: {hidden} nodes are hidden")
+            });
+        }
+        self.timers.set(Timer::Isolation, now + self.settings.isolation_timeout);
+    }
+}

@@ -1,0 +1,76 @@
+//! What the protocol is given, and what it gives back: plain data, for whoever drives it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// The plain data that the protocol is run by; [`Config`](crate::Config) checks it.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    pub(crate) cluster: String,
+    /// What we tell others: never a wildcard, never port 0, canonical (no v4-mapped).
+    pub(crate) advertise: SocketAddr,
+    /// Where our socket is bound (may be a wildcard): to know ourselves among the seeds.
+    pub(crate) bound: SocketAddr,
+    pub(crate) probe_interval: Duration,
+    pub(crate) probe_timeout: Duration,
+    pub(crate) gossip_interval: Duration,
+    /// Sends of a rumor beyond the logarithm of the cluster's size.
+    pub(crate) retransmit: usize,
+    pub(crate) isolation_timeout: Duration,
+    pub(crate) rejoin_interval: Duration,
+    pub(crate) tombstone_ttl: Duration,
+    pub(crate) join_timeout: Duration,
+    pub(crate) max_datagram: usize,
+    pub(crate) max_nodes: usize,
+    /// Whether the configuration names seeds: then [`Chore::ResolveSeeds`] is asked for now and then.
+    pub(crate) has_seeds: bool,
+}
+
+/// The protocol's two kinds of wake-up, each with a thread of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Duty {
+    /// Probe rounds and the ladder.
+    Probe,
+    /// Rumors, suspicion deadlines, sync, joining, healing.
+    Disseminate,
+}
+
+/// A datagram to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Transmit {
+    pub(crate) to: SocketAddr,
+    pub(crate) datagram: Vec<u8>,
+}
+
+/// Names one call that is answered later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Call(pub(crate) u64);
+
+/// What became of a call.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// In the end every join has one: in sync with a seed (or there is none but ourselves), or what happened
+    /// with each.
+    Joined(Result<(), Vec<(SocketAddr, Error)>>),
+    /// The round trip of a `ping`.
+    Pinged(Result<Duration>),
+    /// The leave is over: Ok if enough peers have acked it, else `Error::Timeout`. The member ends now either way.
+    Left(Result<()>),
+}
+
+/// Something to be logged, by whoever may: the core does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) level: log::Level,
+    pub(crate) text: String,
+}
+
+/// Work that may block, for somebody else to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chore {
+    /// Resolve the configured seeds and call [`Protocol::seeds_resolved`](super::Protocol::seeds_resolved).
+    ResolveSeeds,
+}

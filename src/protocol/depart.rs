@@ -1,0 +1,166 @@
+//! Leaving: a member says that it goes, and others hear it (see [`super::join`]).
+//!
+//! A leave is told to a few peers directly, who ack it, and gossiped. It keeps everything else that the member
+//! has said of itself. It is over when three have acked, or as many as there are to be had.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::join::{Leave, LeavePeer};
+use super::time::Instant;
+use super::{Answer, Call, Context, Protocol, Timer};
+use crate::error::{Error, Result};
+use crate::node::{Incarnation, Status};
+use crate::wire::{Accusers, Body, NameHash, Seq, Verdict};
+
+/// Peers that must have heard of a leave before it is over.
+const LEAVE_ACKS: usize = 3;
+/// Peers that a leave is told to directly, at the same time.
+const LEAVE_PEERS: usize = 5;
+/// The leave is told again after this many gossip intervals.
+const LEAVE_PAUSE: u32 = 5;
+/// A peer that has not acked after this many probe timeouts is given up for another one.
+const LEAVE_PATIENCE_TIMEOUTS: u32 = 2;
+
+impl Protocol {
+    /// Says that this member goes. Answered with [`Answer::Left`].
+    pub(crate) fn leave(&mut self, now: Instant, timeout: Duration) -> Call {
+        let call = self.fresh_call();
+        let alone = self.members.visible_len() < 2;
+        if alone || self.leave.is_some() {
+            self.answers.push_back((call, Answer::Left(Ok(()))));
+            return call;
+        }
+        self.leave = Some(Leave {
+            call,
+            deadline: now + timeout,
+            acks: 0,
+            open: BTreeMap::new(),
+            tried: BTreeSet::new(),
+            over: false,
+        });
+        self.tell_leave(now);
+        // The rumor goes along the ring as it is with us in it, and at once.
+        let verdict = Verdict {
+            subject: self.me,
+            generation: self.generation,
+            incarnation: self.incarnation,
+            status: Status::Left,
+            accusers: Accusers::default(),
+        };
+        self.push_rumor(now, self.me);
+        self.spread(now);
+        self.members.merge_verdict(now, &verdict);
+        call
+    }
+
+    /// Buries a dead node for good: it counts as one that left.
+    pub(crate) fn force_leave(&mut self, now: Instant, name: &str) -> Result<()> {
+        let hash = NameHash::of(self.tag, name);
+        let entry = self.members.get(hash).ok_or_else(|| Error::UnknownNode(name.to_owned()))?;
+        match entry.status {
+            Status::Left => Ok(()),
+            Status::Alive | Status::Suspect => Err(Error::Refused),
+            Status::Dead => {
+                let verdict = Verdict { status: Status::Left, ..entry.verdict(hash) };
+                self.take_verdict(now, &verdict);
+                self.spread(now);
+                Ok(())
+            }
+        }
+    }
+
+    /// A peer says that it goes.
+    pub(super) fn handle_leave(&mut self, context: &Context, seq: Seq, incarnation: Incarnation) {
+        let (now, from, sender) = (context.now, context.from, context.sender);
+        let verdict = Verdict {
+            subject: sender,
+            generation: context.generation,
+            incarnation,
+            status: Status::Left,
+            accusers: Accusers::default(),
+        };
+        if context.known {
+            self.take_verdict(now, &verdict);
+        }
+        let heard = self.members.get(sender).is_some_and(|entry| {
+            entry.status == Status::Left && entry.generation == context.generation && entry.addr == from
+        });
+        if heard {
+            self.reply(now, from, context.generation, &Body::BareAck { seq });
+        } else {
+            self.metrics.unknown_sender += 1;
+        }
+    }
+
+    /// Tells the leave to those who have not acked it, and to others in place of those who do not answer, until
+    /// it is over.
+    pub(super) fn tell_leave(&mut self, now: Instant) {
+        let Some(mut leave) = self.leave.take().filter(|leave| !leave.over) else {
+            return;
+        };
+        // Peers may be gone without our having noticed, or leave at the same time.
+        let patience = self.settings.probe_timeout * LEAVE_PATIENCE_TIMEOUTS;
+        leave.open.retain(|_, peer| {
+            self.members.active(peer.name).is_some_and(|entry| entry.generation == peer.generation)
+                && now.since(peer.since) < patience
+        });
+        while leave.open.len() < LEAVE_PEERS
+            && let Some(peer) = self.next_leave_peer(now, &leave.tried)
+        {
+            leave.tried.insert(peer.name);
+            leave.open.insert(self.fresh_seq(), peer);
+        }
+        let others = self.others().len();
+        let nobody_left = leave.open.is_empty() && (leave.acks > 0 || others == 0);
+        if leave.acks >= others.min(LEAVE_ACKS) || nobody_left {
+            self.answers.push_back((leave.call, Answer::Left(Ok(()))));
+            leave.over = true;
+        } else if leave.deadline <= now {
+            self.answers.push_back((leave.call, Answer::Left(Err(Error::Timeout))));
+            leave.over = true;
+        } else {
+            if leave.open.is_empty() {
+                leave.tried.clear();
+            }
+            for (seq, peer) in &leave.open {
+                let body = Body::Leave { seq: *seq, incarnation: self.incarnation };
+                self.reply(now, peer.addr, peer.generation, &body);
+            }
+            let again = now + self.settings.gossip_interval * LEAVE_PAUSE;
+            self.timers.set(Timer::Leave, again.min(leave.deadline));
+        }
+        self.leave = Some(leave);
+    }
+
+    /// Whether this answers our leave, which is then noted.
+    pub(super) fn leave_acked(&mut self, now: Instant, seq: Seq, from: SocketAddr) -> bool {
+        let Some(leave) = &mut self.leave else {
+            return false;
+        };
+        if leave.open.get(&seq).is_none_or(|peer| peer.addr != from) {
+            return false;
+        }
+        leave.open.remove(&seq);
+        leave.acks += 1;
+        if leave.acks >= LEAVE_ACKS || leave.open.is_empty() {
+            self.tell_leave(now);
+        }
+        true
+    }
+
+    /// A peer to be told, drawn at random.
+    fn next_leave_peer(&mut self, now: Instant, tried: &BTreeSet<NameHash>) -> Option<LeavePeer> {
+        let rest: Vec<NameHash> = self.others().into_iter().filter(|name| !tried.contains(name)).collect();
+        let name = self.draw(&rest)?;
+        let entry = self.members.active(name)?;
+        Some(LeavePeer { name, addr: entry.addr, generation: entry.generation, since: now })
+    }
+
+    /// The others that take part, as far as we see.
+    fn others(&self) -> Vec<NameHash> {
+        let visible = |name: &NameHash| self.members.active(*name).is_some_and(|entry| !entry.hidden);
+        self.members.ring().iter().copied().filter(|name| *name != self.me && visible(name)).collect()
+    }
+}

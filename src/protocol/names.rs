@@ -1,0 +1,114 @@
+//! Names: one name is one node, and when two processes use it, exactly one stays.
+//!
+//! | who finds out | what it does |
+//! |---|---|
+//! | a member that is asked to let a newcomer in | probes the older run with the full ladder; if it answers, the newcomer is refused |
+//! | a newcomer whose generation is not above the known one | comes again above it: its clock went back |
+//! | a running member that learns of a newer run of its name | probes it; if it answers, this member falls silent, else it takes a generation above |
+
+use std::net::SocketAddr;
+
+use super::admit::Admission;
+use super::join::NameCheck;
+use super::probe::{Purpose, Target};
+use super::time::Instant;
+use super::{GENERATION_RANDOM_BITS, Protocol, Timer, generation};
+use crate::error::Error;
+use crate::event::Event;
+use crate::node::{Generation, Incarnation, Status};
+use crate::wire::body::RejectReason;
+use crate::wire::{Accusers, NameHash, Record, Verdict};
+
+impl Protocol {
+    /// News about our own name.
+    pub(super) fn handle_own_name(&mut self, now: Instant, record: &Record<'_>) {
+        if record.generation == self.generation && record.incarnation > self.incarnation {
+            // Nobody but us raises it: somebody has forged it, or it is an echo from before a fault.
+            let verdict = Verdict {
+                subject: self.me,
+                generation: record.generation,
+                incarnation: record.incarnation,
+                status: Status::Suspect,
+                accusers: Accusers::default(),
+            };
+            self.handle_accusation(now, record.addr, &verdict);
+        }
+        if record.generation > self.generation && record.addr != self.settings.advertise {
+            self.meet_rival(now, record.addr, record.generation);
+        } else if record.generation > self.generation {
+            // An older run of ours, at our address, whose clock was ahead.
+            self.renew(now, record.generation);
+        }
+    }
+
+    /// A newer run of our name is known somewhere: at once, and then at most once an interval, it is asked
+    /// whether it is there.
+    pub(super) fn meet_rival(&mut self, now: Instant, addr: SocketAddr, run: Generation) {
+        let first = self.rival.is_none();
+        self.rival = Some((addr, run));
+        if first {
+            self.probe_rival(now);
+        }
+    }
+
+    /// Asks whether the other run of our name is there.
+    pub(super) fn probe_rival(&mut self, now: Instant) {
+        let Some((addr, run)) = self.rival else {
+            return;
+        };
+        if run <= self.generation {
+            self.rival = None;
+            return;
+        }
+        let target = Target { name: self.me, addr, generation: run, incarnation: Incarnation(0) };
+        if self.probe(now, Purpose::Rival, target).is_none() {
+            self.timers.set(Timer::Rival, now + self.settings.probe_interval);
+        }
+    }
+
+    /// The other run of our name answers: it is the newer one, we fall silent.
+    pub(super) fn yield_name(&mut self, addr: SocketAddr) {
+        let name = self.settings.name.clone();
+        self.note(log::Level::Error, || {
+            format!("another process uses our name {name}, at {addr}: this member ends")
+        });
+        self.events.push_back(Event::NameConflict { addr });
+        let name = self.settings.name.clone();
+        self.stop(Error::NameTaken { name, addr });
+    }
+
+    /// The other run of our name is gone: we take a generation above it.
+    pub(super) fn outlive_rival(&mut self, now: Instant, run: Generation) {
+        self.rival = None;
+        self.renew(now, run);
+    }
+
+    /// Takes a generation above one that is known of our name, and tells it.
+    pub(super) fn renew(&mut self, now: Instant, above: Generation) {
+        if above < self.generation {
+            return;
+        }
+        let fresh = generation(self.wall(now), &mut self.rng);
+        let next = Generation((((above.0 >> GENERATION_RANDOM_BITS) + 1) << GENERATION_RANDOM_BITS) | 1);
+        self.generation = fresh.max(next);
+        self.incarnation = Incarnation(0);
+        self.accused = None;
+        self.publish_self(now);
+        self.push_rumor(now, self.me);
+    }
+
+    /// The name is held by an older run at another address: does that one still answer?
+    pub(super) fn check_name(&mut self, now: Instant, name: NameHash, newcomer: Generation) -> Admission {
+        match self.name_checks.get(now, name, newcomer) {
+            Some(NameCheck::Running) => Admission::Wait,
+            Some(NameCheck::Taken(addr)) => Admission::No(RejectReason::NameTaken { addr }),
+            Some(NameCheck::Free) => Admission::Yes,
+            None => {
+                if self.name_checks.has_room() && self.probe_node(now, Purpose::Incumbent, name).is_some() {
+                    self.name_checks.set(now, name, newcomer, NameCheck::Running);
+                }
+                Admission::Wait
+            }
+        }
+    }
+}
