@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test that can not go on fails")]
-
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};

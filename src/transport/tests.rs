@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test that can not go on fails")]
-
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test that can not go on fails")]
-
 use std::net::SocketAddr;
 
 use rand::rngs::ChaCha12Rng;
