@@ -1,4 +1,81 @@
-//! Cluster membership for plain blocking Rust (skeleton: being written).
+//! Cluster membership for programs in plain blocking Rust: which nodes are in the cluster, and which have died or
+//! left.
+//!
+//! ```
+//! use std::time::Duration;
+//! use headcount::{Config, Member};
+//!
+//! # fn main() -> headcount::Result<()> {
+//! # let elsewhere = Member::create(Config::local().bind("127.0.0.1:0"))?;
+//! # let seed = elsewhere.addr();
+//! let config = Config::local().name("web-1").bind("127.0.0.1:0");
+//! let member = Member::create(config)?.join(seed)?;
+//! for node in &member.nodes() {
+//!     println!("{node}"); // web-1 127.0.0.1:41563 alive
+//! }
+//! member.leave(Duration::from_secs(5))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to begin
+//!
+//! - [`Config`] says how a member is to run: three profiles ([`local`](Config::local), [`lan`](Config::lan),
+//!   [`wan`](Config::wan)) and a setter for each knob.
+//! - [`Member::create`] starts one, [`Member::join`] makes it part of a cluster, [`Member::leave`] ends that
+//!   politely, and dropping the last handle ends it without a word.
+//! - [`Member::nodes`] is the view: an immutable snapshot, cheap enough for a hot path.
+//! - A [`Listener`] (or a closure, [`Config::on_event`]) hears what happens, as does every stream of
+//!   [`Member::events`]; [`Member::wait_until`] waits for a view that one wants.
+//! - [`Member::metrics`] counts, [`Member::health`] tells how far the member trusts itself.
+//!
+//! # How it is built
+//!
+//! ```text
+//!  Member, Config, Listener        what programs see
+//!        │
+//!  threads                         the only place with threads, locks and the clock of the system
+//!        │         └── transport   how datagrams travel: UDP
+//!  protocol                        the pure state machine: (now, input) → outputs
+//!        │
+//!  wire                            bytes ↔ values
+//! ```
+//!
+//! The **protocol** is SWIM with Lifeguard, and beyond them: one ring that all members share instead of random
+//! targets, accusations that need proof, witnesses, rumors that leave at once, and a fingerprint of the whole
+//! view in every probe. It holds no socket, thread, lock or clock. Who wants to know the rules reads
+//! `src/protocol` with the two papers beside it:
+//!
+//! - Abhinandan Das, Indranil Gupta, Ashish Motivala: *SWIM: Scalable Weakly-consistent Infection-style Process
+//!   Group Membership Protocol*, DSN 2002.
+//! - Armon Dadgar, James Phillips, Jon Currey: *Lifeguard: Local Health Awareness for More Accurate Failure
+//!   Detection*, 2018.
+//!
+//! # The threads
+//!
+//! ```text
+//!                       datagrams          a call of Member (join, ping, leave …)
+//!                           │                          │
+//!  hc-receiver ── blocks in recv ──┐                   │
+//!  hc-prober ── sleeps to its deadline ──┤ one step each
+//!  hc-disseminator ── likewise ──────────┤             │
+//!                                  ┌─────▼─────────────▼───────┐
+//!                                  │ RwLock: the protocol and  │──── read guard: a new snapshot,
+//!                                  │         event consumers   │     all_nodes(), metrics() …
+//!                                  └─────┬─────────────────────┘
+//!     under the guard: events ───────────┼──▶ the listener's queue ─▶ hc-notifier ─▶ Listener
+//!                                        │    and each events() stream
+//!     after it: datagrams, answers, wake-ups, log lines
+//! ```
+//!
+//! Each step is short and neither waits nor calls user code, so a listener that blocks, panics or calls back can
+//! not hurt the protocol. One more thread, `hc-chores`, is started when host names have to be resolved. An idle
+//! member sleeps: it wakes for its probe, and for those of others.
+//!
+//! # Logging
+//!
+//! Through the `log` crate: *warn* is for the operator, *info* tells the own life and the changes of the view,
+//! *debug* the decisions of the protocol, *trace* each datagram. Nothing is printed.
 
 mod config;
 mod error;
@@ -19,3 +96,8 @@ pub use crate::event::{Event, Listener};
 pub use crate::member::Member;
 pub use crate::metrics::Metrics;
 pub use crate::node::{Node, Nodes, Status};
+
+/// The README's code is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
