@@ -158,13 +158,17 @@ impl Protocol {
             return;
         };
         let peer = Peer { name: context.sender, addr: from, generation: context.generation };
+        // Of several seeds that let us in the first one is enough; the others have told of us.
+        if approach.call.is_some_and(|call| self.fills.values().any(|(of, _)| *of == call)) {
+            return;
+        }
         let alike = welcome.view.fingerprint == self.members.fingerprint();
         let begun = if alike {
             None
         } else if self.members.visible_len() * 2 < welcome.count as usize {
             self.begin_fill(now, peer, approach.cookie)
         } else {
-            self.begin_comparison(now, peer, approach.cookie)
+            self.begin_comparison(now, peer, approach.cookie, approach.call.is_some())
         };
         let Some(call) = approach.call else {
             return;
@@ -271,12 +275,27 @@ impl Protocol {
         }
     }
 
+    /// The seed that let us in first does not answer any more: the others are asked again.
+    pub(super) fn ask_other_seeds(&mut self, now: Instant, call: Call) {
+        let Some(join) = self.joins.get(&call) else {
+            return;
+        };
+        let open = join.seeds.iter().filter(|(_, error)| error.is_none());
+        let open: Vec<SocketAddr> = open.map(|(addr, _)| *addr).collect();
+        for addr in open {
+            let seq = self.fresh_seq();
+            self.approaches.begin(now, seq, addr, Some(call));
+        }
+        self.retry_approaches(now);
+    }
+
     /// A join has come through: we are in sync with one of the seeds.
     pub(super) fn joined(&mut self, now: Instant, call: Call, addr: SocketAddr, with: NameHash) {
         if self.joins.remove(&call).is_none() {
             return;
         }
         self.timers.cancel(Timer::Join(call));
+        self.approaches.release(call);
         let count = self.members.visible_len();
         self.note(log::Level::Info, || format!("joined through {addr}: {count} nodes"));
         self.answers.push_back((call, Answer::Joined(Ok(()))));

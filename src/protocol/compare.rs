@@ -55,7 +55,7 @@ impl Protocol {
             Compared::Later(at) => self.recheck_with(now, peer, at),
             Compared::Sync => {
                 if let Some(peer) = self.peer(peer) {
-                    self.begin_comparison(now, peer, cookie);
+                    self.begin_comparison(now, peer, cookie, false);
                 }
             }
         }
@@ -93,8 +93,9 @@ impl Protocol {
         now: Instant,
         peer: Peer,
         cookie: Cookie,
+        urgent: bool,
     ) -> Option<ExchangeId> {
-        let id = self.exchanges.begin_comparison(peer, cookie)?;
+        let id = self.exchanges.begin_comparison(peer, cookie, urgent)?;
         self.metrics.syncs += 1;
         self.pump_exchange(now, Some(id));
         Some(id)
@@ -144,6 +145,7 @@ impl Protocol {
                     self.comparer.synced(exchange.changed);
                     if let Some((call, addr)) = self.fills.remove(&id) {
                         self.seed_failed(now, call, addr, Error::NoAnswer);
+                        self.ask_other_seeds(now, call);
                     }
                 }
                 None => return,

@@ -64,6 +64,7 @@ impl Protocol {
         let accusing =
             |probe: &Probe| matches!(probe.purpose, Purpose::Round | Purpose::Witness | Purpose::Told { .. });
         self.metrics.probes_void += self.probes.finish_all(accusing).len() as u64;
+        self.probes.forget_times();
         self.errands.clear();
         self.give_time(now, lag);
         self.ears.push_back(now, lag);
@@ -139,7 +140,7 @@ impl Protocol {
             self.take_incarnation(now, context.sender, ack.incarnation);
             self.compare(now, context.sender, &ack.view, ack.cookie);
         }
-        self.probe_answered(now, id, Way::Direct);
+        self.probe_answered(now, id, ack.seq);
     }
 
     pub(super) fn handle_bare_ack(&mut self, context: &mut Context, seq: Seq) {
@@ -164,7 +165,7 @@ impl Protocol {
         }
         context.answered = true;
         if target.generation == context.generation {
-            self.probe_answered(now, id, Way::Direct);
+            self.probe_answered(now, id, seq);
         }
         // It does not know us, or it is another run, which we do not know.
         if context.sender != self.me {
@@ -217,7 +218,7 @@ impl Protocol {
         if target.is_some_and(|target| incarnation > target.incarnation) {
             self.recheck_with(now, context.sender, now);
         }
-        self.probe_answered(now, id, Way::Relayed);
+        self.probe_answered(now, id, seq);
     }
 
     pub(super) fn handle_nack(&mut self, context: &mut Context, seq: Seq, reason: NackReason) {
@@ -233,9 +234,8 @@ impl Protocol {
     /// Begins a probe and sends its first ping. `None` if too many run.
     pub(super) fn probe(&mut self, now: Instant, purpose: Purpose, target: Target) -> Option<ProbeId> {
         let rtt = self.members.get(target.name).and_then(|entry| entry.node().rtt());
-        let seq = self.fresh_seq();
         let timeout = self.settings.probe_timeout;
-        let probe = Probe::new(now, purpose, target, seq, rtt, timeout, self.health.score());
+        let probe = Probe::new(now, purpose, target, rtt, timeout, self.health.score());
         let id = self.probes.begin(probe)?;
         self.send_ping(now, id);
         Some(id)
@@ -291,14 +291,16 @@ impl Protocol {
         let Some(probe) = self.probes.get(id) else {
             return;
         };
-        let (target, seq, purpose) = (probe.target, probe.seq, probe.purpose);
-        let told = matches!(purpose, Purpose::Told { .. }).then_some(Verdict {
-            subject: target.name,
-            generation: target.generation,
-            incarnation: target.incarnation,
-            status: Status::Dead,
-            accusers: crate::wire::Accusers::default(),
-        });
+        let (target, purpose) = (probe.target, probe.purpose);
+        let told = if let Purpose::Told { by } = purpose {
+            let mut verdict = suspicion_of(&target);
+            verdict.accusers.insert(by);
+            Some(verdict)
+        } else {
+            None
+        };
+        let seq = self.fresh_seq();
+        self.probes.pinged(now, id, seq);
         self.write_ping(now, &target, seq, told);
     }
 
@@ -388,14 +390,14 @@ impl Protocol {
         self.reply(now, errand.asker, errand.asker_generation, &body);
     }
 
-    fn probe_answered(&mut self, now: Instant, id: ProbeId, way: Way) {
+    /// A probe is answered, by the answer with this number.
+    fn probe_answered(&mut self, now: Instant, id: ProbeId, seq: Seq) {
         let Some(probe) = self.probes.finish(id) else {
             return;
         };
         let target = probe.target;
-        if way == Way::Direct
-            && let Some(rtt) = probe.round_trip(now)
-        {
+        let rtt = probe.round_trip(now, seq);
+        if let Some(rtt) = rtt {
             self.members.measured(target.name, rtt);
         }
         match probe.purpose {
@@ -404,7 +406,7 @@ impl Protocol {
                 self.health.improve();
             }
             Purpose::User(call) => {
-                self.answers.push_back((call, Answer::Pinged(Ok(now.since(probe.began)))));
+                self.answers.push_back((call, Answer::Pinged(rtt.ok_or(Error::NoAnswer))));
             }
             Purpose::Incumbent => {
                 self.name_checks.decide(now, target.name, NameCheck::Taken(target.addr));

@@ -161,6 +161,13 @@ impl Approaches {
         self.by_seq.remove(&seq)
     }
 
+    /// A join has come through by one of its approaches: the others go on in the background, for a while.
+    pub(crate) fn release(&mut self, call: Call) {
+        for approach in self.by_seq.values_mut().filter(|approach| approach.call == Some(call)) {
+            approach.call = None;
+        }
+    }
+
     /// Drops the approaches of a join.
     pub(crate) fn end_call(&mut self, call: Call) {
         let seqs: Vec<Seq> = self

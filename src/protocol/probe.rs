@@ -105,15 +105,16 @@ pub(crate) enum Step {
 pub(crate) struct Probe {
     pub(crate) purpose: Purpose,
     pub(crate) target: Target,
-    pub(crate) seq: Seq,
-    pub(crate) began: Instant,
+    began: Instant,
+    /// The pings that were sent, each under a number of its own, so that an ack tells the round trip. The time
+    /// is unknown if we were away since.
+    pings: Vec<(Seq, Option<Instant>)>,
     rtt: Option<Duration>,
     /// T, stretched by health.
     timeout: Duration,
     /// T, not stretched.
     base_timeout: Duration,
     stage: Stage,
-    pings: u32,
     relays: Vec<Relay>,
     /// Whether there was anybody who could have been a relay.
     pub(crate) relay_exists: bool,
@@ -126,7 +127,6 @@ impl Probe {
         now: Instant,
         purpose: Purpose,
         target: Target,
-        seq: Seq,
         rtt: Option<Duration>,
         timeout: Duration,
         health: u8,
@@ -135,13 +135,12 @@ impl Probe {
         Self {
             purpose,
             target,
-            seq,
             began: now,
+            pings: Vec::with_capacity(3),
             rtt,
             timeout: base_timeout * (1 + u32::from(health)),
             base_timeout,
             stage: Stage::First,
-            pings: 1,
             relays: Vec::new(),
             relay_exists: false,
             proven: false,
@@ -167,12 +166,10 @@ impl Probe {
         match self.stage {
             Stage::First if self.purpose != Purpose::Witness => {
                 self.stage = Stage::Second;
-                self.pings += 1;
                 Step::Ping
             }
             Stage::First | Stage::Second => {
                 self.stage = Stage::Third;
-                self.pings += 1;
                 if self.purpose.relays() > 0 { Step::PingAndAskRelays } else { Step::Ping }
             }
             Stage::Third | Stage::Over => {
@@ -189,9 +186,10 @@ impl Probe {
         left.saturating_sub(relay_rtt) * 4 / 5
     }
 
-    /// The round trip that an ack shows now; unknown if it may answer any of several pings.
-    pub(crate) fn round_trip(&self, now: Instant) -> Option<Duration> {
-        (self.pings == 1).then(|| now.since(self.began))
+    /// The round trip that the ack to one of its pings shows now.
+    pub(crate) fn round_trip(&self, now: Instant, seq: Seq) -> Option<Duration> {
+        let (_, sent) = self.pings.iter().find(|(ping, _)| *ping == seq)?;
+        sent.map(|sent| now.since(sent))
     }
 }
 
@@ -220,17 +218,31 @@ impl Probes {
         Self { next: 0, by_id: BTreeMap::new(), by_seq: BTreeMap::new(), deadlines: Deadlines::new() }
     }
 
-    /// Begins a probe: it can be answered from here on. `None` if too many run.
+    /// Begins a probe, whose first ping is to be sent now. `None` if too many run.
     pub(crate) fn begin(&mut self, probe: Probe) -> Option<ProbeId> {
         if self.by_id.len() >= PROBES_MAX {
             return None;
         }
         let id = ProbeId(self.next);
         self.next += 1;
-        self.by_seq.insert(probe.seq, (id, Way::Direct));
         self.deadlines.set(id, probe.due());
         self.by_id.insert(id, probe);
         Some(id)
+    }
+
+    /// Notes that a ping of a probe is being sent: it can be answered from here on.
+    pub(crate) fn pinged(&mut self, now: Instant, id: ProbeId, seq: Seq) {
+        if let Some(probe) = self.by_id.get_mut(&id) {
+            probe.pings.push((seq, Some(now)));
+            self.by_seq.insert(seq, (id, Way::Direct));
+        }
+    }
+
+    /// We were away: the answers to what was sent before tell no round trip.
+    pub(crate) fn forget_times(&mut self) {
+        for ping in self.by_id.values_mut().flat_map(|probe| &mut probe.pings) {
+            ping.1 = None;
+        }
     }
 
     /// The next step of a probe that is due.
@@ -284,9 +296,8 @@ impl Probes {
     pub(crate) fn finish(&mut self, id: ProbeId) -> Option<Probe> {
         let probe = self.by_id.remove(&id)?;
         self.deadlines.cancel(id);
-        self.by_seq.remove(&probe.seq);
-        for relay in &probe.relays {
-            self.by_seq.remove(&relay.seq);
+        for seq in probe.pings.iter().map(|ping| ping.0).chain(probe.relays.iter().map(|relay| relay.seq)) {
+            self.by_seq.remove(&seq);
         }
         Some(probe)
     }

@@ -194,12 +194,18 @@ impl Exchanges {
         Self { next: 0, by_id: BTreeMap::new(), by_seq: BTreeMap::new(), deadlines: Deadlines::new(), retry }
     }
 
-    /// Begins to compare views with a peer. `None` if one with that peer runs already, or too many do.
-    pub(crate) fn begin_comparison(&mut self, peer: Peer, cookie: Cookie) -> Option<ExchangeId> {
-        self.begin(peer, cookie, [Request::Sums { from: NameHash(0) }].into(), false)
+    /// Begins to compare views with a peer. `None` if one with that peer runs already, or too many do; that
+    /// many do not matter if it is `urgent`.
+    pub(crate) fn begin_comparison(
+        &mut self,
+        peer: Peer,
+        cookie: Cookie,
+        urgent: bool,
+    ) -> Option<ExchangeId> {
+        self.begin(peer, cookie, [Request::Sums { from: NameHash(0) }].into(), urgent)
     }
 
-    /// Begins to be filled by a peer. Joins come first: only the same peer twice is refused.
+    /// Begins to be filled by a peer. `None` if an exchange with that peer runs already.
     pub(crate) fn begin_fill(&mut self, peer: Peer, cookie: Cookie) -> Option<ExchangeId> {
         self.begin(peer, cookie, chains(NameHash(0)), true)
     }

@@ -222,6 +222,15 @@ fn joins_end_with_a_reason_for_each_seed() {
     let call = world.join(joiner, &[0, 1]);
     assert!(world.run_until(secs(6), |world| world.hosts[joiner].answers.contains_key(&call)));
     assert!(matches!(world.hosts[joiner].answers[&call], Answer::Joined(Ok(()))));
+    world.run(secs(5));
+    world.recorded = Some(Vec::new());
+    world.run(secs(10));
+    let recorded = world.recorded.take().unwrap();
+    let dead = world::addr_of(1);
+    assert!(
+        !recorded.iter().any(|(from, to, _)| *from == world::addr_of(2) && *to == dead),
+        "it goes on asking"
+    );
     // None.
     let joiner = world.add();
     let call = world.join(joiner, &[1]);
