@@ -78,6 +78,7 @@
 //! *debug* the decisions of the protocol, *trace* each datagram. Nothing is printed.
 
 mod config;
+mod engine;
 mod error;
 mod event;
 mod member;

@@ -3,17 +3,17 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::Receiver;
 
 use crate::config::{Config, IntoSeeds, texts};
-use crate::error::{Error, Result};
+use crate::engine::{Engine, Owner};
+use crate::error::Result;
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
-use crate::protocol::Answer;
-use crate::threads::{self, ANSWER_GRACE, End, Owner, Shared};
+use crate::threads;
 
 /// A running member of a cluster: this process's own node.
 ///
@@ -41,9 +41,9 @@ use crate::threads::{self, ANSWER_GRACE, End, Owner, Shared};
 /// # Ok::<(), headcount::Error>(())
 /// ```
 pub struct Member {
-    shared: Arc<Shared>,
+    engine: Arc<dyn Engine>,
     /// None: the handle of a listener, which keeps nothing running.
-    owner: Option<Arc<Owner>>,
+    owner: Option<Arc<dyn Owner>>,
 }
 
 impl Member {
@@ -65,12 +65,18 @@ impl Member {
     /// ```
     pub fn create(config: Config) -> Result<Self> {
         let owner = threads::start(config)?;
-        Ok(Self { shared: Arc::clone(owner.shared()), owner: Some(owner) })
+        let engine = Arc::clone(owner.shared());
+        Ok(Self::new(engine, owner))
+    }
+
+    /// The first handle of a member.
+    pub(crate) fn new(engine: Arc<dyn Engine>, owner: Arc<dyn Owner>) -> Self {
+        Self { engine, owner: Some(owner) }
     }
 
     /// The handle that a listener is given.
-    pub(crate) fn for_listener(shared: Arc<Shared>) -> Self {
-        Self { shared, owner: None }
+    pub(crate) fn for_listener(engine: Arc<dyn Engine>) -> Self {
+        Self { engine, owner: None }
     }
 
     /// Joins the cluster that any of the seeds belongs to: asks all of them in parallel, and returns when this
@@ -101,48 +107,46 @@ impl Member {
     /// ```
     #[allow(clippy::return_self_not_must_use, reason = "the clone is a convenience, to be ignored at will")]
     pub fn join(&self, seeds: impl IntoSeeds) -> Result<Self> {
-        threads::join(&self.shared, texts(seeds))?;
+        Arc::clone(&self.engine).join(texts(seeds))?;
         Ok(self.clone())
     }
 
     /// The own name.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.shared.name()
+        self.engine.name()
     }
 
     /// The own address, as others are told it: with the real port, never a wildcard.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.shared.addr()
+        self.engine.addr()
     }
 
     /// The own node.
     #[must_use]
     pub fn local(&self) -> Node {
-        self.shared.read(|protocol| protocol.local())
+        self.engine.local()
     }
 
     /// The active nodes by name, the own one included: a snapshot that is built once after each change, and
     /// otherwise as cheap as a clone of an `Arc`. It waits for one bounded step of the protocol at most.
     #[must_use]
     pub fn nodes(&self) -> Nodes {
-        self.shared.nodes()
+        self.engine.nodes()
     }
 
     /// The node of this name, whatever its status, if it is known. The own one is.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<Node> {
-        self.shared.read(|protocol| protocol.node(name).cloned())
+        self.engine.node(name)
     }
 
     /// All nodes by name, whatever their status: the own one, and the dead and the left as long as they are
     /// remembered ([`Config::tombstone_ttl`]). It is built anew for each call.
     #[must_use]
     pub fn all_nodes(&self) -> Nodes {
-        let nodes = self.shared.read(|protocol| protocol.all_nodes().cloned().collect());
-        // Sorted here, when the lock is gone.
-        Nodes::new(nodes)
+        self.engine.all_nodes()
     }
 
     /// Waits until the active nodes are as you like them: asks `is_right` at once and after every change of
@@ -164,20 +168,7 @@ impl Member {
     /// # Ok::<(), headcount::Error>(())
     /// ```
     pub fn wait_until(&self, timeout: Duration, mut is_right: impl FnMut(&Nodes) -> bool) -> Result<Nodes> {
-        let deadline = Instant::now().checked_add(timeout);
-        // Watched from before the first look, so that no change is missed.
-        let watch = self.shared.watch()?;
-        loop {
-            let nodes = self.nodes();
-            if is_right(&nodes) {
-                return Ok(nodes);
-            }
-            match receive(watch.changes(), deadline) {
-                Ok(()) => {}
-                Err(RecvTimeoutError::Timeout) => return Err(Error::Timeout),
-                Err(RecvTimeoutError::Disconnected) => return Err(self.shared.end_error()),
-            }
-        }
+        self.engine.wait_until(timeout, &mut is_right)
     }
 
     /// Asks a node whether it is there, and tells how long the answer took. It is not a probe: no answer has
@@ -197,12 +188,7 @@ impl Member {
     /// # Ok::<(), headcount::Error>(())
     /// ```
     pub fn ping(&self, name: &str) -> Result<Duration> {
-        let answer = self.shared.call(|protocol, now| protocol.ping(now, name))?;
-        match answer.recv_timeout(self.shared.ping_patience()) {
-            Ok(Answer::Pinged(result)) => result,
-            Err(RecvTimeoutError::Timeout) => Err(Error::Timeout),
-            Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(self.shared.end_error()),
-        }
+        Arc::clone(&self.engine).ping(name)
     }
 
     /// Opens a stream of the events from now on. Each call opens its own; clones of one receiver share it. It
@@ -222,7 +208,7 @@ impl Member {
     /// ```
     #[must_use]
     pub fn events(&self) -> Receiver<Event> {
-        self.shared.events()
+        self.engine.events()
     }
 
     /// How well this member itself does (Lifeguard's local health): 0 is healthy, 8 the worst. It grows when
@@ -230,7 +216,7 @@ impl Member {
     /// is slow, and the member gives others more time before it suspects them.
     #[must_use]
     pub fn health(&self) -> u8 {
-        self.shared.read(|protocol| protocol.health())
+        self.engine.health()
     }
 
     /// The counters at this moment.
@@ -245,7 +231,7 @@ impl Member {
     /// ```
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        self.shared.metrics()
+        self.engine.metrics()
     }
 
     /// Declares a dead node to have left, in the whole cluster: it is not looked for any more.
@@ -266,7 +252,7 @@ impl Member {
     /// # Ok::<(), headcount::Error>(())
     /// ```
     pub fn force_leave(&self, name: &str) -> Result<()> {
-        self.shared.step(|protocol, now| protocol.force_leave(now, name))?
+        Arc::clone(&self.engine).force_leave(name)
     }
 
     /// Says goodbye and ends the member. Returns when a few others know, at once if there are none, and after
@@ -288,17 +274,7 @@ impl Member {
     /// # Ok::<(), headcount::Error>(())
     /// ```
     pub fn leave(&self, timeout: Duration) -> Result<()> {
-        let deadline = Instant::now().checked_add(timeout.saturating_add(ANSWER_GRACE));
-        let result = match self.shared.call(|protocol, now| Ok(protocol.leave(now, timeout))) {
-            Ok(answer) => match receive(&answer, deadline) {
-                Ok(Answer::Left(result)) => result,
-                Err(RecvTimeoutError::Timeout) => Err(Error::Timeout),
-                // Somebody else has ended it meanwhile.
-                Ok(_) | Err(RecvTimeoutError::Disconnected) => Ok(()),
-            },
-            Err(_) => Ok(()),
-        };
-        self.shutdown().and(result)
+        Arc::clone(&self.engine).leave(timeout)
     }
 
     /// Ends the member without a word: to the others that is a crash. Returns within 100 ms, with the socket
@@ -318,17 +294,15 @@ impl Member {
     /// # Ok::<(), headcount::Error>(())
     /// ```
     pub fn shutdown(&self) -> Result<()> {
-        self.shared.end(End::Closed);
-        self.shared.wait_for_end();
-        self.shared.end_reason().map_or(Ok(()), End::result)
+        self.engine.shutdown()
     }
 }
 
 impl Clone for Member {
     /// A handle that counts, also of the reference that a listener is given.
     fn clone(&self) -> Self {
-        let owner = self.owner.clone().or_else(|| self.shared.owner());
-        Self { shared: Arc::clone(&self.shared), owner }
+        let owner = self.owner.clone().or_else(|| self.engine.owner());
+        Self { engine: Arc::clone(&self.engine), owner }
     }
 }
 
@@ -337,16 +311,8 @@ impl fmt::Debug for Member {
         f.debug_struct("Member")
             .field("name", &self.name())
             .field("addr", &self.addr())
-            .field("ended", &self.shared.has_ended())
+            .field("ended", &self.engine.has_ended())
             .finish()
-    }
-}
-
-/// Waits for a message; without a deadline, as long as it takes.
-fn receive<T>(messages: &Receiver<T>, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-    match deadline {
-        Some(deadline) => messages.recv_deadline(deadline),
-        None => messages.recv().map_err(RecvTimeoutError::from),
     }
 }
 

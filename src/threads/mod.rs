@@ -35,6 +35,7 @@ mod alarm;
 mod chores;
 mod consumer;
 mod disseminator;
+mod engine;
 mod join;
 mod notifier;
 mod prober;
@@ -55,8 +56,7 @@ use crate::event::Listener;
 use crate::protocol::{self, Duty, Protocol};
 use crate::transport::{Transport, Udp};
 
-pub(crate) use self::join::join;
-pub(crate) use self::shared::{ANSWER_GRACE, End, Shared};
+pub(crate) use self::shared::{End, Shared};
 
 use self::consumer::Consumer;
 use self::shared::{Token, Tokens};
@@ -80,6 +80,8 @@ impl Owner {
         &self.shared
     }
 }
+
+impl crate::engine::Owner for Owner {}
 
 impl Drop for Owner {
     fn drop(&mut self) {

@@ -167,7 +167,7 @@ fn a_panic_in_a_step_ends_the_member_and_every_call_says_so() {
     let error = shared.step(|_, _| panic!("made up by a test")).unwrap_err();
     assert!(is_told(&error), "{error}");
     assert!(is_told(&shared.step(|_, _| ()).unwrap_err()));
-    assert!(is_told(&super::join(shared, vec![":7990".to_owned()]).unwrap_err()));
+    assert!(is_told(&super::join::join(shared, vec![":7990".to_owned()]).unwrap_err()));
     assert!(is_told(&shared.watch().err().unwrap()));
     assert!(is_told(&shared.end_reason().unwrap().result().unwrap_err()));
     assert_eq!(events.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
@@ -245,7 +245,7 @@ fn a_host_name_that_does_not_resolve_is_told_within_the_deadline() {
     let begun = Instant::now();
     // Reserved never to exist (RFC 6761).
     let seeds = vec!["no-such-host.invalid:7990".to_owned(), "not a seed".to_owned()];
-    let Error::Join(entries) = super::join(owner.shared(), seeds).unwrap_err() else {
+    let Error::Join(entries) = super::join::join(owner.shared(), seeds).unwrap_err() else {
         panic!("not the error of a join");
     };
     assert!(begun.elapsed() < LONG);
@@ -258,7 +258,8 @@ fn a_host_name_that_does_not_resolve_is_told_within_the_deadline() {
 #[test]
 fn an_address_of_another_family_is_an_error_of_its_own() {
     let owner = member();
-    let Error::Join(entries) = super::join(owner.shared(), vec!["[::1]:7990".to_owned()]).unwrap_err() else {
+    let Error::Join(entries) = super::join::join(owner.shared(), vec!["[::1]:7990".to_owned()]).unwrap_err()
+    else {
         panic!("not the error of a join");
     };
     assert!(matches!(entries[0].1, Error::Io { .. }), "{:?}", entries[0].1);

@@ -1,0 +1,38 @@
+//! What is behind a [`Member`](crate::Member): threads and a socket, or a simulated host.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use crate::error::Result;
+use crate::event::Event;
+use crate::metrics::Metrics;
+use crate::node::{Node, Nodes};
+
+/// Runs one member. Its methods are those of the handle, whose docs say what they promise.
+pub(crate) trait Engine: fmt::Debug + Send + Sync {
+    fn join(self: Arc<Self>, seeds: Vec<String>) -> Result<()>;
+    fn name(&self) -> &str;
+    fn addr(&self) -> SocketAddr;
+    fn local(&self) -> Node;
+    fn nodes(&self) -> Nodes;
+    fn node(&self, name: &str) -> Option<Node>;
+    fn all_nodes(&self) -> Nodes;
+    fn wait_until(&self, timeout: Duration, is_right: &mut dyn FnMut(&Nodes) -> bool) -> Result<Nodes>;
+    fn ping(self: Arc<Self>, name: &str) -> Result<Duration>;
+    fn events(&self) -> Receiver<Event>;
+    fn health(&self) -> u8;
+    fn metrics(&self) -> Metrics;
+    fn force_leave(self: Arc<Self>, name: &str) -> Result<()>;
+    fn leave(self: Arc<Self>, timeout: Duration) -> Result<()>;
+    fn shutdown(&self) -> Result<()>;
+    fn has_ended(&self) -> bool;
+    /// What the handles hold together: its drop ends the member. `None` if none holds it any more.
+    fn owner(&self) -> Option<Arc<dyn Owner>>;
+}
+
+/// What keeps a member running: when the last one that holds it lets go, the member ends, without a leave.
+pub(crate) trait Owner: fmt::Debug + Send + Sync {}

@@ -1,0 +1,126 @@
+//! The calls of a [`Member`](crate::Member) that runs on threads.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::join::join;
+use super::shared::{ANSWER_GRACE, End, Shared};
+use crate::engine::{Engine, Owner};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::metrics::Metrics;
+use crate::node::{Node, Nodes};
+use crate::protocol::Answer;
+
+impl Engine for Shared {
+    fn join(self: Arc<Self>, seeds: Vec<String>) -> Result<()> {
+        join(&self, seeds)
+    }
+
+    fn name(&self) -> &str {
+        Self::name(self)
+    }
+
+    fn addr(&self) -> SocketAddr {
+        Self::addr(self)
+    }
+
+    fn local(&self) -> Node {
+        self.read(|protocol| protocol.local())
+    }
+
+    fn nodes(&self) -> Nodes {
+        Self::nodes(self)
+    }
+
+    fn node(&self, name: &str) -> Option<Node> {
+        self.read(|protocol| protocol.node(name).cloned())
+    }
+
+    fn all_nodes(&self) -> Nodes {
+        let nodes = self.read(|protocol| protocol.all_nodes().cloned().collect());
+        // Sorted here, when the lock is gone.
+        Nodes::new(nodes)
+    }
+
+    fn wait_until(&self, timeout: Duration, is_right: &mut dyn FnMut(&Nodes) -> bool) -> Result<Nodes> {
+        let deadline = Instant::now().checked_add(timeout);
+        // Watched from before the first look, so that no change is missed.
+        let watch = self.watch()?;
+        loop {
+            let nodes = Self::nodes(self);
+            if is_right(&nodes) {
+                return Ok(nodes);
+            }
+            match receive(watch.changes(), deadline) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout) => return Err(Error::Timeout),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.end_error()),
+            }
+        }
+    }
+
+    fn ping(self: Arc<Self>, name: &str) -> Result<Duration> {
+        let answer = self.call(|protocol, now| protocol.ping(now, name))?;
+        match answer.recv_timeout(self.ping_patience()) {
+            Ok(Answer::Pinged(result)) => result,
+            Err(RecvTimeoutError::Timeout) => Err(Error::Timeout),
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(self.end_error()),
+        }
+    }
+
+    fn events(&self) -> Receiver<Event> {
+        Self::events(self)
+    }
+
+    fn health(&self) -> u8 {
+        self.read(|protocol| protocol.health())
+    }
+
+    fn metrics(&self) -> Metrics {
+        Self::metrics(self)
+    }
+
+    fn force_leave(self: Arc<Self>, name: &str) -> Result<()> {
+        self.step(|protocol, now| protocol.force_leave(now, name))?
+    }
+
+    fn leave(self: Arc<Self>, timeout: Duration) -> Result<()> {
+        let deadline = Instant::now().checked_add(timeout.saturating_add(ANSWER_GRACE));
+        let result = match self.call(|protocol, now| Ok(protocol.leave(now, timeout))) {
+            Ok(answer) => match receive(&answer, deadline) {
+                Ok(Answer::Left(result)) => result,
+                Err(RecvTimeoutError::Timeout) => Err(Error::Timeout),
+                // Somebody else has ended it meanwhile.
+                Ok(_) | Err(RecvTimeoutError::Disconnected) => Ok(()),
+            },
+            Err(_) => Ok(()),
+        };
+        self.shutdown().and(result)
+    }
+
+    fn shutdown(&self) -> Result<()> {
+        self.end(End::Closed);
+        self.wait_for_end();
+        self.end_reason().map_or(Ok(()), End::result)
+    }
+
+    fn has_ended(&self) -> bool {
+        Self::has_ended(self)
+    }
+
+    fn owner(&self) -> Option<Arc<dyn Owner>> {
+        Self::owner(self).map(|owner| owner as Arc<dyn Owner>)
+    }
+}
+
+/// Waits for a message; without a deadline, as long as it takes.
+fn receive<T>(messages: &Receiver<T>, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
+    match deadline {
+        Some(deadline) => messages.recv_deadline(deadline),
+        None => messages.recv().map_err(RecvTimeoutError::from),
+    }
+}
