@@ -410,6 +410,11 @@ impl Config {
         }
     }
 
+    /// The name, if it was given.
+    pub(crate) fn name_given(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Takes the listener out.
     pub(crate) fn take_listener(&mut self) -> Option<Box<dyn Listener>> {
         self.listener.take()

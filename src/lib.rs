@@ -78,6 +78,7 @@
 //! *debug* the decisions of the protocol, *trace* each datagram. Nothing is printed.
 
 mod config;
+mod consumer;
 mod engine;
 mod error;
 mod event;
@@ -85,6 +86,7 @@ mod member;
 mod metrics;
 mod node;
 mod protocol;
+pub mod sim;
 mod threads;
 mod transport;
 mod wire;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::node::{Generation, Incarnation, Status};
 
 /// The plain data that the protocol is run by; [`Config`](crate::Config) checks it.
 #[derive(Debug, Clone)]
@@ -59,6 +60,20 @@ pub(crate) enum Answer {
     Pinged(Result<Duration>),
     /// The leave is over: Ok if enough peers have acked it, else `Error::Timeout`. The member ends now either way.
     Left(Result<()>),
+}
+
+/// What a view holds on one node, for whoever checks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) name: String,
+    pub(crate) addr: SocketAddr,
+    pub(crate) generation: Generation,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) status: Status,
+    /// How users see it; none if they do not see it among the active.
+    pub(crate) shown: Option<Status>,
+    /// Whether the address belongs to the incarnation.
+    pub(crate) is_complete: bool,
 }
 
 /// Something to be logged, by whoever may: the core does not.

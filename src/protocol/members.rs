@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::contract::Seen;
 use super::time::Instant;
 use crate::node::{Generation, Incarnation, Node, Status};
 use crate::wire::body::BUCKETS;
@@ -97,6 +98,19 @@ impl Entry {
         }
     }
 
+    /// All of it that can be checked from outside.
+    pub(crate) fn seen(&self) -> Seen {
+        Seen {
+            name: self.node.name().to_owned(),
+            addr: self.addr,
+            generation: self.generation,
+            incarnation: self.incarnation,
+            status: self.status,
+            shown: self.is_visible().then(|| self.node.status()),
+            is_complete: self.content == self.incarnation,
+        }
+    }
+
     fn order(&self) -> (Generation, Incarnation, Status) {
         (self.generation, self.incarnation, self.status)
     }
@@ -145,6 +159,8 @@ pub(crate) struct Members {
     changed: Instant,
     /// Raised by every change that users can see.
     version: u64,
+    /// The names of records that have changed, if anybody wants them.
+    journal: Option<Vec<String>>,
 }
 
 impl Members {
@@ -163,7 +179,18 @@ impl Members {
             fingerprint: 0,
             changed: now,
             version: 0,
+            journal: None,
         }
+    }
+
+    /// Keeps the names of records that change from here on.
+    pub(crate) fn keep_journal(&mut self) {
+        self.journal = Some(Vec::new());
+    }
+
+    /// The name of a record that has changed.
+    pub(crate) fn pop_touched(&mut self) -> Option<String> {
+        self.journal.as_mut()?.pop()
     }
 
     /// Merges what a node says about itself.
@@ -264,6 +291,7 @@ impl Members {
         if let Some(entry) = self.entries.get_mut(&name) {
             entry.node = snapshot(entry, entry.status);
             self.version += 1;
+            note_touched(&mut self.journal, entry.node.name());
         }
     }
 
@@ -385,6 +413,7 @@ impl Members {
     }
 
     fn insert(&mut self, now: Instant, name: NameHash, record: &Record<'_>) {
+        note_touched(&mut self.journal, record.name);
         let entry = Entry {
             node: Node::new(record.name, record.addr, Status::Alive, record.generation, record.incarnation),
             addr: record.addr,
@@ -428,6 +457,7 @@ impl Members {
             if status == Status::Suspect && entry.node.status() == Status::Suspect { status } else { shown };
         entry.node = snapshot(entry, shown);
         self.version += 1;
+        note_touched(&mut self.journal, entry.node.name());
 
         self.suspects -= usize::from(old.status == Status::Suspect);
         self.suspects += usize::from(status == Status::Suspect);
@@ -459,7 +489,9 @@ impl Members {
 
     fn forget_tombstone(&mut self, since: Instant, name: NameHash) {
         self.tombstones.remove(&(since, name));
-        self.entries.remove(&name);
+        if let Some(entry) = self.entries.remove(&name) {
+            note_touched(&mut self.journal, entry.node.name());
+        }
         self.version += 1;
     }
 
@@ -478,6 +510,12 @@ impl Members {
         *sum = sum.wrapping_add(change);
         self.fingerprint = self.fingerprint.wrapping_add(change);
         self.changed = now;
+    }
+}
+
+fn note_touched(journal: &mut Option<Vec<String>>, name: &str) {
+    if let Some(journal) = journal {
+        journal.push(name.to_owned());
     }
 }
 

@@ -78,7 +78,8 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
-pub(crate) use contract::{Answer, Call, Chore, Duty, Note, Settings, Transmit};
+pub(crate) use contract::{Answer, Call, Chore, Duty, Note, Seen, Settings, Transmit};
+pub(crate) use join::copy as copy_error;
 pub(crate) use time::Instant;
 
 use crate::error::Error;
@@ -450,6 +451,29 @@ impl Protocol {
 
     pub(crate) fn node(&self, name: &str) -> Option<&Node> {
         self.members.get(NameHash::of(self.tag, name)).map(|entry| entry.node())
+    }
+
+    /// The fingerprint of the view.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.members.fingerprint()
+    }
+
+    /// The longest datagram that it makes.
+    pub(crate) fn max_datagram(&self) -> usize {
+        self.settings.max_datagram
+    }
+
+    /// Has changes of records kept for [`poll_touched`](Self::poll_touched).
+    pub(crate) fn keep_journal(&mut self) {
+        self.members.keep_journal();
+    }
+
+    /// A record that has changed, and what it is now; none if it was forgotten. Only with a journal.
+    pub(crate) fn poll_touched(&mut self) -> Option<(String, Option<Seen>)> {
+        let name = self.members.pop_touched()?;
+        let entry = self.members.get(NameHash::of(self.tag, &name));
+        let seen = entry.map(members::Entry::seen);
+        Some((name, seen))
     }
 
     /// Lifeguard's local health: 0 is healthy, 8 the worst.

@@ -33,7 +33,6 @@
 
 mod alarm;
 mod chores;
-mod consumer;
 mod disseminator;
 mod engine;
 mod join;
@@ -58,8 +57,8 @@ use crate::transport::{Transport, Udp};
 
 pub(crate) use self::shared::{End, Shared};
 
-use self::consumer::Consumer;
 use self::shared::{Token, Tokens};
+use crate::consumer::Consumer;
 
 // Linux shows the first 15 bytes of a thread's name.
 const RECEIVER: &str = "hc-receiver";

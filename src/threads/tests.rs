@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::RecvTimeoutError;
 
 use super::alarm::Alarm;
-use super::consumer::Consumer;
 use super::receiver;
 use super::shared::Shared;
 use super::{End, Owner, start};
 use crate::config::Config;
+use crate::consumer::Consumer;
 use crate::error::Error;
 use crate::event::Event;
 use crate::protocol::{Duty, Instant as Time};

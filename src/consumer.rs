@@ -9,7 +9,7 @@ use crate::event::Event;
 
 /// The sending end of a consumer's queue. There is one sender, used under the guard only.
 #[derive(Debug)]
-pub(super) struct Consumer {
+pub(crate) struct Consumer {
     /// Grows as it fills: an array of the full capacity would cost each member a third of a megabyte. That
     /// there is one sender makes its length a bound.
     sender: Sender<Event>,
@@ -20,14 +20,14 @@ pub(super) struct Consumer {
 
 impl Consumer {
     /// A consumer and the events that it is going to see.
-    pub(super) fn new(capacity: usize) -> (Self, Receiver<Event>) {
+    pub(crate) fn new(capacity: usize) -> (Self, Receiver<Event>) {
         let (sender, receiver) = crossbeam_channel::unbounded();
         (Self { sender, capacity, missed: 0 }, receiver)
     }
 
     /// Queues an event, or drops it. Tells how many were dropped, 0 or 1; `None` if the receiving end is
     /// gone.
-    pub(super) fn offer(&mut self, event: &Event) -> Option<u64> {
+    pub(crate) fn offer(&mut self, event: &Event) -> Option<u64> {
         self.tell_missed()?;
         if self.missed == 0 && self.sender.len() < self.capacity {
             return self.push(event.clone()).map(|()| 0);
@@ -37,7 +37,7 @@ impl Consumer {
     }
 
     /// Tells of dropped events as soon as there is room. `None` if the receiving end is gone.
-    pub(super) fn tell_missed(&mut self) -> Option<()> {
+    pub(crate) fn tell_missed(&mut self) -> Option<()> {
         if self.missed > 0 && self.sender.len() < self.capacity {
             self.push(Event::Lagged(self.missed))?;
             self.missed = 0;

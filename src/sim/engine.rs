@@ -1,0 +1,338 @@
+//! The calls of a [`Member`](crate::Member) that is simulated. Those that block run the world until they are
+//! answered.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use super::host::Leftovers;
+use super::world::World;
+use crate::config::{Config, Seed, invalid};
+use crate::consumer::Consumer;
+use crate::engine::{Engine, Owner};
+use crate::error::{Error, Result};
+use crate::event::{Event, Listener};
+use crate::member::Member;
+use crate::metrics::Metrics;
+use crate::node::{Node, Nodes};
+use crate::protocol::{Answer, Call, Instant, Protocol};
+
+/// Listeners that may be inside each other's blocking calls; events beyond that wait.
+const DEPTH_MAX: usize = 64;
+/// An answer comes at its deadline at the latest; this is when the world is broken.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The world, with the one lock around it. No user code runs under the lock.
+#[derive(Debug)]
+pub(super) struct Sim {
+    world: Mutex<World>,
+    /// How many listeners are being called, each inside a blocking call of the one before.
+    depth: AtomicUsize,
+}
+
+impl Sim {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { world: Mutex::new(World::new(seed)), depth: AtomicUsize::new(0) }
+    }
+
+    /// The world. After a broken invariant it is still there to be looked at.
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a process.
+    pub(super) fn start(self: &Arc<Self>, config: Config) -> Result<Member> {
+        let mut world = self.world();
+        let host = world.start(config)?;
+        let (name, addr, run) =
+            (world.hosts[host].name.clone(), world.hosts[host].addr, world.hosts[host].run);
+        let process = Arc::new(Process { sim: Arc::clone(self), host, run, name, addr });
+        let owner: Arc<dyn Owner> = Arc::new(Kept { process: Arc::clone(&process) });
+        world.hosts[host].owner = Some(Arc::downgrade(&owner));
+        drop(world);
+        Ok(Member::new(process, owner))
+    }
+
+    /// Runs the world to a moment, or until something is done.
+    pub(super) fn run<T>(
+        self: &Arc<Self>,
+        end: Instant,
+        mut done: impl FnMut(&mut World) -> Option<T>,
+    ) -> Option<T> {
+        loop {
+            self.tell_listeners();
+            let mut world = self.world();
+            if let Some(result) = done(&mut world) {
+                return Some(result);
+            }
+            if !world.step(end) {
+                world.now = world.now.max(end);
+                return None;
+            }
+        }
+    }
+
+    /// Calls the listeners that have something to hear. The world is not locked meanwhile.
+    fn tell_listeners(self: &Arc<Self>) {
+        while self.depth.load(Ordering::Relaxed) < DEPTH_MAX {
+            let Some((host, listener, event)) = self.next_event() else {
+                return;
+            };
+            self.tell(host, listener, event);
+        }
+    }
+
+    /// An event that a listener can be told now. Who is in a call is told later, as on its own thread.
+    fn next_event(&self) -> Option<(usize, Box<dyn Listener>, Event)> {
+        let mut world = self.world();
+        let waiting: Vec<usize> = world.to_be_told.iter().copied().collect();
+        for host in waiting {
+            let there = &mut world.hosts[host];
+            let Some(listener) = there.listener.take() else {
+                if there.listener_events.is_none() {
+                    world.to_be_told.remove(&host);
+                }
+                continue;
+            };
+            match there.listener_events.as_ref().and_then(|events| events.try_recv().ok()) {
+                Some(event) => return Some((host, listener, event)),
+                None => {
+                    there.listener = Some(listener);
+                    world.to_be_told.remove(&host);
+                }
+            }
+        }
+        None
+    }
+
+    fn tell(self: &Arc<Self>, host: usize, mut listener: Box<dyn Listener>, event: Event) {
+        let (run, name, addr) = {
+            let world = self.world();
+            (world.hosts[host].run, world.hosts[host].name.clone(), world.hosts[host].addr)
+        };
+        let process = Arc::new(Process { sim: Arc::clone(self), host, run, name, addr });
+        let member = Member::for_listener(process);
+        self.depth.fetch_add(1, Ordering::Relaxed);
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| listener.on_event(&member, event)));
+        self.depth.fetch_sub(1, Ordering::Relaxed);
+        let mut world = self.world();
+        let there = &mut world.hosts[host];
+        if let Err(payload) = outcome {
+            // A broken invariant is not the listener's.
+            if self.world.is_poisoned() {
+                drop(world);
+                panic::resume_unwind(payload);
+            }
+            there.listener_panics += 1;
+        }
+        if there.run == run && there.is_running() {
+            there.listener = Some(listener);
+        } else {
+            drop(world);
+            // Dropped where no lock is held.
+            drop(listener);
+        }
+    }
+}
+
+/// One run of a simulated process.
+pub(super) struct Process {
+    sim: Arc<Sim>,
+    host: usize,
+    run: u64,
+    name: String,
+    addr: SocketAddr,
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process").field("name", &self.name).field("run", &self.run).finish_non_exhaustive()
+    }
+}
+
+/// What the handles of a simulated process hold together.
+#[derive(Debug)]
+struct Kept {
+    process: Arc<Process>,
+}
+
+impl Owner for Kept {}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        drop(self.process.end(Error::Closed));
+    }
+}
+
+impl Process {
+    fn end(&self, error: Error) -> Option<Leftovers> {
+        let mut world = self.sim.world();
+        world.check_running(self.host, self.run).ok()?;
+        Some(world.end(self.host, error))
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Protocol) -> T) -> T {
+        work(&self.sim.world().hosts[self.host].protocol)
+    }
+
+    /// Runs the world until a call is answered.
+    fn wait(&self, call: Call, patience: Duration) -> Result<Answer> {
+        let end = self.sim.world().now + patience + GRACE;
+        let result = self.sim.run(end, |world| match world.check_running(self.host, self.run) {
+            Err(error) => Some(Err(error)),
+            Ok(()) => world.answer(self.host, call).map(Ok),
+        });
+        result.unwrap_or(Err(Error::Timeout))
+    }
+
+    fn call(&self, work: impl FnOnce(&mut Protocol, Instant) -> Result<Call>) -> Result<Call> {
+        self.sim.world().with(self.host, self.run, work)?
+    }
+}
+
+impl Engine for Process {
+    fn join(self: Arc<Self>, seeds: Vec<String>) -> Result<()> {
+        if seeds.is_empty() {
+            return Err(invalid("seeds", "none was given"));
+        }
+        let mut named: Vec<(String, Option<SocketAddr>)> = Vec::with_capacity(seeds.len());
+        let join_timeout;
+        {
+            let world = self.sim.world();
+            world.check_running(self.host, self.run)?;
+            join_timeout = world.hosts[self.host].join_timeout;
+            for text in seeds {
+                let seed = Seed::parse(&text).map_err(|reason| invalid("seeds", reason))?;
+                named.push((text, world.resolve(self.host, &seed)));
+            }
+        }
+        let addrs: Vec<SocketAddr> = named.iter().filter_map(|(_, addr)| *addr).collect();
+        let call = self.call(|protocol, now| Ok(protocol.join(now, &addrs)))?;
+        let Answer::Joined(Err(errors)) = self.wait(call, join_timeout)? else {
+            return Ok(());
+        };
+        let reason = |addr: Option<SocketAddr>| {
+            let found = errors.iter().find(|(of, _)| Some(*of) == addr);
+            found.map_or(Error::NoAnswer, |(_, error)| crate::protocol::copy_error(error))
+        };
+        Err(Error::Join(named.into_iter().map(|(text, addr)| (text, reason(addr))).collect()))
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    fn local(&self) -> Node {
+        self.read(Protocol::local)
+    }
+
+    fn nodes(&self) -> Nodes {
+        Nodes::new(self.read(|protocol| protocol.nodes().cloned().collect()))
+    }
+
+    fn node(&self, name: &str) -> Option<Node> {
+        self.read(|protocol| protocol.node(name).cloned())
+    }
+
+    fn all_nodes(&self) -> Nodes {
+        Nodes::new(self.read(|protocol| protocol.all_nodes().cloned().collect()))
+    }
+
+    fn wait_until(&self, timeout: Duration, is_right: &mut dyn FnMut(&Nodes) -> bool) -> Result<Nodes> {
+        let end = self.sim.world().now + timeout;
+        let mut seen = None;
+        loop {
+            // Looked at outside of the lock: it is user code.
+            let nodes = Engine::nodes(self);
+            if is_right(&nodes) {
+                return Ok(nodes);
+            }
+            let changed = self.sim.run(end, |world| {
+                if let Err(error) = world.check_running(self.host, self.run) {
+                    return Some(Err(error));
+                }
+                let version = world.hosts[self.host].protocol.view_version();
+                let is_new = seen.replace(version).is_some_and(|before| before != version);
+                is_new.then_some(Ok(()))
+            });
+            match changed {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return Err(error),
+                None => return Err(Error::Timeout),
+            }
+        }
+    }
+
+    fn ping(self: Arc<Self>, name: &str) -> Result<Duration> {
+        let call = self.call(|protocol, now| protocol.ping(now, name))?;
+        match self.wait(call, Duration::from_secs(3_600))? {
+            Answer::Pinged(result) => result,
+            _ => Err(Error::Closed),
+        }
+    }
+
+    fn events(&self) -> Receiver<Event> {
+        let mut world = self.sim.world();
+        let is_running = world.check_running(self.host, self.run).is_ok();
+        let host = &mut world.hosts[self.host];
+        let (consumer, events) = Consumer::new(host.event_capacity);
+        if is_running {
+            host.consumers.push(consumer);
+        }
+        events
+    }
+
+    fn health(&self) -> u8 {
+        self.read(Protocol::health)
+    }
+
+    fn metrics(&self) -> Metrics {
+        let world = self.sim.world();
+        let host = &world.hosts[self.host];
+        Metrics {
+            events_dropped: host.events_dropped,
+            listener_panics: host.listener_panics,
+            ..host.protocol.metrics()
+        }
+    }
+
+    fn force_leave(self: Arc<Self>, name: &str) -> Result<()> {
+        self.sim.world().with(self.host, self.run, |protocol, now| protocol.force_leave(now, name))?
+    }
+
+    fn leave(self: Arc<Self>, timeout: Duration) -> Result<()> {
+        let result = match self.call(|protocol, now| Ok(protocol.leave(now, timeout))) {
+            Ok(call) => match self.wait(call, timeout) {
+                Ok(Answer::Left(result)) => result,
+                Err(Error::Timeout) => Err(Error::Timeout),
+                _ => Ok(()),
+            },
+            Err(_) => Ok(()),
+        };
+        self.shutdown().and(result)
+    }
+
+    fn shutdown(&self) -> Result<()> {
+        drop(self.end(Error::Closed));
+        Ok(())
+    }
+
+    fn has_ended(&self) -> bool {
+        self.sim.world().check_running(self.host, self.run).is_err()
+    }
+
+    fn owner(&self) -> Option<Arc<dyn Owner>> {
+        let world = self.sim.world();
+        let host = &world.hosts[self.host];
+        host.owner.as_ref().filter(|_| host.run == self.run).and_then(Weak::upgrade)
+    }
+}

@@ -1,0 +1,119 @@
+//! One simulated process: a protocol, its consumers, and what ails it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Weak;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use super::checks::Observer;
+use crate::config::Seed;
+use crate::consumer::Consumer;
+use crate::engine::Owner;
+use crate::error::Error;
+use crate::event::{Event, Listener};
+use crate::protocol::{Answer, Call, Instant, Protocol, Transmit};
+
+/// What ails a host.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ailments {
+    /// Nothing runs; what comes in waits.
+    pub(super) paused: bool,
+    /// What comes in waits; all else runs.
+    pub(super) deaf: bool,
+    /// What comes in and what goes out waits; timers run.
+    pub(super) blocked: bool,
+    /// The time that each datagram takes.
+    pub(super) slow: Duration,
+    /// Each step waits for the processor: exponentially, with this mean.
+    pub(super) starved: Duration,
+}
+
+impl Ailments {
+    /// Whether what comes in waits until something changes.
+    pub(super) fn receives_nothing(&self) -> bool {
+        self.paused || self.deaf || self.blocked
+    }
+}
+
+/// A datagram that waits for a host.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) from: SocketAddr,
+    pub(super) datagram: Vec<u8>,
+}
+
+/// One simulated process. It is the same host after a restart, with another run.
+pub(super) struct Host {
+    pub(super) name: String,
+    pub(super) addr: SocketAddr,
+    /// Counts the starts.
+    pub(super) run: u64,
+    pub(super) protocol: Protocol,
+    pub(super) seeds: Vec<Seed>,
+    pub(super) event_capacity: usize,
+    pub(super) join_timeout: Duration,
+    /// Why it has ended; a crash is `Error::Closed`.
+    pub(super) end: Option<Error>,
+    pub(super) owner: Option<Weak<dyn Owner>>,
+
+    pub(super) consumers: Vec<Consumer>,
+    /// The listener; not here while it is called.
+    pub(super) listener: Option<Box<dyn Listener>>,
+    /// What the listener has still to hear.
+    pub(super) listener_events: Option<Receiver<Event>>,
+    pub(super) events_dropped: u64,
+    pub(super) listener_panics: u64,
+    pub(super) answers: BTreeMap<Call, Answer>,
+
+    pub(super) ailments: Ailments,
+    pub(super) inbox: VecDeque<Waiting>,
+    pub(super) outbox: VecDeque<Transmit>,
+    /// The processor is taken until then.
+    pub(super) busy_until: Instant,
+    /// When it was taken for the step that is under way.
+    pub(super) taken: Instant,
+    /// The wake-ups that are scheduled, by duty.
+    pub(super) wakes: [Option<Instant>; 2],
+    pub(super) observer: Observer,
+    pub(super) datagrams_sent: u64,
+    pub(super) bytes_sent: u64,
+}
+
+impl Host {
+    pub(super) fn is_running(&self) -> bool {
+        self.end.is_none()
+    }
+
+    /// Tells all consumers of an event.
+    pub(super) fn tell(&mut self, event: &Event) {
+        let mut dropped = 0;
+        self.consumers.retain_mut(|consumer| match consumer.offer(event) {
+            Some(count) => {
+                dropped += count;
+                true
+            }
+            None => false,
+        });
+        self.events_dropped += dropped;
+    }
+
+    /// Ends it; what belongs to the user is handed back, to be dropped where no lock is held.
+    pub(super) fn end(&mut self, error: Error) -> Leftovers {
+        if self.end.is_none() {
+            self.end = Some(error);
+        }
+        self.inbox.clear();
+        self.outbox.clear();
+        self.answers.clear();
+        self.ailments = Ailments::default();
+        Leftovers { _consumers: std::mem::take(&mut self.consumers), _listener: self.listener.take() }
+    }
+}
+
+/// What is left of a member that has ended: its listener is the user's, and may do anything when it is dropped.
+pub(super) struct Leftovers {
+    _consumers: Vec<Consumer>,
+    _listener: Option<Box<dyn Listener>>,
+}

@@ -1,0 +1,287 @@
+//! A simulator: many members on a virtual network and a virtual clock, in one thread, from one seed.
+//!
+//! It runs the very protocol that the threads run. A simulated node is a [`Member`], and every method of it
+//! works: what blocks ([`join`](Member::join), [`wait_until`](Member::wait_until), [`leave`](Member::leave) …)
+//! runs virtual time until it is answered, also inside a listener. So a program that uses this crate can be
+//! tested, its [`Listener`](crate::Listener) unchanged, against crashes, cuts, pauses and lossy networks: in
+//! milliseconds, and with the same outcome each time.
+//!
+//! ```
+//! use std::time::Duration;
+//! use headcount::{Config, Status, sim};
+//!
+//! # fn main() -> headcount::Result<()> {
+//! let cluster = sim::Cluster::new(42);
+//! let ann = cluster.add(Config::lan().name("ann"))?;
+//! let bob = cluster.add(Config::lan().name("bob"))?;
+//! let cleo = cluster.add(Config::lan().name("cleo"))?;
+//! bob.join("ann")?;
+//! cleo.join("ann")?;
+//! cluster.run(Duration::from_secs(1));
+//!
+//! cluster.crash("cleo");
+//! ann.wait_until(Duration::from_secs(10), |nodes| nodes.get("cleo").is_none())?;
+//! assert_eq!(ann.node("cleo").map(|node| node.status()), Some(Status::Dead));
+//!
+//! // A cut of a minute heals by itself.
+//! cluster.split(&["bob"]);
+//! cluster.run(Duration::from_secs(60));
+//! cluster.heal();
+//! ann.wait_until(Duration::from_secs(60), |nodes| nodes.len() == 2)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it models
+//!
+//! | | |
+//! |---|---|
+//! | network | latency (0.2 to 1 ms unless said otherwise), loss, duplication and reordering, for all links or for one direction of one; one-way cuts; splits |
+//! | a process | [`crash`](Cluster::crash), [`restart`](Cluster::restart); [`pause`](Cluster::pause) (a stop signal, a VM that moves): nothing runs, 1,024 datagrams wait, and when it goes on its timers fire late, before the queue is read |
+//! | a sick host | [`deafen`](Cluster::deafen): only receiving stops; [`block`](Cluster::block): sending and receiving stop, timers run (the anomaly of the Lifeguard paper); [`slow`](Cluster::slow): a fixed time for each datagram; [`starve`](Cluster::starve): each step waits for the processor, for an exponential time |
+//! | names | are addresses: `join("ann")`. Each host has an address of its own (10.0.0.1:7990 and so on), whatever is bound |
+//! | clocks | all show the same time, and none drifts |
+//!
+//! After each step the invariants are [checked](Cluster::check); one that does not hold is a panic that names the
+//! seed.
+//!
+//! # Determinism
+//!
+//! The same seed and the same calls, made by one thread, give the same datagrams at the same times, byte for
+//! byte: [`Cluster::trace`] is a hash over all of them.
+
+mod checks;
+mod engine;
+mod host;
+mod links;
+mod world;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::engine::Sim;
+use self::host::Ailments;
+use self::links::millionths;
+use self::world::World;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::member::Member;
+use crate::node::Status;
+use crate::protocol::Instant;
+
+/// A simulated cluster: the network, the clock, and what happens to the hosts. All else is done with the
+/// [`Member`]s that it makes.
+///
+/// It is a cheap handle; clones share the world. Names of hosts that do not exist are a mistake of the test, and
+/// panic.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    sim: Arc<Sim>,
+}
+
+impl Cluster {
+    /// An empty world. Everything random in it comes from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { sim: Arc::new(Sim::new(seed)) }
+    }
+
+    /// Starts a member on a host of its own. It runs until it leaves, is shut down or [crashed](Self::crash), or
+    /// its last handle is dropped: keep the handle.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`]: a setting is wrong, or a host of this name runs already.
+    pub fn add(&self, config: Config) -> Result<Member> {
+        self.sim.start(config)
+    }
+
+    /// Lets virtual time pass.
+    pub fn run(&self, time: Duration) {
+        let end = self.sim.world().now + time;
+        let _: Option<()> = self.sim.run(end, |_| None);
+    }
+
+    /// Lets virtual time pass until something holds, at most for `limit`; whether it holds. It is asked every
+    /// 5 ms.
+    pub fn run_until(&self, limit: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now() + limit;
+        loop {
+            if holds(self) {
+                return true;
+            }
+            let left = end.saturating_sub(self.now());
+            if left.is_zero() {
+                return false;
+            }
+            self.run(left.min(Duration::from_millis(5)));
+        }
+    }
+
+    /// The virtual time since the beginning.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.sim.world().now.since(Instant::default())
+    }
+
+    /// How long datagrams take, on all links: evenly drawn from this range. 0.2 to 1 ms at first.
+    pub fn latency(&self, latency: Range<Duration>) {
+        self.sim.world().links.all.latency = latency;
+    }
+
+    /// How long datagrams take from one host to another, from here on whatever is said of all.
+    pub fn latency_between(&self, from: &str, to: &str, latency: Range<Duration>) {
+        self.between(from, to, |link| link.latency = latency);
+    }
+
+    /// The share of datagrams that is lost, 0 to 1, on all links.
+    pub fn loss(&self, share: f64) {
+        self.sim.world().links.all.loss = millionths(share);
+    }
+
+    /// The share of datagrams that is lost from one host to another, from here on whatever is said of all.
+    pub fn loss_between(&self, from: &str, to: &str, share: f64) {
+        self.between(from, to, |link| link.loss = millionths(share));
+    }
+
+    /// The share of datagrams that arrives twice, 0 to 1, on all links.
+    pub fn duplicate(&self, share: f64) {
+        self.sim.world().links.all.duplication = millionths(share);
+    }
+
+    /// The share of datagrams that is held back for up to ten latencies, and so overtaken, on all links.
+    pub fn reorder(&self, share: f64) {
+        self.sim.world().links.all.reordering = millionths(share);
+    }
+
+    /// From here on nothing arrives at `to` that `from` sends; the other direction is as it was.
+    pub fn cut(&self, from: &str, to: &str) {
+        let mut world = self.sim.world();
+        let (from, to) = (index(&world, from), index(&world, to));
+        world.links.cut(from, to);
+    }
+
+    /// From here on these hosts hear each other, and nobody else hears them. Calling it again with others makes
+    /// a third side, and so on.
+    pub fn split(&self, together: &[&str]) {
+        let mut world = self.sim.world();
+        let together: Vec<usize> = together.iter().map(|name| index(&world, name)).collect();
+        world.links.split(&together);
+    }
+
+    /// Ends all cuts and splits.
+    pub fn heal(&self) {
+        self.sim.world().links.heal();
+    }
+
+    /// Stops a process: nothing runs until [`resume`](Self::resume), and what comes in waits.
+    pub fn pause(&self, name: &str) {
+        self.ail(name, |ailments| ailments.paused = true);
+    }
+
+    /// Stops receiving on a host: what comes in waits, all else runs.
+    pub fn deafen(&self, name: &str) {
+        self.ail(name, |ailments| ailments.deaf = true);
+    }
+
+    /// Stops sending and receiving on a host, while its timers run: what comes in and what goes out waits.
+    pub fn block(&self, name: &str) {
+        self.ail(name, |ailments| ailments.blocked = true);
+    }
+
+    /// Has each datagram take a host this long to handle.
+    pub fn slow(&self, name: &str, each: Duration) {
+        self.ail(name, |ailments| ailments.slow = each);
+    }
+
+    /// Has each step of a host wait for the processor: exponentially, with this mean.
+    pub fn starve(&self, name: &str, mean: Duration) {
+        self.ail(name, |ailments| ailments.starved = mean);
+    }
+
+    /// Ends all that [`pause`](Self::pause), [`deafen`](Self::deafen), [`block`](Self::block),
+    /// [`slow`](Self::slow) and [`starve`](Self::starve) have done to a host. Late timers fire first, then what
+    /// waited goes out and comes in.
+    pub fn resume(&self, name: &str) {
+        self.ail(name, |ailments| *ailments = Ailments::default());
+    }
+
+    /// Ends a process without a word. Its [`Member`] answers [`Error::Closed`] from here on.
+    pub fn crash(&self, name: &str) {
+        let mut world = self.sim.world();
+        let host = index(&world, name);
+        let leftovers = world.end(host, Error::Closed);
+        drop(world);
+        // A listener may do anything when it is dropped.
+        drop(leftovers);
+    }
+
+    /// Crashes a process, if it runs, and starts another one in its place, at the same address.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`]: a setting is wrong, or `config` names another host.
+    pub fn restart(&self, name: &str, config: Config) -> Result<Member> {
+        if config.name_given().is_some_and(|given| given != name) {
+            return Err(crate::config::invalid("name", format!("is not {name:?}")));
+        }
+        self.crash(name);
+        self.sim.start(config.name(name))
+    }
+
+    /// Whether the invariants are checked at each step of members that are started from here on. True at first;
+    /// a cluster of thousands runs faster without.
+    pub fn check(&self, checks: bool) {
+        self.sim.world().checks = checks;
+    }
+
+    /// Whether all running members show exactly the running members as alive, and agree on all that is told
+    /// about them.
+    #[must_use]
+    pub fn is_converged(&self) -> bool {
+        let world = self.sim.world();
+        let running: Vec<_> = world.hosts.iter().filter(|host| host.is_running()).collect();
+        let Some(first) = running.first() else {
+            return true;
+        };
+        let print = first.protocol.fingerprint();
+        running.iter().all(|host| {
+            host.protocol.fingerprint() == print && host.protocol.nodes().count() == running.len()
+        }) && running.iter().all(|host| {
+            let node = first.protocol.node(&host.name);
+            node.is_some_and(|node| node.status() == Status::Alive && node.addr() == host.addr)
+        })
+    }
+
+    /// A hash over all datagrams that were sent, and when: equal for equal runs.
+    #[must_use]
+    pub fn trace(&self) -> u64 {
+        self.sim.world().trace
+    }
+
+    fn between(&self, from: &str, to: &str, change: impl FnOnce(&mut links::Link)) {
+        let mut world = self.sim.world();
+        let (from, to) = (index(&world, from), index(&world, to));
+        change(world.links.between(from, to));
+    }
+
+    fn ail(&self, name: &str, change: impl FnOnce(&mut Ailments)) {
+        let mut world = self.sim.world();
+        let host = index(&world, name);
+        change(&mut world.hosts[host].ailments);
+        world.revive(host);
+    }
+}
+
+/// The host of a name.
+#[track_caller]
+fn index(world: &World, name: &str) -> usize {
+    match world.index_of(name) {
+        Some(index) => index,
+        None => panic!("there is no host {name:?} in this simulation"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::Cluster;
+use crate::config::Config;
+use crate::event::Event;
+use crate::member::Member;
+use crate::node::Status;
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn name(index: usize) -> String {
+    format!("n{index}")
+}
+
+/// A converged cluster of `n`.
+fn cluster(seed: u64, n: usize) -> (Cluster, Vec<Member>) {
+    let cluster = Cluster::new(seed);
+    let members: Vec<Member> =
+        (0..n).map(|index| cluster.add(Config::lan().name(name(index))).unwrap()).collect();
+    for member in &members[1..] {
+        member.join("n0").unwrap();
+    }
+    assert!(cluster.run_until(secs(30), Cluster::is_converged));
+    (cluster, members)
+}
+
+#[test]
+fn members_join_die_restart_and_leave_by_the_names_of_their_hosts() {
+    let (cluster, members) = cluster(1, 5);
+    cluster.crash("n4");
+    assert!(members[4].join("n0").is_err());
+    members[0].wait_until(secs(10), |nodes| nodes.len() == 4).unwrap();
+    assert_eq!(members[0].node("n4").unwrap().status(), Status::Dead);
+    let again = cluster.restart("n4", Config::lan()).unwrap();
+    again.join("n1").unwrap();
+    assert!(cluster.run_until(secs(5), Cluster::is_converged));
+    members[2].leave(secs(5)).unwrap();
+    assert!(cluster.run_until(secs(5), Cluster::is_converged));
+    assert_eq!(members[0].node("n2").unwrap().status(), Status::Left);
+    assert!(members[1].ping("n3").unwrap() < Duration::from_millis(3));
+}
+
+#[test]
+fn one_seed_gives_one_trace() {
+    let run = |seed| {
+        let (cluster, _members) = cluster(seed, 8);
+        cluster.loss(0.1);
+        cluster.reorder(0.1);
+        cluster.duplicate(0.1);
+        cluster.pause("n3");
+        cluster.run(secs(20));
+        cluster.resume("n3");
+        cluster.starve("n4", Duration::from_millis(100));
+        cluster.run(secs(20));
+        cluster.trace()
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}
+
+#[test]
+fn listeners_may_block_in_calls_and_keep_their_place() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let cluster = Cluster::new(3);
+    let mut members = Vec::new();
+    for index in 0..10 {
+        let told = Arc::clone(&told);
+        let config = Config::lan().name(name(index)).on_event(move |member, event| {
+            if let Event::Joined(node) = event {
+                // Runs virtual time, in which other listeners are called and block as well.
+                let rtt = member.ping(node.name()).unwrap();
+                assert!(rtt < Duration::from_millis(100), "{rtt:?}");
+                told.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        members.push(cluster.add(config).unwrap());
+    }
+    for member in &members[1..] {
+        member.join("n0").unwrap();
+    }
+    cluster.run(secs(5));
+    assert_eq!(told.load(Ordering::Relaxed), 10 * 9);
+}
+
+#[test]
+fn a_listener_may_panic_and_drop_its_member() {
+    let cluster = Cluster::new(4);
+    let first = cluster.add(Config::lan().name("first")).unwrap();
+    let kept: Arc<Mutex<Option<Member>>> = Arc::default();
+    let inside = Arc::clone(&kept);
+    let config = Config::lan().name("second").on_event(move |_, event| {
+        if matches!(event, Event::Joined(_)) {
+            panic!("a listener that panics");
+        }
+        drop(inside.lock().unwrap().take());
+    });
+    *kept.lock().unwrap() = Some(cluster.add(config).unwrap());
+    let second = kept.lock().unwrap().as_ref().unwrap().clone();
+    second.join("first").unwrap();
+    cluster.run(secs(1));
+    assert_eq!(second.metrics().listener_panics, 1);
+    drop(second);
+    let third = cluster.add(Config::lan().name("third")).unwrap();
+    third.join("first").unwrap();
+    third.leave(secs(5)).unwrap();
+    cluster.run(secs(1));
+    assert!(kept.lock().unwrap().is_none());
+    assert!(first.wait_until(secs(10), |nodes| nodes.len() == 1).is_ok(), "the second one is gone");
+}
+
+#[test]
+fn a_one_way_cut_is_routed_around() {
+    let (cluster, members) = cluster(5, 8);
+    let events = members[0].events();
+    cluster.cut("n0", "n1");
+    cluster.run(secs(60));
+    assert!(!events.try_iter().any(|event| matches!(event, Event::Died(_))));
+    assert!(cluster.is_converged());
+}
+
+#[test]
+fn a_split_into_three_heals() {
+    let (cluster, _members) = cluster(6, 9);
+    cluster.split(&["n1", "n2", "n3"]);
+    cluster.split(&["n4", "n5", "n6"]);
+    cluster.run(secs(60));
+    assert!(!cluster.is_converged());
+    cluster.heal();
+    assert!(cluster.run_until(secs(60), Cluster::is_converged));
+}
+
+#[test]
+fn sick_hosts_bury_nobody() {
+    let (cluster, members) = cluster(7, 16);
+    let streams: Vec<_> = members.iter().map(Member::events).collect();
+    cluster.deafen("n1");
+    cluster.block("n2");
+    cluster.starve("n3", Duration::from_millis(200));
+    cluster.slow("n4", Duration::from_millis(40));
+    cluster.run(secs(30));
+    for sick in ["n1", "n2", "n3", "n4"] {
+        cluster.resume(sick);
+    }
+    assert!(cluster.run_until(secs(30), Cluster::is_converged));
+    let sick = ["n1", "n2", "n3", "n4"];
+    for events in streams {
+        for event in events.try_iter() {
+            let wrong = matches!(&event, Event::Died(node) if !sick.contains(&node.name()));
+            assert!(!wrong, "{event}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "no host")]
+fn an_unknown_host_is_a_mistake_of_the_test() {
+    Cluster::new(1).crash("nobody");
+}

@@ -1,0 +1,500 @@
+//! The simulated world: hosts, network and clock, and the one step by which it goes on.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use rand::rngs::ChaCha12Rng;
+use rand::{Rng, RngExt, SeedableRng};
+
+use super::checks::{Contents, Observer};
+use super::host::{Ailments, Host, Leftovers, Waiting};
+use super::links::Links;
+use crate::config::{Addresses, Config, DEFAULT_PORT, Place, Seed};
+use crate::consumer::Consumer;
+use crate::error::{Error, Result};
+use crate::protocol::{Call, Chore, Duty, Instant, Protocol, Settings, Transmit};
+use crate::wire::hash::siphash;
+
+/// What the simulated clocks show at the beginning.
+const EPOCH: Duration = Duration::from_secs(1_800_000_000);
+/// Datagrams that wait for a host that does not receive; more are lost, as in a socket's buffer.
+const INBOX_MAX: usize = 1_024;
+const DUTIES: [Duty; 2] = [Duty::Probe, Duty::Disseminate];
+
+/// Something that is going to happen.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    Arrival {
+        to: usize,
+        from: SocketAddr,
+        datagram: Vec<u8>,
+    },
+    /// A host whose processor was taken has time for its inbox.
+    Service {
+        host: usize,
+        run: u64,
+    },
+    /// A wake-up that waited for the processor.
+    LateWake {
+        host: usize,
+        run: u64,
+        duty: usize,
+    },
+}
+
+/// The whole simulated world.
+pub(super) struct World {
+    seed: u64,
+    pub(super) now: Instant,
+    rng: ChaCha12Rng,
+    pub(super) hosts: Vec<Host>,
+    by_name: BTreeMap<String, usize>,
+    by_addr: BTreeMap<SocketAddr, usize>,
+    pub(super) links: Links,
+    happenings: BinaryHeap<Reverse<(Instant, u64, Happening)>>,
+    wakes: BTreeSet<(Instant, usize, usize)>,
+    serial: u64,
+    contents: Contents,
+    /// Whether the invariants are checked.
+    pub(super) checks: bool,
+    /// Hosts whose listeners have something to hear.
+    pub(super) to_be_told: BTreeSet<usize>,
+    /// A hash over all that was sent, and when.
+    pub(super) trace: u64,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World")
+            .field("seed", &self.seed)
+            .field("now", &self.now)
+            .field("hosts", &self.hosts.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            now: Instant::default(),
+            rng: ChaCha12Rng::seed_from_u64(seed),
+            hosts: Vec::new(),
+            by_name: BTreeMap::new(),
+            by_addr: BTreeMap::new(),
+            links: Links::new(),
+            happenings: BinaryHeap::new(),
+            wakes: BTreeSet::new(),
+            serial: 0,
+            contents: Contents::default(),
+            checks: true,
+            to_be_told: BTreeSet::new(),
+            trace: 0,
+        }
+    }
+
+    /// Starts a process: on a new host, or on the one of its name if nothing runs there.
+    pub(super) fn start(&mut self, mut config: Config) -> Result<usize> {
+        let addresses = config.validate()?;
+        let index = match config.name_given().and_then(|name| self.by_name.get(name)) {
+            Some(index) => *index,
+            None => self.hosts.len(),
+        };
+        if self.hosts.get(index).is_some_and(Host::is_running) {
+            return Err(crate::config::invalid("name", "a process of this name runs already"));
+        }
+        let addr = addresses.advertise.unwrap_or_else(|| addr_of(index));
+        let addresses = Addresses { advertise: Some(addr), ..addresses };
+        let settings = config.settings(&addresses, addr);
+        let protocol = self.new_protocol(&settings);
+        let mut host = Host {
+            name: settings.name.clone(),
+            addr,
+            run: self.hosts.get(index).map_or(0, |host| host.run + 1),
+            protocol,
+            seeds: addresses.seeds,
+            event_capacity: config.events_max(),
+            join_timeout: settings.join_timeout,
+            end: None,
+            owner: None,
+            consumers: Vec::new(),
+            listener: config.take_listener(),
+            listener_events: None,
+            events_dropped: 0,
+            listener_panics: 0,
+            answers: BTreeMap::new(),
+            ailments: Ailments::default(),
+            inbox: std::collections::VecDeque::new(),
+            outbox: std::collections::VecDeque::new(),
+            busy_until: self.now,
+            taken: self.now,
+            wakes: [None, None],
+            observer: Observer::default(),
+            datagrams_sent: 0,
+            bytes_sent: 0,
+        };
+        if host.listener.is_some() {
+            let (consumer, events) = Consumer::new(host.event_capacity);
+            host.consumers.push(consumer);
+            host.listener_events = Some(events);
+        }
+        self.by_name.insert(host.name.clone(), index);
+        self.by_addr.insert(addr, index);
+        if index == self.hosts.len() {
+            self.hosts.push(host);
+        } else {
+            self.hosts[index] = host;
+        }
+        self.drain(index);
+        Ok(index)
+    }
+
+    fn new_protocol(&mut self, settings: &Settings) -> Protocol {
+        let mut entropy = [0; 32];
+        self.rng.fill_bytes(&mut entropy);
+        let wall = EPOCH + Duration::from_micros(self.now.as_micros());
+        let mut protocol = Protocol::new(settings.clone(), self.now, wall, entropy);
+        if self.checks {
+            protocol.keep_journal();
+        }
+        protocol
+    }
+
+    /// Does something with the protocol of a host whose run has not ended.
+    pub(super) fn with<T>(
+        &mut self,
+        host: usize,
+        run: u64,
+        work: impl FnOnce(&mut Protocol, Instant) -> T,
+    ) -> Result<T> {
+        self.check_running(host, run)?;
+        let result = work(&mut self.hosts[host].protocol, self.now);
+        self.drain(host);
+        Ok(result)
+    }
+
+    pub(super) fn check_running(&self, host: usize, run: u64) -> Result<()> {
+        let host = &self.hosts[host];
+        match &host.end {
+            Some(error) if host.run == run => Err(crate::protocol::copy_error(error)),
+            None if host.run == run => Ok(()),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    /// Ends the process of a host without a word.
+    pub(super) fn end(&mut self, host: usize, error: Error) -> Leftovers {
+        let leftovers = self.hosts[host].end(error);
+        self.drain(host);
+        leftovers
+    }
+
+    pub(super) fn index_of(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The addresses of a seed: the names of hosts are addresses here.
+    pub(super) fn resolve(&self, host: usize, seed: &Seed) -> Option<SocketAddr> {
+        match &seed.place {
+            Place::Host(name, port) => {
+                let full = format!("{name}:{port}");
+                let index = self.by_name.get(name).or_else(|| self.by_name.get(&full))?;
+                Some(self.hosts[*index].addr)
+            }
+            Place::Addr(addr) => Some(*addr),
+            Place::Here(port) => Some(SocketAddr::new(self.hosts[host].addr.ip(), *port)),
+        }
+    }
+
+    /// Lets what waits for a host come in, after something has changed with it. Late timers come before what
+    /// waits in the queue: the worst order.
+    pub(super) fn revive(&mut self, host: usize) {
+        for (slot, duty) in DUTIES.into_iter().enumerate() {
+            if !self.hosts[host].ailments.paused
+                && self.hosts[host].wakes[slot].is_some_and(|at| at <= self.now)
+            {
+                self.hosts[host].protocol.handle_timeout(self.now, duty);
+                self.drain(host);
+            }
+        }
+        if !self.hosts[host].ailments.blocked {
+            for transmit in std::mem::take(&mut self.hosts[host].outbox) {
+                self.send(host, transmit);
+            }
+        }
+        self.serve(host);
+        self.drain(host);
+    }
+
+    /// Handles the next thing that is due not after `end`. False: there is none.
+    pub(super) fn step(&mut self, end: Instant) -> bool {
+        let happening = self.happenings.peek().map(|Reverse((at, _, _))| *at);
+        let wake = self.wakes.first().copied();
+        let Some(due) = happening.into_iter().chain(wake.map(|wake| wake.0)).min().filter(|due| *due <= end)
+        else {
+            return false;
+        };
+        self.now = self.now.max(due);
+        if happening == Some(due) {
+            if let Some(Reverse((_, _, happening))) = self.happenings.pop() {
+                self.happen(happening);
+            }
+        } else if let Some((at, host, slot)) = wake {
+            self.wakes.remove(&(at, host, slot));
+            self.wake(host, slot);
+        }
+        true
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Arrival { to, from, datagram } => {
+                let host = &mut self.hosts[to];
+                if !host.is_running() {
+                    return;
+                }
+                if host.inbox.len() < INBOX_MAX {
+                    host.inbox.push_back(Waiting { from, datagram });
+                }
+                if !host.ailments.receives_nothing() {
+                    self.serve(to);
+                }
+            }
+            Happening::Service { host, run } => {
+                if self.hosts[host].run == run && self.hosts[host].is_running() {
+                    self.serve_one(host);
+                }
+            }
+            Happening::LateWake { host, run, duty } => {
+                let is_there = self.hosts[host].run == run && self.hosts[host].is_running();
+                if is_there && !self.hosts[host].ailments.paused {
+                    self.hosts[host].protocol.handle_timeout(self.now, DUTIES[duty]);
+                    self.drain(host);
+                }
+            }
+        }
+    }
+
+    fn wake(&mut self, host: usize, slot: usize) {
+        let ailments = &self.hosts[host].ailments;
+        if !self.hosts[host].is_running() || ailments.paused {
+            return;
+        }
+        if ailments.starved.is_zero() {
+            self.hosts[host].protocol.handle_timeout(self.now, DUTIES[slot]);
+            self.drain(host);
+        } else {
+            let at = self.take_processor(host);
+            let run = self.hosts[host].run;
+            self.schedule(at, Happening::LateWake { host, run, duty: slot });
+        }
+    }
+
+    /// Has a host read its inbox: at once, or as its processor allows.
+    fn serve(&mut self, host: usize) {
+        let ailments = self.hosts[host].ailments.clone();
+        if ailments.receives_nothing() {
+            return;
+        }
+        if ailments.slow.is_zero() && ailments.starved.is_zero() {
+            while let Some(Waiting { from, datagram }) = self.hosts[host].inbox.pop_front() {
+                self.hosts[host].protocol.handle_datagram(self.now, self.now, from, &datagram);
+                self.drain(host);
+                if !self.hosts[host].is_running() {
+                    return;
+                }
+            }
+        } else if self.hosts[host].busy_until <= self.now && !self.hosts[host].inbox.is_empty() {
+            let at = self.take_processor(host);
+            let run = self.hosts[host].run;
+            self.schedule(at, Happening::Service { host, run });
+        }
+    }
+
+    fn serve_one(&mut self, host: usize) {
+        let ailments = &self.hosts[host].ailments;
+        if ailments.receives_nothing() {
+            return;
+        }
+        // Who is starved has read it and then waited; who is slow needs its time for each.
+        let received = if ailments.starved.is_zero() { self.now } else { self.hosts[host].taken };
+        if let Some(Waiting { from, datagram }) = self.hosts[host].inbox.pop_front() {
+            self.hosts[host].protocol.handle_datagram(self.now, received, from, &datagram);
+            self.drain(host);
+        }
+        self.serve(host);
+    }
+
+    /// Takes the processor of a slow or starved host for one step; when that is done.
+    fn take_processor(&mut self, host: usize) -> Instant {
+        let ailments = self.hosts[host].ailments.clone();
+        let wait = ailments.slow + self.exponential(ailments.starved);
+        let host = &mut self.hosts[host];
+        host.taken = self.now.max(host.busy_until);
+        host.busy_until = host.taken + wait;
+        host.busy_until
+    }
+
+    /// An exponentially distributed time, in integers: so that every machine draws the same.
+    fn exponential(&mut self, mean: Duration) -> Duration {
+        if mean.is_zero() {
+            return Duration::ZERO;
+        }
+        // −ln(u) by summing the waits between coin flips of small probability.
+        let slice = mean / 32;
+        let mut slices = 0;
+        while slices < 32 * 12 && self.rng.random_range(0..32_u32) != 0 {
+            slices += 1;
+        }
+        slice * slices
+    }
+
+    fn schedule(&mut self, at: Instant, happening: Happening) {
+        self.serial += 1;
+        self.happenings.push(Reverse((at, self.serial, happening)));
+    }
+
+    /// Takes out of a protocol what a step has left.
+    pub(super) fn drain(&mut self, index: usize) {
+        while let Some(transmit) = self.hosts[index].protocol.poll_transmit() {
+            if !self.hosts[index].is_running() {
+                continue;
+            }
+            if self.hosts[index].ailments.blocked {
+                self.hosts[index].outbox.push_back(transmit);
+            } else {
+                self.send(index, transmit);
+            }
+        }
+        let mut touched = Vec::new();
+        while let Some(event) = self.hosts[index].protocol.poll_event() {
+            let host = &mut self.hosts[index];
+            if !host.is_running() {
+                continue;
+            }
+            if self.checks {
+                let outcome = host.observer.check_event(&host.name, &event);
+                self.expect(index, outcome);
+            }
+            let host = &mut self.hosts[index];
+            log::info!("{}: {event}", host.name);
+            host.tell(&event);
+            if host.listener_events.is_some() {
+                self.to_be_told.insert(index);
+            }
+        }
+        while let Some((name, seen)) = self.hosts[index].protocol.poll_touched() {
+            touched.push((name, seen));
+        }
+        if self.checks && self.hosts[index].is_running() {
+            self.check_touched(index, touched);
+        }
+        let host = &mut self.hosts[index];
+        while let Some((call, answer)) = host.protocol.poll_answer() {
+            host.answers.insert(call, answer);
+        }
+        while let Some(note) = host.protocol.poll_note() {
+            log::log!(note.level, "{}: {}", host.name, note.text);
+        }
+        let mut wants_seeds = false;
+        while let Some(Chore::ResolveSeeds) = host.protocol.poll_chore() {
+            wants_seeds = true;
+        }
+        if let Some(error) = host.protocol.poll_end() {
+            host.end = Some(error);
+        }
+        self.set_wakes(index);
+        if wants_seeds && self.hosts[index].is_running() {
+            let seeds: Vec<SocketAddr> =
+                self.hosts[index].seeds.iter().filter_map(|seed| self.resolve(index, seed)).collect();
+            self.hosts[index].protocol.seeds_resolved(self.now, &seeds);
+            self.drain(index);
+        }
+    }
+
+    fn set_wakes(&mut self, index: usize) {
+        for (slot, duty) in DUTIES.into_iter().enumerate() {
+            let host = &mut self.hosts[index];
+            let due = if host.is_running() { host.protocol.poll_timeout(duty) } else { None };
+            // What is overdue is due now.
+            let due = due.map(|at| at.max(self.now));
+            if let Some(before) = host.wakes[slot]
+                && host.wakes[slot] != due
+            {
+                self.wakes.remove(&(before, index, slot));
+            }
+            host.wakes[slot] = due;
+            if let Some(at) = due {
+                self.wakes.insert((at, index, slot));
+            }
+        }
+    }
+
+    fn send(&mut self, sender: usize, transmit: Transmit) {
+        let Transmit { to, datagram } = transmit;
+        let limit = self.hosts[sender].protocol.max_datagram();
+        if datagram.len() > limit {
+            self.expect(sender, Err(format!("a datagram of {} bytes, the limit is {limit}", datagram.len())));
+        }
+        self.trace = siphash((self.trace, self.now.as_micros()), &datagram);
+        let host = &mut self.hosts[sender];
+        host.datagrams_sent += 1;
+        host.bytes_sent += datagram.len() as u64;
+        let from = host.addr;
+        let Some(receiver) = self.by_addr.get(&to).copied() else {
+            return;
+        };
+        for latency in self.links.carry(&mut self.rng, sender, receiver).into_iter().flatten() {
+            let arrival = Happening::Arrival { to: receiver, from, datagram: datagram.clone() };
+            self.schedule(self.now + latency, arrival);
+        }
+    }
+
+    fn check_touched(&mut self, index: usize, touched: Vec<(String, Option<crate::protocol::Seen>)>) {
+        for (name, seen) in touched {
+            let host = &mut self.hosts[index];
+            let own = host.name == name;
+            if !own {
+                let shown = seen.as_ref().and_then(|seen| seen.shown);
+                let outcome = host.observer.check_told(&name, shown);
+                self.expect(index, outcome);
+            }
+            let host = &mut self.hosts[index];
+            match seen {
+                Some(seen) => {
+                    let outcome = self.contents.check(&seen).and(host.observer.check_record(own, seen));
+                    self.expect(index, outcome);
+                }
+                None => host.observer.forget(&name),
+            }
+        }
+    }
+
+    /// Panics if an invariant is broken, with what is needed to see it again.
+    fn expect(&self, host: usize, outcome: Result<(), String>) {
+        if let Err(wrong) = outcome {
+            let (seed, at, name) = (self.seed, self.now.as_micros(), &self.hosts[host].name);
+            violated(seed, at, name, &wrong);
+        }
+    }
+
+    /// The answer to a call, if it has come.
+    pub(super) fn answer(&mut self, host: usize, call: Call) -> Option<crate::protocol::Answer> {
+        self.hosts[host].answers.remove(&call)
+    }
+}
+
+/// Ends the run: whoever tests with the simulator is to see it.
+#[track_caller]
+fn violated(seed: u64, at: u64, host: &str, wrong: &str) -> ! {
+    panic!("seed {seed}, at {at} µs, {host}: {wrong}")
+}
+
+/// The address of a host that does not say which one it has.
+fn addr_of(index: usize) -> SocketAddr {
+    let [_, b, c, d] = u32::try_from(index + 1).unwrap_or(u32::MAX).to_be_bytes();
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, b, c, d)), DEFAULT_PORT)
+}
