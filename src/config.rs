@@ -16,7 +16,7 @@ pub(crate) use self::seeds::{Place, Seed, texts};
 use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
 use crate::member::Member;
-use crate::protocol::Settings;
+use crate::protocol::{Settings, Without};
 use crate::transport::canonical;
 
 /// The port of a member, unless it is told another one.
@@ -407,6 +407,7 @@ impl Config {
             max_datagram: self.max_datagram,
             max_nodes: self.max_nodes,
             has_seeds: !addresses.seeds.is_empty(),
+            without: Without::default(),
         }
     }
 

@@ -143,7 +143,7 @@ impl Protocol {
         }
         let silent = self.ears.silence(now) > silence_limit(self.settings.probe_timeout);
         let another = self.members.ring().iter().any(|other| *other != self.me && *other != name);
-        if silent && another {
+        if silent && another && !self.settings.without.silence {
             self.timers.set(Timer::Suspicion(name), now + self.settings.probe_timeout);
             return;
         }

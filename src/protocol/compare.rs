@@ -39,6 +39,9 @@ pub(super) struct Offered {
 impl Protocol {
     /// Compares our view with what a peer told of its own in an ack.
     pub(super) fn compare(&mut self, now: Instant, peer: NameHash, theirs: &ViewMark, cookie: Cookie) {
+        if self.settings.without.sync {
+            return;
+        }
         let ours = self.members.fingerprint();
         let settle = self.settle_time();
         let their_quiet = std::time::Duration::from_millis(u64::from(theirs.quiet) * 10);

@@ -28,6 +28,21 @@ pub(crate) struct Settings {
     pub(crate) max_nodes: usize,
     /// Whether the configuration names seeds: then [`Chore::ResolveSeeds`] is asked for now and then.
     pub(crate) has_seeds: bool,
+    /// Rules that are left out, in experiments.
+    pub(crate) without: Without,
+}
+
+/// Rules of the protocol that an experiment can leave out, to see what they are good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Without {
+    /// A failed probe accuses, also if no relay has asked in vain.
+    pub(crate) proof: bool,
+    /// Verdicts fall, also while nobody is heard.
+    pub(crate) silence: bool,
+    /// Rumors go to random nodes.
+    pub(crate) ring: bool,
+    /// Views are not compared.
+    pub(crate) sync: bool,
 }
 
 /// The protocol's two kinds of wake-up, each with a thread of its own.

@@ -74,7 +74,8 @@ impl Protocol {
     /// A known sender was heard.
     pub(super) fn hear(&mut self, now: Instant, sender: NameHash) {
         self.members.heard(now, sender);
-        if let Some(silence) = self.ears.heard(now, silence_limit(self.settings.probe_timeout)) {
+        let silence = self.ears.heard(now, silence_limit(self.settings.probe_timeout));
+        if let Some(silence) = silence.filter(|_| !self.settings.without.silence) {
             self.give_time(now, silence);
         }
         self.unhide(now, sender);
@@ -434,7 +435,7 @@ impl Protocol {
     /// A probe that could accuse has failed. It does only with proof, and only the incarnation that it was
     /// about; `teller` has held the target dead before.
     fn judge(&mut self, now: Instant, probe: &Probe, teller: Option<NameHash>) {
-        if !probe.proven && probe.relay_exists {
+        if !probe.proven && probe.relay_exists && !self.settings.without.proof {
             self.metrics.probes_void += 1;
             self.health.worsen();
             return;

@@ -78,7 +78,7 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
-pub(crate) use contract::{Answer, Call, Chore, Duty, Note, Seen, Settings, Transmit};
+pub(crate) use contract::{Answer, Call, Chore, Duty, Note, Seen, Settings, Transmit, Without};
 pub(crate) use join::copy as copy_error;
 pub(crate) use time::Instant;
 
@@ -451,6 +451,14 @@ impl Protocol {
 
     pub(crate) fn node(&self, name: &str) -> Option<&Node> {
         self.members.get(NameHash::of(self.tag, name)).map(|entry| entry.node())
+    }
+
+    /// Raises the own incarnation, as if an accusation was refuted: the smallest piece of news there is.
+    pub(crate) fn touch(&mut self, now: Instant) {
+        self.incarnation = Incarnation(self.incarnation.0 + 1);
+        self.publish_self(now);
+        self.push_rumor(now, self.me);
+        self.spread(now);
     }
 
     /// The fingerprint of the view.

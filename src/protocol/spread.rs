@@ -1,5 +1,7 @@
 //! News: taking it into the view, telling users, and passing it on.
 
+use rand::RngExt;
+
 use super::members::{Before, Merged};
 use super::rumors::slot_order;
 use super::time::Instant;
@@ -89,7 +91,8 @@ impl Protocol {
             if subjects.is_empty() {
                 continue;
             }
-            match self.peer_of(now, offsets[slot], &used, &subjects) {
+            let offset = if self.settings.without.ring { self.random_offset() } else { offsets[slot] };
+            match self.peer_of(now, offset, &used, &subjects) {
                 Some(peer) => {
                     used.push(peer);
                     full |= self.tell(now, slot, peer, &subjects);
@@ -193,6 +196,12 @@ impl Protocol {
             self.ring_offsets = (n, ring::offsets(n, ring::sends(n, self.settings.retransmit)));
         }
         &self.ring_offsets.1
+    }
+
+    /// In place of a slot's: to anybody.
+    fn random_offset(&mut self) -> usize {
+        let n = self.members.ring().len();
+        self.rng.random_range(1..n.max(2))
     }
 
     /// The peer at an offset. Suspects are passed over along the ring; one that stands there still gets what

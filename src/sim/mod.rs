@@ -236,6 +236,28 @@ impl Cluster {
         self.sim.world().checks = checks;
     }
 
+    /// Has members that are started from here on do without a rule of the protocol: to see in an experiment what
+    /// it is good for, and that the experiment can fail.
+    pub fn without(&self, rule: Rule) {
+        let mut world = self.sim.world();
+        match rule {
+            Rule::Proof => world.without.proof = true,
+            Rule::Silence => world.without.silence = true,
+            Rule::Ring => world.without.ring = true,
+            Rule::Sync => world.without.sync = true,
+        }
+    }
+
+    /// Has a member raise its incarnation and tell it, as if it had refuted an accusation: the smallest piece of
+    /// news there is, for measuring how news spreads.
+    pub fn touch(&self, name: &str) {
+        let mut world = self.sim.world();
+        let host = index(&world, name);
+        let run = world.hosts[host].run;
+        // A host that has ended has no news.
+        let _ = world.with(host, run, |protocol, now| protocol.touch(now));
+    }
+
     /// Whether all running members show exactly the running members as alive, and agree on all that is told
     /// about them.
     #[must_use]
@@ -272,6 +294,20 @@ impl Cluster {
         change(&mut world.hosts[host].ailments);
         world.revive(host);
     }
+}
+
+/// A rule of the protocol that [`Cluster::without`] leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rule {
+    /// A failed probe accuses only if a relay has asked in vain, too.
+    Proof,
+    /// While nobody is heard no verdict falls.
+    Silence,
+    /// Rumors go along a ring that all members share; without it, to random nodes.
+    Ring,
+    /// Views that differ are compared and repaired.
+    Sync,
 }
 
 /// The host of a name.

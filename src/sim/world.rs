@@ -15,7 +15,7 @@ use super::links::Links;
 use crate::config::{Addresses, Config, DEFAULT_PORT, Place, Seed};
 use crate::consumer::Consumer;
 use crate::error::{Error, Result};
-use crate::protocol::{Call, Chore, Duty, Instant, Protocol, Settings, Transmit};
+use crate::protocol::{Call, Chore, Duty, Instant, Protocol, Settings, Transmit, Without};
 use crate::wire::hash::siphash;
 
 /// What the simulated clocks show at the beginning.
@@ -60,6 +60,8 @@ pub(super) struct World {
     contents: Contents,
     /// Whether the invariants are checked.
     pub(super) checks: bool,
+    /// Rules that members are started without.
+    pub(super) without: Without,
     /// Hosts whose listeners have something to hear.
     pub(super) to_be_told: BTreeSet<usize>,
     /// A hash over all that was sent, and when.
@@ -91,6 +93,7 @@ impl World {
             serial: 0,
             contents: Contents::default(),
             checks: true,
+            without: Without::default(),
             to_be_told: BTreeSet::new(),
             trace: 0,
         }
@@ -108,7 +111,7 @@ impl World {
         }
         let addr = addresses.advertise.unwrap_or_else(|| addr_of(index));
         let addresses = Addresses { advertise: Some(addr), ..addresses };
-        let settings = config.settings(&addresses, addr);
+        let settings = Settings { without: self.without, ..config.settings(&addresses, addr) };
         let protocol = self.new_protocol(&settings);
         let mut host = Host {
             name: settings.name.clone(),

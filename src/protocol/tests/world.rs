@@ -10,7 +10,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use crate::error::Error;
 use crate::event::Event;
 use crate::node::Status;
-use crate::protocol::{Answer, Call, Chore, Duty, Instant, Protocol, Settings};
+use crate::protocol::{Answer, Call, Chore, Duty, Instant, Protocol, Settings, Without};
 
 /// The wall clock at the virtual clock's zero.
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
@@ -79,6 +79,7 @@ pub(super) fn lan() -> Settings {
         max_datagram: 1_400,
         max_nodes: 16_384,
         has_seeds: false,
+        without: Without::default(),
     }
 }
 
