@@ -1,8 +1,30 @@
 //! What must hold in corners that the other tests do not reach.
 
 use super::secs;
-use super::world::World;
+use super::world::{World, addr_of};
 use crate::node::Status;
+use crate::wire::{Body, Header, Writer};
+
+/// A datagram from one host to another one, as the first would write it.
+fn forge(world: &World, from: usize, to: usize, bodies: &[Body<'_>]) -> Vec<u8> {
+    let (sender, receiver) = (&world.hosts[from].protocol, &world.hosts[to].protocol);
+    let header = Header {
+        tag: sender.tag,
+        sender: sender.me,
+        generation: sender.generation,
+        receiver: receiver.generation,
+    };
+    datagram(&header, bodies)
+}
+
+/// As many of the bodies as find room.
+fn datagram(header: &Header, bodies: &[Body<'_>]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), header, 1_400);
+    for body in bodies {
+        let _ = writer.push(body);
+    }
+    writer.finish()
+}
 
 /// The fourth ack ended the leave a second time, and the member went on probing, refuted, and was back.
 #[test]
@@ -15,4 +37,23 @@ fn a_member_that_has_left_stays_away() {
     for at in (0..8).filter(|at| *at != 5) {
         assert_eq!(world.status(at, 5), Some(Status::Left), "at {at}");
     }
+}
+
+/// Each datagram that was read before the overdue timer counted the whole pause again: 52 lags, a health of 8, and
+/// every suspicion put off by 52 times 20 s.
+#[test]
+fn one_pause_is_one_lag() {
+    let mut world = World::new(37);
+    world.settings.has_seeds = true;
+    world.grow(8);
+    world.run(secs(20));
+    world.pause(0);
+    world.run(secs(20));
+    // The receiver is the first to go on.
+    for _ in 0..50 {
+        let datagram = forge(&world, 1, 0, &[]);
+        world.inject(0, addr_of(1), &datagram);
+    }
+    world.resume(0);
+    assert_eq!(world.hosts[0].protocol.metrics().lags, 1);
 }
