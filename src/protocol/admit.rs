@@ -277,6 +277,7 @@ impl Protocol {
             return;
         }
         self.timers.cancel(Timer::Join(call));
+        self.approaches.release(call);
         let count = self.members.visible_len();
         self.note(log::Level::Info, || format!("joined through {addr}: {count} nodes"));
         self.answers.push_back((call, Answer::Joined(Ok(()))));

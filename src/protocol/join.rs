@@ -161,6 +161,13 @@ impl Approaches {
         self.by_seq.remove(&seq)
     }
 
+    /// A join has come through another address: its other approaches are given up after as many tries as any.
+    pub(crate) fn release(&mut self, call: Call) {
+        for approach in self.by_seq.values_mut().filter(|approach| approach.call == Some(call)) {
+            approach.call = None;
+        }
+    }
+
     /// Drops the approaches of a join.
     pub(crate) fn end_call(&mut self, call: Call) {
         let seqs: Vec<Seq> = self

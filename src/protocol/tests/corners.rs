@@ -57,3 +57,20 @@ fn one_pause_is_one_lag() {
     world.resume(0);
     assert_eq!(world.hosts[0].protocol.metrics().lags, 1);
 }
+
+/// The approach of a join that had come through another seed had no end: five hellos a second, for ever.
+#[test]
+fn seeds_that_are_down_are_not_asked_for_ever() {
+    let mut world = World::cluster(32, 3);
+    world.crash(2);
+    let joiner = world.add();
+    let call = world.join(joiner, &[0, 2]);
+    assert!(world.run_until(secs(2), |world| world.hosts[joiner].answers.contains_key(&call)));
+    world.run(secs(40));
+    world.recorded = Some(Vec::new());
+    world.run(secs(10));
+    let (own, down) = (world.hosts[joiner].addr, world.hosts[2].addr);
+    let sent = world.recorded.take().unwrap();
+    let hellos = sent.iter().filter(|(from, to, _)| *from == own && *to == down).count();
+    assert!(hellos <= 10, "{hellos} datagrams in 10 s");
+}
