@@ -32,14 +32,14 @@ impl Protocol {
     /// Takes what a node says about itself.
     pub(super) fn take_record(&mut self, now: Instant, record: &Record<'_>, source: Source) -> Merged {
         let name = NameHash::of(self.tag, record.name);
-        if name == self.me {
-            self.handle_own_name(now, record);
-            return Merged::Same;
-        }
         let known_run = self.members.get(name).is_some_and(|entry| entry.generation == record.generation);
         if !known_run && !self.is_plausible(now, record.generation) {
             self.metrics.implausible += 1;
             return Merged::Refused;
+        }
+        if name == self.me {
+            self.handle_own_name(now, record);
+            return Merged::Same;
         }
         let merged = self.members.merge_alive(now, name, record);
         match merged {

@@ -2,8 +2,8 @@
 
 use super::secs;
 use super::world::{World, addr_of};
-use crate::node::Status;
-use crate::wire::{Body, Header, Writer};
+use crate::node::{Generation, Incarnation, Status};
+use crate::wire::{Body, Header, Record, Writer};
 
 /// A datagram from one host to another one, as the first would write it.
 fn forge(world: &World, from: usize, to: usize, bodies: &[Body<'_>]) -> Vec<u8> {
@@ -73,4 +73,27 @@ fn seeds_that_are_down_are_not_asked_for_ever() {
     let sent = world.recorded.take().unwrap();
     let hellos = sent.iter().filter(|(from, to, _)| *from == own && *to == down).count();
     assert!(hellos <= 10, "{hellos} datagrams in 10 s");
+}
+
+/// The member took a generation above the made-up one, which nobody else can believe: it was out for good.
+#[test]
+fn a_made_up_run_of_our_name_in_the_far_future_evicts_nobody() {
+    for addr in [addr_of(2), addr_of(99)] {
+        let mut world = World::cluster(34, 4);
+        world.run(secs(5));
+        for generation in [u64::MAX - 5, u64::MAX - (1 << 23)] {
+            let record = Record {
+                name: "n2",
+                addr,
+                generation: Generation(generation),
+                incarnation: Incarnation(0),
+                state_version: 0,
+                broadcast: 0,
+            };
+            let datagram = forge(&world, 1, 2, &[Body::Alive(record)]);
+            world.inject(2, addr_of(1), &datagram);
+        }
+        world.run(secs(30));
+        assert!(world.is_converged(), "{addr}: {}", world.dump());
+    }
 }
