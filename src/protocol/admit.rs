@@ -110,8 +110,7 @@ impl Protocol {
             return;
         }
         if !self.cookies.accepts(now, hello.cookie, from, sender, run) {
-            let cookie = self.cookies.bake(now, from, sender, run);
-            self.reply(now, from, run, &Body::Challenge { seq: hello.seq, cookie });
+            self.challenge(context, hello.seq);
             return;
         }
         let reason = match self.admission(now, from, sender, record) {

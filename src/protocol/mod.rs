@@ -141,7 +141,7 @@ struct Context {
     known: bool,
     /// Whether the datagram has answered a request of ours.
     answered: bool,
-    /// Whether it has asked for an ack: one a datagram is enough.
+    /// Whether it was given an ack or a challenge: one a datagram is enough, and no longer than the datagram.
     pinged: bool,
     /// The exchange that it answers.
     exchange: Option<ExchangeId>,

@@ -3,7 +3,9 @@
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Generation, Incarnation, Status};
-use crate::wire::{Body, Header, Record, Writer};
+use crate::wire::body::Offer;
+use crate::wire::lists::Wants;
+use crate::wire::{Body, Cookie, Header, NameHash, Record, Seq, Writer};
 
 /// A datagram from one host to another one, as the first would write it.
 fn forge(world: &World, from: usize, to: usize, bodies: &[Body<'_>]) -> Vec<u8> {
@@ -96,4 +98,26 @@ fn a_made_up_run_of_our_name_in_the_far_future_evicts_nobody() {
         world.run(secs(30));
         assert!(world.is_converged(), "{addr}: {}", world.dump());
     }
+}
+
+/// Each of 75 offers without a cookie was answered by a challenge: 4,050 bytes for 1,386.
+#[test]
+fn an_unproven_address_gets_no_more_bytes_than_it_sent() {
+    let mut world = World::cluster(35, 2);
+    world.run(secs(2));
+    let header = Header {
+        tag: world.hosts[0].protocol.tag,
+        sender: NameHash(77),
+        generation: Generation(1),
+        receiver: Generation(0),
+    };
+    let offer = |seq| Body::Offer(Offer { seq: Seq(seq), cookie: Cookie(0), wants: Wants::default() });
+    let offers: Vec<Body<'_>> = (1..100).map(offer).collect();
+    let datagram = datagram(&header, &offers);
+    let victim = addr_of(500);
+    world.recorded = Some(Vec::new());
+    world.inject(0, victim, &datagram);
+    let sent = world.recorded.take().unwrap();
+    let sent: usize = sent.iter().filter(|(_, to, _)| *to == victim).map(|(_, _, bytes)| bytes.len()).sum();
+    assert!(sent <= datagram.len(), "{sent} bytes for {}", datagram.len());
 }
