@@ -357,7 +357,7 @@ impl Protocol {
         }
         // Two names at one address: the older one may be gone.
         for name in older {
-            self.probe_node(now, Purpose::Round, name);
+            self.probe_node(now, Purpose::Witness, name);
         }
         context.known = self.members.is_known(sender, run, from);
         context.answered = true;

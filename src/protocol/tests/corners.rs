@@ -1,9 +1,12 @@
 //! What must hold in corners that the other tests do not reach.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Generation, Incarnation, Status};
-use crate::wire::body::Offer;
+use crate::wire::body::{Hello, Offer};
 use crate::wire::lists::Wants;
 use crate::wire::{Body, Cookie, Header, NameHash, Record, Seq, Writer};
 
@@ -26,6 +29,18 @@ fn datagram(header: &Header, bodies: &[Body<'_>]) -> Vec<u8> {
         let _ = writer.push(body);
     }
     writer.finish()
+}
+
+/// A stranger at a real address says hello to the first host, with a good cookie.
+fn hello(world: &mut World, from: SocketAddr, name: &str, generation: Generation) {
+    let protocol = &world.hosts[0].protocol;
+    let sender = NameHash::of(protocol.tag, name);
+    let cookie = protocol.cookies.bake(world.now, from, sender, generation);
+    let header = Header { tag: protocol.tag, sender, generation, receiver: Generation(0) };
+    let record =
+        Record { name, addr: from, generation, incarnation: Incarnation(0), state_version: 0, broadcast: 0 };
+    let datagram = datagram(&header, &[Body::Hello(Hello { seq: Seq(1), cookie, record })]);
+    world.inject(0, from, &datagram);
 }
 
 /// The fourth ack ended the leave a second time, and the member went on probing, refuted, and was back.
@@ -120,4 +135,38 @@ fn an_unproven_address_gets_no_more_bytes_than_it_sent() {
     let sent = world.recorded.take().unwrap();
     let sent: usize = sent.iter().filter(|(_, to, _)| *to == victim).map(|(_, _, bytes)| bytes.len()).sum();
     assert!(sent <= datagram.len(), "{sent} bytes for {}", datagram.len());
+}
+
+/// Each newcomer had all older names at its address probed as if by a round, and no round had a place: none of
+/// the real nodes was probed for as long as it went on.
+#[test]
+fn names_at_one_address_do_not_stop_the_rounds() {
+    let mut world = World::cluster(39, 4);
+    world.run(secs(5));
+    let generation = world.hosts[0].protocol.generation;
+    let before = world.hosts[0].protocol.metrics().probes;
+    for number in 0..500 {
+        hello(&mut world, addr_of(600), &format!("made-up-{number}"), generation);
+        world.run(Duration::from_millis(40));
+    }
+    let rounds = world.hosts[0].protocol.metrics().probes - before;
+    assert!(rounds >= 18, "{rounds} in 20 s");
+}
+
+/// Newcomers with the name of a dead node and ever other generations had it probed until no probe had a place.
+#[test]
+fn names_of_the_dead_do_not_stop_the_rounds() {
+    let mut world = World::cluster(40, 6);
+    world.run(secs(5));
+    world.crash(5);
+    world.run(secs(20));
+    assert_eq!(world.status(0, 5), Some(Status::Dead));
+    let dead = world.hosts[5].protocol.generation;
+    let before = world.hosts[0].protocol.metrics().probes;
+    for number in 1..20_000 {
+        hello(&mut world, addr_of(600), "n5", Generation(dead.0 + number));
+        world.run(Duration::from_millis(1));
+    }
+    let rounds = world.hosts[0].protocol.metrics().probes - before;
+    assert!(rounds >= 18, "{rounds} in 20 s");
 }
