@@ -53,6 +53,8 @@ impl Protocol {
         if buried {
             let own_lag = self.last_lag.is_some_and(|lag| now.since(lag) < LAG_MEMORY);
             at = at.max(self.burials.buried(now, own_lag));
+        } else {
+            at = self.burials.back_at().map_or(at, |back_at| at.max(back_at));
         }
         if at <= now {
             self.refute(now);

@@ -8,7 +8,7 @@ use super::world::{World, addr_of};
 use crate::node::{Generation, Incarnation, Status};
 use crate::wire::body::{Hello, Offer};
 use crate::wire::lists::Wants;
-use crate::wire::{Body, Cookie, Header, NameHash, Record, Seq, Writer};
+use crate::wire::{Accusers, Body, Cookie, Header, NameHash, Record, Seq, Verdict, Writer};
 
 /// A datagram from one host to another one, as the first would write it.
 fn forge(world: &World, from: usize, to: usize, bodies: &[Body<'_>]) -> Vec<u8> {
@@ -41,6 +41,19 @@ fn hello(world: &mut World, from: SocketAddr, name: &str, generation: Generation
         Record { name, addr: from, generation, incarnation: Incarnation(0), state_version: 0, broadcast: 0 };
     let datagram = datagram(&header, &[Body::Hello(Hello { seq: Seq(1), cookie, record })]);
     world.inject(0, from, &datagram);
+}
+
+/// The second host holds something against the third, at its present incarnation, and tells it.
+fn accuse(world: &mut World, status: Status) {
+    let (accuser, accused) = (&world.hosts[1].protocol, &world.hosts[2].protocol);
+    let mut accusers = Accusers::default();
+    if status == Status::Suspect {
+        accusers.insert(accuser.me);
+    }
+    let (generation, incarnation) = (accused.generation, accused.incarnation);
+    let verdict = Verdict { subject: accused.me, generation, incarnation, status, accusers };
+    let datagram = forge(world, 1, 2, &[Body::Verdict(verdict)]);
+    world.inject(2, addr_of(1), &datagram);
 }
 
 /// The fourth ack ended the leave a second time, and the member went on probing, refuted, and was back.
@@ -169,4 +182,22 @@ fn names_of_the_dead_do_not_stop_the_rounds() {
     }
     let rounds = world.hosts[0].protocol.metrics().probes - before;
     assert!(rounds >= 18, "{rounds} in 20 s");
+}
+
+/// A suspicion, from somebody who had not heard of the death, was refuted at once: that ended the wait.
+#[test]
+fn who_waits_after_a_second_burial_does_not_return_for_a_suspicion() {
+    let mut world = World::cluster(41, 4);
+    world.run(secs(5));
+    accuse(&mut world, Status::Dead);
+    world.run(secs(5));
+    accuse(&mut world, Status::Dead);
+    let incarnation = |world: &World| world.hosts[2].protocol.incarnation;
+    assert_eq!(incarnation(&world), Incarnation(1));
+    world.run(secs(1));
+    accuse(&mut world, Status::Suspect);
+    world.run(secs(5));
+    assert_eq!(incarnation(&world), Incarnation(1), "the second time it waits for 10 s");
+    world.run(secs(10));
+    assert_eq!(incarnation(&world), Incarnation(2));
 }
