@@ -283,8 +283,8 @@ impl Protocol {
             self.damping.refuted(now, name);
         }
         let was_out = before.as_ref().is_some_and(|before| !before.status.is_active() || before.hidden);
-        if self.members.ring().len() == 2 && before.is_none() {
-            // The first other node: from here on there is somebody to hear.
+        if self.members.ring().len() == 2 && before.as_ref().is_none_or(|before| !before.status.is_active()) {
+            // The only other node: from here on there is somebody to hear.
             let _ = self.ears.heard(now, std::time::Duration::MAX);
             self.next_tick = self.next_tick.max(now);
         }

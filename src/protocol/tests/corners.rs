@@ -201,3 +201,19 @@ fn who_waits_after_a_second_burial_does_not_return_for_a_suspicion() {
     world.run(secs(10));
     assert_eq!(incarnation(&world), Incarnation(2));
 }
+
+/// The rounds that were not due while a member was alone counted as slept through when another node came back.
+#[test]
+fn being_alone_is_not_lag() {
+    for seed in 0..10 {
+        let mut world = World::cluster(36 + seed, 2);
+        world.run(secs(5));
+        world.crash(1);
+        world.run(secs(90));
+        assert_eq!(world.status(0, 1), Some(Status::Dead));
+        world.restart(1);
+        world.join(1, &[0]);
+        world.run(secs(10));
+        assert_eq!(world.hosts[0].protocol.metrics().lags, 0, "seed {seed}");
+    }
+}
