@@ -171,7 +171,7 @@ impl Protocol {
         let running = begun.or_else(|| self.exchanges.with(context.sender));
         match running.filter(|_| !alike) {
             Some(id) => {
-                self.fills.insert(id, (call, from));
+                self.fills.entry(id).or_default().push((call, from));
             }
             None => self.joined(now, call, from, context.sender),
         }
@@ -390,7 +390,9 @@ impl Protocol {
     pub(super) fn end_join(&mut self, call: Call) -> Option<Join> {
         self.timers.cancel(Timer::Join(call));
         self.approaches.end_call(call);
-        self.fills.retain(|_, (of, _)| *of != call);
+        for joins in self.fills.values_mut() {
+            joins.retain(|(of, _)| *of != call);
+        }
         self.joins.remove(&call)
     }
 

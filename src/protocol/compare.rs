@@ -128,7 +128,7 @@ impl Protocol {
                 self.metrics.syncs_idle += 1;
             }
             self.comparer.synced(exchange.changed);
-            if let Some((call, addr)) = self.fills.remove(&id) {
+            for (call, addr) in self.fills.remove(&id).unwrap_or_default() {
                 self.joined(now, call, addr, exchange.peer.name);
             }
         }
@@ -142,7 +142,7 @@ impl Protocol {
                 Some(Due::Again(id, seq, request)) => self.send_request(now, id, seq, &request),
                 Some(Due::GivenUp(id, exchange)) => {
                     self.comparer.synced(exchange.changed);
-                    if let Some((call, addr)) = self.fills.remove(&id) {
+                    for (call, addr) in self.fills.remove(&id).unwrap_or_default() {
                         self.seed_failed(now, call, addr, Error::NoAnswer);
                     }
                 }

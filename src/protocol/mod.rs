@@ -191,7 +191,7 @@ pub(crate) struct Protocol {
     recheck: Option<NameHash>,
     exchanges: Exchanges,
     /// The joins that wait for an exchange.
-    fills: BTreeMap<ExchangeId, (Call, SocketAddr)>,
+    fills: BTreeMap<ExchangeId, Vec<(Call, SocketAddr)>>,
     load: Load,
     told: VecDeque<compare::Told>,
     /// Nodes that were dead here and came back a moment ago.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Generation, Incarnation, Status};
+use crate::protocol::Answer;
 use crate::wire::body::{Hello, Offer};
 use crate::wire::lists::Wants;
 use crate::wire::{Accusers, Body, Cookie, Header, NameHash, Record, Seq, Verdict, Writer};
@@ -215,5 +216,19 @@ fn being_alone_is_not_lag() {
         world.join(1, &[0]);
         world.run(secs(10));
         assert_eq!(world.hosts[0].protocol.metrics().lags, 0, "seed {seed}");
+    }
+}
+
+/// The second join took the place of the first one, which then ended with `NoAnswer`.
+#[test]
+fn two_joins_at_once_through_one_seed_both_come_through() {
+    let mut world = World::cluster(42, 20);
+    world.run(secs(2));
+    let joiner = world.add();
+    let calls = [world.join(joiner, &[0]), world.join(joiner, &[0])];
+    world.run(secs(10));
+    for call in calls {
+        let answer = world.hosts[joiner].answers.get(&call);
+        assert!(matches!(answer, Some(Answer::Joined(Ok(())))), "{answer:?}");
     }
 }
