@@ -44,17 +44,22 @@ fn hello(world: &mut World, from: SocketAddr, name: &str, generation: Generation
     world.inject(0, from, &datagram);
 }
 
-/// The second host holds something against the third, at its present incarnation, and tells it.
-fn accuse(world: &mut World, status: Status) {
+/// The second host holds something against the third, at this much above its incarnation, and tells a host.
+fn accuse_above(world: &mut World, to: usize, status: Status, step: u64) {
     let (accuser, accused) = (&world.hosts[1].protocol, &world.hosts[2].protocol);
     let mut accusers = Accusers::default();
     if status == Status::Suspect {
         accusers.insert(accuser.me);
     }
-    let (generation, incarnation) = (accused.generation, accused.incarnation);
+    let (generation, incarnation) = (accused.generation, Incarnation(accused.incarnation.0 + step));
     let verdict = Verdict { subject: accused.me, generation, incarnation, status, accusers };
-    let datagram = forge(world, 1, 2, &[Body::Verdict(verdict)]);
-    world.inject(2, addr_of(1), &datagram);
+    let datagram = forge(world, 1, to, &[Body::Verdict(verdict)]);
+    world.inject(to, addr_of(1), &datagram);
+}
+
+/// The second host holds something against the third, at its present incarnation, and tells it.
+fn accuse(world: &mut World, status: Status) {
+    accuse_above(world, 2, status, 0);
 }
 
 /// The fourth ack ended the leave a second time, and the member went on probing, refuted, and was back.
@@ -230,5 +235,35 @@ fn two_joins_at_once_through_one_seed_both_come_through() {
     for call in calls {
         let answer = world.hosts[joiner].answers.get(&call);
         assert!(matches!(answer, Some(Answer::Joined(Ok(())))), "{answer:?}");
+    }
+}
+
+/// The highest accusation that was believed was refuted by an incarnation that nobody believed: the first suspicion
+/// after it buried the node for good.
+#[test]
+fn no_incarnation_that_is_believed_evicts_a_node() {
+    for step in [(1 << 16) - 1, 1 << 16, (1 << 16) + 1] {
+        for to in [0, 2] {
+            for is_record in [false, true] {
+                let mut world = World::cluster(33, 6);
+                world.run(secs(5));
+                if is_record {
+                    let accused = &world.hosts[2].protocol;
+                    let incarnation = Incarnation(accused.incarnation.0 + step);
+                    let record = Record { incarnation, ..accused.own_record() };
+                    let datagram = forge(&world, 1, to, &[Body::Alive(record)]);
+                    world.inject(to, addr_of(1), &datagram);
+                } else {
+                    accuse_above(&mut world, to, Status::Suspect, step);
+                }
+                world.run(secs(10));
+                assert!(world.is_converged(), "{step} {to} {is_record}: {}", world.dump());
+                for other in [0, 3, 4, 5] {
+                    accuse_above(&mut world, other, Status::Suspect, 0);
+                }
+                world.run(secs(60));
+                assert!(world.is_converged(), "{step} {to} {is_record}: {}", world.dump());
+            }
+        }
     }
 }
