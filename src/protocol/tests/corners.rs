@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Generation, Incarnation, Status};
-use crate::protocol::Answer;
+use crate::protocol::rumors::{Rumors, slot_order};
+use crate::protocol::{Answer, Instant};
 use crate::wire::body::{Hello, Offer};
 use crate::wire::lists::Wants;
 use crate::wire::{Accusers, Body, Cookie, Header, NameHash, Record, Seq, Verdict, Writer};
@@ -266,4 +267,30 @@ fn no_incarnation_that_is_believed_evicts_a_node() {
             }
         }
     }
+}
+
+/// All slots of the first phase were served whatever was left to send: 6 sends of each where 3 were meant.
+#[test]
+fn a_crowd_of_rumors_is_thinned() {
+    let mut now = Instant::from_micros(1_000_000);
+    let mut rumors = Rumors::new(now, Duration::from_millis(20));
+    let k = 8;
+    let crowd = 300;
+    for subject in 1..=crowd {
+        rumors.push(now, NameHash(subject), k);
+    }
+    let mut sends = 0;
+    while let Some(due) = rumors.due() {
+        now = now.max(due);
+        assert!(rumors.begin_round(now, k));
+        for slot in slot_order(k) {
+            let subjects: Vec<NameHash> = rumors.for_slot(slot).take(26).collect();
+            for subject in subjects {
+                rumors.told(slot, subject);
+                sends += 1;
+            }
+        }
+        rumors.end_round(now, true);
+    }
+    assert!((3 * crowd..4 * crowd + 52 * 8).contains(&sends), "{sends} sends of {crowd} rumors");
 }
