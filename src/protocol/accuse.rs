@@ -188,8 +188,11 @@ impl Protocol {
         }
         self.suspicions.insert(subject, suspicion);
         self.push_rumor(now, subject);
-        let witnesses = ring::witnesses(self.members.ring(), subject, verdict.incarnation, WITNESSES);
-        if !own && witnesses.contains(&self.me) && self.leave.is_none() {
+        let active = self.members.ring();
+        if !own
+            && self.leave.is_none()
+            && ring::is_witness(self.me, active, subject, verdict.incarnation, WITNESSES)
+        {
             self.probe_node(now, Purpose::Witness, subject);
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Generation, Incarnation, Status};
+use crate::protocol::ring;
 use crate::protocol::rumors::{Rumors, slot_order};
 use crate::protocol::{Answer, Instant};
 use crate::wire::body::{Hello, Offer};
@@ -293,4 +294,16 @@ fn a_crowd_of_rumors_is_thinned() {
         rumors.end_round(now, true);
     }
     assert!((3 * crowd..4 * crowd + 52 * 8).contains(&sends), "{sends} sends of {crowd} rumors");
+}
+
+#[test]
+fn a_suspicion_has_five_witnesses() {
+    let active: Vec<NameHash> =
+        (1..=200).map(|number| NameHash(u64::wrapping_mul(number, 0x9e37_79b9_7f4a_7c15))).collect();
+    for suspect in active.iter().copied().take(20) {
+        let is_witness = |node: &&NameHash| ring::is_witness(**node, &active, suspect, Incarnation(3), 5);
+        let witnesses: Vec<&NameHash> = active.iter().filter(is_witness).collect();
+        assert_eq!(witnesses.len(), 5);
+        assert!(!witnesses.contains(&&suspect));
+    }
 }
