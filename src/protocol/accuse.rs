@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::health::silence_limit;
-use super::members::Merged;
+use super::members::{INCARNATION_STEP_MAX, Merged};
 use super::probe::Purpose;
 use super::suspicion::Suspicion;
 use super::time::Instant;
@@ -22,8 +22,6 @@ use crate::wire::{NameHash, Verdict};
 const WITNESSES: usize = 5;
 /// A burial this soon after our own lag was brought about by it.
 const LAG_MEMORY: Duration = Duration::from_secs(120);
-/// An accusation of an incarnation of ours further than this above ours is not believed.
-const ACCUSED_STEP_MAX: u64 = 1 << 16;
 
 impl Protocol {
     /// Somebody holds something against us.
@@ -31,7 +29,7 @@ impl Protocol {
         if verdict.generation != self.generation || self.leave.is_some() {
             return;
         }
-        if verdict.incarnation.0 > self.incarnation.0.saturating_add(ACCUSED_STEP_MAX) {
+        if verdict.incarnation.0 >= self.incarnation.0.saturating_add(INCARNATION_STEP_MAX) {
             self.metrics.implausible += 1;
             return;
         }
@@ -53,6 +51,8 @@ impl Protocol {
         if buried {
             let own_lag = self.last_lag.is_some_and(|lag| now.since(lag) < LAG_MEMORY);
             at = at.max(self.burials.buried(now, own_lag));
+        } else {
+            at = self.burials.back_at().map_or(at, |back_at| at.max(back_at));
         }
         if at <= now {
             self.refute(now);
@@ -188,8 +188,11 @@ impl Protocol {
         }
         self.suspicions.insert(subject, suspicion);
         self.push_rumor(now, subject);
-        let witnesses = ring::witnesses(self.members.ring(), subject, verdict.incarnation, WITNESSES);
-        if !own && witnesses.contains(&self.me) && self.leave.is_none() {
+        let active = self.members.ring();
+        if !own
+            && self.leave.is_none()
+            && ring::is_witness(self.me, active, subject, verdict.incarnation, WITNESSES)
+        {
             self.probe_node(now, Purpose::Witness, subject);
         }
     }

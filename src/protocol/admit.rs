@@ -110,8 +110,7 @@ impl Protocol {
             return;
         }
         if !self.cookies.accepts(now, hello.cookie, from, sender, run) {
-            let cookie = self.cookies.bake(now, from, sender, run);
-            self.reply(now, from, run, &Body::Challenge { seq: hello.seq, cookie });
+            self.challenge(context, hello.seq);
             return;
         }
         let reason = match self.admission(now, from, sender, record) {
@@ -159,7 +158,7 @@ impl Protocol {
         };
         let peer = Peer { name: context.sender, addr: from, generation: context.generation };
         // Of several seeds that let us in the first one is enough; the others have told of us.
-        if approach.call.is_some_and(|call| self.fills.values().any(|(of, _)| *of == call)) {
+        if approach.call.is_some_and(|call| self.fills.values().flatten().any(|(of, _)| *of == call)) {
             return;
         }
         let alike = welcome.view.fingerprint == self.members.fingerprint();
@@ -176,7 +175,7 @@ impl Protocol {
         let running = begun.or_else(|| self.exchanges.with(context.sender));
         match running.filter(|_| !alike) {
             Some(id) => {
-                self.fills.insert(id, (call, from));
+                self.fills.entry(id).or_default().push((call, from));
             }
             None => self.joined(now, call, from, context.sender),
         }
@@ -376,7 +375,7 @@ impl Protocol {
         }
         // Two names at one address: the older one may be gone.
         for name in older {
-            self.probe_node(now, Purpose::Round, name);
+            self.probe_node(now, Purpose::Witness, name);
         }
         context.known = self.members.is_known(sender, run, from);
         context.answered = true;
@@ -409,7 +408,9 @@ impl Protocol {
     pub(super) fn end_join(&mut self, call: Call) -> Option<Join> {
         self.timers.cancel(Timer::Join(call));
         self.approaches.end_call(call);
-        self.fills.retain(|_, (of, _)| *of != call);
+        for joins in self.fills.values_mut() {
+            joins.retain(|(of, _)| *of != call);
+        }
         self.joins.remove(&call)
     }
 

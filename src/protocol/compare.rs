@@ -132,7 +132,7 @@ impl Protocol {
                 self.metrics.syncs_idle += 1;
             }
             self.comparer.synced(exchange.changed);
-            if let Some((call, addr)) = self.fills.remove(&id) {
+            for (call, addr) in self.fills.remove(&id).unwrap_or_default() {
                 self.joined(now, call, addr, exchange.peer.name);
             }
         }
@@ -146,7 +146,7 @@ impl Protocol {
                 Some(Due::Again(id, seq, request)) => self.send_request(now, id, seq, &request),
                 Some(Due::GivenUp(id, exchange)) => {
                     self.comparer.synced(exchange.changed);
-                    if let Some((call, addr)) = self.fills.remove(&id) {
+                    for (call, addr) in self.fills.remove(&id).unwrap_or_default() {
                         self.seed_failed(now, call, addr, Error::NoAnswer);
                         self.ask_other_seeds(now, call);
                     }
@@ -158,7 +158,7 @@ impl Protocol {
 
     // The answering side.
 
-    pub(super) fn handle_sums(&mut self, context: &Context, sums: &Sums<'_>) {
+    pub(super) fn handle_sums(&mut self, context: &mut Context, sums: &Sums<'_>) {
         if !self.has_cookie(context, sums.seq, sums.cookie) {
             return;
         }
@@ -170,7 +170,7 @@ impl Protocol {
         self.send_digests(context, sums);
     }
 
-    pub(super) fn handle_pull(&mut self, context: &Context, pull: &Pull) {
+    pub(super) fn handle_pull(&mut self, context: &mut Context, pull: &Pull) {
         if self.has_cookie(context, pull.seq, pull.cookie) {
             self.send_page(context, pull.seq, pull.from, pull.until);
         }
@@ -372,14 +372,21 @@ impl Protocol {
     }
 
     /// Whether a request carries a good cookie; who has none is given one.
-    fn has_cookie(&mut self, context: &Context, seq: Seq, cookie: Cookie) -> bool {
-        let (now, from) = (context.now, context.from);
-        if self.cookies.accepts(now, cookie, from, context.sender, context.generation) {
+    fn has_cookie(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) -> bool {
+        if self.cookies.accepts(context.now, cookie, context.from, context.sender, context.generation) {
             return true;
         }
-        let cookie = self.cookies.bake(now, from, context.sender, context.generation);
-        self.reply(now, from, context.generation, &Body::Challenge { seq, cookie });
+        self.challenge(context, seq);
         false
+    }
+
+    /// Has the sender show that it receives at its address, once a datagram.
+    pub(super) fn challenge(&mut self, context: &mut Context, seq: Seq) {
+        let (now, from, run) = (context.now, context.from, context.generation);
+        if !std::mem::replace(&mut context.pinged, true) {
+            let cookie = self.cookies.bake(now, from, context.sender, run);
+            self.reply(now, from, run, &Body::Challenge { seq, cookie });
+        }
     }
 
     /// One page of records in order of name hash, from `from` on, to before `until` (zero: the end).

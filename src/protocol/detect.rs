@@ -53,6 +53,8 @@ impl Protocol {
         let due = [Duty::Probe, Duty::Disseminate].into_iter().filter_map(|duty| self.poll_timeout(duty));
         // Rumors to be sent at once are due at the beginning of time: they tell nothing.
         let due = due.filter(|at| *at > self.started).chain(received).min();
+        // What was late before the lag that was noticed last is part of that one.
+        let due = due.map(|due| self.last_lag.map_or(due, |last| due.max(last)));
         let Some(lag) = due.map(|due| now.since(due)).filter(|lag| *lag > self.settings.probe_timeout / 2)
         else {
             return;

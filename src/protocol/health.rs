@@ -172,6 +172,11 @@ impl Burials {
         back_at
     }
 
+    /// Until when we were to stay away after the last burial.
+    pub(crate) fn back_at(&self) -> Option<Instant> {
+        self.back_at
+    }
+
     /// Whether we wait, held dead, before we return: who is dead accuses nobody.
     pub(crate) fn waits(&self, now: Instant) -> bool {
         self.back_at.is_some_and(|at| at > now)

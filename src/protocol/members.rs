@@ -33,8 +33,9 @@ use crate::wire::{ClusterTag, NameHash, Record, Verdict};
 /// An incarnation above this is not believed: a node that refutes a thousand times a second needs nine
 /// thousand years to get there.
 const INCARNATION_MAX: u64 = 1 << 48;
-/// An incarnation further than this above the one held is not believed.
-const INCARNATION_STEP_MAX: u64 = 1 << 16;
+/// An incarnation further than this above the one held is not believed; nor is an accusation of one that is as
+/// far, because nobody who has not heard it would believe the refutation.
+pub(crate) const INCARNATION_STEP_MAX: u64 = 1 << 16;
 
 /// What this view holds on one node.
 #[derive(Debug, Clone)]
@@ -256,7 +257,7 @@ impl Members {
         if verdict.generation > entry.generation
             || verdict.incarnation.0 > INCARNATION_MAX
             || (verdict.generation == entry.generation
-                && verdict.incarnation.0 > entry.incarnation.0.saturating_add(INCARNATION_STEP_MAX))
+                && verdict.incarnation.0 >= entry.incarnation.0.saturating_add(INCARNATION_STEP_MAX))
         {
             return Merged::Refused;
         }

@@ -142,7 +142,7 @@ struct Context {
     known: bool,
     /// Whether the datagram has answered a request of ours.
     answered: bool,
-    /// Whether it has asked for an ack: one a datagram is enough.
+    /// Whether it was given an ack or a challenge: one a datagram is enough, and no longer than the datagram.
     pinged: bool,
     /// The exchange that it answers.
     exchange: Option<ExchangeId>,
@@ -192,7 +192,7 @@ pub(crate) struct Protocol {
     recheck: Option<NameHash>,
     exchanges: Exchanges,
     /// The joins that wait for an exchange.
-    fills: BTreeMap<ExchangeId, (Call, SocketAddr)>,
+    fills: BTreeMap<ExchangeId, Vec<(Call, SocketAddr)>>,
     load: Load,
     told: VecDeque<compare::Told>,
     /// Nodes that were dead here and came back a moment ago.

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 use super::admit::Admission;
 use super::join::NameCheck;
+use super::members::INCARNATION_STEP_MAX;
 use super::probe::{Purpose, Target};
 use super::time::Instant;
 use super::{GENERATION_RANDOM_BITS, Protocol, Timer, generation};
@@ -32,6 +33,10 @@ impl Protocol {
                 accusers: Accusers::default(),
             };
             self.handle_accusation(now, record.addr, &verdict);
+            if record.incarnation.0 == self.incarnation.0.saturating_add(INCARNATION_STEP_MAX) {
+                // Who has heard it believes it, and who has not would not believe what refutes it.
+                self.renew(now, self.generation);
+            }
         }
         if record.generation > self.generation && record.addr != self.settings.advertise {
             self.meet_rival(now, record.addr, record.generation);

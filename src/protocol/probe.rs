@@ -29,7 +29,7 @@ use crate::node::{Generation, Incarnation};
 use crate::wire::body::NackReason;
 use crate::wire::{NameHash, Seq};
 
-/// Probes that may run at the same time; beyond it no new one begins.
+/// Probes that may run at the same time; beyond it none begins but those of the common rounds.
 pub(crate) const PROBES_MAX: usize = 256;
 /// Pings that this member may relay for others at the same time.
 const ERRANDS_MAX: usize = 1_024;
@@ -41,7 +41,8 @@ const TIMEOUT_RTTS: u32 = 12;
 pub(crate) enum Purpose {
     /// The target of a common round.
     Round,
-    /// To check the suspicion of somebody else as a witness: one ping, one relay.
+    /// To check the suspicion of somebody else as a witness, or who had an address before a newcomer: one ping,
+    /// one relay.
     Witness,
     /// Somebody whose view we compared holds it dead.
     Told { by: NameHash },
@@ -220,7 +221,7 @@ impl Probes {
 
     /// Begins a probe, whose first ping is to be sent now. `None` if too many run.
     pub(crate) fn begin(&mut self, probe: Probe) -> Option<ProbeId> {
-        if self.by_id.len() >= PROBES_MAX {
+        if self.by_id.len() >= PROBES_MAX && probe.purpose != Purpose::Round {
             return None;
         }
         let id = ProbeId(self.next);

@@ -73,25 +73,20 @@ impl Rounds {
     }
 }
 
-/// The nodes that are to check a suspicion: everyone computes the same ones (of the `active`, without the
-/// suspect).
-pub(crate) fn witnesses(
+/// Whether a node is one of the `count` that are to check a suspicion: everyone computes the same ones, of the
+/// `active` without the suspect. Stops at so many that rank before it, which is soon for nearly every node.
+pub(crate) fn is_witness(
+    node: NameHash,
     active: &[NameHash],
     suspect: NameHash,
     incarnation: Incarnation,
     count: usize,
-) -> Vec<NameHash> {
+) -> bool {
     let key = (WITNESS_KEY ^ suspect.0, incarnation.0);
-    let mut best: Vec<(u64, NameHash)> = Vec::with_capacity(count + 1);
-    for candidate in active.iter().filter(|name| **name != suspect) {
-        let rank = (siphash(key, &candidate.0.to_be_bytes()), *candidate);
-        let place = best.partition_point(|other| *other < rank);
-        if place < count {
-            best.insert(place, rank);
-            best.truncate(count);
-        }
-    }
-    best.into_iter().map(|(_, name)| name).collect()
+    let rank = |name: NameHash| (siphash(key, &name.0.to_be_bytes()), name);
+    let own = rank(node);
+    let before = active.iter().filter(|name| **name != suspect && rank(**name) < own);
+    node != suspect && before.take(count).count() < count
 }
 
 /// Fixed-point numbers with 32 bits of fraction: integers, so that every machine gets the same ring.

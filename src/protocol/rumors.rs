@@ -148,7 +148,10 @@ impl Rumors {
     /// The subjects that a slot is to be told of, oldest first.
     pub(crate) fn for_slot(&self, slot: usize) -> impl Iterator<Item = NameHash> {
         let bit = bits(std::iter::once(slot));
-        self.queue.values().filter(move |rumor| rumor.slots & bit != 0).map(|rumor| rumor.subject)
+        self.queue
+            .values()
+            .filter(move |rumor| rumor.sends > 0 && rumor.slots & bit != 0)
+            .map(|rumor| rumor.subject)
     }
 
     /// All subjects there is news of, oldest first.

@@ -34,14 +34,14 @@ impl Protocol {
     /// Takes what a node says about itself.
     pub(super) fn take_record(&mut self, now: Instant, record: &Record<'_>, source: Source) -> Merged {
         let name = NameHash::of(self.tag, record.name);
-        if name == self.me {
-            self.handle_own_name(now, record);
-            return Merged::Same;
-        }
         let known_run = self.members.get(name).is_some_and(|entry| entry.generation == record.generation);
         if !known_run && !self.is_plausible(now, record.generation) {
             self.metrics.implausible += 1;
             return Merged::Refused;
+        }
+        if name == self.me {
+            self.handle_own_name(now, record);
+            return Merged::Same;
         }
         let merged = self.members.merge_alive(now, name, record);
         match merged {
@@ -292,8 +292,8 @@ impl Protocol {
             self.damping.refuted(now, name);
         }
         let was_out = before.as_ref().is_some_and(|before| !before.status.is_active() || before.hidden);
-        if self.members.ring().len() == 2 && before.is_none() {
-            // The first other node: from here on there is somebody to hear.
+        if self.members.ring().len() == 2 && before.as_ref().is_none_or(|before| !before.status.is_active()) {
+            // The only other node: from here on there is somebody to hear.
             let _ = self.ears.heard(now, std::time::Duration::MAX);
             self.next_tick = self.next_tick.max(now);
         }
