@@ -68,8 +68,14 @@ impl Protocol {
         };
         self.timers.cancel(Timer::Refute);
         self.refuted = Some(now);
-        self.incarnation = Incarnation(accused.0 + 1);
         self.metrics.refutations += 1;
+        if accused.0 >= self.incarnation.0.saturating_add(ACCUSED_STEP_MAX) {
+            // Who has not heard the accusation would not believe an incarnation above it.
+            self.renew(now, self.generation);
+            self.return_to_accusers(now);
+            return;
+        }
+        self.incarnation = Incarnation(accused.0 + 1);
         self.health.accused(now, self.settings.probe_interval);
         let number = self.incarnation.0;
         self.note(log::Level::Debug, || format!("refuting with incarnation {number}"));
