@@ -97,7 +97,7 @@ impl Protocol {
     /// Tells the leave to those who have not acked it, and to others in place of those who do not answer, until
     /// it is over.
     pub(super) fn tell_leave(&mut self, now: Instant) {
-        let Some(mut leave) = self.leave.take().filter(|leave| !leave.over) else {
+        let Some(mut leave) = self.leave.take_if(|leave| !leave.over) else {
             return;
         };
         // Peers may be gone without our having noticed, or leave at the same time.

@@ -165,6 +165,19 @@ fn a_leave_is_heard_as_a_leave() {
 }
 
 #[test]
+fn who_has_left_does_not_come_back_though_its_process_goes_on() {
+    // The fourth ack of five ended the leave itself: it then refuted that it had left.
+    let mut world = World::cluster(9, 16);
+    world.run(secs(3));
+    let since = world.now;
+    world.call(5, |protocol, now| protocol.leave(now, secs(5)));
+    world.run(secs(20));
+    for at in (0..16).filter(|at| *at != 5) {
+        assert_eq!(world.story(at, since), ["left n5"], "at {at}");
+    }
+}
+
+#[test]
 fn a_member_alone_leaves_at_once() {
     let mut world = World::new(1);
     world.add();
