@@ -110,6 +110,9 @@ impl Protocol {
             return;
         }
         if !self.cookies.accepts(now, hello.cookie, from, sender, run) {
+            if std::mem::replace(&mut context.replied, true) {
+                return;
+            }
             let cookie = self.cookies.bake(now, from, sender, run);
             self.reply(now, from, run, &Body::Challenge { seq: hello.seq, cookie });
             return;

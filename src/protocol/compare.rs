@@ -158,7 +158,7 @@ impl Protocol {
 
     // The answering side.
 
-    pub(super) fn handle_sums(&mut self, context: &Context, sums: &Sums<'_>) {
+    pub(super) fn handle_sums(&mut self, context: &mut Context, sums: &Sums<'_>) {
         if !self.has_cookie(context, sums.seq, sums.cookie) {
             return;
         }
@@ -170,7 +170,7 @@ impl Protocol {
         self.send_digests(context, sums);
     }
 
-    pub(super) fn handle_pull(&mut self, context: &Context, pull: &Pull) {
+    pub(super) fn handle_pull(&mut self, context: &mut Context, pull: &Pull) {
         if self.has_cookie(context, pull.seq, pull.cookie) {
             self.send_page(context, pull.seq, pull.from, pull.until);
         }
@@ -372,10 +372,13 @@ impl Protocol {
     }
 
     /// Whether a request carries a good cookie; who has none is given one.
-    fn has_cookie(&mut self, context: &Context, seq: Seq, cookie: Cookie) -> bool {
+    fn has_cookie(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) -> bool {
         let (now, from) = (context.now, context.from);
         if self.cookies.accepts(now, cookie, from, context.sender, context.generation) {
             return true;
+        }
+        if std::mem::replace(&mut context.replied, true) {
+            return false;
         }
         let cookie = self.cookies.bake(now, from, context.sender, context.generation);
         self.reply(now, from, context.generation, &Body::Challenge { seq, cookie });
