@@ -1,5 +1,7 @@
 //! Tests of the whole protocol, on a virtual network and clock.
 
+mod hostile;
+mod merge;
 mod seeds;
 mod world;
 

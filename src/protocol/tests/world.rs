@@ -9,13 +9,19 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::node::Status;
+use crate::node::{Generation, Status};
 use crate::protocol::{Answer, Call, Chore, Duty, Instant, Protocol, Settings, Without};
+use crate::wire::{Body, ClusterTag, Header, NameHash, Packet, Writer};
 
 /// The wall clock at the virtual clock's zero.
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 /// What a host's receive queue holds while it is paused.
 const QUEUE_MAX: usize = 1_024;
+/// The longest payload that UDP carries over IPv4.
+pub(super) const UDP_MAX: usize = 65_507;
+
+/// What the network drops, by receiver and contents.
+pub(super) type Filter = Box<dyn Fn(usize, &Packet<'_>) -> bool>;
 
 /// One simulated process.
 pub(super) struct Host {
@@ -51,6 +57,9 @@ pub(super) struct World {
     pub(super) duplication: u32,
     /// Pairs (from, to) that hear nothing.
     pub(super) cuts: BTreeSet<(usize, usize)>,
+    /// Hosts that hear nothing and are heard.
+    deaf: BTreeSet<usize>,
+    pub(super) drops: Option<Filter>,
     pub(super) settings: Settings,
     /// The seeds that everybody is configured with, if `settings.has_seeds`.
     pub(super) seeds: Vec<SocketAddr>,
@@ -88,6 +97,15 @@ pub(super) fn addr_of(index: usize) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 1, high, low)), 7990)
 }
 
+/// A datagram with these bodies.
+pub(super) fn datagram(header: &Header, bodies: &[Body<'_>]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), header, UDP_MAX);
+    for body in bodies {
+        assert!(writer.push(body), "no room for {body:?}");
+    }
+    writer.finish()
+}
+
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         Self {
@@ -101,6 +119,8 @@ impl World {
             loss: 0,
             duplication: 0,
             cuts: BTreeSet::new(),
+            deaf: BTreeSet::new(),
+            drops: None,
             settings: lan(),
             seeds: Vec::new(),
             sent: (0, 0),
@@ -234,6 +254,68 @@ impl World {
         }
     }
 
+    /// A host hears nothing any more, or hears again; it is heard all the time.
+    pub(super) fn deafen(&mut self, index: usize, deaf: bool) {
+        if deaf {
+            self.deaf.insert(index);
+        } else {
+            self.deaf.remove(&index);
+        }
+    }
+
+    pub(super) fn tag(&self) -> ClusterTag {
+        ClusterTag::of(&self.settings.cluster)
+    }
+
+    pub(super) fn hash(&self, index: usize) -> NameHash {
+        NameHash::of(self.tag(), &self.hosts[index].name)
+    }
+
+    pub(super) fn generation(&self, index: usize) -> Generation {
+        Generation(self.hosts[index].protocol.local().generation())
+    }
+
+    /// A datagram as one host would write it to another.
+    pub(super) fn forge(&self, sender: usize, receiver: usize, bodies: &[Body<'_>]) -> Vec<u8> {
+        let header = Header {
+            tag: self.tag(),
+            sender: self.hash(sender),
+            generation: self.generation(sender),
+            receiver: self.generation(receiver),
+        };
+        datagram(&header, bodies)
+    }
+
+    /// A datagram as somebody whom nobody knows would write it to a host.
+    pub(super) fn forge_stranger(&self, name: &str, receiver: usize, bodies: &[Body<'_>]) -> Vec<u8> {
+        let header = Header {
+            tag: self.tag(),
+            sender: NameHash::of(self.tag(), name),
+            generation: Generation(1),
+            receiver: self.generation(receiver),
+        };
+        datagram(&header, bodies)
+    }
+
+    /// What a host sends when a datagram comes: to whom, and what.
+    pub(super) fn answers(
+        &mut self,
+        to: usize,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) -> Vec<(SocketAddr, Vec<u8>)> {
+        let recorded = self.recorded.replace(Vec::new());
+        self.inject(to, from, datagram);
+        let answers = std::mem::replace(&mut self.recorded, recorded);
+        answers.unwrap_or_default().into_iter().map(|(_, to, datagram)| (to, datagram)).collect()
+    }
+
+    /// What a host holds and has told its user, in short: equal as long as nothing changes.
+    pub(super) fn view(&self, index: usize) -> (u64, u64, usize) {
+        let host = &self.hosts[index];
+        (host.protocol.members.fingerprint(), host.protocol.view_version(), host.events.len())
+    }
+
     /// Hands a datagram from anywhere to a host, at once.
     pub(super) fn inject(&mut self, to: usize, from: SocketAddr, datagram: &[u8]) {
         self.hosts[to].protocol.handle_datagram(self.now, self.now, from, datagram);
@@ -360,7 +442,12 @@ impl World {
         let Some(receiver) = self.by_addr.get(&to).copied() else {
             return;
         };
-        if self.cuts.contains(&(sender, receiver)) {
+        if self.cuts.contains(&(sender, receiver)) || self.deaf.contains(&receiver) {
+            return;
+        }
+        if let Some(drops) = &self.drops
+            && Packet::decode(datagram).is_ok_and(|packet| drops(receiver, &packet))
+        {
             return;
         }
         let copies = 1 + usize::from(self.rng.random_range(0..1_000) < self.duplication);
