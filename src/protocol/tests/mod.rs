@@ -1,8 +1,10 @@
 //! Tests of the whole protocol, on a virtual network and clock.
 
+mod detection;
 mod hostile;
 mod merge;
 mod seeds;
+mod spread;
 mod world;
 
 use std::time::Duration;

@@ -9,9 +9,9 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::node::{Generation, Status};
+use crate::node::{Generation, Incarnation, Node, Status};
 use crate::protocol::{Answer, Call, Chore, Duty, Instant, Protocol, Settings, Without};
-use crate::wire::{Body, ClusterTag, Header, NameHash, Packet, Writer};
+use crate::wire::{Body, ClusterTag, Header, NameHash, Packet, Record, Writer};
 
 /// The wall clock at the virtual clock's zero.
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
@@ -57,6 +57,8 @@ pub(super) struct World {
     pub(super) duplication: u32,
     /// Pairs (from, to) that hear nothing.
     pub(super) cuts: BTreeSet<(usize, usize)>,
+    /// Lost datagrams of a thousand on single links (from, to).
+    pub(super) links: BTreeMap<(usize, usize), u32>,
     /// Hosts that hear nothing and are heard.
     deaf: BTreeSet<usize>,
     pub(super) drops: Option<Filter>,
@@ -119,6 +121,7 @@ impl World {
             loss: 0,
             duplication: 0,
             cuts: BTreeSet::new(),
+            links: BTreeMap::new(),
             deaf: BTreeSet::new(),
             drops: None,
             settings: lan(),
@@ -134,6 +137,37 @@ impl World {
         let mut world = Self::new(seed);
         world.grow(n);
         world
+    }
+
+    /// A cluster whose members know each other from the beginning, without events: for big ones.
+    pub(super) fn introduced(seed: u64, n: usize) -> Self {
+        let mut world = Self::new(seed);
+        for _ in 0..n {
+            world.add();
+        }
+        let nodes: Vec<Node> = world.hosts.iter().map(|host| host.protocol.local()).collect();
+        for index in 0..n {
+            world.introduce(index, &nodes);
+        }
+        world
+    }
+
+    /// Puts nodes into a host's view, as if it had always known them.
+    pub(super) fn introduce(&mut self, index: usize, nodes: &[Node]) {
+        let (now, tag) = (self.now, self.tag());
+        for node in nodes {
+            let record = Record {
+                name: node.name(),
+                addr: node.addr(),
+                generation: Generation(node.generation()),
+                incarnation: Incarnation(node.incarnation()),
+                state_version: 0,
+                broadcast: 0,
+            };
+            let members = &mut self.hosts[index].protocol.members;
+            members.merge_alive(now, NameHash::of(tag, node.name()), &record);
+        }
+        self.drain(index);
     }
 
     /// Adds hosts that join through the first, spread over a second, and waits until all views are equal.
@@ -450,9 +484,10 @@ impl World {
         {
             return;
         }
+        let loss = self.links.get(&(sender, receiver)).copied().unwrap_or(0).max(self.loss);
         let copies = 1 + usize::from(self.rng.random_range(0..1_000) < self.duplication);
         for _ in 0..copies {
-            if self.rng.random_range(0..1_000) < self.loss {
+            if self.rng.random_range(0..1_000) < loss {
                 continue;
             }
             let latency = Duration::from_micros(self.rng.random_range(200..1_000));
