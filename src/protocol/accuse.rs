@@ -68,8 +68,8 @@ impl Protocol {
         };
         self.timers.cancel(Timer::Refute);
         self.refuted = Some(now);
-        self.incarnation = Incarnation(accused.0 + 1);
         self.metrics.refutations += 1;
+        self.incarnation = Incarnation(accused.0 + 1);
         self.health.accused(now, self.settings.probe_interval);
         let number = self.incarnation.0;
         self.note(log::Level::Debug, || format!("refuting with incarnation {number}"));

@@ -383,7 +383,7 @@ impl Protocol {
     /// Has the sender show that it receives at its address, once a datagram.
     pub(super) fn challenge(&mut self, context: &mut Context, seq: Seq) {
         let (now, from, run) = (context.now, context.from, context.generation);
-        if !std::mem::replace(&mut context.pinged, true) {
+        if !std::mem::replace(&mut context.replied, true) {
             let cookie = self.cookies.bake(now, from, context.sender, run);
             self.reply(now, from, run, &Body::Challenge { seq, cookie });
         }

@@ -84,10 +84,10 @@ impl Protocol {
     }
 
     pub(super) fn handle_ping(&mut self, context: &mut Context, ping: &Ping) {
-        if ping.target != self.me || context.pinged {
+        if ping.target != self.me || context.replied {
             return;
         }
-        context.pinged = true;
+        context.replied = true;
         let (now, from) = (context.now, context.from);
         if !context.known {
             self.answer_stranger(context, ping);

@@ -473,6 +473,8 @@ impl Members {
                 _ => {}
             }
         }
+        // Before the bound on the tombstones, which may forget this very record.
+        self.recount(now, name);
         if !old.status.is_active() {
             self.tombstones.remove(&(old.since, name));
         }
@@ -485,7 +487,6 @@ impl Members {
                 self.forget_tombstone(since, oldest);
             }
         }
-        self.recount(now, name);
     }
 
     fn forget_tombstone(&mut self, since: Instant, name: NameHash) {

@@ -142,8 +142,9 @@ struct Context {
     known: bool,
     /// Whether the datagram has answered a request of ours.
     answered: bool,
-    /// Whether it was given an ack or a challenge: one a datagram is enough, and no longer than the datagram.
-    pinged: bool,
+    /// Whether it was sent an answer that needs no proof of its address: one is enough, or many short requests
+    /// in one datagram would bring more than came.
+    replied: bool,
     /// The exchange that it answers.
     exchange: Option<ExchangeId>,
     /// The offer in it, to be answered when all of it is read.
@@ -334,7 +335,7 @@ impl Protocol {
             known: header.receiver == self.generation
                 && self.members.is_known(header.sender, header.generation, from),
             answered: false,
-            pinged: false,
+            replied: false,
             exchange: None,
             offer: None,
             unserved: Vec::new(),

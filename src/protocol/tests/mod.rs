@@ -1,7 +1,11 @@
 //! Tests of the whole protocol, on a virtual network and clock.
 
 mod corners;
+mod detection;
+mod hostile;
+mod merge;
 mod seeds;
+mod spread;
 mod world;
 
 use std::time::Duration;
@@ -159,6 +163,19 @@ fn a_leave_is_heard_as_a_leave() {
     assert!(world.run_until(secs(1), |world| world.hosts[5].answers.contains_key(&call)));
     assert!(matches!(world.hosts[5].answers[&call], Answer::Left(Ok(()))));
     world.crash(5);
+    world.run(secs(20));
+    for at in (0..16).filter(|at| *at != 5) {
+        assert_eq!(world.story(at, since), ["left n5"], "at {at}");
+    }
+}
+
+#[test]
+fn who_has_left_does_not_come_back_though_its_process_goes_on() {
+    // The fourth ack of five ended the leave itself: it then refuted that it had left.
+    let mut world = World::cluster(9, 16);
+    world.run(secs(3));
+    let since = world.now;
+    world.call(5, |protocol, now| protocol.leave(now, secs(5)));
     world.run(secs(20));
     for at in (0..16).filter(|at| *at != 5) {
         assert_eq!(world.story(at, since), ["left n5"], "at {at}");

@@ -9,13 +9,19 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::node::Status;
+use crate::node::{Generation, Incarnation, Node, Status};
 use crate::protocol::{Answer, Call, Chore, Duty, Instant, Protocol, Settings, Without};
+use crate::wire::{Body, ClusterTag, Header, NameHash, Packet, Record, Writer};
 
 /// The wall clock at the virtual clock's zero.
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 /// What a host's receive queue holds while it is paused.
 const QUEUE_MAX: usize = 1_024;
+/// The longest payload that UDP carries over IPv4.
+pub(super) const UDP_MAX: usize = 65_507;
+
+/// What the network drops, by receiver and contents.
+pub(super) type Filter = Box<dyn Fn(usize, &Packet<'_>) -> bool>;
 
 /// One simulated process.
 pub(super) struct Host {
@@ -51,6 +57,11 @@ pub(super) struct World {
     pub(super) duplication: u32,
     /// Pairs (from, to) that hear nothing.
     pub(super) cuts: BTreeSet<(usize, usize)>,
+    /// Lost datagrams of a thousand on single links (from, to).
+    pub(super) links: BTreeMap<(usize, usize), u32>,
+    /// Hosts that hear nothing and are heard.
+    deaf: BTreeSet<usize>,
+    pub(super) drops: Option<Filter>,
     pub(super) settings: Settings,
     /// The seeds that everybody is configured with, if `settings.has_seeds`.
     pub(super) seeds: Vec<SocketAddr>,
@@ -88,6 +99,15 @@ pub(super) fn addr_of(index: usize) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 1, high, low)), 7990)
 }
 
+/// A datagram with these bodies.
+pub(super) fn datagram(header: &Header, bodies: &[Body<'_>]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), header, UDP_MAX);
+    for body in bodies {
+        assert!(writer.push(body), "no room for {body:?}");
+    }
+    writer.finish()
+}
+
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         Self {
@@ -101,6 +121,9 @@ impl World {
             loss: 0,
             duplication: 0,
             cuts: BTreeSet::new(),
+            links: BTreeMap::new(),
+            deaf: BTreeSet::new(),
+            drops: None,
             settings: lan(),
             seeds: Vec::new(),
             sent: (0, 0),
@@ -114,6 +137,37 @@ impl World {
         let mut world = Self::new(seed);
         world.grow(n);
         world
+    }
+
+    /// A cluster whose members know each other from the beginning, without events: for big ones.
+    pub(super) fn introduced(seed: u64, n: usize) -> Self {
+        let mut world = Self::new(seed);
+        for _ in 0..n {
+            world.add();
+        }
+        let nodes: Vec<Node> = world.hosts.iter().map(|host| host.protocol.local()).collect();
+        for index in 0..n {
+            world.introduce(index, &nodes);
+        }
+        world
+    }
+
+    /// Puts nodes into a host's view, as if it had always known them.
+    pub(super) fn introduce(&mut self, index: usize, nodes: &[Node]) {
+        let (now, tag) = (self.now, self.tag());
+        for node in nodes {
+            let record = Record {
+                name: node.name(),
+                addr: node.addr(),
+                generation: Generation(node.generation()),
+                incarnation: Incarnation(node.incarnation()),
+                state_version: 0,
+                broadcast: 0,
+            };
+            let members = &mut self.hosts[index].protocol.members;
+            members.merge_alive(now, NameHash::of(tag, node.name()), &record);
+        }
+        self.drain(index);
     }
 
     /// Adds hosts that join through the first, spread over a second, and waits until all views are equal.
@@ -232,6 +286,68 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A host hears nothing any more, or hears again; it is heard all the time.
+    pub(super) fn deafen(&mut self, index: usize, deaf: bool) {
+        if deaf {
+            self.deaf.insert(index);
+        } else {
+            self.deaf.remove(&index);
+        }
+    }
+
+    pub(super) fn tag(&self) -> ClusterTag {
+        ClusterTag::of(&self.settings.cluster)
+    }
+
+    pub(super) fn hash(&self, index: usize) -> NameHash {
+        NameHash::of(self.tag(), &self.hosts[index].name)
+    }
+
+    pub(super) fn generation(&self, index: usize) -> Generation {
+        Generation(self.hosts[index].protocol.local().generation())
+    }
+
+    /// A datagram as one host would write it to another.
+    pub(super) fn forge(&self, sender: usize, receiver: usize, bodies: &[Body<'_>]) -> Vec<u8> {
+        let header = Header {
+            tag: self.tag(),
+            sender: self.hash(sender),
+            generation: self.generation(sender),
+            receiver: self.generation(receiver),
+        };
+        datagram(&header, bodies)
+    }
+
+    /// A datagram as somebody whom nobody knows would write it to a host.
+    pub(super) fn forge_stranger(&self, name: &str, receiver: usize, bodies: &[Body<'_>]) -> Vec<u8> {
+        let header = Header {
+            tag: self.tag(),
+            sender: NameHash::of(self.tag(), name),
+            generation: Generation(1),
+            receiver: self.generation(receiver),
+        };
+        datagram(&header, bodies)
+    }
+
+    /// What a host sends when a datagram comes: to whom, and what.
+    pub(super) fn answers(
+        &mut self,
+        to: usize,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) -> Vec<(SocketAddr, Vec<u8>)> {
+        let recorded = self.recorded.replace(Vec::new());
+        self.inject(to, from, datagram);
+        let answers = std::mem::replace(&mut self.recorded, recorded);
+        answers.unwrap_or_default().into_iter().map(|(_, to, datagram)| (to, datagram)).collect()
+    }
+
+    /// What a host holds and has told its user, in short: equal as long as nothing changes.
+    pub(super) fn view(&self, index: usize) -> (u64, u64, usize) {
+        let host = &self.hosts[index];
+        (host.protocol.members.fingerprint(), host.protocol.view_version(), host.events.len())
     }
 
     /// Hands a datagram from anywhere to a host, at once.
@@ -360,12 +476,18 @@ impl World {
         let Some(receiver) = self.by_addr.get(&to).copied() else {
             return;
         };
-        if self.cuts.contains(&(sender, receiver)) {
+        if self.cuts.contains(&(sender, receiver)) || self.deaf.contains(&receiver) {
             return;
         }
+        if let Some(drops) = &self.drops
+            && Packet::decode(datagram).is_ok_and(|packet| drops(receiver, &packet))
+        {
+            return;
+        }
+        let loss = self.links.get(&(sender, receiver)).copied().unwrap_or(0).max(self.loss);
         let copies = 1 + usize::from(self.rng.random_range(0..1_000) < self.duplication);
         for _ in 0..copies {
-            if self.rng.random_range(0..1_000) < self.loss {
+            if self.rng.random_range(0..1_000) < loss {
                 continue;
             }
             let latency = Duration::from_micros(self.rng.random_range(200..1_000));

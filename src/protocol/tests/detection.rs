@@ -1,0 +1,255 @@
+//! The failure detector: who is dead is found out, and nobody else is accused.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::secs;
+use super::world::{World, addr_of};
+use crate::node::{Incarnation, Status};
+use crate::protocol::Instant;
+use crate::wire::{Accusers, Body, NameHash, Verdict};
+
+/// Hands a host a suspicion of another one, as told by `teller`.
+fn suspect(world: &mut World, at: usize, of: usize, incarnation: u64, teller: usize, accusers: &[NameHash]) {
+    let mut verdict = Verdict {
+        subject: world.hash(of),
+        generation: world.generation(of),
+        incarnation: Incarnation(incarnation),
+        status: Status::Suspect,
+        accusers: Accusers::default(),
+    };
+    for accuser in accusers {
+        assert!(verdict.accusers.insert(*accuser));
+    }
+    let datagram = world.forge(teller, at, &[Body::Verdict(verdict)]);
+    world.inject(at, addr_of(teller), &datagram);
+}
+
+fn deadline(world: &World, at: usize, of: usize) -> Option<Instant> {
+    let protocol = &world.hosts[at].protocol;
+    let n = protocol.members.ring().len();
+    let suspicion = protocol.suspicions.get(world.hash(of))?;
+    Some(suspicion.deadline(n, world.settings.probe_timeout))
+}
+
+/// Whether none of the gone is active at any of the rest.
+fn all_buried(world: &World, rest: &[usize], gone: &[usize]) -> bool {
+    rest.iter()
+        .all(|at| gone.iter().all(|of| world.status(*at, *of).is_none_or(|status| !status.is_active())))
+}
+
+/// The names in a host's events of a kind since a moment.
+fn told(world: &World, at: usize, since: Instant, kind: &str) -> Vec<String> {
+    let lines = world.story(at, since);
+    lines.iter().filter_map(|line| line.strip_prefix(kind)).map(|name| name.trim().to_owned()).collect()
+}
+
+#[test]
+fn probing_the_dead_through_healthy_relays_leaves_the_own_health_as_it_is() {
+    let mut world = World::cluster(1, 12);
+    world.run(secs(5));
+    world.crash(10);
+    world.crash(11);
+    for _ in 0..300 {
+        world.run(Duration::from_millis(100));
+        for at in 0..10 {
+            assert_eq!(world.hosts[at].protocol.health(), 0, "n{at}");
+        }
+    }
+    assert!(all_buried(&world, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], &[10, 11]));
+}
+
+#[test]
+fn a_suspicion_is_over_with_the_incarnation_that_it_accuses() {
+    let mut world = World::cluster(2, 6);
+    world.run(secs(3));
+    let since = world.now;
+    let accusers = [world.hash(2), world.hash(3), world.hash(4)];
+    suspect(&mut world, 0, 1, 0, 2, &accusers);
+    let before = deadline(&world, 0, 1).expect("n1 is suspected");
+    world.run(secs(1));
+    assert_eq!(deadline(&world, 0, 1), None, "it was refuted");
+    assert_eq!(world.hosts[0].protocol.node("n1").map(|node| node.incarnation()), Some(1));
+    // Who is late with the old accusation accuses nobody.
+    suspect(&mut world, 0, 1, 0, 3, &accusers);
+    assert_eq!(deadline(&world, 0, 1), None);
+    world.run(before.since(world.now) + secs(20));
+    for at in 0..6 {
+        assert!(world.story(at, since).is_empty(), "at {at}: {:?}", world.story(at, since));
+    }
+    // A suspicion of the next incarnation has a time of its own.
+    suspect(&mut world, 0, 1, 1, 2, &accusers[..1]);
+    assert!(deadline(&world, 0, 1).is_some_and(|deadline| deadline > world.now + secs(5)));
+}
+
+#[test]
+fn a_confirmation_counts_once_for_each_accuser() {
+    let mut world = World::cluster(3, 9);
+    world.crash(8);
+    let accusers: Vec<NameHash> = (0..9).map(|index| world.hash(index)).collect();
+    suspect(&mut world, 0, 8, 0, 1, &accusers[1..2]);
+    let alone = deadline(&world, 0, 8).unwrap();
+    // The accuser says it again, others pass it on; a stranger, the suspect and the member itself are named.
+    suspect(&mut world, 0, 8, 0, 1, &accusers[1..2]);
+    suspect(&mut world, 0, 8, 0, 2, &accusers[1..2]);
+    let nobody = NameHash(4711);
+    suspect(&mut world, 0, 8, 0, 2, &[nobody, accusers[8], accusers[0]]);
+    assert_eq!(deadline(&world, 0, 8), Some(alone));
+    let mut last = alone;
+    for accuser in 2..5 {
+        suspect(&mut world, 0, 8, 0, accuser, &accusers[accuser..=accuser]);
+        let now = deadline(&world, 0, 8).unwrap();
+        assert!(now < last, "confirmation by n{accuser}");
+        last = now;
+        suspect(&mut world, 0, 8, 0, accuser, &accusers[1..=accuser]);
+        assert_eq!(deadline(&world, 0, 8), Some(last), "the same again");
+    }
+    // From 6 × 4 × T to 4 × T, by the logarithm; more than three confirmations change nothing.
+    assert_eq!(alone.since(last), secs(10));
+    suspect(&mut world, 0, 8, 0, 5, &accusers[5..6]);
+    assert_eq!(deadline(&world, 0, 8), Some(last));
+}
+
+#[test]
+fn witnesses_confirm_a_suspicion_within_a_second_of_being_told() {
+    let mut world = World::cluster(4, 32);
+    world.run(secs(3));
+    world.crash(31);
+    let since = world.now;
+    let accuser = [world.hash(1)];
+    suspect(&mut world, 0, 31, 0, 1, &accuser);
+    world.run(secs(1));
+    for at in 0..31 {
+        let suspicion = world.hosts[at].protocol.suspicions.get(world.hash(31)).unwrap();
+        assert!(suspicion.accusers.as_slice().len() >= 4, "at {at}: {suspicion:?}");
+    }
+    let rest: Vec<usize> = (0..31).collect();
+    assert!(world.run_until(secs(3), |world| all_buried(world, &rest, &[31])));
+    println!("dead everywhere {:?} after it was told", world.now.since(since));
+}
+
+#[test]
+fn a_third_of_128_that_dies_at_once_is_buried_at_once() {
+    let n = 128;
+    let mut world = World::cluster(5, n);
+    world.run(secs(3));
+    let since = world.now;
+    let (gone, rest): (Vec<usize>, Vec<usize>) = (0..n).partition(|index| index % 3 == 1);
+    for index in &gone {
+        world.crash(*index);
+    }
+    let all = world.run_until(secs(40), |world| all_buried(world, &rest, &gone));
+    println!("{} dead everywhere after {:?}", gone.len(), world.now.since(since));
+    assert!(all, "{}", world.sizes());
+    world.run(secs(5));
+    let expected: BTreeSet<String> = gone.iter().map(|index| format!("n{index}")).collect();
+    for at in &rest {
+        let died = told(&world, *at, since, "died");
+        assert_eq!(died.len(), expected.len(), "at {at}");
+        assert_eq!(died.into_iter().collect::<BTreeSet<String>>(), expected, "at {at}");
+    }
+}
+
+#[test]
+fn a_few_survivors_of_sixteen_bury_the_rest() {
+    // Seconds until the last one is out of the view; a single survivor hides the others, by itself.
+    for (survivors, bound) in [(1, 45), (2, 60), (3, 40), (5, 30)] {
+        for seed in 0..4 {
+            let mut world = World::cluster(100 + seed, 16);
+            world.run(secs(3));
+            let since = world.now;
+            let (rest, gone): (Vec<usize>, Vec<usize>) = (0..16).partition(|index| *index < survivors);
+            for index in &gone {
+                world.crash(*index);
+            }
+            let only_survivors =
+                |world: &World| rest.iter().all(|at| world.hosts[*at].protocol.nodes().count() == survivors);
+            let all = world.run_until(secs(300), only_survivors);
+            let took = world.now.since(since);
+            println!("{survivors} survivors: {took:?}");
+            assert!(all && took < secs(bound), "{survivors} survivors, {took:?}: {}", world.sizes());
+            // And they keep each other.
+            world.run(secs(30));
+            assert!(only_survivors(&world));
+        }
+    }
+}
+
+#[test]
+fn one_way_cuts_are_routed_around_by_relays() {
+    let mut world = World::cluster(6, 16);
+    world.run(secs(3));
+    let since = world.now;
+    for pair in [(0, 1), (1, 2), (2, 0), (3, 4), (4, 3), (5, 6), (5, 7), (5, 8), (9, 5)] {
+        world.cuts.insert(pair);
+    }
+    world.run(secs(180));
+    for at in 0..16 {
+        assert!(told(&world, at, since, "died").is_empty(), "at {at}: {:?}", world.story(at, since));
+    }
+    assert!(world.is_converged());
+    let suspicions: u64 = world.hosts.iter().map(|host| host.protocol.metrics().suspicions).sum();
+    println!("{suspicions} suspicions begun or learned in 180 s");
+}
+
+#[test]
+fn lossy_links_are_routed_around_by_relays() {
+    let mut world = World::cluster(7, 24);
+    world.run(secs(3));
+    let since = world.now;
+    // Each of three hosts loses 80 % to and from six others.
+    for host in 0..3 {
+        for other in 0..6 {
+            let other = 3 + host * 6 + other;
+            world.links.insert((host, other), 800);
+            world.links.insert((other, host), 800);
+        }
+    }
+    world.run(secs(180));
+    for at in 0..24 {
+        assert!(told(&world, at, since, "died").is_empty(), "at {at}: {:?}", world.story(at, since));
+    }
+    assert!(world.is_converged());
+}
+
+#[test]
+fn a_deaf_node_accuses_nobody_hides_all_and_returns_when_it_hears() {
+    let mut world = World::cluster(8, 16);
+    world.run(secs(3));
+    let since = world.now;
+    world.deafen(3, true);
+    world.run(secs(38));
+    assert!(world.story(3, since).is_empty(), "{:?}", world.story(3, since));
+    assert_eq!(world.status(0, 3), Some(Status::Dead));
+    world.run(secs(12));
+    assert_eq!(world.hosts[3].protocol.nodes().count(), 1, "it has hidden all others");
+    assert_eq!(world.hosts[3].protocol.metrics().isolations, 1);
+    world.deafen(3, false);
+    let end = world.now;
+    assert!(world.run_until(secs(30), World::is_converged), "{}", world.sizes());
+    println!("back after {:?}", world.now.since(end));
+    world.run(secs(20));
+    for at in (0..16).filter(|at| *at != 3) {
+        assert_eq!(world.story(at, since), ["suspected n3", "died n3", "joined n3"], "at {at}");
+    }
+    assert_eq!(world.hosts[3].protocol.metrics().isolations, 1);
+}
+
+#[test]
+fn a_process_that_was_stopped_for_longer_than_isolation_takes_is_back_without_a_word_against_others() {
+    let mut world = World::cluster(9, 16);
+    world.run(secs(3));
+    let since = world.now;
+    world.pause(3);
+    world.run(secs(60));
+    assert_eq!(world.status(0, 3), Some(Status::Dead));
+    world.resume(3);
+    let end = world.now;
+    assert!(world.run_until(secs(10), World::is_converged), "{}", world.sizes());
+    println!("back after {:?}", world.now.since(end));
+    world.run(secs(60));
+    for at in (0..16).filter(|at| *at != 3) {
+        assert_eq!(world.story(at, since), ["suspected n3", "died n3", "joined n3"], "at {at}");
+    }
+    assert!(world.story(3, since).is_empty(), "{:?}", world.story(3, since));
+}

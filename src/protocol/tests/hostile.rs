@@ -1,0 +1,620 @@
+//! Forged, broken and replayed datagrams: they change no view, are answered with little, and evict nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use rand::{Rng, RngExt};
+
+use super::secs;
+use super::world::{UDP_MAX, World, addr_of, datagram};
+use crate::node::{Generation, Incarnation, Status};
+use crate::protocol::Answer;
+use crate::wire::body::{
+    Ack, BUCKETS, Digests, Hello, HintReason, NackReason, Offer, Page, Ping, PingRequest, Pull, RejectReason,
+    Sums, Welcome,
+};
+use crate::wire::lists::{Groups, SUMS_SIZE, SumList, Wants};
+use crate::wire::packet::BODIES_MAX;
+use crate::wire::{
+    Accusers, Body, ClusterTag, Cookie, Header, NameHash, Packet, Record, Seq, Verdict, ViewMark,
+};
+
+/// Where nobody of the cluster lives.
+fn foreign() -> SocketAddr {
+    SocketAddr::from(([10, 66, 6, 6], 666))
+}
+
+fn forged_addr(number: u32) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits((11 << 24) + number)), 1)
+}
+
+fn ping(target: NameHash) -> Ping {
+    Ping {
+        seq: Seq(77),
+        target,
+        round: 1,
+        view: ViewMark { fingerprint: 5, quiet: 255 },
+        incarnation: Incarnation(0),
+    }
+}
+
+fn ack(seq: Seq) -> Ack {
+    Ack {
+        seq,
+        round: 1,
+        view: ViewMark { fingerprint: 5, quiet: 255 },
+        incarnation: Incarnation(0),
+        cookie: Cookie(1),
+    }
+}
+
+fn record(name: &str, addr: SocketAddr, generation: u64) -> Record<'_> {
+    Record {
+        name,
+        addr,
+        generation: Generation(generation),
+        incarnation: Incarnation(0),
+        state_version: 0,
+        broadcast: 0,
+    }
+}
+
+/// A verdict on a host as it is now, with its incarnation this much higher.
+fn verdict_on(world: &World, index: usize, above: u64, status: Status) -> Verdict {
+    Verdict {
+        subject: world.hash(index),
+        generation: world.generation(index),
+        incarnation: Incarnation(world.hosts[index].protocol.local().incarnation() + above),
+        status,
+        accusers: Accusers::default(),
+    }
+}
+
+fn accused_by(mut verdict: Verdict, accuser: NameHash) -> Verdict {
+    verdict.accusers.insert(accuser);
+    verdict
+}
+
+/// One body of each type, as a stranger of this name would send it.
+fn each_body<'a>(
+    world: &World,
+    to: usize,
+    name: &'a str,
+    addr: SocketAddr,
+    sums: SumList<'a>,
+) -> Vec<Body<'a>> {
+    let (seq, cookie) = (Seq(77), Cookie(0));
+    let (from, end) = (NameHash(0), NameHash(0));
+    let view = ViewMark { fingerprint: 5, quiet: 255 };
+    let (us, run) = (world.hash(to), world.generation(to));
+    vec![
+        Body::Ping(ping(us)),
+        Body::Ack(ack(seq)),
+        Body::BareAck { seq },
+        Body::PingRequest(PingRequest { seq, target: us, generation: run, nack_after_ms: 1 }),
+        Body::RelayedAck { seq, incarnation: Incarnation(0) },
+        Body::Nack { seq, reason: NackReason::NoAnswer },
+        Body::Alive(record("x", addr, 1)),
+        Body::Verdict(verdict_on(world, to, 0, Status::Dead)),
+        Body::Hello(Hello { seq, cookie, record: record(name, addr, 1) }),
+        Body::Challenge { seq, cookie: Cookie(1) },
+        Body::Welcome(Welcome { seq, view, count: 9_000 }),
+        Body::Reject { seq, reason: RejectReason::Full },
+        Body::Hint { seq, reason: HintReason::WrongKey },
+        Body::Leave { seq, incarnation: Incarnation(0) },
+        Body::Sums(Sums { seq, cookie, count: 0, from, sums }),
+        Body::Digests(Digests { seq, from, next: end, groups: Groups::default() }),
+        Body::Offer(Offer { seq, cookie, wants: Wants::default() }),
+        Body::Newer { seq, truncated: false },
+        Body::Pull(Pull { seq, cookie, from, until: end }),
+        Body::Page(Page { seq, next: end, loaded: true }),
+        Body::SyncRecord(record("x", addr, 1)),
+        Body::SyncVerdict(verdict_on(world, to, 0, Status::Dead)),
+    ]
+}
+
+/// The types of the bodies in a datagram.
+fn kinds(datagram: &[u8]) -> Vec<String> {
+    let packet = Packet::decode(datagram).unwrap();
+    let kind = |body: Body<'_>| {
+        let text = format!("{body:?}");
+        text.chars().take_while(|letter| letter.is_alphanumeric()).collect()
+    };
+    packet.bodies().map(kind).collect()
+}
+
+/// A small cluster in which much has happened, now at rest, and up to so many datagrams of each kind that were
+/// sent: who to whom, and what.
+fn lived(seed: u64, of_each: usize) -> (World, Vec<(SocketAddr, usize, Vec<u8>)>) {
+    let mut world = World::new(seed);
+    world.recorded = Some(Vec::new());
+    world.grow(6);
+    world.run(secs(5));
+    world.crash(5);
+    world.run(secs(15));
+    world.restart(5);
+    world.join(5, &[0]);
+    world.run(secs(5));
+    let split = [0, 1];
+    world.cut(&split, &[2, 3, 4, 5], true);
+    world.run(secs(20));
+    world.cuts.clear();
+    assert!(world.run_until(secs(60), World::is_converged), "{}", world.sizes());
+    world.call(4, |protocol, now| protocol.leave(now, secs(5)));
+    world.run(secs(5));
+    world.crash(4);
+    world.run(secs(20));
+    assert!(world.is_converged());
+    let mut counts: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+    let recorded = world.recorded.take().unwrap();
+    let sample = recorded.into_iter().filter_map(|(from, to, datagram)| {
+        let to = (0..6).find(|index| addr_of(*index) == to && *index != 4)?;
+        let count = counts.entry(kinds(&datagram)).or_default();
+        *count += 1;
+        (*count <= of_each).then_some((from, to, datagram))
+    });
+    let sample = sample.collect();
+    (world, sample)
+}
+
+fn bytes(answers: &[(SocketAddr, Vec<u8>)]) -> usize {
+    answers.iter().map(|(_, datagram)| datagram.len()).sum()
+}
+
+#[test]
+fn random_bytes_change_nothing_and_are_not_answered() {
+    let mut world = World::cluster(1, 3);
+    let view = world.view(0);
+    let header = world.forge(1, 0, &[]);
+    for round in 0..1_500_usize {
+        let length = match round % 3 {
+            0 => world.rng.random_range(0..200),
+            1 => world.rng.random_range(0..2_000),
+            _ => world.rng.random_range(0..=UDP_MAX),
+        };
+        let mut bytes = vec![0; length];
+        world.rng.fill_bytes(&mut bytes);
+        let from = if round % 2 == 0 { addr_of(1) } else { foreign() };
+        assert!(world.answers(0, from, &bytes).is_empty(), "{length} bytes");
+        // The same behind a header that is right in every field.
+        let known = header.len().min(length);
+        bytes[..known].copy_from_slice(&header[..known]);
+        assert!(world.answers(0, from, &bytes).is_empty(), "{length} bytes behind a header");
+        assert_eq!(world.view(0), view);
+    }
+    for length in [0, 1, 35, UDP_MAX] {
+        assert!(world.answers(0, addr_of(1), &vec![0xff; length]).is_empty());
+    }
+    assert!(world.hosts[0].protocol.metrics().malformed > 2_000);
+}
+
+#[test]
+fn a_datagram_that_was_cut_anywhere_changes_nothing() {
+    let (mut world, sample) = lived(2, 2);
+    let all: BTreeSet<String> = sample.iter().flat_map(|(_, _, datagram)| kinds(datagram)).collect();
+    println!("{} datagrams with {all:?}", sample.len());
+    assert!(all.len() >= 19, "{all:?}");
+    let mut most = 0;
+    for (from, to, datagram) in &sample {
+        let view = world.view(*to);
+        for length in 0..=datagram.len() {
+            let answers = world.answers(*to, *from, &datagram[..length]);
+            // A round of rumors, if it accuses the receiver of what it has refuted.
+            most = most.max(answers.len());
+            assert!(most <= 8, "{most} answers to {:?}", kinds(datagram));
+            assert_eq!(world.view(*to), view, "{:?} cut to {length}", kinds(datagram));
+        }
+    }
+    let since = world.now;
+    world.run(secs(30));
+    assert!(world.is_converged());
+    assert!([0, 1, 2, 3, 5].iter().all(|at| world.story(*at, since).is_empty()));
+}
+
+#[test]
+fn a_datagram_from_another_address_changes_nothing_whatever_bits_were_flipped() {
+    let (mut world, sample) = lived(3, 1);
+    for (_, to, datagram) in &sample {
+        let view = world.view(*to);
+        let mut flipped = datagram.clone();
+        for bit in 0..datagram.len() * 8 {
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let answers = world.answers(*to, foreign(), &flipped);
+            assert!(bytes(&answers) <= flipped.len(), "{:?}, bit {bit}", kinds(datagram));
+            assert!(answers.iter().all(|(to, _)| *to == foreign()));
+            assert_eq!(world.view(*to), view, "{:?}, bit {bit}", kinds(datagram));
+            flipped[bit / 8] ^= 1 << (bit % 8);
+        }
+        let answers = world.answers(*to, foreign(), datagram);
+        assert!(bytes(&answers) <= datagram.len(), "{:?}", kinds(datagram));
+        assert_eq!(world.view(*to), view, "{:?}", kinds(datagram));
+    }
+}
+
+#[test]
+fn a_cluster_survives_what_flipped_bits_from_its_own_members_tell_it() {
+    let (mut world, sample) = lived(4, 1);
+    let mut number = 0;
+    for (from, to, datagram) in &sample {
+        let mut flipped = datagram.clone();
+        for bit in (0..datagram.len() * 8).step_by(5) {
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(world.answers(*to, *from, &flipped).len() <= 9 + 64, "{:?}", kinds(datagram));
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            number += 1;
+        }
+        world.run(Duration::from_millis(50));
+    }
+    let since = world.now;
+    assert!(world.run_until(secs(600), World::is_converged), "{}", world.dump());
+    println!("{number} datagrams; views equal again after {:?}", world.now.since(since));
+    for index in [0, 1, 2, 3, 5] {
+        assert!(world.hosts[index].ended.is_none());
+    }
+}
+
+#[test]
+fn many_pings_in_one_datagram_make_one_answer() {
+    let mut world = World::cluster(5, 3);
+    let pings: Vec<Body<'_>> = (1..=BODIES_MAX as u64)
+        .map(|seq| Body::Ping(Ping { seq: Seq(seq), ..ping(world.hash(0)) }))
+        .collect();
+    let known = world.forge(1, 0, &pings);
+    assert_eq!(world.answers(0, addr_of(1), &known).len(), 1);
+    assert_eq!(world.answers(0, foreign(), &known).len(), 1);
+    let stranger = world.forge_stranger("x", 0, &pings);
+    assert_eq!(world.answers(0, foreign(), &stranger).len(), 1);
+}
+
+#[test]
+fn an_answer_to_an_unknown_sender_is_never_longer_than_what_came() {
+    let mut buffer = [0; SUMS_SIZE];
+    let sums = SumList::encode(&[0; BUCKETS], &mut buffer);
+    let mut world = World::cluster(6, 5);
+    // Two addresses of former members: one died, one left.
+    world.crash(3);
+    world.call(4, |protocol, now| protocol.leave(now, secs(5)));
+    world.run(secs(20));
+    world.crash(4);
+    let senders = [
+        ("a stranger", "x", Generation(1), foreign()),
+        ("a member's name", "n1", world.generation(1), foreign()),
+        ("a stranger behind a member's address", "x", Generation(1), addr_of(1)),
+        ("a dead member", "n3", world.generation(3), addr_of(3)),
+        ("a member that left", "n4", world.generation(4), addr_of(4)),
+        ("another run of one that left", "n4", Generation(1), addr_of(4)),
+    ];
+    for (who, name, generation, addr) in senders {
+        for receiver in [Generation(0), world.generation(0)] {
+            let header =
+                Header { tag: world.tag(), sender: NameHash::of(world.tag(), name), generation, receiver };
+            let mut bodies = each_body(&world, 0, name, addr, sums);
+            for body in &mut bodies {
+                if let Body::Hello(hello) = body {
+                    hello.record.generation = generation;
+                }
+            }
+            for (place, first) in bodies.iter().enumerate() {
+                let alone = datagram(&header, &[*first]);
+                let answers = world.answers(0, addr, &alone);
+                if receiver.0 == 0 {
+                    println!("{who}: {:?}: {} in, {} out", kinds(&alone)[0], alone.len(), bytes(&answers));
+                }
+                assert!(answers.iter().all(|(to, _)| *to == addr));
+                assert!(bytes(&answers) <= alone.len(), "{who}: {first:?}");
+                // Beside another body, and as often as fits.
+                for second in &bodies[place..] {
+                    for times in [1, BODIES_MAX / 2] {
+                        let pair = datagram(&header, &[*first, *second]).len();
+                        if pair * times > UDP_MAX {
+                            continue;
+                        }
+                        let many = datagram(&header, &vec![[*first, *second]; times].concat());
+                        let out = bytes(&world.answers(0, addr, &many));
+                        assert!(out <= many.len(), "{who}: {times} times {first:?} and {second:?}: {out}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn accusations_with_the_highest_numbers_do_not_evict_a_live_node() {
+    for status in [Status::Suspect, Status::Dead, Status::Left] {
+        for above in [0, 1 << 15, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 1 << 48, u64::MAX] {
+            let mut world = World::cluster(7, 6);
+            let since = world.now;
+            let lie = verdict_on(&world, 0, above, status);
+            for at in 1..6 {
+                let accuser = 1 + at % 5;
+                let lie = if status == Status::Suspect { accused_by(lie, world.hash(accuser)) } else { lie };
+                let datagram = world.forge(accuser, at, &[Body::Verdict(lie)]);
+                world.inject(at, addr_of(accuser), &datagram);
+            }
+            world.run(secs(10));
+            assert!(world.is_converged(), "{status} {above}: {}", world.dump());
+            assert!((1..6).all(|at| world.status(at, 0) == Some(Status::Alive)), "{status} {above}");
+            assert!(world.story(0, since).is_empty(), "it has lost nobody: {:?}", world.story(0, since));
+        }
+    }
+}
+
+#[test]
+fn a_member_that_is_slandered_again_and_again_is_back_when_it_ends() {
+    let mut world = World::cluster(8, 6);
+    for round in 0..20 {
+        let lie = verdict_on(&world, 0, round % 3, Status::Dead);
+        let datagram = world.forge(1, 2, &[Body::Verdict(lie)]);
+        world.inject(2, addr_of(1), &datagram);
+        world.run(secs(1));
+    }
+    let since = world.now;
+    assert!(world.run_until(secs(400), World::is_converged), "{}", world.dump());
+    println!("back after {:?}", world.now.since(since));
+}
+
+#[test]
+fn a_forged_leave_does_not_free_a_name() {
+    let mut world = World::cluster(9, 6);
+    let left = verdict_on(&world, 2, 0, Status::Left);
+    let told = world.forge(1, 0, &[Body::Verdict(left)]);
+    let said = world.forge(2, 0, &[Body::Leave { seq: Seq(9), incarnation: Incarnation(0) }]);
+    for (from, datagram) in [(1, told), (2, said)] {
+        world.inject(0, addr_of(from), &datagram);
+        let thief = world.add_named("n2", addr_of(100 + from));
+        let call = world.join(thief, &[0]);
+        assert!(world.run_until(secs(6), |world| world.hosts[thief].answers.contains_key(&call)));
+        let answer = &world.hosts[thief].answers[&call];
+        let Answer::Joined(Err(errors)) = answer else { panic!("{answer:?}") };
+        assert!(matches!(&errors[0].1, crate::Error::NameTaken { addr, .. } if *addr == addr_of(2)));
+        world.crash(thief);
+        assert!(world.run_until(secs(30), World::is_converged), "{}", world.dump());
+    }
+}
+
+#[test]
+fn an_ack_counts_once_in_time_from_the_run_and_address_that_was_asked() {
+    let mut world = World::cluster(10, 4);
+    world.cut(&[0], &[1], true);
+    let ask = |world: &mut World| {
+        world.recorded = Some(Vec::new());
+        let call = world.call(0, |protocol, now| protocol.ping(now, "n1").unwrap());
+        let sent = world.recorded.take().unwrap();
+        let seq = sent.iter().find_map(|(_, to, datagram)| {
+            Packet::decode(datagram).unwrap().bodies().find_map(|body| match body {
+                Body::Ping(ping) if *to == addr_of(1) => Some(ping.seq),
+                _ => None,
+            })
+        });
+        (call, seq.unwrap())
+    };
+    let (call, seq) = ask(&mut world);
+    let unexpected = |world: &World| world.hosts[0].protocol.metrics().unexpected_answers;
+    let right = Header {
+        tag: world.tag(),
+        sender: world.hash(1),
+        generation: world.generation(1),
+        receiver: world.generation(0),
+    };
+    let forged = [
+        ("another address", addr_of(2), right, seq),
+        ("another port", SocketAddr::new(addr_of(1).ip(), 1), right, seq),
+        ("another number", addr_of(1), right, Seq(seq.0 ^ 1)),
+        ("another name", addr_of(1), Header { sender: world.hash(2), ..right }, seq),
+        ("another run", addr_of(1), Header { generation: Generation(right.generation.0 + 1), ..right }, seq),
+        ("another cluster", addr_of(1), Header { tag: ClusterTag(1), ..right }, seq),
+    ];
+    for (what, from, header, seq) in forged {
+        let before = unexpected(&world);
+        assert!(world.answers(0, from, &datagram(&header, &[Body::Ack(ack(seq))])).is_empty());
+        assert!(!world.hosts[0].answers.contains_key(&call), "{what}");
+        assert_eq!(unexpected(&world) - before, u64::from(header.tag == right.tag), "{what}");
+        for body in [
+            Body::RelayedAck { seq, incarnation: Incarnation(0) },
+            Body::Nack { seq, reason: NackReason::NoAnswer },
+        ] {
+            world.inject(0, from, &datagram(&header, &[body]));
+        }
+        assert!(!world.hosts[0].answers.contains_key(&call), "{what}");
+    }
+    let good = datagram(&right, &[Body::Ack(ack(seq))]);
+    world.inject(0, addr_of(1), &good);
+    assert!(matches!(world.hosts[0].answers.get(&call), Some(Answer::Pinged(Ok(_)))));
+    let (before, health) = (unexpected(&world), world.hosts[0].protocol.health());
+    world.inject(0, addr_of(1), &good);
+    assert_eq!(unexpected(&world), before + 1, "doubled");
+    let (call, seq) = ask(&mut world);
+    world.run(secs(2));
+    assert!(matches!(world.hosts[0].answers.get(&call), Some(Answer::Pinged(Err(_)))));
+    let before = unexpected(&world);
+    world.inject(0, addr_of(1), &datagram(&right, &[Body::Ack(ack(seq))]));
+    assert_eq!(unexpected(&world), before + 1, "late");
+    assert_eq!(world.hosts[0].protocol.health(), health);
+}
+
+#[test]
+fn verdicts_and_records_from_unknown_senders_are_ignored_and_counted() {
+    let mut world = World::cluster(11, 4);
+    let right = Header {
+        tag: world.tag(),
+        sender: world.hash(2),
+        generation: world.generation(2),
+        receiver: world.generation(0),
+    };
+    let older = Generation(right.generation.0 - 1);
+    let senders = [
+        (foreign(), right),
+        (addr_of(3), right),
+        (addr_of(2), Header { generation: older, ..right }),
+        (addr_of(2), Header { receiver: Generation(0), ..right }),
+        (addr_of(2), Header { receiver: Generation(right.receiver.0 - 1), ..right }),
+        (addr_of(2), Header { sender: NameHash::of(world.tag(), "x"), ..right }),
+    ];
+    let view = world.view(0);
+    for (from, header) in senders {
+        for status in [Status::Suspect, Status::Dead, Status::Left] {
+            for subject in [0, 1] {
+                let mut lie = verdict_on(&world, subject, 0, status);
+                if status == Status::Suspect {
+                    lie = accused_by(lie, world.hash(3));
+                }
+                let before = world.hosts[0].protocol.metrics().unknown_sender;
+                let bodies =
+                    [Body::Verdict(lie), Body::SyncVerdict(lie), Body::Alive(record("x", foreign(), 1))];
+                world.inject(0, from, &datagram(&header, &bodies));
+                assert_eq!(world.view(0), view);
+                let counted = world.hosts[0].protocol.metrics().unknown_sender - before;
+                assert!(counted >= 2, "{counted}");
+            }
+        }
+    }
+    world.run(secs(10));
+    assert_eq!(world.view(0), view);
+}
+
+#[test]
+fn a_hundred_thousand_made_up_hellos_admit_nobody_and_take_bounded_room() {
+    let mut world = World::cluster(12, 3);
+    let view = world.view(0);
+    let room = |world: &World| format!("{:?}", world.hosts[0].protocol).len();
+    let before = room(&world);
+    let mut largest = 0;
+    for number in 0..100_000_u32 {
+        let name = format!("x{number}");
+        let cookie = Cookie(u64::from(number % 2) * world.rng.next_u64());
+        let hello = Hello { seq: Seq(1), cookie, record: record(&name, forged_addr(number), 1) };
+        let datagram = world.forge_stranger(&name, 0, &[Body::Hello(hello)]);
+        world.inject(0, forged_addr(number), &datagram);
+        if number % 10_000 == 5_000 || number == 65_530 {
+            largest = largest.max(room(&world));
+        }
+    }
+    assert_eq!(world.view(0), view);
+    assert_eq!(world.hosts[0].protocol.metrics().joins_refused, 0);
+    // What stays is an account for each of at most 65,536 addresses.
+    println!("{before} bytes as text before, {largest} at most");
+    assert!(largest < before + 65_536 * 160, "{largest}");
+}
+
+#[test]
+fn thousands_of_made_up_records_keep_within_bounds_and_do_not_hide_a_death() {
+    let mut world = World::new(13);
+    world.settings.max_nodes = 64;
+    world.grow(6);
+    world.run(secs(5));
+    let mut made_up = 0_u32;
+    let mut died = None;
+    for step in 0..2_000 {
+        if step == 200 {
+            world.crash(5);
+        }
+        let names: Vec<String> = (made_up..made_up + 10).map(|number| format!("x{number}")).collect();
+        let generation = world.generation(1).0;
+        let records: Vec<Body<'_>> = (made_up..)
+            .zip(&names)
+            .map(|(number, name)| Body::Alive(record(name, forged_addr(number), generation)))
+            .collect();
+        let datagram = world.forge(1, 0, &records);
+        made_up += 10;
+        world.inject(0, addr_of(1), &datagram);
+        world.run(Duration::from_millis(20));
+        for host in &world.hosts {
+            assert!(host.protocol.nodes().count() <= 64);
+            assert!(host.protocol.metrics().tombstones <= 64);
+        }
+        if died.is_none() && (0..5).all(|at| world.status(at, 5).is_none_or(|status| !status.is_active())) {
+            died = Some(step - 200);
+        }
+    }
+    let died = died.expect("the death is detected while it goes on") * 20;
+    println!("{made_up} records; the death is known to all after {died} ms");
+    // Each of the 64 is somebody's target once in 64 s / 5; without them it takes 5 s.
+    assert!(died < 40_000, "{died} ms");
+    // The made-up ones go, like all who never answer.
+    let since = world.now;
+    let gone = |world: &World| (0..5).all(|at| world.hosts[at].protocol.nodes().count() == 5);
+    assert!(world.run_until(secs(600), gone), "{}", world.sizes());
+    println!("rid of the others after {:?}", world.now.since(since));
+}
+
+#[test]
+fn an_address_that_stands_only_in_records_is_sent_at_most_twenty_datagrams_a_second() {
+    let mut world = World::cluster(14, 8);
+    let victim = IpAddr::V4(Ipv4Addr::new(10, 9, 9, 9));
+    world.recorded = Some(Vec::new());
+    let mut most = 0;
+    let mut withheld = 0;
+    world.now = crate::protocol::Instant::from_micros((world.now.as_micros() / 1_000_000 + 1) * 1_000_000);
+    for second in 0..30_u16 {
+        let names: Vec<String> = (0..20).map(|number| format!("x{second}-{number}")).collect();
+        let generation = world.generation(1).0;
+        let records: Vec<Body<'_>> = names
+            .iter()
+            .zip(second * 20 + 1..)
+            .map(|(name, port)| Body::Alive(record(name, SocketAddr::new(victim, port), generation)))
+            .collect();
+        for at in 2..8 {
+            let datagram = world.forge(1, at, &records);
+            world.inject(at, addr_of(1), &datagram);
+        }
+        // What happens at the very end of a second counts to the next one.
+        world.run(secs(1) - Duration::from_micros(1));
+        let mut counts: BTreeMap<SocketAddr, u32> = BTreeMap::new();
+        for (from, to, _) in world.recorded.replace(Vec::new()).unwrap() {
+            if to.ip() == victim {
+                *counts.entry(from).or_default() += 1;
+            }
+        }
+        most = most.max(counts.into_values().max().unwrap_or(0));
+        world.run(Duration::from_micros(1));
+    }
+    for host in &world.hosts {
+        withheld += host.protocol.metrics().withheld;
+    }
+    println!("at most {most} a second and member; {withheld} withheld");
+    assert!(most <= 20 && withheld > 0);
+    // Once something has come from there, nothing is withheld.
+    let datagram = world.forge_stranger("x", 3, &[]);
+    world.inject(3, SocketAddr::new(victim, 5), &datagram);
+    let before = world.hosts[3].protocol.metrics().withheld;
+    world.run(secs(5));
+    assert_eq!(world.hosts[3].protocol.metrics().withheld, before);
+}
+
+#[test]
+fn another_cluster_is_counted_and_told_at_most_ten_times_a_second() {
+    let mut world = World::cluster(15, 2);
+    world.run(secs(1));
+    world.now = crate::protocol::Instant::from_micros((world.now.as_micros() / 1_000_000 + 1) * 1_000_000);
+    let header = Header {
+        tag: ClusterTag(1),
+        sender: NameHash(1),
+        generation: Generation(1),
+        receiver: Generation(0),
+    };
+    let view = world.view(0);
+    for _ in 0..3 {
+        let before = world.hosts[0].protocol.metrics().foreign_cluster;
+        let mut hints = 0;
+        for number in 0..40 {
+            let from = forged_addr(number % 7);
+            let hello = Hello { seq: Seq(9), cookie: Cookie(0), record: record("x", from, 1) };
+            let hello = datagram(&header, &[Body::Hello(hello), Body::Ping(ping(world.hash(0)))]);
+            let answers = world.answers(0, from, &hello);
+            assert!(bytes(&answers) <= hello.len());
+            for (to, answer) in answers {
+                assert_eq!((to, kinds(&answer)), (from, vec!["Hint".to_owned()]));
+                hints += 1;
+            }
+            // Anything else is not answered at all.
+            let other = datagram(&header, &[Body::Ping(ping(world.hash(0)))]);
+            assert!(world.answers(0, from, &other).is_empty());
+        }
+        assert_eq!(hints, 10);
+        assert_eq!(world.hosts[0].protocol.metrics().foreign_cluster - before, 80);
+        world.run(secs(1));
+    }
+    assert_eq!(world.view(0), view);
+}
