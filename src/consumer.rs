@@ -7,6 +7,19 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use crate::event::Event;
 
+/// Queues an event for every consumer, and lets go of those that are gone. Tells how many have dropped it.
+pub(crate) fn tell(consumers: &mut Vec<Consumer>, event: &Event) -> u64 {
+    let mut dropped = 0;
+    consumers.retain_mut(|consumer| match consumer.offer(event) {
+        Some(count) => {
+            dropped += count;
+            true
+        }
+        None => false,
+    });
+    dropped
+}
+
 /// The sending end of a consumer's queue. There is one sender, used under the guard only.
 #[derive(Debug)]
 pub(crate) struct Consumer {

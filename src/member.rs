@@ -9,6 +9,8 @@ use crossbeam_channel::Receiver;
 
 use crate::config::{Config, IntoSeeds, texts};
 use crate::engine::{Engine, Owner};
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::event::Event;
 use crate::metrics::Metrics;

@@ -51,6 +51,7 @@
 //! | [`compare`] | both sides of a sync |
 //! | [`admit`], [`names`] | joining, and who may have a name |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
+//! | [`view`] | what readers are shown |
 
 mod accuse;
 mod admit;
@@ -70,6 +71,7 @@ mod spread;
 mod suspicion;
 mod sync;
 mod time;
+mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -85,7 +87,7 @@ pub(crate) use time::Instant;
 use crate::error::Error;
 use crate::event::Event;
 use crate::metrics::Metrics;
-use crate::node::{Generation, Incarnation, Node, Status};
+use crate::node::{Generation, Incarnation};
 use crate::wire::hash::canonical;
 use crate::wire::lists::RecordKey;
 use crate::wire::{Body, ClusterTag, Header, NameHash, Packet, Record, Seq, ViewMark, Writer};
@@ -421,83 +423,12 @@ impl Protocol {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Raised by every change of what `nodes`, `all_nodes` or `local` answer.
-    pub(crate) fn view_version(&self) -> u64 {
-        self.members.version()
-    }
-
-    /// The own node.
-    pub(crate) fn local(&self) -> Node {
-        match self.members.get(self.me) {
-            Some(entry) => entry.node().clone(),
-            None => Node::new(
-                &self.settings.name,
-                self.settings.advertise,
-                Status::Left,
-                self.generation,
-                self.incarnation,
-            ),
-        }
-    }
-
-    /// Active nodes that are not hidden, the own one included, in no particular order.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.members.iter().filter(|(_, entry)| entry.is_visible()).map(|(_, entry)| entry.node())
-    }
-
-    /// Any status, tombstones and the own node included.
-    pub(crate) fn all_nodes(&self) -> impl Iterator<Item = &Node> {
-        self.members.iter().map(|(_, entry)| entry.node())
-    }
-
-    pub(crate) fn node(&self, name: &str) -> Option<&Node> {
-        self.members.get(NameHash::of(self.tag, name)).map(|entry| entry.node())
-    }
-
     /// Raises the own incarnation, as if an accusation was refuted: the smallest piece of news there is.
     pub(crate) fn touch(&mut self, now: Instant) {
         self.incarnation = Incarnation(self.incarnation.0 + 1);
         self.publish_self(now);
         self.push_rumor(now, self.me);
         self.spread(now);
-    }
-
-    /// The fingerprint of the view.
-    pub(crate) fn fingerprint(&self) -> u64 {
-        self.members.fingerprint()
-    }
-
-    /// The longest datagram that it makes.
-    pub(crate) fn max_datagram(&self) -> usize {
-        self.settings.max_datagram
-    }
-
-    /// Has changes of records kept for [`poll_touched`](Self::poll_touched).
-    pub(crate) fn keep_journal(&mut self) {
-        self.members.keep_journal();
-    }
-
-    /// A record that has changed, and what it is now; none if it was forgotten. Only with a journal.
-    pub(crate) fn poll_touched(&mut self) -> Option<(String, Option<Seen>)> {
-        let name = self.members.pop_touched()?;
-        let entry = self.members.get(NameHash::of(self.tag, &name));
-        let seen = entry.map(members::Entry::seen);
-        Some((name, seen))
-    }
-
-    /// Lifeguard's local health: 0 is healthy, 8 the worst.
-    pub(crate) fn health(&self) -> u8 {
-        self.health.score()
-    }
-
-    pub(crate) fn metrics(&self) -> Metrics {
-        Metrics {
-            nodes: self.members.visible_len() as u64,
-            suspects: self.members.suspects_len() as u64,
-            tombstones: self.members.tombstones_len() as u64,
-            health: u64::from(self.health.score()),
-            ..self.metrics
-        }
     }
 
     fn handle_body(&mut self, context: &mut Context, body: &Body<'_>) {
@@ -610,26 +541,12 @@ impl Protocol {
 
     /// What we say about ourselves.
     fn own_record(&self) -> Record<'_> {
-        Record {
-            name: &self.settings.name,
-            addr: self.settings.advertise,
-            generation: self.generation,
-            incarnation: self.incarnation,
-            state_version: 0,
-            broadcast: 0,
-        }
+        record_of(&self.settings, self.generation, self.incarnation)
     }
 
     /// Brings the own entry of the list up to date with what we say about ourselves.
     fn publish_self(&mut self, now: Instant) {
-        let record = Record {
-            name: &self.settings.name,
-            addr: self.settings.advertise,
-            generation: self.generation,
-            incarnation: self.incarnation,
-            state_version: 0,
-            broadcast: 0,
-        };
+        let record = record_of(&self.settings, self.generation, self.incarnation);
         self.members.merge_alive(now, self.me, &record);
     }
 
@@ -682,6 +599,18 @@ impl Protocol {
         self.ended = true;
         self.end = Some(error);
         self.transmits.clear();
+    }
+}
+
+/// What a member of these settings says about itself.
+fn record_of(settings: &Settings, generation: Generation, incarnation: Incarnation) -> Record<'_> {
+    Record {
+        name: &settings.name,
+        addr: settings.advertise,
+        generation,
+        incarnation,
+        state_version: 0,
+        broadcast: 0,
     }
 }
 

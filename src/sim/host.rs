@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 
 use super::checks::Observer;
 use crate::config::Seed;
-use crate::consumer::Consumer;
+use crate::consumer::{self, Consumer};
 use crate::engine::Owner;
 use crate::error::Error;
 use crate::event::{Event, Listener};
@@ -88,15 +88,7 @@ impl Host {
 
     /// Tells all consumers of an event.
     pub(super) fn tell(&mut self, event: &Event) {
-        let mut dropped = 0;
-        self.consumers.retain_mut(|consumer| match consumer.offer(event) {
-            Some(count) => {
-                dropped += count;
-                true
-            }
-            None => false,
-        });
-        self.events_dropped += dropped;
+        self.events_dropped += consumer::tell(&mut self.consumers, event);
     }
 
     /// Ends it; what belongs to the user is handed back, to be dropped where no lock is held.

@@ -21,7 +21,7 @@ use super::Owner;
 use super::alarm::Alarm;
 use super::chores::Chores;
 use crate::config::Seed;
-use crate::consumer::Consumer;
+use crate::consumer::{self, Consumer};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::metrics::Metrics;
@@ -665,15 +665,7 @@ impl Core {
 
     /// Queues an event for every consumer.
     fn tell(&mut self, event: &Event) {
-        let mut dropped = 0;
-        self.consumers.retain_mut(|consumer| match consumer.offer(event) {
-            Some(count) => {
-                dropped += count;
-                true
-            }
-            None => false,
-        });
-        self.events_dropped += dropped;
+        self.events_dropped += consumer::tell(&mut self.consumers, event);
     }
 
     /// Ends all streams and waiting calls. The first one to do so gets the transport.
