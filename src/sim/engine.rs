@@ -1,4 +1,4 @@
-//! The calls of a [`Member`](crate::Member) that is simulated. Those that block run the world until they are
+//! The calls of a [`Member`] that is simulated. Those that block run the world until they are
 //! answered.
 
 use std::fmt;
