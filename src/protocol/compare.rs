@@ -269,15 +269,16 @@ impl Protocol {
             self.metrics.unexpected_answers += 1;
             return;
         };
-        let until = match request {
-            Request::Pull { until, .. } => Some(*until),
-            Request::Sums { .. } => None,
+        let (from, until) = match request {
+            Request::Pull { from, until } => (*from, Some(*until)),
+            Request::Sums { from } => (*from, None),
             Request::Offer { .. } => return,
         };
         context.answered = true;
         context.exchange = Some(id);
         self.exchanges.close(page.seq);
-        if page.next.0 == 0 {
+        // Zero ends the range, and so does what does not lead on.
+        if page.next <= from {
             return;
         }
         match until {

@@ -9,9 +9,9 @@ use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::ring;
 use crate::protocol::rumors::{Rumors, slot_order};
 use crate::protocol::{Answer, Instant};
-use crate::wire::body::{Hello, Offer};
+use crate::wire::body::{Hello, Offer, Page, Pull};
 use crate::wire::lists::Wants;
-use crate::wire::{Accusers, Body, Cookie, Header, NameHash, Record, Seq, Verdict, Writer};
+use crate::wire::{Accusers, Body, Cookie, Header, NameHash, Packet, Record, Seq, Verdict, Writer};
 
 /// A datagram from one host to another one, as the first would write it.
 fn forge(world: &World, from: usize, to: usize, bodies: &[Body<'_>]) -> Vec<u8> {
@@ -306,4 +306,37 @@ fn a_suspicion_has_five_witnesses() {
         assert_eq!(witnesses.len(), 5);
         assert!(!witnesses.contains(&&suspect));
     }
+}
+
+/// A page that leads back had the range before it pulled again, for as long as the peer went on.
+#[test]
+fn a_page_that_does_not_lead_on_is_the_last() {
+    let mut world = World::cluster(43, 100);
+    let joiner = world.add();
+    world.recorded = Some(Vec::new());
+    world.join(joiner, &[0]);
+    let seed = addr_of(0);
+    let mut answered = 0;
+    for _ in 0..2_000 {
+        world.run(Duration::from_micros(500));
+        let recorded = world.recorded.replace(Vec::new()).unwrap();
+        for (from, to, bytes) in recorded {
+            if from != addr_of(joiner) || to != seed {
+                continue;
+            }
+            let pulls: Vec<Pull> = Packet::decode(&bytes)
+                .unwrap()
+                .bodies()
+                .filter_map(|body| if let Body::Pull(pull) = body { Some(pull) } else { None })
+                .collect();
+            for pull in pulls {
+                world.cut(&[0], &[joiner], true);
+                answered += 1;
+                let page = Page { seq: pull.seq, next: NameHash(pull.from.0.max(1)), loaded: false };
+                let datagram = forge(&world, 0, joiner, &[Body::Page(page)]);
+                world.inject(joiner, seed, &datagram);
+            }
+        }
+    }
+    assert!(answered <= 4, "{answered} pulls in a second");
 }
