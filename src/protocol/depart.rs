@@ -72,7 +72,7 @@ impl Protocol {
     }
 
     /// A peer says that it goes.
-    pub(super) fn handle_leave(&mut self, context: &Context, seq: Seq, incarnation: Incarnation) {
+    pub(super) fn handle_leave(&mut self, context: &mut Context, seq: Seq, incarnation: Incarnation) {
         let (now, from, sender) = (context.now, context.from, context.sender);
         let verdict = Verdict {
             subject: sender,
@@ -87,9 +87,9 @@ impl Protocol {
         let heard = self.members.get(sender).is_some_and(|entry| {
             entry.status == Status::Left && entry.generation == context.generation && entry.addr == from
         });
-        if heard {
+        if heard && !std::mem::replace(&mut context.pinged, true) {
             self.reply(now, from, context.generation, &Body::BareAck { seq });
-        } else {
+        } else if !heard {
             self.metrics.unknown_sender += 1;
         }
     }

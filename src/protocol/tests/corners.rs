@@ -158,6 +158,23 @@ fn an_unproven_address_gets_no_more_bytes_than_it_sent() {
     assert!(sent <= datagram.len(), "{sent} bytes for {}", datagram.len());
 }
 
+/// Each of 124 leaves was acked: 5,704 bytes for 1,400, to an address that may belong to somebody else by now.
+#[test]
+fn who_has_left_gets_no_more_bytes_than_it_sent() {
+    let mut world = World::cluster(44, 4);
+    world.run(secs(2));
+    world.call(3, |protocol, now| protocol.leave(now, secs(5)));
+    world.run(secs(2));
+    world.crash(3);
+    let leave = |seq| Body::Leave { seq: Seq(seq), incarnation: Incarnation(0) };
+    let leaves: Vec<Body<'_>> = (1..128).map(leave).collect();
+    let datagram = forge(&world, 3, 0, &leaves);
+    world.recorded = Some(Vec::new());
+    world.inject(0, addr_of(3), &datagram);
+    let sent: usize = world.recorded.take().unwrap().iter().map(|(_, _, bytes)| bytes.len()).sum();
+    assert!((1..=datagram.len()).contains(&sent), "{sent} bytes for {}", datagram.len());
+}
+
 /// Each newcomer had all older names at its address probed as if by a round, and no round had a place: none of
 /// the real nodes was probed for as long as it went on.
 #[test]
