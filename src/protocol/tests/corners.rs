@@ -175,6 +175,20 @@ fn who_has_left_gets_no_more_bytes_than_it_sent() {
     assert!((1..=datagram.len()).contains(&sent), "{sent} bytes for {}", datagram.len());
 }
 
+/// The joiner came again and again as fast as it was refused: 8,299 datagrams in the five seconds of the join.
+#[test]
+fn a_name_whose_generations_are_used_up_is_refused_at_once() {
+    let mut world = World::new(72);
+    world.add();
+    hello(&mut world, addr_of(600), "n1", Generation(u64::MAX - 3));
+    world.run(secs(20));
+    let joiner = world.add();
+    let call = world.join(joiner, &[0]);
+    assert!(world.run_until(secs(1), |world| world.hosts[joiner].answers.contains_key(&call)));
+    let Some(Answer::Joined(Err(errors))) = world.hosts[joiner].answers.get(&call) else { panic!() };
+    assert!(matches!(errors[..], [(_, crate::Error::ClockAhead)]), "{errors:?}");
+}
+
 /// Each newcomer had all older names at its address probed as if by a round, and no round had a place: none of
 /// the real nodes was probed for as long as it went on.
 #[test]
