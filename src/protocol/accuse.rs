@@ -50,7 +50,7 @@ impl Protocol {
         let mut at = self.refuted.map_or(now, |last| last + self.settings.probe_timeout);
         if buried {
             let own_lag = self.last_lag.is_some_and(|lag| now.since(lag) < LAG_MEMORY);
-            at = at.max(self.burials.buried(now, own_lag));
+            at = at.max(self.burials.buried(now, verdict.incarnation, own_lag));
         } else {
             at = self.burials.back_at().map_or(at, |back_at| at.max(back_at));
         }

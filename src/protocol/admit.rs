@@ -193,12 +193,17 @@ impl Protocol {
                 if addr == self.settings.advertise || self.members.ring().len() < 2 {
                     // An earlier run of ours, as far as we can know: come again above it.
                     self.renew(now, known);
-                    self.approaches.hurry(now, seq);
-                    self.retry_approaches(now);
+                    if self.generation > known {
+                        self.approaches.hurry(now, seq);
+                        self.retry_approaches(now);
+                        return;
+                    }
+                    // There is none above it.
+                    Error::ClockAhead
                 } else {
                     self.meet_rival(now, addr, known);
+                    return;
                 }
-                return;
             }
             RejectReason::NameTaken { addr } => Error::NameTaken { name: self.settings.name.clone(), addr },
             RejectReason::ClockAhead => Error::ClockAhead,

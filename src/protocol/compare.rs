@@ -274,15 +274,16 @@ impl Protocol {
             self.metrics.unexpected_answers += 1;
             return;
         };
-        let until = match request {
-            Request::Pull { until, .. } => Some(*until),
-            Request::Sums { .. } => None,
+        let (from, until) = match request {
+            Request::Pull { from, until } => (*from, Some(*until)),
+            Request::Sums { from } => (*from, None),
             Request::Offer { .. } => return,
         };
         context.answered = true;
         context.exchange = Some(id);
         self.exchanges.close(page.seq);
-        if page.next.0 == 0 {
+        // Zero ends the range, and so does what does not lead on.
+        if page.next <= from {
             return;
         }
         match until {
@@ -364,7 +365,10 @@ impl Protocol {
                 && target.incarnation <= told.incarnation;
             if still {
                 target.incarnation = told.incarnation;
-                self.probe(now, Purpose::Told { by: told.by }, target);
+                if self.probe(now, Purpose::Told { by: told.by }, target).is_none() {
+                    self.told.push_front(told);
+                    break;
+                }
                 running += 1;
             }
         }

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::time::Instant;
+use crate::node::Incarnation;
 use crate::wire::NameHash;
 
 /// The worst score.
@@ -144,17 +145,21 @@ impl Damping {
 #[derive(Debug, Default)]
 pub(crate) struct Burials {
     times: VecDeque<Instant>,
+    /// The incarnation that was buried last.
+    last: Option<Incarnation>,
     back_at: Option<Instant>,
 }
 
 impl Burials {
-    /// We learn that we are held dead. Answers until when we are to stay away: at once back the first time,
-    /// from the second time in ten minutes on after 10 s × 2^p, at most 320 s. What our own lag has brought
-    /// about does not count.
-    pub(crate) fn buried(&mut self, now: Instant, own_lag: bool) -> Instant {
-        if let Some(back_at) = self.back_at.filter(|at| *at > now) {
+    /// We learn that this incarnation of ours is held dead. Answers until when we are to stay away: at once back
+    /// the first time, from the second time in ten minutes on after 10 s × 2^p, at most 320 s. What our own lag
+    /// has brought about does not count, nor does hearing of one death from several.
+    pub(crate) fn buried(&mut self, now: Instant, incarnation: Incarnation, own_lag: bool) -> Instant {
+        let same = self.last == Some(incarnation);
+        if let Some(back_at) = self.back_at.filter(|at| same || *at > now) {
             return back_at;
         }
+        self.last = Some(incarnation);
         self.times.retain(|at| now.since(*at) <= BURIAL_MEMORY);
         let before = self.times.len();
         if !own_lag {

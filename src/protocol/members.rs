@@ -165,7 +165,8 @@ pub(crate) struct Members {
 }
 
 impl Members {
-    /// A view that holds nobody. `nodes_max` bounds the active records and, on their own, the tombstones.
+    /// A view that holds nobody. `nodes_max` bounds the tombstones and, with a quarter more, the active records:
+    /// others may have let in what we would not.
     pub(crate) fn new(tag: ClusterTag, nodes_max: usize, now: Instant) -> Self {
         Self {
             tag,
@@ -175,7 +176,7 @@ impl Members {
             hidden: 0,
             tombstones: BTreeSet::new(),
             tombstones_max: nodes_max,
-            nodes_max,
+            nodes_max: nodes_max + nodes_max / 4,
             sums: Box::new([0; BUCKETS]),
             fingerprint: 0,
             changed: now,

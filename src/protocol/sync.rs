@@ -56,6 +56,9 @@ const STREAK: Duration = Duration::from_secs(3);
 /// … and with so many that differed, it is time.
 const STREAK_MIN: u32 = 3;
 
+/// Fingerprints of others that are remembered: so many views may differ for good without being compared often.
+const SEEN_MAX: usize = 8;
+
 /// Decides when a sync is due.
 #[derive(Debug)]
 pub(crate) struct Comparer {
@@ -63,8 +66,10 @@ pub(crate) struct Comparer {
     differed: u32,
     last_sync: Option<Instant>,
     gap: Duration,
-    /// The two fingerprints of the last mismatch.
-    seen: (u64, u64),
+    /// Our fingerprint at the last sync …
+    ours: u64,
+    /// … and those of others that were looked into since it became that.
+    seen: VecDeque<u64>,
 }
 
 /// What a comparison asks for.
@@ -81,7 +86,7 @@ pub(crate) enum Compared {
 
 impl Comparer {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { last_equal: now, differed: 0, last_sync: None, gap: GAP_MIN, seen: (0, 0) }
+        Self { last_equal: now, differed: 0, last_sync: None, gap: GAP_MIN, ours: 0, seen: VecDeque::new() }
     }
 
     /// Compares our fingerprint with a peer's, where `settled_at` is when both views will have been quiet for
@@ -93,7 +98,10 @@ impl Comparer {
             return Compared::Equal;
         }
         self.differed += 1;
-        if self.seen.0 != ours || self.seen.1 != theirs {
+        if self.ours != ours {
+            self.seen.clear();
+        }
+        if !self.seen.contains(&theirs) {
             self.gap = GAP_MIN;
         }
         let streak = now.since(self.last_equal) >= STREAK && self.differed >= STREAK_MIN;
@@ -103,7 +111,12 @@ impl Comparer {
         if self.last_sync.is_some_and(|last| now.since(last) < self.gap) {
             return Compared::Known;
         }
-        self.seen = (ours, theirs);
+        self.ours = ours;
+        self.seen.retain(|seen| *seen != theirs);
+        self.seen.push_back(theirs);
+        if self.seen.len() > SEEN_MAX {
+            self.seen.pop_front();
+        }
         self.differed = 0;
         self.last_equal = now;
         self.last_sync = Some(now);

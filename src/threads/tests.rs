@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -77,19 +77,22 @@ fn an_alarm_is_rung_only_if_the_deadline_became_earlier() {
     let alarm = Arc::new(Alarm::new());
     alarm.set(Some(Time::from_micros(1_000)));
     let rung = Arc::new(AtomicUsize::new(0));
-    let (ready, is_ready) = crossbeam_channel::bounded(0);
+    // Not a channel: waiting for one parks the thread too, and would use up the ring.
+    let is_ready = Arc::new(AtomicBool::new(false));
     let sleeper = thread::spawn({
-        let (alarm, rung) = (Arc::clone(&alarm), Arc::clone(&rung));
+        let (alarm, rung, is_ready) = (Arc::clone(&alarm), Arc::clone(&rung), Arc::clone(&is_ready));
         move || {
             assert_eq!(alarm.announce(), 1_000);
-            ready.send(()).unwrap();
+            is_ready.store(true, Ordering::SeqCst);
             thread::park();
             rung.fetch_add(1, Ordering::SeqCst);
             assert_eq!(alarm.announce(), 500);
         }
     });
     alarm.set_thread(sleeper.thread().clone());
-    is_ready.recv_timeout(LONG).unwrap();
+    while !is_ready.load(Ordering::SeqCst) {
+        thread::yield_now();
+    }
 
     alarm.set(Some(Time::from_micros(2_000)));
     assert!(!alarm.ring_if_earlier());

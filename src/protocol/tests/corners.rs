@@ -9,9 +9,9 @@ use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::ring;
 use crate::protocol::rumors::{Rumors, slot_order};
 use crate::protocol::{Answer, Instant};
-use crate::wire::body::{Hello, Offer};
+use crate::wire::body::{Hello, Offer, Page, Pull};
 use crate::wire::lists::Wants;
-use crate::wire::{Accusers, Body, Cookie, Header, NameHash, Record, Seq, Verdict, Writer};
+use crate::wire::{Accusers, Body, Cookie, Header, NameHash, Packet, Record, Seq, Verdict, Writer};
 
 /// A datagram from one host to another one, as the first would write it.
 fn forge(world: &World, from: usize, to: usize, bodies: &[Body<'_>]) -> Vec<u8> {
@@ -156,6 +156,37 @@ fn an_unproven_address_gets_no_more_bytes_than_it_sent() {
     let sent = world.recorded.take().unwrap();
     let sent: usize = sent.iter().filter(|(_, to, _)| *to == victim).map(|(_, _, bytes)| bytes.len()).sum();
     assert!(sent <= datagram.len(), "{sent} bytes for {}", datagram.len());
+}
+
+/// Each of 124 leaves was acked: 5,704 bytes for 1,400, to an address that may belong to somebody else by now.
+#[test]
+fn who_has_left_gets_no_more_bytes_than_it_sent() {
+    let mut world = World::cluster(44, 4);
+    world.run(secs(2));
+    world.call(3, |protocol, now| protocol.leave(now, secs(5)));
+    world.run(secs(2));
+    world.crash(3);
+    let leave = |seq| Body::Leave { seq: Seq(seq), incarnation: Incarnation(0) };
+    let leaves: Vec<Body<'_>> = (1..128).map(leave).collect();
+    let datagram = forge(&world, 3, 0, &leaves);
+    world.recorded = Some(Vec::new());
+    world.inject(0, addr_of(3), &datagram);
+    let sent: usize = world.recorded.take().unwrap().iter().map(|(_, _, bytes)| bytes.len()).sum();
+    assert!((1..=datagram.len()).contains(&sent), "{sent} bytes for {}", datagram.len());
+}
+
+/// The joiner came again and again as fast as it was refused: 8,299 datagrams in the five seconds of the join.
+#[test]
+fn a_name_whose_generations_are_used_up_is_refused_at_once() {
+    let mut world = World::new(72);
+    world.add();
+    hello(&mut world, addr_of(600), "n1", Generation(u64::MAX - 3));
+    world.run(secs(20));
+    let joiner = world.add();
+    let call = world.join(joiner, &[0]);
+    assert!(world.run_until(secs(1), |world| world.hosts[joiner].answers.contains_key(&call)));
+    let Some(Answer::Joined(Err(errors))) = world.hosts[joiner].answers.get(&call) else { panic!() };
+    assert!(matches!(errors[..], [(_, crate::Error::ClockAhead)]), "{errors:?}");
 }
 
 /// Each newcomer had all older names at its address probed as if by a round, and no round had a place: none of
@@ -306,4 +337,37 @@ fn a_suspicion_has_five_witnesses() {
         assert_eq!(witnesses.len(), 5);
         assert!(!witnesses.contains(&&suspect));
     }
+}
+
+/// A page that leads back had the range before it pulled again, for as long as the peer went on.
+#[test]
+fn a_page_that_does_not_lead_on_is_the_last() {
+    let mut world = World::cluster(43, 100);
+    let joiner = world.add();
+    world.recorded = Some(Vec::new());
+    world.join(joiner, &[0]);
+    let seed = addr_of(0);
+    let mut answered = 0;
+    for _ in 0..2_000 {
+        world.run(Duration::from_micros(500));
+        let recorded = world.recorded.replace(Vec::new()).unwrap();
+        for (from, to, bytes) in recorded {
+            if from != addr_of(joiner) || to != seed {
+                continue;
+            }
+            let pulls: Vec<Pull> = Packet::decode(&bytes)
+                .unwrap()
+                .bodies()
+                .filter_map(|body| if let Body::Pull(pull) = body { Some(pull) } else { None })
+                .collect();
+            for pull in pulls {
+                world.cut(&[0], &[joiner], true);
+                answered += 1;
+                let page = Page { seq: pull.seq, next: NameHash(pull.from.0.max(1)), loaded: false };
+                let datagram = forge(&world, 0, joiner, &[Body::Page(page)]);
+                world.inject(joiner, seed, &datagram);
+            }
+        }
+    }
+    assert!(answered <= 4, "{answered} pulls in a second");
 }
