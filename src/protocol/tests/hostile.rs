@@ -162,6 +162,17 @@ fn bytes(answers: &[(SocketAddr, Vec<u8>)]) -> usize {
     answers.iter().map(|(_, datagram)| datagram.len()).sum()
 }
 
+/// The cookie that answers a first hello.
+fn challenge(answers: &[(SocketAddr, Vec<u8>)]) -> Cookie {
+    let cookie = answers.iter().find_map(|(_, datagram)| {
+        Packet::decode(datagram).unwrap().bodies().find_map(|body| match body {
+            Body::Challenge { cookie, .. } => Some(cookie),
+            _ => None,
+        })
+    });
+    cookie.expect("a cookie")
+}
+
 #[test]
 fn random_bytes_change_nothing_and_are_not_answered() {
     let mut world = World::cluster(1, 3);
@@ -617,4 +628,109 @@ fn another_cluster_is_counted_and_told_at_most_ten_times_a_second() {
         world.run(secs(1));
     }
     assert_eq!(world.view(0), view);
+}
+
+#[test]
+fn a_forged_incarnation_from_a_members_own_address_is_taken_back() {
+    for above in [1, 1 << 15, 1 << 16, (1 << 16) + 1, 1 << 48, u64::MAX] {
+        let mut world = World::cluster(16, 5);
+        world.run(secs(2));
+        let since = world.now;
+        let ping = Ping { incarnation: Incarnation(above), ..ping(world.hash(0)) };
+        let forged = world.forge(1, 0, &[Body::Ping(ping)]);
+        world.inject(0, addr_of(1), &forged);
+        assert!(world.run_until(secs(20), World::is_converged), "{above}: {}", world.dump());
+        world.run(secs(20));
+        assert!(world.is_converged(), "{above}: {}", world.dump());
+        assert!((0..5).all(|at| world.status(at, 1) == Some(Status::Alive)));
+        for at in 0..5 {
+            let story = world.story(at, since);
+            assert!(story.is_empty() || story == ["restarted n1"], "{above}: {story:?}");
+        }
+    }
+}
+
+#[test]
+fn one_address_brings_in_a_burst_of_names_and_then_a_hundred_a_second() {
+    let mut world = World::cluster(17, 3);
+    let before = world.hosts[0].protocol.nodes().count();
+    let admitted = |world: &mut World, range: std::ops::Range<u16>| {
+        for number in range {
+            let name = format!("x{number}");
+            let mut hello = Hello { seq: Seq(9), cookie: Cookie(0), record: record(&name, foreign(), 1) };
+            let datagram = world.forge_stranger(&name, 0, &[Body::Hello(hello)]);
+            let answers = world.answers(0, foreign(), &datagram);
+            hello.cookie = challenge(&answers);
+            let datagram = world.forge_stranger(&name, 0, &[Body::Hello(hello)]);
+            world.inject(0, foreign(), &datagram);
+        }
+        world.hosts[0].protocol.nodes().count() - before
+    };
+    assert_eq!(admitted(&mut world, 0..1_500), 1_024);
+    assert_eq!(world.hosts[0].protocol.metrics().joins_refused, 1_500 - 1_024);
+    world.run(secs(1));
+    let more = admitted(&mut world, 1_500..2_500);
+    println!("{more} after a second");
+    assert!((1_100..=1_130).contains(&more), "{more}");
+}
+
+#[test]
+fn a_relay_sends_no_more_than_it_is_asked_in() {
+    let mut world = World::cluster(18, 4);
+    world.run(secs(2));
+    let request = |seq| PingRequest {
+        seq: Seq(seq),
+        target: world.hash(2),
+        generation: world.generation(2),
+        nack_after_ms: u32::MAX,
+    };
+    let requests: Vec<Body<'_>> =
+        (1..=BODIES_MAX as u64).map(|seq| Body::PingRequest(request(seq))).collect();
+    let datagram = world.forge(1, 0, &requests);
+    let (mut sent, mut pings) = (0, 0);
+    for _ in 0..20 {
+        let answers = world.answers(0, addr_of(1), &datagram);
+        sent += bytes(&answers);
+        pings += answers.len();
+    }
+    println!("{} bytes in, {sent} out", 20 * datagram.len());
+    assert!(sent <= 20 * datagram.len() && pings == 1_024, "{sent} bytes, {pings} pings");
+}
+
+#[test]
+fn strangers_who_knock_again_and_again_do_not_keep_a_death_from_being_seen() {
+    // Ten names at one silent address, each a new run every 400 ms: all probes were theirs, and none of the rounds'.
+    let mut world = World::cluster(19, 5);
+    world.run(secs(2));
+    world.crash(4);
+    let since = world.now;
+    let names: Vec<String> = (0..10).map(|number| format!("x{number}")).collect();
+    let all_know =
+        |world: &World| (0..4).all(|at| world.status(at, 4).is_none_or(|status| !status.is_active()));
+    let mut run = 1;
+    while !all_know(&world) && world.now.since(since) < secs(60) {
+        run += 1;
+        for name in &names {
+            for at in 0..4 {
+                knock(&mut world, at, name, run);
+            }
+        }
+        world.run(Duration::from_millis(400));
+    }
+    println!("dead everywhere after {:?}", world.now.since(since));
+    assert!(world.now.since(since) < secs(40));
+
+    /// Both hellos of a stranger.
+    fn knock(world: &mut World, at: usize, name: &str, run: u64) {
+        let header = Header {
+            tag: world.tag(),
+            sender: NameHash::of(world.tag(), name),
+            generation: Generation(run),
+            receiver: Generation(0),
+        };
+        let mut hello = Hello { seq: Seq(9), cookie: Cookie(0), record: record(name, foreign(), run) };
+        let answers = world.answers(at, foreign(), &datagram(&header, &[Body::Hello(hello)]));
+        hello.cookie = challenge(&answers);
+        world.inject(at, foreign(), &datagram(&header, &[Body::Hello(hello)]));
+    }
 }
