@@ -532,7 +532,8 @@ fn thousands_of_made_up_records_keep_within_bounds_and_do_not_hide_a_death() {
         world.inject(0, addr_of(1), &datagram);
         world.run(Duration::from_millis(20));
         for host in &world.hosts {
-            assert!(host.protocol.nodes().count() <= 64);
+            // Second-hand a quarter more than first-hand.
+            assert!(host.protocol.nodes().count() <= 80);
             assert!(host.protocol.metrics().tombstones <= 64);
         }
         if died.is_none() && (0..5).all(|at| world.status(at, 5).is_none_or(|status| !status.is_active())) {
