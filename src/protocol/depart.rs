@@ -1,7 +1,8 @@
 //! Leaving: a member says that it goes, and others hear it (see [`super::join`]).
 //!
 //! A leave is told to a few peers directly, who ack it, and gossiped. It keeps everything else that the member
-//! has said of itself. It is over when three have acked, or as many as there are to be had.
+//! has said of itself. It is over when three have acked, or as many as there are; or one has, and the others do
+//! not for two probe timeouts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ impl Protocol {
         }
         self.leave = Some(Leave {
             call,
+            began: now,
             deadline: now + timeout,
             acks: 0,
             open: BTreeMap::new(),
@@ -114,8 +116,9 @@ impl Protocol {
             leave.open.insert(self.fresh_seq(), peer);
         }
         let others = self.others().len();
-        let nobody_left = leave.open.is_empty() && (leave.acks > 0 || others == 0);
-        if leave.acks >= others.min(LEAVE_ACKS) || nobody_left {
+        // One that has heard of it tells it on; with many dead that nobody has noticed there are no more acks.
+        let enough = leave.acks > 0 && (leave.open.is_empty() || now.since(leave.began) >= patience);
+        if leave.acks >= others.min(LEAVE_ACKS) || enough {
             self.answers.push_back((leave.call, Answer::Left(Ok(()))));
             leave.over = true;
         } else if leave.deadline <= now {

@@ -286,6 +286,7 @@ impl NameChecks {
 #[derive(Debug)]
 pub(crate) struct Leave {
     pub(crate) call: Call,
+    pub(crate) began: Instant,
     pub(crate) deadline: Instant,
     /// Acks that have come.
     pub(crate) acks: usize,

@@ -160,3 +160,18 @@ fn sick_hosts_bury_nobody() {
 fn an_unknown_host_is_a_mistake_of_the_test() {
     Cluster::new(1).crash("nobody");
 }
+
+#[test]
+fn a_leave_among_the_dead_that_nobody_has_noticed_is_soon_over() {
+    let cluster = Cluster::new(8);
+    let _seed = cluster.add(Config::lan().name("seed")).unwrap();
+    for index in 0..12 {
+        let member = cluster.add(Config::lan().name(name(index))).unwrap();
+        member.join("seed").unwrap();
+        if index % 3 == 0 {
+            let since = cluster.now();
+            member.leave(secs(5)).unwrap();
+            assert!(cluster.now() - since < secs(2), "{index}: {:?}", cluster.now() - since);
+        }
+    }
+}
