@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Call;
+use super::contract::Bound;
 use super::time::{Deadlines, Instant};
 use crate::node::{Generation, Incarnation};
 use crate::wire::body::NackReason;
@@ -318,6 +319,10 @@ impl Probes {
         self.by_id.values()
     }
 
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "probes", count: self.by_id.len(), max: PROBES_MAX }
+    }
+
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.deadlines.next()
     }
@@ -378,6 +383,10 @@ impl Errands {
             self.deadlines.set(seq, now + grace);
             return Some(*errand);
         }
+    }
+
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "errands", count: self.by_seq.len(), max: ERRANDS_MAX }
     }
 
     /// We were asleep: what we were to tell is no longer true.
