@@ -34,7 +34,8 @@ use crate::wire::{NameHash, Seq};
 pub(crate) const PROBES_MAX: usize = 256;
 /// Pings that this member may relay for others at the same time.
 const ERRANDS_MAX: usize = 1_024;
-/// The probe timeout is at least this many round trips.
+/// The probe timeout is at least this many round trips. One longer than the configured timeout counts as that: it
+/// tells of a time when a host was slow, and may be the last one that was measured.
 const TIMEOUT_RTTS: u32 = 12;
 
 /// Why a node is probed, which is what becomes of the outcome.
@@ -133,7 +134,7 @@ impl Probe {
         timeout: Duration,
         health: u8,
     ) -> Self {
-        let base_timeout = rtt.map_or(timeout, |rtt| timeout.max(rtt * TIMEOUT_RTTS));
+        let base_timeout = rtt.map_or(timeout, |rtt| timeout.max(rtt.min(timeout) * TIMEOUT_RTTS));
         Self {
             purpose,
             target,
