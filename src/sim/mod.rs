@@ -371,4 +371,6 @@ fn index(world: &World, name: &str) -> usize {
 }
 
 #[cfg(test)]
+mod seeds;
+#[cfg(test)]
 mod tests;

@@ -148,6 +148,10 @@ impl World {
             host.listener_events = Some(events);
         }
         self.by_name.insert(host.name.clone(), index);
+        if let Some(before) = self.hosts.get(index) {
+            // It may come back elsewhere.
+            self.by_addr.remove(&before.addr);
+        }
         self.by_addr.insert(addr, index);
         if index == self.hosts.len() {
             self.hosts.push(host);

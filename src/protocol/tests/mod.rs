@@ -5,7 +5,6 @@ mod detection;
 mod hostile;
 mod merge;
 mod spread;
-mod seeds;
 mod world;
 
 use std::time::Duration;
