@@ -15,7 +15,7 @@ use crate::wire::lists::{Entry, Group, GroupsBuilder, RecordKey, SUMS_SIZE, SumL
 use crate::wire::{Body, Cookie, NameHash, Record, Seq, Verdict, ViewMark};
 
 /// Nodes that somebody holds dead and that wait to be asked.
-const TOLD_MAX: usize = 1_024;
+pub(super) const TOLD_MAX: usize = 1_024;
 /// Of those, so many are asked at the same time.
 const TOLD_AT_ONCE: usize = 26;
 

@@ -91,6 +91,14 @@ pub(crate) struct Seen {
     pub(crate) is_complete: bool,
 }
 
+/// How much a member keeps of something that could grow, and how much it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bound {
+    pub(crate) what: &'static str,
+    pub(crate) count: usize,
+    pub(crate) max: usize,
+}
+
 /// Something to be logged, by whoever may: the core does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Note {

@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::contract::Bound;
 use super::time::Instant;
 use crate::node::Incarnation;
 use crate::wire::NameHash;
@@ -119,6 +120,10 @@ impl Damping {
         if times.len() > REFUTATIONS_MAX {
             times.pop_front();
         }
+    }
+
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "damped nodes", count: self.refutations.len(), max: DAMPED_MAX }
     }
 
     /// How many accusations a node has refuted in the last minute.

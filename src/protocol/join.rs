@@ -24,6 +24,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Call;
+use super::contract::Bound;
 use super::time::{Deadlines, Instant};
 use crate::error::Error;
 use crate::node::Generation;
@@ -274,6 +275,10 @@ impl NameChecks {
         self.deadlines.set(name, now + Self::MEMORY);
     }
 
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "name checks", count: self.by_name.len(), max: Self::MAX }
+    }
+
     /// The older run has answered or not.
     pub(crate) fn decide(&mut self, now: Instant, name: NameHash, check: NameCheck) {
         if let Some((generation, _)) = self.by_name.get(&name).copied() {
@@ -371,6 +376,10 @@ impl Addresses {
         }
         account.newcomers += 1;
         true
+    }
+
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "addresses", count: self.by_ip.len(), max: Self::MAX }
     }
 
     fn account(&mut self, addr: SocketAddr) -> &mut Account {

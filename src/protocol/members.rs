@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::contract::Seen;
+use super::contract::{Bound, Seen};
 use super::time::Instant;
 use crate::node::{Generation, Incarnation, Node, Status};
 use crate::wire::body::BUCKETS;
@@ -395,6 +395,18 @@ impl Members {
 
     pub(crate) fn tombstones_len(&self) -> usize {
         self.tombstones.len()
+    }
+
+    /// How many are active, and how many are not, with the limits of both.
+    pub(crate) fn bounds(&self) -> [Bound; 2] {
+        [
+            Bound { what: "active nodes", count: self.ring.len(), max: self.nodes_max },
+            Bound {
+                what: "tombstones",
+                count: self.entries.len() - self.ring.len(),
+                max: self.tombstones_max,
+            },
+        ]
     }
 
     pub(crate) fn sums(&self) -> &[u64; BUCKETS] {

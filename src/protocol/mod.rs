@@ -52,9 +52,11 @@
 //! | [`admit`], [`names`] | joining, and who may have a name |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
 //! | [`view`] | what readers are shown |
+//! | [`bounds`] | how much of everything there is, for who checks it |
 
 mod accuse;
 mod admit;
+mod bounds;
 mod compare;
 mod contract;
 mod depart;
@@ -80,7 +82,7 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
-pub(crate) use contract::{Answer, Call, Chore, Duty, Note, Seen, Settings, Transmit, Without};
+pub(crate) use contract::{Answer, Bound, Call, Chore, Duty, Note, Seen, Settings, Transmit, Without};
 pub(crate) use join::copy as copy_error;
 pub(crate) use time::Instant;
 

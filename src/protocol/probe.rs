@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Call;
+use super::contract::Bound;
 use super::time::{Deadlines, Instant};
 use crate::node::{Generation, Incarnation};
 use crate::wire::body::NackReason;
@@ -33,7 +34,8 @@ use crate::wire::{NameHash, Seq};
 pub(crate) const PROBES_MAX: usize = 256;
 /// Pings that this member may relay for others at the same time.
 const ERRANDS_MAX: usize = 1_024;
-/// The probe timeout is at least this many round trips.
+/// The probe timeout is at least this many round trips. One longer than the configured timeout counts as that: it
+/// tells of a time when a host was slow, and may be the last one that was measured.
 const TIMEOUT_RTTS: u32 = 12;
 
 /// Why a node is probed, which is what becomes of the outcome.
@@ -132,7 +134,7 @@ impl Probe {
         timeout: Duration,
         health: u8,
     ) -> Self {
-        let base_timeout = rtt.map_or(timeout, |rtt| timeout.max(rtt * TIMEOUT_RTTS));
+        let base_timeout = rtt.map_or(timeout, |rtt| timeout.max(rtt.min(timeout) * TIMEOUT_RTTS));
         Self {
             purpose,
             target,
@@ -318,6 +320,10 @@ impl Probes {
         self.by_id.values()
     }
 
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "probes", count: self.by_id.len(), max: PROBES_MAX }
+    }
+
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.deadlines.next()
     }
@@ -378,6 +384,10 @@ impl Errands {
             self.deadlines.set(seq, now + grace);
             return Some(*errand);
         }
+    }
+
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "errands", count: self.by_seq.len(), max: ERRANDS_MAX }
     }
 
     /// We were asleep: what we were to tell is no longer true.

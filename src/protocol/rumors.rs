@@ -22,6 +22,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::contract::Bound;
 use super::time::Instant;
 use crate::wire::NameHash;
 
@@ -161,6 +162,10 @@ impl Rumors {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "rumors", count: self.queue.len().max(self.places.len()), max: RUMORS_MAX }
     }
 
     /// A slot was told of a subject.

@@ -124,6 +124,10 @@ impl Suspicions {
         self.by_name.get_mut(&name)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (NameHash, &mut Suspicion)> {
         self.by_name.iter_mut().map(|(name, suspicion)| (*name, suspicion))
     }

@@ -89,6 +89,10 @@ impl<K: Copy + Ord> Deadlines<K> {
         Some(key)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.by_time.first().map(|(at, _)| *at)

@@ -6,16 +6,25 @@
 //! | one (name, generation, incarnation) has one content, everywhere | likewise |
 //! | a running node never lists itself dead | likewise |
 //! | events tell what the view shows, in a legal order | likewise |
-//! | no datagram is longer than `max_datagram` | when it is sent |
+//! | views and queues are within their bounds | after each step, at the host that made it |
+//! | no datagram is longer than `max_datagram` | when it is made |
+//! | an address that has proved nothing is not sent more bytes than came from it, save 20 datagrams a second | likewise |
 //!
-//! A violation is a panic that names the seed.
+//! A violation is a panic that names the seed. What holds only at rest is asked for by the test:
+//! [`Cluster::assert_buried`](super::Cluster::assert_buried) and
+//! [`Cluster::assert_converged`](super::Cluster::assert_converged).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Status};
-use crate::protocol::Seen;
+use crate::protocol::{Bound, Instant, Seen};
+use crate::wire::{Body, Cookie, Packet};
+
+/// Datagrams a second to an address that has proved nothing, beyond the bytes that came from there: what is said
+/// first to the addresses of seeds and records.
+const UNPROVEN_PER_SECOND: u32 = 20;
 
 /// What one host has shown so far.
 #[derive(Debug, Default)]
@@ -23,6 +32,21 @@ pub(super) struct Observer {
     records: BTreeMap<String, Seen>,
     /// Who takes part, as the events told, and whether suspected.
     told: BTreeMap<String, bool>,
+    /// What came from each address and went to it.
+    accounts: BTreeMap<SocketAddr, Account>,
+}
+
+/// What passed between a host and an address.
+#[derive(Debug, Default)]
+struct Account {
+    /// Something came from there that only who had heard the host could know: its run, or a cookie.
+    proven: bool,
+    /// Bytes that came from there and are not answered yet.
+    credit: usize,
+    /// The cookies that were sent there last.
+    cookies: [Cookie; 2],
+    /// The second of the last datagram that went beyond what had come, and how many there were in it.
+    excess: (u64, u32),
 }
 
 /// What each number of each node stands for, all over the cluster.
@@ -47,7 +71,65 @@ impl Contents {
     }
 }
 
+/// What has outgrown its bound, if anything.
+pub(super) fn check_bounds(bounds: &[Bound]) -> Result<(), String> {
+    match bounds.iter().find(|bound| bound.count > bound.max) {
+        Some(Bound { what, count, max }) => Err(format!("it keeps {count} {what}, the limit is {max}")),
+        None => Ok(()),
+    }
+}
+
+/// Whether a datagram is within its limit.
+pub(super) fn check_length(length: usize, limit: usize) -> Result<(), String> {
+    if length <= limit { Ok(()) } else { Err(format!("a datagram of {length} bytes, the limit is {limit}")) }
+}
+
 impl Observer {
+    /// Notes a datagram that the host has got. `own`: its run.
+    pub(super) fn received(&mut self, own: u64, from: SocketAddr, datagram: &[u8]) {
+        let account = self.accounts.entry(from).or_default();
+        account.credit += datagram.len();
+        if !account.proven
+            && let Ok(packet) = Packet::decode(datagram)
+        {
+            let echoes = |body: Body<'_>| match body {
+                Body::Hello(hello) => hello.cookie.0 != 0 && account.cookies.contains(&hello.cookie),
+                _ => false,
+            };
+            account.proven = packet.header().receiver.0 == own || packet.bodies().any(echoes);
+        }
+    }
+
+    /// Notes a datagram that the host sends; what is wrong with it, if anything.
+    pub(super) fn check_sent(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) -> Result<(), String> {
+        let account = self.accounts.entry(to).or_default();
+        if account.proven {
+            return Ok(());
+        }
+        let packet = Packet::decode(datagram);
+        for body in packet.iter().flat_map(Packet::bodies) {
+            if let Body::Challenge { cookie, .. } = body
+                && cookie != account.cookies[0]
+            {
+                account.cookies = [cookie, account.cookies[0]];
+            }
+        }
+        if let Some(rest) = account.credit.checked_sub(datagram.len()) {
+            account.credit = rest;
+            return Ok(());
+        }
+        let second = now.as_micros() / 1_000_000;
+        if account.excess.0 != second {
+            account.excess = (second, 0);
+        }
+        account.excess.1 += 1;
+        if account.excess.1 <= UNPROVEN_PER_SECOND {
+            return Ok(());
+        }
+        let (length, credit) = (datagram.len(), account.credit);
+        Err(format!("{to} has proved nothing; it is sent {length} bytes, and {credit} came from there"))
+    }
+
     /// Notes what a record is now; what is wrong with it, if anything. `own`: it is the host's own.
     pub(super) fn check_record(&mut self, own: bool, seen: Seen) -> Result<(), String> {
         if own && seen.status == Status::Dead {
@@ -120,3 +202,6 @@ impl Observer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

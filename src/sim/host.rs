@@ -54,6 +54,8 @@ pub(super) struct Host {
     pub(super) seeds: Vec<Seed>,
     pub(super) event_capacity: usize,
     pub(super) join_timeout: Duration,
+    pub(super) probe_interval: Duration,
+    pub(super) isolation_timeout: Duration,
     /// Why it has ended; a crash is `Error::Closed`.
     pub(super) end: Option<Error>,
     pub(super) owner: Option<Weak<dyn Owner>>,

@@ -42,7 +42,9 @@
 //! | names | are addresses: `join("ann")`. Each host has an address of its own (10.0.0.1:7990 and so on), whatever is bound |
 //! | clocks | all show the same time, and none drifts |
 //!
-//! After each step the invariants are [checked](Cluster::check); one that does not hold is a panic that names the
+//! After each step the invariants are [checked](Cluster::check): views only go forward, events tell what the view
+//! shows, queues and datagrams keep their bounds, nobody is a reflector. At rest a test asks for what must become
+//! true: [`Cluster::assert_buried`], [`Cluster::assert_converged`]. What does not hold is a panic that names the
 //! seed.
 //!
 //! # Determinism
@@ -69,6 +71,9 @@ use crate::error::{Error, Result};
 use crate::member::Member;
 use crate::node::Status;
 use crate::protocol::Instant;
+
+/// How often it is asked whether what holds at rest holds.
+const AT_REST: Duration = Duration::from_millis(100);
 
 /// A simulated cluster: the network, the clock, and what happens to the hosts. All else is done with the
 /// [`Member`]s that it makes.
@@ -105,18 +110,8 @@ impl Cluster {
 
     /// Lets virtual time pass until something holds, at most for `limit`; whether it holds. It is asked every
     /// 5 ms.
-    pub fn run_until(&self, limit: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
-        let end = self.now() + limit;
-        loop {
-            if holds(self) {
-                return true;
-            }
-            let left = end.saturating_sub(self.now());
-            if left.is_zero() {
-                return false;
-            }
-            self.run(left.min(Duration::from_millis(5)));
-        }
+    pub fn run_until(&self, limit: Duration, holds: impl FnMut(&Self) -> bool) -> bool {
+        self.ask(limit, Duration::from_millis(5), holds)
     }
 
     /// The virtual time since the beginning.
@@ -276,10 +271,66 @@ impl Cluster {
         })
     }
 
+    /// Lets virtual time pass until no running member shows a node that is gone: that was crashed, has left, or was
+    /// dropped. To be called when all who run are well, and hear each other.
+    ///
+    /// It may take 2 × (n × probe_interval + isolation_timeout), where n counts all hosts there ever were: each is
+    /// probed once in n rounds by each of the others, and two of a hundred need most of that to bury the rest. Who
+    /// is left alone hides the others after the isolation timeout.
+    ///
+    /// # Panics
+    ///
+    /// If somebody is still shown then, with the seed.
+    #[track_caller]
+    pub fn assert_buried(&self) {
+        let limit = self.sim.world().burial_limit();
+        if self.ask(limit, AT_REST, |cluster| cluster.sim.world().first_ghost().is_none()) {
+            return;
+        }
+        let world = self.sim.world();
+        if let Some((host, ghost)) = world.first_ghost() {
+            let place = world.place();
+            panic!("{place}: {host} still shows {ghost}, which is gone, after {limit:?}");
+        }
+    }
+
+    /// Lets virtual time pass until the cluster [is converged](Self::is_converged). To be called when all who run
+    /// are well, hear each other, and have a member or a seed in common.
+    ///
+    /// It may take what [`assert_buried`](Self::assert_buried) may, and 20 minutes more: so long may who was buried
+    /// again and again stay away (320 s), and the pause between two questions to the long dead is up to 10 minutes.
+    ///
+    /// # Panics
+    ///
+    /// If it is not converged then, with the seed.
+    #[track_caller]
+    pub fn assert_converged(&self) {
+        let limit = self.sim.world().burial_limit() + Duration::from_secs(1_200);
+        if !self.ask(limit, AT_REST, Self::is_converged) {
+            let world = self.sim.world();
+            panic!("{}: views differ after {limit:?}: {}", world.place(), world.sizes());
+        }
+    }
+
     /// A hash over all datagrams that were sent, and when: equal for equal runs.
     #[must_use]
     pub fn trace(&self) -> u64 {
         self.sim.world().trace
+    }
+
+    /// Asks at once and then again and again whether something holds, until it does or the time is over.
+    fn ask(&self, limit: Duration, every: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now() + limit;
+        loop {
+            if holds(self) {
+                return true;
+            }
+            let left = end.saturating_sub(self.now());
+            if left.is_zero() {
+                return false;
+            }
+            self.run(left.min(every));
+        }
     }
 
     fn between(&self, from: &str, to: &str, change: impl FnOnce(&mut links::Link)) {
@@ -319,5 +370,7 @@ fn index(world: &World, name: &str) -> usize {
     }
 }
 
+#[cfg(test)]
+mod seeds;
 #[cfg(test)]
 mod tests;

@@ -9,12 +9,13 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use super::checks::{Contents, Observer};
+use super::checks::{Contents, Observer, check_bounds, check_length};
 use super::host::{Ailments, Host, Leftovers, Waiting};
 use super::links::Links;
 use crate::config::{Addresses, Config, DEFAULT_PORT, Place, Seed};
 use crate::consumer::Consumer;
 use crate::error::{Error, Result};
+use crate::node::Node;
 use crate::protocol::{Call, Chore, Duty, Instant, Protocol, Settings, Transmit, Without};
 use crate::wire::hash::siphash;
 
@@ -57,7 +58,7 @@ pub(super) struct World {
     happenings: BinaryHeap<Reverse<(Instant, u64, Happening)>>,
     wakes: BTreeSet<(Instant, usize, usize)>,
     serial: u64,
-    contents: Contents,
+    pub(super) contents: Contents,
     /// Whether the invariants are checked.
     pub(super) checks: bool,
     /// Rules that members are started without.
@@ -121,6 +122,8 @@ impl World {
             seeds: addresses.seeds,
             event_capacity: config.events_max(),
             join_timeout: settings.join_timeout,
+            probe_interval: settings.probe_interval,
+            isolation_timeout: settings.isolation_timeout,
             end: None,
             owner: None,
             consumers: Vec::new(),
@@ -145,6 +148,10 @@ impl World {
             host.listener_events = Some(events);
         }
         self.by_name.insert(host.name.clone(), index);
+        if let Some(before) = self.hosts.get(index) {
+            // It may come back elsewhere.
+            self.by_addr.remove(&before.addr);
+        }
         self.by_addr.insert(addr, index);
         if index == self.hosts.len() {
             self.hosts.push(host);
@@ -304,8 +311,7 @@ impl World {
         }
         if ailments.slow.is_zero() && ailments.starved.is_zero() {
             while let Some(Waiting { from, datagram }) = self.hosts[host].inbox.pop_front() {
-                self.hosts[host].protocol.handle_datagram(self.now, self.now, from, &datagram);
-                self.drain(host);
+                self.handle(host, self.now, from, &datagram);
                 if !self.hosts[host].is_running() {
                     return;
                 }
@@ -317,6 +323,15 @@ impl World {
         }
     }
 
+    fn handle(&mut self, host: usize, received: Instant, from: SocketAddr, datagram: &[u8]) {
+        if self.checks {
+            let own = self.hosts[host].protocol.local().generation();
+            self.hosts[host].observer.received(own, from, datagram);
+        }
+        self.hosts[host].protocol.handle_datagram(self.now, received, from, datagram);
+        self.drain(host);
+    }
+
     fn serve_one(&mut self, host: usize) {
         let ailments = &self.hosts[host].ailments;
         if ailments.receives_nothing() {
@@ -325,8 +340,7 @@ impl World {
         // Who is starved has read it and then waited; who is slow needs its time for each.
         let received = if ailments.starved.is_zero() { self.now } else { self.hosts[host].taken };
         if let Some(Waiting { from, datagram }) = self.hosts[host].inbox.pop_front() {
-            self.hosts[host].protocol.handle_datagram(self.now, received, from, &datagram);
-            self.drain(host);
+            self.handle(host, received, from, &datagram);
         }
         self.serve(host);
     }
@@ -366,6 +380,9 @@ impl World {
             if !self.hosts[index].is_running() {
                 continue;
             }
+            if self.checks {
+                self.check_transmit(index, &transmit);
+            }
             if self.hosts[index].ailments.blocked {
                 self.hosts[index].outbox.push_back(transmit);
             } else {
@@ -394,6 +411,7 @@ impl World {
         }
         if self.checks && self.hosts[index].is_running() {
             self.check_touched(index, touched);
+            self.expect(index, check_bounds(&self.hosts[index].protocol.bounds()));
         }
         let host = &mut self.hosts[index];
         while let Some((call, answer)) = host.protocol.poll_answer() {
@@ -438,10 +456,6 @@ impl World {
 
     fn send(&mut self, sender: usize, transmit: Transmit) {
         let Transmit { to, datagram } = transmit;
-        let limit = self.hosts[sender].protocol.max_datagram();
-        if datagram.len() > limit {
-            self.expect(sender, Err(format!("a datagram of {} bytes, the limit is {limit}", datagram.len())));
-        }
         self.trace = siphash((self.trace, self.now.as_micros()), &datagram);
         let host = &mut self.hosts[sender];
         host.datagrams_sent += 1;
@@ -454,6 +468,13 @@ impl World {
             let arrival = Happening::Arrival { to: receiver, from, datagram: datagram.clone() };
             self.schedule(self.now + latency, arrival);
         }
+    }
+
+    pub(super) fn check_transmit(&mut self, index: usize, transmit: &Transmit) {
+        let limit = self.hosts[index].protocol.max_datagram();
+        self.expect(index, check_length(transmit.datagram.len(), limit));
+        let outcome = self.hosts[index].observer.check_sent(self.now, transmit.to, &transmit.datagram);
+        self.expect(index, outcome);
     }
 
     fn check_touched(&mut self, index: usize, touched: Vec<(String, Option<crate::protocol::Seen>)>) {
@@ -479,9 +500,38 @@ impl World {
     /// Panics if an invariant is broken, with what is needed to see it again.
     fn expect(&self, host: usize, outcome: Result<(), String>) {
         if let Err(wrong) = outcome {
-            let (seed, at, name) = (self.seed, self.now.as_micros(), &self.hosts[host].name);
-            violated(seed, at, name, &wrong);
+            violated(&self.place(), &self.hosts[host].name, &wrong);
         }
+    }
+
+    /// Who runs and still shows a node that does not: both names.
+    pub(super) fn first_ghost(&self) -> Option<(&str, &str)> {
+        let gone = |name: &str| self.index_of(name).is_none_or(|index| !self.hosts[index].is_running());
+        let mut running = self.hosts.iter().filter(|host| host.is_running());
+        running.find_map(|host| {
+            let ghost = host.protocol.nodes().map(Node::name).find(|name| gone(name))?;
+            Some((host.name.as_str(), ghost))
+        })
+    }
+
+    /// How long those who are well may take to bury those who are gone.
+    pub(super) fn burial_limit(&self) -> Duration {
+        let n = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
+        let running = self.hosts.iter().filter(|host| host.is_running());
+        let limits = running.map(|host| 2 * (n * host.probe_interval + host.isolation_timeout));
+        limits.max().unwrap_or_default()
+    }
+
+    /// How many nodes each running member shows.
+    pub(super) fn sizes(&self) -> String {
+        let running = self.hosts.iter().filter(|host| host.is_running());
+        let sizes = running.map(|host| format!("{}: {}", host.name, host.protocol.nodes().count()));
+        sizes.collect::<Vec<_>>().join(", ")
+    }
+
+    /// What a failing check names first, so that it can be seen again.
+    pub(super) fn place(&self) -> String {
+        format!("seed {}, at {} µs", self.seed, self.now.as_micros())
     }
 
     /// The answer to a call, if it has come.
@@ -492,8 +542,8 @@ impl World {
 
 /// Ends the run: whoever tests with the simulator is to see it.
 #[track_caller]
-fn violated(seed: u64, at: u64, host: &str, wrong: &str) -> ! {
-    panic!("seed {seed}, at {at} µs, {host}: {wrong}")
+fn violated(place: &str, host: &str, wrong: &str) -> ! {
+    panic!("{place}, {host}: {wrong}")
 }
 
 /// The address of a host that does not say which one it has.

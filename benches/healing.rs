@@ -1,0 +1,235 @@
+//! How clusters heal, in the simulator: halves that were cut apart, a node that was alone, an outage of all links;
+//! and what a calm simulated cluster costs.
+//!
+//!     cargo bench --bench healing                    # all of it: some minutes
+//!     cargo bench --bench healing -- halves          # one of: calm, halves, lone, outage
+//!     cargo bench --bench healing -- calm 5000       # the memory of a larger one
+//!
+//! Times are virtual unless it says otherwise, and the same on every machine. Linux only: it reads its memory in
+//! /proc. Prints a table with the bar beside each figure; the exit code tells whether one was missed.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints a table")]
+
+use std::env;
+use std::fs;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use headcount::{Config, Event, Member, sim::Cluster};
+
+type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
+
+const SEED: u64 = 1;
+/// How long what goes wrong lasts.
+const FAULT: Duration = Duration::from_secs(60);
+/// From the end of a fault until all views are equal.
+const HEALED_MAX: Duration = Duration::from_secs(15);
+/// Datagrams a member until then, for each node of the cluster.
+const DATAGRAMS_MAX: u64 = 3;
+/// An experiment that takes longer has failed.
+const LIMIT: Duration = Duration::from_secs(600);
+const CALM: Duration = Duration::from_secs(600);
+/// Real time for ten calm minutes of a thousand nodes.
+const CALM_MAX: Duration = Duration::from_secs(120);
+const MANY: usize = 1_000;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            println!("\nA bar was missed.");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> AnyResult<bool> {
+    // `cargo bench` passes "--bench".
+    let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let size = arguments.iter().find_map(|argument| argument.parse().ok());
+    let is_asked = |what: &str| {
+        let mut names = arguments.iter().filter(|argument| argument.parse::<usize>().is_err()).peekable();
+        names.peek().is_none() || names.any(|name| name == what)
+    };
+    let mut table = Table::default();
+    // The first, because the peak of its memory is that of the process.
+    if is_asked("calm") {
+        calm(&mut table, size.unwrap_or(MANY))?;
+    }
+    if is_asked("halves") {
+        for n in size.map_or(vec![128, MANY], |n| vec![n]) {
+            halves(&mut table, n)?;
+        }
+    }
+    if is_asked("lone") {
+        lone(&mut table, size.unwrap_or(MANY))?;
+    }
+    if is_asked("outage") {
+        for n in size.map_or(vec![128, MANY], |n| vec![n]) {
+            outage(&mut table, n)?;
+        }
+    }
+    Ok(!table.missed)
+}
+
+// ---- What is measured ----
+
+/// Ten minutes in which nothing happens.
+fn calm(table: &mut Table, n: usize) -> AnyResult<()> {
+    let began = Instant::now();
+    let (cluster, members) = start(n)?;
+    let joined = began.elapsed();
+    let sent = sent(&members);
+    let streams: Vec<_> = members.iter().map(Member::events).collect();
+
+    let began = Instant::now();
+    cluster.run(CALM);
+    let real = began.elapsed();
+
+    let events = streams.iter().map(|stream| stream.try_iter().count()).sum::<usize>();
+    let rate = (self::sent(&members) - sent) as f64 / CALM.as_secs_f64() / n as f64;
+    table.title(&format!("{n} calm nodes for {} virtual minutes", CALM.as_secs() / 60));
+    table.row("real time, on one core", &seconds(real), real <= CALM_MAX || n > MANY, &seconds(CALM_MAX));
+    table.plain("real time until all had joined", &seconds(joined));
+    table.plain("datagrams a second and member", &format!("{rate:.2}"));
+    table.row("events", &events.to_string(), events == 0, "0");
+    let peak = peak_memory()?;
+    table.plain("memory a node", &format!("{} kB", peak / 1_000 / n as u64));
+    table.plain("memory a record", &format!("{} bytes", peak / (n * n) as u64));
+    Ok(())
+}
+
+/// Two halves that do not hear each other.
+fn halves(table: &mut Table, n: usize) -> AnyResult<()> {
+    let (cluster, members) = start(n)?;
+    let names: Vec<&str> = members[..n / 2].iter().map(Member::name).collect();
+    cluster.split(&names);
+    cluster.run(FAULT);
+    if members.iter().any(|member| member.nodes().len() != n / 2) {
+        return Err("the halves have not buried each other".into());
+    }
+    let before = sent(&members);
+    cluster.heal();
+    let healed = heal(&cluster)?;
+    let datagrams = (sent(&members) - before) / n as u64;
+    let bar = DATAGRAMS_MAX * n as u64;
+    table.title(&format!("{0} | {0} nodes, cut for {1} s", n / 2, FAULT.as_secs()));
+    table.row("all views are equal after", &seconds(healed), healed <= HEALED_MAX, &seconds(HEALED_MAX));
+    table.row("datagrams a member until then", &datagrams.to_string(), datagrams <= bar, &bar.to_string());
+    Ok(())
+}
+
+/// One node that hears nobody, and is heard by nobody.
+fn lone(table: &mut Table, n: usize) -> AnyResult<()> {
+    let (cluster, members) = start(n)?;
+    let (alone, others) = members.split_first().ok_or("no members")?;
+    let streams: Vec<_> = others.iter().map(Member::events).collect();
+    cluster.split(&[alone.name()]);
+    cluster.run(FAULT);
+    let shown = alone.nodes().len();
+    cluster.heal();
+    let healed = heal(&cluster)?;
+    cluster.run(FAULT);
+    let is_false = |event: &Event| match event {
+        Event::Suspected(node) | Event::Died(node) => node.name() != alone.name(),
+        _ => false,
+    };
+    let accused = streams.iter().flat_map(|stream| stream.try_iter()).filter(is_false).count();
+    table.title(&format!("one node alone for {} s among {n}", FAULT.as_secs()));
+    table.plain("nodes that it shows at the end of that", &shown.to_string());
+    table.row("all views are equal after", &seconds(healed), healed <= HEALED_MAX, &seconds(HEALED_MAX));
+    table.row("healthy nodes suspected or dead, at anybody", &accused.to_string(), accused == 0, "0");
+    Ok(())
+}
+
+/// No datagram arrives anywhere.
+fn outage(table: &mut Table, n: usize) -> AnyResult<()> {
+    let (cluster, members) = start(n)?;
+    let streams: Vec<_> = members.iter().map(Member::events).collect();
+    cluster.loss(1.0);
+    cluster.run(FAULT);
+    let shown = members.iter().map(|member| member.nodes().len()).max().unwrap_or_default();
+    let before = sent(&members);
+    cluster.loss(0.0);
+    let healed = heal(&cluster)?;
+    let datagrams = (sent(&members) - before) / n as u64;
+    let suspected = |event: &Event| matches!(event, Event::Suspected(_));
+    let buried = streams.iter().flat_map(|stream| stream.try_iter()).filter(suspected).count();
+    table.title(&format!("{n} nodes, all links cut for {} s", FAULT.as_secs()));
+    table.plain("nodes that anybody shows at the end of that", &shown.to_string());
+    table.row("all views are equal after", &seconds(healed), healed <= HEALED_MAX, &seconds(HEALED_MAX));
+    table.plain("datagrams a member until then", &datagrams.to_string());
+    table.row("nodes that anybody has suspected", &buried.to_string(), buried == 0, "0");
+    Ok(())
+}
+
+// ---- How ----
+
+/// A cluster in which all have joined and all views are equal.
+fn start(n: usize) -> AnyResult<(Cluster, Vec<Member>)> {
+    let cluster = Cluster::new(SEED);
+    // The invariants are checked in the tests.
+    cluster.check(false);
+    let members = (0..n)
+        .map(|index| cluster.add(Config::lan().name(format!("n{index:04}"))))
+        .collect::<headcount::Result<Vec<Member>>>()?;
+    for member in &members[1..] {
+        member.join(members[0].name())?;
+    }
+    heal(&cluster)?;
+    cluster.run(Duration::from_secs(10));
+    Ok((cluster, members))
+}
+
+/// Until all views are equal.
+fn heal(cluster: &Cluster) -> AnyResult<Duration> {
+    let since = cluster.now();
+    if cluster.run_until(LIMIT, Cluster::is_converged) {
+        Ok(cluster.now() - since)
+    } else {
+        Err(format!("the views are not equal after {LIMIT:?}").into())
+    }
+}
+
+/// Datagrams that all have sent.
+fn sent(members: &[Member]) -> u64 {
+    members.iter().map(|member| member.metrics().datagrams_sent).sum()
+}
+
+/// The most memory that this process had so far, in bytes.
+fn peak_memory() -> AnyResult<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kibibytes * 1_024)
+}
+
+#[derive(Default)]
+struct Table {
+    missed: bool,
+}
+
+impl Table {
+    fn title(&self, what: &str) {
+        println!("\n{what}\n");
+    }
+
+    /// A figure with its bar.
+    fn row(&mut self, what: &str, figure: &str, is_met: bool, bar: &str) {
+        self.missed |= !is_met;
+        println!("{what:<50} {figure:>12}  {} {bar}", if is_met { "within" } else { "MISSED" });
+    }
+
+    /// A figure without one.
+    fn plain(&self, what: &str, figure: &str) {
+        println!("{what:<50} {figure:>12}");
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.3} s", time.as_secs_f64())
+}

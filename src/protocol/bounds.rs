@@ -1,0 +1,29 @@
+//! What could grow without end, and how far it may: for whoever checks that it does not.
+
+use super::contract::Bound;
+use super::{Protocol, compare};
+
+impl Protocol {
+    /// How much there is of everything that others can make grow.
+    pub(crate) fn bounds(&self) -> [Bound; 11] {
+        let [active, tombstones] = self.members.bounds();
+        let suspicions = Bound { what: "suspicions", count: self.suspicions.len(), max: active.count };
+        let told = Bound { what: "nodes to be asked", count: self.told.len(), max: compare::TOLD_MAX };
+        // Two for each suspicion, one for each join, and less than ten others.
+        let timers_max = 2 * suspicions.count + self.joins.len() + 10;
+        let timers = Bound { what: "timers", count: self.timers.len(), max: timers_max };
+        [
+            active,
+            tombstones,
+            suspicions,
+            told,
+            timers,
+            self.rumors.bound(),
+            self.probes.bound(),
+            self.errands.bound(),
+            self.addresses.bound(),
+            self.name_checks.bound(),
+            self.damping.bound(),
+        ]
+    }
+}

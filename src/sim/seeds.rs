@@ -1,0 +1,262 @@
+//! Random faults: whatever happens, the invariants hold, and when it is over all views become equal.
+//!
+//! `HEADCOUNT_SEEDS=200` runs that many seeds, `HEADCOUNT_SEED=17` runs one. A failing run prints the command that
+//! replays it.
+
+use std::collections::BTreeSet;
+use std::panic::{self, AssertUnwindSafe};
+use std::time::Duration;
+
+use rand::rngs::ChaCha12Rng;
+use rand::{RngExt, SeedableRng};
+
+use super::Cluster;
+use crate::config::Config;
+use crate::member::Member;
+
+/// Seeds that run by default.
+const SEEDS: u64 = 24;
+/// Hosts in one run, late joiners included.
+const HOSTS_MAX: usize = 24;
+/// Members that are never taken away.
+const LEFT_ALONE: usize = 3;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+}
+
+#[test]
+fn seeds_of_random_faults_end_in_equal_views() {
+    if let Some(seed) = number("HEADCOUNT_SEED") {
+        Run::new(seed).run();
+        return;
+    }
+    let seeds = number("HEADCOUNT_SEEDS").unwrap_or(SEEDS);
+    let (mut healed, mut failed) = (Vec::new(), Vec::new());
+    for seed in 0..seeds {
+        match panic::catch_unwind(AssertUnwindSafe(|| Run::new(seed).run())) {
+            Ok(after) => healed.push(after),
+            Err(_) => {
+                println!("replay: HEADCOUNT_SEED={seed} cargo test --lib seeds_of_random_faults");
+                failed.push(seed);
+            }
+        }
+    }
+    healed.sort_unstable();
+    assert!(failed.is_empty(), "of {seeds} seeds these have failed: {failed:?}");
+    println!("{seeds} seeds; equal after {:?} at most, half of them within {:?}", healed.last(), {
+        healed.get(healed.len() / 2)
+    });
+}
+
+fn name(index: usize) -> String {
+    format!("n{index}")
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// One cluster and what is done to it.
+struct Run {
+    seed: u64,
+    cluster: Cluster,
+    /// Draws what happens; the cluster draws for itself.
+    rng: ChaCha12Rng,
+    /// The handles of each host; the last one that is dropped ends a process.
+    members: Vec<Member>,
+    sick: BTreeSet<usize>,
+    /// Links that lose more than the others.
+    lossy: BTreeSet<(usize, usize)>,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            cluster: Cluster::new(1_000 + seed),
+            rng: ChaCha12Rng::seed_from_u64(seed),
+            members: Vec::new(),
+            sick: BTreeSet::new(),
+            lossy: BTreeSet::new(),
+        }
+    }
+
+    /// Lets things happen, then ends them all; how long it takes until all views are equal.
+    fn run(mut self) -> Duration {
+        for _ in 0..self.below(3..20) {
+            self.grow();
+            let pause = self.below(0..200);
+            self.cluster.run(millis(pause as u64));
+        }
+        for _ in 0..self.below(5..40) {
+            self.happen();
+            let pause = self.below(0..12_000);
+            self.cluster.run(millis(pause as u64));
+        }
+        self.calm();
+        let since = self.cluster.now();
+        self.cluster.assert_buried();
+        self.cluster.assert_converged();
+        let after = self.cluster.now() - since;
+        println!("seed {}: {} of {} hosts, equal after {after:?}", self.seed, self.running().len(), {
+            self.members.len()
+        });
+        after
+    }
+
+    fn happen(&mut self) {
+        let host = self.below(0..self.members.len());
+        let other = self.below(0..self.members.len());
+        let (own, peer) = (name(host), name(other));
+        let (runs, well) = (self.runs(host), self.runs(host) && !self.sick.contains(&host));
+        let spare = self.running().len() > LEFT_ALONE;
+        match self.below(0..24) {
+            0 | 1 if spare => self.cluster.crash(&own),
+            2..=4 if !runs => self.restart(host),
+            5 | 6 if self.members.len() < HOSTS_MAX => self.grow(),
+            7 if well && spare => drop(self.members[host].leave(millis(2_000))),
+            8 if well && spare => self.members[host].shutdown().unwrap(),
+            // Faster than anybody can notice.
+            9 if runs => {
+                self.cluster.crash(&own);
+                self.restart(host);
+            }
+            10 | 11 if runs => self.ail(host, Cluster::pause),
+            12 if runs => self.ail(host, Cluster::deafen),
+            13 if runs => self.ail(host, Cluster::block),
+            14 if runs => {
+                let each = millis(self.below(1..150) as u64);
+                self.ail(host, |cluster, name| cluster.slow(name, each));
+            }
+            15 if runs => {
+                let mean = millis(self.below(1..400) as u64);
+                self.ail(host, |cluster, name| cluster.starve(name, mean));
+            }
+            16 => {
+                if let Some(sick) = self.sick.pop_first() {
+                    self.cluster.resume(&name(sick));
+                }
+            }
+            17 => {
+                let side: Vec<String> =
+                    (0..self.members.len()).filter(|_| self.rng.random()).map(name).collect();
+                self.cluster.split(&side.iter().map(String::as_str).collect::<Vec<_>>());
+            }
+            18 if host != other => self.cluster.cut(&own, &peer),
+            19 => self.cluster.heal(),
+            20 => self.weather(),
+            21 if host != other => {
+                self.lossy.insert((host, other));
+                let share = self.share(0.9);
+                self.cluster.loss_between(&own, &peer, share);
+            }
+            22 if well => {
+                // Whether it is there or not.
+                let _ = self.members[host].ping(&peer);
+            }
+            23 if well => {
+                // Refused while it is alive.
+                let _ = self.members[host].force_leave(&peer);
+            }
+            _ => {}
+        }
+    }
+
+    /// All links become better or worse.
+    fn weather(&mut self) {
+        let (loss, copies, overtaken) = (self.share(0.25), self.share(0.2), self.share(0.3));
+        self.cluster.loss(loss);
+        self.cluster.duplicate(copies);
+        self.cluster.reorder(overtaken);
+        let fastest = self.below(1..20) as u64 * 200;
+        let slowest = fastest * self.below(1..5) as u64;
+        self.cluster.latency(Duration::from_micros(fastest)..Duration::from_micros(slowest));
+    }
+
+    /// Ends all that is wrong.
+    fn calm(&mut self) {
+        self.cluster.heal();
+        self.cluster.loss(0.0);
+        self.cluster.duplicate(0.0);
+        self.cluster.reorder(0.0);
+        for (from, to) in std::mem::take(&mut self.lossy) {
+            self.cluster.loss_between(&name(from), &name(to), 0.0);
+        }
+        for host in std::mem::take(&mut self.sick) {
+            self.cluster.resume(&name(host));
+        }
+    }
+
+    /// One more host.
+    fn grow(&mut self) {
+        let index = self.members.len();
+        let config = self.config().name(name(index));
+        self.members.push(self.cluster.add(config).unwrap());
+        self.join(index);
+    }
+
+    /// Another process of that name, now and then at another address.
+    fn restart(&mut self, host: usize) {
+        self.sick.remove(&host);
+        let mut config = self.config();
+        if self.below(0..4) == 0 {
+            let (a, b) = (self.below(1..250), self.below(1..250));
+            config = config.advertise(format!("10.9.{a}.{b}:7990"));
+        }
+        self.members[host] = self.cluster.restart(&name(host), config).unwrap();
+        self.join(host);
+    }
+
+    /// All are configured with the same seeds: islands that never heard of each other meet through them.
+    fn config(&mut self) -> Config {
+        let config = Config::lan().seeds((0..HOSTS_MAX).map(name).collect::<Vec<_>>());
+        match self.below(0..8) {
+            0 => config.on_event(|member, _| assert!(member.nodes().get(member.name()).is_some())),
+            1 => config.on_event(|member, event| {
+                // Runs virtual time, in which everything else goes on.
+                let _ = event.node().map(|node| member.ping(node.name()));
+            }),
+            2 => {
+                let mut patience = self.below(20..200);
+                config.on_event(move |member, _| {
+                    patience = patience.saturating_sub(1);
+                    if patience == 0 {
+                        let _ = member.leave(millis(1_000));
+                    }
+                })
+            }
+            _ => config,
+        }
+    }
+
+    fn join(&mut self, host: usize) {
+        let others: Vec<usize> = self.running().into_iter().filter(|other| *other != host).collect();
+        if !others.is_empty() {
+            let other = others[self.below(0..others.len())];
+            // Nobody may answer.
+            let _ = self.members[host].join(name(other));
+        }
+    }
+
+    fn ail(&mut self, host: usize, how: impl FnOnce(&Cluster, &str)) {
+        self.sick.insert(host);
+        how(&self.cluster, &name(host));
+    }
+
+    fn runs(&self, host: usize) -> bool {
+        self.cluster.sim.world().hosts[host].is_running()
+    }
+
+    fn running(&self) -> Vec<usize> {
+        (0..self.members.len()).filter(|host| self.runs(*host)).collect()
+    }
+
+    fn below(&mut self, range: std::ops::Range<usize>) -> usize {
+        self.rng.random_range(range)
+    }
+
+    fn share(&mut self, most: f64) -> f64 {
+        f64::from(self.rng.random_range(0..1_000_u32)) / 1_000.0 * most
+    }
+}
