@@ -50,8 +50,8 @@ const EXPERIMENTS: [Experiment; 9] = [
     Experiment { name: "slow", runs: 2, measure: slow },
     Experiment { name: "starved", runs: 2, measure: starved },
     Experiment { name: "two", runs: 20, measure: two },
-    Experiment { name: "mass", runs: 8, measure: mass },
-    Experiment { name: "survivors", runs: 4, measure: survivors },
+    Experiment { name: "mass", runs: 16, measure: mass },
+    Experiment { name: "survivors", runs: 20, measure: survivors },
     Experiment { name: "grey", runs: 2, measure: grey },
 ];
 
