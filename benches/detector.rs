@@ -46,13 +46,13 @@ struct Experiment {
 const EXPERIMENTS: [Experiment; 9] = [
     Experiment { name: "threshold", runs: 198, measure: threshold },
     Experiment { name: "deaf", runs: 36, measure: deaf },
-    Experiment { name: "loss", runs: 2, measure: loss },
-    Experiment { name: "slow", runs: 2, measure: slow },
-    Experiment { name: "starved", runs: 2, measure: starved },
+    Experiment { name: "loss", runs: 4, measure: loss },
+    Experiment { name: "slow", runs: 4, measure: slow },
+    Experiment { name: "starved", runs: 4, measure: starved },
     Experiment { name: "two", runs: 20, measure: two },
     Experiment { name: "mass", runs: 16, measure: mass },
     Experiment { name: "survivors", runs: 20, measure: survivors },
-    Experiment { name: "grey", runs: 2, measure: grey },
+    Experiment { name: "grey", runs: 4, measure: grey },
 ];
 
 fn main() -> ExitCode {
@@ -403,7 +403,7 @@ fn slow(table: &mut Table, runs: u64) -> AnyResult<()> {
 /// Members that wait for their processor.
 fn starved(table: &mut Table, runs: u64) -> AnyResult<()> {
     table.title(&format!(
-        "starved: 16 of {NODES} wait for the processor at each step, 3 min, {runs} runs each"
+        "starved: 16 of {NODES} wait for the processor whenever there is something to do, 3 min, {runs} runs each"
     ));
     for millis in [50, 200, 800] {
         let tally = Tally::sum(in_parallel(runs, |run| {
