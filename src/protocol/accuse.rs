@@ -214,7 +214,8 @@ impl Protocol {
             grown |= suspicion.accuse(*accuser, n);
         }
         let deadline = suspicion.deadline(n, self.settings.probe_timeout);
-        self.timers.set(Timer::Suspicion(subject), deadline);
+        // A late confirmation can bring it before now: that is not to look as if we had slept.
+        self.timers.set(Timer::Suspicion(subject), deadline.max(now));
         if grown {
             self.push_rumor(now, subject);
         }

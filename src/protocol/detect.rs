@@ -229,6 +229,10 @@ impl Protocol {
             Some((id, Way::Relayed)) => {
                 context.answered = true;
                 self.probes.nacked(id, reason);
+                if reason == NackReason::Unknown {
+                    // One of us knows more of the target than the other.
+                    self.recheck_with(context.now, context.sender, context.now);
+                }
             }
             _ => self.metrics.unexpected_answers += 1,
         }

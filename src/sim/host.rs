@@ -26,7 +26,7 @@ pub(super) struct Ailments {
     pub(super) blocked: bool,
     /// The time that each datagram takes.
     pub(super) slow: Duration,
-    /// Each step waits for the processor: exponentially, with this mean.
+    /// The wait for the processor whenever there is something to do: exponential, with this mean.
     pub(super) starved: Duration,
 }
 
@@ -72,10 +72,10 @@ pub(super) struct Host {
     pub(super) ailments: Ailments,
     pub(super) inbox: VecDeque<Waiting>,
     pub(super) outbox: VecDeque<Transmit>,
-    /// The processor is taken until then.
+    /// It is slow and handles a datagram until then.
     pub(super) busy_until: Instant,
-    /// When it was taken for the step that is under way.
-    pub(super) taken: Instant,
+    /// It is starved and has something to do.
+    pub(super) awaits_turn: bool,
     /// The wake-ups that are scheduled, by duty.
     pub(super) wakes: [Option<Instant>; 2],
     pub(super) observer: Observer,

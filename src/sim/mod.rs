@@ -38,7 +38,7 @@
 //! |---|---|
 //! | network | latency (0.2 to 1 ms unless said otherwise), loss, duplication and reordering, for all links or for one direction of one; one-way cuts; splits |
 //! | a process | [`crash`](Cluster::crash), [`restart`](Cluster::restart); [`pause`](Cluster::pause) (a stop signal, a VM that moves): nothing runs, 1,024 datagrams wait, and when it goes on its timers fire late, before the queue is read |
-//! | a sick host | [`deafen`](Cluster::deafen): only receiving stops; [`block`](Cluster::block): sending and receiving stop, timers run (the anomaly of the Lifeguard paper); [`slow`](Cluster::slow): a fixed time for each datagram; [`starve`](Cluster::starve): each step waits for the processor, for an exponential time |
+//! | a sick host | [`deafen`](Cluster::deafen): only receiving stops; [`block`](Cluster::block): sending and receiving stop, timers run (the anomaly of the Lifeguard paper); [`slow`](Cluster::slow): a fixed time for each datagram; [`starve`](Cluster::starve): whenever there is something to do it waits for the processor, for an exponential time, and then does all of it |
 //! | names | are addresses: `join("ann")`. Each host has an address of its own (10.0.0.1:7990 and so on), whatever is bound |
 //! | clocks | all show the same time, and none drifts |
 //!
@@ -190,7 +190,8 @@ impl Cluster {
         self.ail(name, |ailments| ailments.slow = each);
     }
 
-    /// Has each step of a host wait for the processor: exponentially, with this mean.
+    /// Has a host wait for the processor whenever there is something to do: for an exponential time with this
+    /// mean. Then it does all that has waited.
     pub fn starve(&self, name: &str, mean: Duration) {
         self.ail(name, |ailments| ailments.starved = mean);
     }

@@ -155,6 +155,20 @@ fn sick_hosts_bury_nobody() {
     }
 }
 
+/// Wake-ups that waited for the processor kept it from the inbox, sooner or later for good.
+#[test]
+fn a_starved_host_gets_around_to_all_that_waits() {
+    let (cluster, members) = cluster(10, 16);
+    let streams: Vec<_> = members.iter().map(Member::events).collect();
+    for sick in ["n1", "n2", "n3", "n4"] {
+        cluster.starve(sick, Duration::from_millis(100));
+    }
+    cluster.run(secs(120));
+    for events in streams {
+        assert!(!events.try_iter().any(|event| matches!(event, Event::Died(_))));
+    }
+}
+
 #[test]
 #[should_panic(expected = "no host")]
 fn an_unknown_host_is_a_mistake_of_the_test() {

@@ -33,16 +33,15 @@ enum Happening {
         from: SocketAddr,
         datagram: Vec<u8>,
     },
-    /// A host whose processor was taken has time for its inbox.
+    /// A slow host has done with the next datagram of its inbox.
     Service {
         host: usize,
         run: u64,
     },
-    /// A wake-up that waited for the processor.
-    LateWake {
+    /// A starved host has the processor.
+    Turn {
         host: usize,
         run: u64,
-        duty: usize,
     },
 }
 
@@ -136,7 +135,7 @@ impl World {
             inbox: std::collections::VecDeque::new(),
             outbox: std::collections::VecDeque::new(),
             busy_until: self.now,
-            taken: self.now,
+            awaits_turn: false,
             wakes: [None, None],
             observer: Observer::default(),
             datagrams_sent: 0,
@@ -222,6 +221,17 @@ impl World {
     /// Lets what waits for a host come in, after something has changed with it. Late timers come before what
     /// waits in the queue: the worst order.
     pub(super) fn revive(&mut self, host: usize) {
+        self.wake_late(host);
+        if !self.hosts[host].ailments.blocked {
+            for transmit in std::mem::take(&mut self.hosts[host].outbox) {
+                self.send(host, transmit);
+            }
+        }
+        self.serve(host);
+        self.drain(host);
+    }
+
+    fn wake_late(&mut self, host: usize) {
         for (slot, duty) in DUTIES.into_iter().enumerate() {
             if !self.hosts[host].ailments.paused
                 && self.hosts[host].wakes[slot].is_some_and(|at| at <= self.now)
@@ -230,13 +240,6 @@ impl World {
                 self.drain(host);
             }
         }
-        if !self.hosts[host].ailments.blocked {
-            for transmit in std::mem::take(&mut self.hosts[host].outbox) {
-                self.send(host, transmit);
-            }
-        }
-        self.serve(host);
-        self.drain(host);
     }
 
     /// Handles the next thing that is due not after `end`. False: there is none.
@@ -278,11 +281,9 @@ impl World {
                     self.serve_one(host);
                 }
             }
-            Happening::LateWake { host, run, duty } => {
-                let is_there = self.hosts[host].run == run && self.hosts[host].is_running();
-                if is_there && !self.hosts[host].ailments.paused {
-                    self.hosts[host].protocol.handle_timeout(self.now, DUTIES[duty]);
-                    self.drain(host);
+            Happening::Turn { host, run } => {
+                if self.hosts[host].run == run && self.hosts[host].is_running() {
+                    self.take_turn(host);
                 }
             }
         }
@@ -297,19 +298,42 @@ impl World {
             self.hosts[host].protocol.handle_timeout(self.now, DUTIES[slot]);
             self.drain(host);
         } else {
-            let at = self.take_processor(host);
-            let run = self.hosts[host].run;
-            self.schedule(at, Happening::LateWake { host, run, duty: slot });
+            self.await_turn(host);
         }
     }
 
-    /// Has a host read its inbox: at once, or as its processor allows.
+    /// Has a starved host wait for its processor.
+    fn await_turn(&mut self, host: usize) {
+        if std::mem::replace(&mut self.hosts[host].awaits_turn, true) {
+            return;
+        }
+        let wait = self.exponential(self.hosts[host].ailments.starved);
+        let run = self.hosts[host].run;
+        self.schedule(self.now + wait, Happening::Turn { host, run });
+    }
+
+    /// A starved host has the processor and does all that has waited: late timers first.
+    fn take_turn(&mut self, host: usize) {
+        self.hosts[host].awaits_turn = false;
+        self.wake_late(host);
+        self.read(host);
+    }
+
+    /// Has a host read its inbox: at once, or when it has the processor.
     fn serve(&mut self, host: usize) {
+        if self.hosts[host].ailments.starved.is_zero() {
+            self.read(host);
+        } else if !self.hosts[host].inbox.is_empty() {
+            self.await_turn(host);
+        }
+    }
+
+    fn read(&mut self, host: usize) {
         let ailments = self.hosts[host].ailments.clone();
         if ailments.receives_nothing() {
             return;
         }
-        if ailments.slow.is_zero() && ailments.starved.is_zero() {
+        if ailments.slow.is_zero() {
             while let Some(Waiting { from, datagram }) = self.hosts[host].inbox.pop_front() {
                 self.handle(host, self.now, from, &datagram);
                 if !self.hosts[host].is_running() {
@@ -317,7 +341,8 @@ impl World {
                 }
             }
         } else if self.hosts[host].busy_until <= self.now && !self.hosts[host].inbox.is_empty() {
-            let at = self.take_processor(host);
+            let at = self.now + ailments.slow;
+            self.hosts[host].busy_until = at;
             let run = self.hosts[host].run;
             self.schedule(at, Happening::Service { host, run });
         }
@@ -337,22 +362,10 @@ impl World {
         if ailments.receives_nothing() {
             return;
         }
-        // Who is starved has read it and then waited; who is slow needs its time for each.
-        let received = if ailments.starved.is_zero() { self.now } else { self.hosts[host].taken };
         if let Some(Waiting { from, datagram }) = self.hosts[host].inbox.pop_front() {
-            self.handle(host, received, from, &datagram);
+            self.handle(host, self.now, from, &datagram);
         }
-        self.serve(host);
-    }
-
-    /// Takes the processor of a slow or starved host for one step; when that is done.
-    fn take_processor(&mut self, host: usize) -> Instant {
-        let ailments = self.hosts[host].ailments.clone();
-        let wait = ailments.slow + self.exponential(ailments.starved);
-        let host = &mut self.hosts[host];
-        host.taken = self.now.max(host.busy_until);
-        host.busy_until = host.taken + wait;
-        host.busy_until
+        self.read(host);
     }
 
     /// An exponentially distributed time, in integers: so that every machine draws the same.

@@ -110,6 +110,22 @@ fn a_confirmation_counts_once_for_each_accuser() {
     assert_eq!(deadline(&world, 0, 8), Some(last));
 }
 
+/// The deadline that three late confirmations give was over for seconds when they came. It was taken for a lag, and
+/// put off itself and all other burials.
+#[test]
+fn a_late_confirmation_is_not_taken_for_a_lag() {
+    let mut world = World::cluster(3, 9);
+    world.run(secs(3));
+    (2..9).for_each(|gone| world.crash(gone));
+    let accusers: Vec<NameHash> = (0..9).map(|index| world.hash(index)).collect();
+    suspect(&mut world, 0, 8, 0, 1, &accusers[1..2]);
+    world.run(secs(6));
+    suspect(&mut world, 0, 8, 0, 1, &accusers[1..5]);
+    world.run(secs(1));
+    assert_eq!(world.hosts[0].protocol.metrics().lags, 0);
+    assert!(all_buried(&world, &[0], &[8]));
+}
+
 #[test]
 fn witnesses_confirm_a_suspicion_within_a_second_of_being_told() {
     let mut world = World::cluster(4, 32);

@@ -517,7 +517,7 @@ fn thousands_of_made_up_records_keep_within_bounds_and_do_not_hide_a_death() {
     world.run(secs(5));
     let mut made_up = 0_u32;
     let mut died = None;
-    for step in 0..2_000 {
+    for step in 0..4_500 {
         if step == 200 {
             world.crash(5);
         }
@@ -542,8 +542,9 @@ fn thousands_of_made_up_records_keep_within_bounds_and_do_not_hide_a_death() {
     }
     let died = died.expect("the death is detected while it goes on") * 20;
     println!("{made_up} records; the death is known to all after {died} ms");
-    // Each of the 64 is somebody's target once in 64 s / 5; without them it takes 5 s.
-    assert!(died < 40_000, "{died} ms");
+    // Each of the 64 is somebody's target once in 64 s / 5; without them it takes 5 s. Of 40 seeds half take 28 s,
+    // the slowest 60 s.
+    assert!(died < 80_000, "{died} ms");
     // The made-up ones go, like all who never answer.
     let since = world.now;
     let gone = |world: &World| (0..5).all(|at| world.hosts[at].protocol.nodes().count() == 5);
