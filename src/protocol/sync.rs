@@ -497,9 +497,9 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Pulls in a tenth of a second from which on pages say that others should be asked.
-    const HEAVY: u32 = 5_000;
-    const WINDOW: Duration = Duration::from_millis(100);
+    /// Pulls in a second from which on pages say that others should be asked.
+    const HEAVY: u32 = 50_000;
+    const WINDOW: Duration = Duration::from_secs(1);
 
     /// Counts a pull; whether there are too many.
     pub(crate) fn pulled(&mut self, now: Instant) -> bool {
