@@ -18,7 +18,7 @@ use crate::wire::{Body, Cookie, NameHash, Packet, Record, Seq};
 const ALONE: &str = "no seed but this member itself: alone";
 /// Hints to joiners of other clusters, a second.
 const HINTS_PER_SECOND: u32 = 10;
-/// The closing sync comes this many gossip intervals after a join.
+/// The closing sync comes this many gossip intervals after a join, or after a sync that changed something.
 const CLOSING_PAUSE: u32 = 10;
 
 impl Protocol {
@@ -303,7 +303,11 @@ impl Protocol {
         let count = self.members.visible_len();
         self.note(log::Level::Info, || format!("joined through {addr}: {count} nodes"));
         self.answers.push_back((call, Answer::Joined(Ok(()))));
-        // The closing sync: what was told while nobody knew us.
+        self.compare_with_another(now, with);
+    }
+
+    /// The closing sync: what was told while nobody knew us, or what the partner of a sync lacked as well.
+    pub(super) fn compare_with_another(&mut self, now: Instant, with: NameHash) {
         let others: Vec<NameHash> =
             self.members.ring().iter().copied().filter(|name| *name != self.me && *name != with).collect();
         if let Some(other) = self.draw(&others) {

@@ -135,6 +135,9 @@ impl Protocol {
             for (call, addr) in self.fills.remove(&id).unwrap_or_default() {
                 self.joined(now, call, addr, exchange.peer.name);
             }
+            if exchange.changed {
+                self.compare_with_another(now, exchange.peer.name);
+            }
         }
     }
 
