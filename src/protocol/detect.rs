@@ -367,7 +367,7 @@ impl Protocol {
     /// The node that was heard last, then the best of three others, drawn at random.
     fn choose_relays(&mut self, others: &[NameHash], wanted: usize) -> Vec<NameHash> {
         let heard =
-            |protocol: &Self, name: NameHash| protocol.members.get(name).and_then(|entry| entry.last_heard);
+            |protocol: &Self, name: NameHash| protocol.members.get(name).map(|entry| entry.last_heard);
         let mut relays = Vec::with_capacity(wanted);
         let Some(last) = others.iter().copied().max_by_key(|name| heard(self, *name)) else {
             return relays;

@@ -77,11 +77,7 @@ impl Protocol {
             .seeds
             .iter()
             .copied()
-            .filter(|seed| {
-                !self.members.iter().any(|(_, entry)| {
-                    entry.is_visible() && (entry.addr == *seed || entry.alias == Some(*seed))
-                })
-            })
+            .filter(|seed| !self.members.iter().any(|(_, entry)| entry.is_visible() && entry.is_at(*seed)))
             .collect();
         for seed in absent {
             self.approach(now, seed);

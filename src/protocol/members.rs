@@ -52,12 +52,13 @@ pub(crate) struct Entry {
     content: Incarnation,
     /// When the status changed last.
     pub(crate) since: Instant,
-    pub(crate) last_heard: Option<Instant>,
+    /// The beginning of time: never.
+    pub(crate) last_heard: Instant,
     /// Given up by this member alone.
     pub(crate) hidden: bool,
     /// Another address that this run has shown to be its own, by a cookie: it advertises one address and
-    /// sends from another.
-    pub(crate) alias: Option<SocketAddr>,
+    /// sends from another. Hardly anybody does: boxed, because there is one of these for each node in each view.
+    alias: Option<Box<SocketAddr>>,
     /// What the record adds to the sums: zero while it is not counted.
     counted: u64,
 }
@@ -74,6 +75,11 @@ impl Entry {
     /// Whether users and other members are told of it as a participant.
     pub(crate) fn is_visible(&self) -> bool {
         self.is_active() && !self.hidden
+    }
+
+    /// Whether an address is one of its own: the one that it tells, or the one that it sends from.
+    pub(crate) fn is_at(&self, addr: SocketAddr) -> bool {
+        self.addr == addr || self.alias.as_deref() == Some(&addr)
     }
 
     /// The record as it is told to others.
@@ -244,7 +250,7 @@ impl Members {
             entry.hidden = false;
             if !same_run {
                 entry.alias = None;
-                entry.last_heard = None;
+                entry.last_heard = Instant::default();
             }
         });
         Merged::Changed(Some(before))
@@ -300,14 +306,14 @@ impl Members {
     /// Notes that a node was heard.
     pub(crate) fn heard(&mut self, now: Instant, name: NameHash) {
         if let Some(entry) = self.entries.get_mut(&name) {
-            entry.last_heard = Some(now);
+            entry.last_heard = now;
         }
     }
 
     /// Notes that a run has proved an address other than its record's.
     pub(crate) fn set_alias(&mut self, name: NameHash, addr: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&name) {
-            entry.alias = (entry.addr != addr).then_some(addr);
+            entry.alias = (entry.addr != addr).then(|| Box::new(addr));
         }
     }
 
@@ -341,9 +347,7 @@ impl Members {
 
     /// Whether this sender is the active run that we know, at an address that is its own.
     pub(crate) fn is_known(&self, name: NameHash, generation: Generation, from: SocketAddr) -> bool {
-        self.active(name).is_some_and(|entry| {
-            entry.generation == generation && (entry.addr == from || entry.alias == Some(from))
-        })
+        self.active(name).is_some_and(|entry| entry.generation == generation && entry.is_at(from))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (NameHash, &Entry)> {
@@ -438,7 +442,7 @@ impl Members {
             broadcast: record.broadcast,
             content: record.incarnation,
             since: now,
-            last_heard: None,
+            last_heard: Instant::default(),
             hidden: false,
             alias: None,
             counted: 0,
