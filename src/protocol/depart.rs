@@ -157,7 +157,7 @@ impl Protocol {
     /// A peer to be told: first the one that was heard last, who surely is there; then any.
     fn next_leave_peer(&mut self, now: Instant, tried: &BTreeSet<NameHash>) -> Option<LeavePeer> {
         let rest: Vec<NameHash> = self.others().into_iter().filter(|name| !tried.contains(name)).collect();
-        let heard = |name: &NameHash| self.members.get(*name).and_then(|entry| entry.last_heard);
+        let heard = |name: &NameHash| self.members.get(*name).map(|entry| entry.last_heard);
         let name = if tried.is_empty() { rest.iter().copied().max_by_key(heard)? } else { self.draw(&rest)? };
         let entry = self.members.active(name)?;
         Some(LeavePeer { name, addr: entry.addr, generation: entry.generation, since: now })
