@@ -130,6 +130,7 @@ impl Protocol {
         let (now, from) = (context.now, context.from);
         if let Some(approach) = self.approaches.answered(seq, from) {
             context.answered = true;
+            self.addresses.heard(context.from);
             if approach.cookie != cookie {
                 approach.cookie = cookie;
                 self.approaches.hurry(now, seq);
@@ -137,6 +138,7 @@ impl Protocol {
             }
         } else if self.exchanges.answered(seq, from).is_some() {
             context.answered = true;
+            self.addresses.heard(context.from);
             if let Some((id, request)) = self.exchanges.challenged(now, seq, cookie) {
                 self.send_request(now, id, seq, &request);
             }
@@ -153,6 +155,7 @@ impl Protocol {
             return;
         }
         context.answered = true;
+        self.addresses.heard(context.from);
         let Some(approach) = self.approaches.end(welcome.seq) else {
             return;
         };
@@ -188,6 +191,7 @@ impl Protocol {
             return;
         };
         context.answered = true;
+        self.addresses.heard(context.from);
         let error = match reason {
             RejectReason::Stale { known, addr } => {
                 if addr == self.settings.advertise || self.members.ring().len() < 2 {
@@ -228,9 +232,10 @@ impl Protocol {
                 self.hints.1 += 1;
                 if self.hints.1 <= HINTS_PER_SECOND {
                     let hint = Body::Hint { seq: hello.seq, reason: HintReason::WrongCluster };
-                    // It is no longer than the hello, so it needs no proof of the address.
-                    self.addresses.heard(from);
-                    self.reply(now, from, packet.header().generation, &hint);
+                    let mut datagram = self.datagram_to(packet.header().generation);
+                    if datagram.push(&hint) {
+                        self.answer(from, datagram);
+                    }
                 }
             }
             Some(Body::Hint { seq, reason }) => {
@@ -388,6 +393,7 @@ impl Protocol {
         }
         context.known = self.members.is_known(sender, run, from);
         context.answered = true;
+        self.addresses.heard(context.from);
         let mut datagram = self.datagram_to(run);
         let count = u32::try_from(self.members.visible_len()).unwrap_or(u32::MAX);
         let welcome = Welcome { seq: hello.seq, view: self.view_mark(now), count };

@@ -135,7 +135,7 @@ impl Protocol {
             for (call, addr) in self.fills.remove(&id).unwrap_or_default() {
                 self.joined(now, call, addr, exchange.peer.name);
             }
-            if exchange.changed {
+            if exchange.filled {
                 self.compare_with_another(now, exchange.peer.name);
             }
         }
@@ -234,6 +234,7 @@ impl Protocol {
             return;
         };
         context.answered = true;
+        self.addresses.heard(context.from);
         context.exchange = Some(id);
         if self.exchanges.covered(id, digests.from, digests.next) {
             let (wants, offers) = self.differences(digests);
@@ -260,6 +261,7 @@ impl Protocol {
             context.wanted = wants.len();
         }
         context.answered = true;
+        self.addresses.heard(context.from);
         context.exchange = Some(id);
         self.exchanges.close(seq);
     }
@@ -283,6 +285,7 @@ impl Protocol {
             Request::Offer { .. } => return,
         };
         context.answered = true;
+        self.addresses.heard(context.from);
         context.exchange = Some(id);
         self.exchanges.close(page.seq);
         // Zero ends the range, and so does what does not lead on.
@@ -392,7 +395,10 @@ impl Protocol {
         let (now, from, run) = (context.now, context.from, context.generation);
         if !std::mem::replace(&mut context.replied, true) {
             let cookie = self.cookies.bake(now, from, context.sender, run);
-            self.reply(now, from, run, &Body::Challenge { seq, cookie });
+            let mut datagram = self.datagram_to(run);
+            if datagram.push(&Body::Challenge { seq, cookie }) {
+                self.answer(from, datagram);
+            }
         }
     }
 

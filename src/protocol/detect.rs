@@ -124,7 +124,7 @@ impl Protocol {
             // Refused only if there is no room, which there is.
             let _ = datagram.push(&Body::Verdict(entry.verdict(context.sender)));
         }
-        self.transmit(context.now, context.from, datagram);
+        self.answer(context.from, datagram);
     }
 
     pub(super) fn handle_ack(&mut self, context: &mut Context, ack: &Ack) {
@@ -138,6 +138,7 @@ impl Protocol {
             return;
         };
         context.answered = true;
+        self.addresses.heard(context.from);
         self.hear_round(ack.round);
         if context.known {
             self.take_incarnation(now, context.sender, ack.incarnation);
@@ -167,6 +168,7 @@ impl Protocol {
             return;
         }
         context.answered = true;
+        self.addresses.heard(context.from);
         if target.generation == context.generation {
             self.probe_answered(now, id, seq);
         }
@@ -215,6 +217,7 @@ impl Protocol {
             return;
         };
         context.answered = true;
+        self.addresses.heard(context.from);
         let now = context.now;
         let target = self.probes.get(id).map(|probe| probe.target);
         // Second-hand: the relay's view may know more of the target than ours.
@@ -228,6 +231,7 @@ impl Protocol {
         match self.probes.answered(seq, context.from) {
             Some((id, Way::Relayed)) => {
                 context.answered = true;
+                self.addresses.heard(context.from);
                 self.probes.nacked(id, reason);
                 if reason == NackReason::Unknown {
                     // One of us knows more of the target than the other.

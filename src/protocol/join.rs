@@ -329,7 +329,7 @@ struct Account {
 }
 
 impl Addresses {
-    /// Datagrams a second to an address from which nothing was ever received.
+    /// Datagrams a second to an address that has not shown itself.
     const UNPROVEN_PER_SECOND: u32 = 20;
     /// Newcomers from one address at once …
     const NEWCOMERS_BURST: u32 = 1_024;
@@ -338,7 +338,8 @@ impl Addresses {
     /// Addresses remembered; at the limit the table starts anew, which only forgets proofs.
     const MAX: usize = 65_536;
 
-    /// Something was received from there.
+    /// Something was received from there that nobody could have sent with a forged source: from a known node, in
+    /// answer to us, or with a good cookie.
     pub(crate) fn heard(&mut self, addr: SocketAddr) {
         self.account(addr).heard = true;
     }

@@ -326,7 +326,6 @@ impl Protocol {
             self.handle_foreign(now, from, &packet);
             return;
         }
-        self.addresses.heard(from);
         if header.sender == self.me && header.generation == self.generation {
             self.met_ourselves(now, &packet);
             return;
@@ -346,6 +345,7 @@ impl Protocol {
             wanted: 0,
         };
         if context.known {
+            self.addresses.heard(from);
             self.hear(now, header.sender);
         }
         for body in packet.bodies() {
@@ -500,10 +500,16 @@ impl Protocol {
         if datagram.is_empty() {
             return;
         }
-        if !self.addresses.may_send(now, to) {
+        if self.addresses.may_send(now, to) {
+            self.answer(to, datagram);
+        } else {
             self.metrics.withheld += 1;
-            return;
         }
+    }
+
+    /// Queues a datagram that answers one which just came from there, and is no longer: it needs no proof of the
+    /// address.
+    fn answer(&mut self, to: SocketAddr, datagram: Writer) {
         let datagram = datagram.finish();
         self.metrics.datagrams_sent += 1;
         self.metrics.bytes_sent += datagram.len() as u64;

@@ -7,7 +7,7 @@
 //! quiet for a settle time (7.5 × gossip_interval), or when no comparison was equal for 3 s and at least three
 //! differed; at most one at a time, and one per 500 ms, doubling to 30 s while syncs change nothing (views may
 //! differ for good: lists, limits) until our view changes or we see a fingerprint that we have not seen.
-//! A sync that has changed something is followed by a comparison with another member, 200 ms later.
+//! A fill is followed by a comparison with another member, 10 gossip intervals later.
 //!
 //! **How.** One message each way, idempotent, and without state on the answering side; a page is a datagram; the
 //! asker asks again for what is lost.
@@ -168,6 +168,8 @@ pub(crate) struct Exchange {
     pages: usize,
     /// Whether it has taught us anything.
     pub(crate) changed: bool,
+    /// Whether the peer has filled our view.
+    pub(crate) filled: bool,
 }
 
 /// How far pages of digests reach.
@@ -221,7 +223,11 @@ impl Exchanges {
 
     /// Begins to be filled by a peer. `None` if an exchange with that peer runs already.
     pub(crate) fn begin_fill(&mut self, peer: Peer, cookie: Cookie) -> Option<ExchangeId> {
-        self.begin(peer, cookie, chains(NameHash(0)), true)
+        let id = self.begin(peer, cookie, chains(NameHash(0)), true)?;
+        if let Some(exchange) = self.by_id.get_mut(&id) {
+            exchange.filled = true;
+        }
+        Some(id)
     }
 
     fn begin(
@@ -246,6 +252,7 @@ impl Exchanges {
             covered: BTreeMap::new(),
             pages: 0,
             changed: false,
+            filled: false,
         };
         self.by_id.insert(id, exchange);
         Some(id)
@@ -388,6 +395,7 @@ impl Exchanges {
     /// The peer fills us instead: pulls from a name hash on.
     pub(crate) fn fill_from(&mut self, id: ExchangeId, from: NameHash) {
         if let Some(exchange) = self.by_id.get_mut(&id) {
+            exchange.filled = true;
             exchange.queue.extend(chains(from));
         }
     }

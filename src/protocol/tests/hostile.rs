@@ -589,12 +589,12 @@ fn an_address_that_stands_only_in_records_is_sent_at_most_twenty_datagrams_a_sec
     }
     println!("at most {most} a second and member; {withheld} withheld");
     assert!(most <= 20 && withheld > 0);
-    // Once something has come from there, nothing is withheld.
+    // What anybody could have sent with a forged source changes nothing.
     let datagram = world.forge_stranger("x", 3, &[]);
     world.inject(3, SocketAddr::new(victim, 5), &datagram);
     let before = world.hosts[3].protocol.metrics().withheld;
     world.run(secs(5));
-    assert_eq!(world.hosts[3].protocol.metrics().withheld, before);
+    assert!(world.hosts[3].protocol.metrics().withheld > before);
 }
 
 #[test]
