@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::members::Merged;
-use super::probe::Purpose;
+use super::probe::{Probe, Purpose};
 use super::spread::Source;
 use super::sync::{Compared, DIGEST_PAGES_MAX, Due, ExchangeId, Peer, Reach, Request};
 use super::time::Instant;
@@ -334,25 +334,37 @@ impl Protocol {
             self.handle_accusation(now, context.from, verdict);
             return;
         }
+        if self.ask_first(now, verdict, context.sender)
+            && let Some(id) = context.exchange
+        {
+            self.exchanges.set_changed(id);
+        }
+    }
+
+    /// Somebody holds a node dead, or says that it left, of which nothing was heard here: it may be the one who
+    /// errs, so the node is asked first. False if there is nothing to ask.
+    pub(super) fn ask_first(&mut self, now: Instant, verdict: &Verdict, by: NameHash) -> bool {
         let Some(entry) = self.members.active(verdict.subject) else {
-            return;
+            return false;
         };
         let (generation, incarnation) = (entry.generation, entry.incarnation);
         if verdict.status == Status::Suspect
             || (verdict.generation, verdict.incarnation) < (generation, incarnation)
         {
-            return;
+            return false;
         }
         // A newer run that we never heard of is gone there: then ours should be gone for longer.
         let same_run = verdict.generation == generation;
         let incarnation = if same_run { verdict.incarnation } else { incarnation };
-        if let Some(id) = context.exchange {
-            self.exchanges.set_changed(id);
-        }
-        if self.told.len() < TOLD_MAX && !self.told.iter().any(|told| told.name == verdict.subject) {
-            self.told.push_back(Told { name: verdict.subject, generation, incarnation, by: context.sender });
+        let is_asked = |probe: &Probe| {
+            matches!(probe.purpose, Purpose::Told { .. }) && probe.target.name == verdict.subject
+        };
+        let waits = self.told.iter().any(|told| told.name == verdict.subject);
+        if self.told.len() < TOLD_MAX && !waits && !self.probes.iter().any(is_asked) {
+            self.told.push_back(Told { name: verdict.subject, generation, incarnation, by });
             self.timers.set_earliest(Timer::Told, now);
         }
+        true
     }
 
     /// Asks nodes that somebody holds dead, a bounded number at a time.

@@ -450,7 +450,7 @@ impl Protocol {
             Body::Alive(record) if context.known => {
                 self.take_record(context.now, record, spread::Source::Rumor);
             }
-            Body::Verdict(verdict) if context.known => self.take_verdict(context.now, verdict),
+            Body::Verdict(verdict) if context.known => self.hear_verdict(context, verdict),
 
             Body::Hello(hello) => self.handle_hello(context, hello),
             Body::Challenge { seq, cookie } => self.handle_challenge(context, *seq, *cookie),

@@ -5,7 +5,7 @@ use rand::RngExt;
 use super::members::{Before, Merged};
 use super::rumors::slot_order;
 use super::time::Instant;
-use super::{Protocol, Timer, ring};
+use super::{Context, Protocol, Timer, ring};
 use crate::event::Event;
 use crate::node::{Node, Status};
 use crate::wire::{Body, NameHash, Record, Verdict, Writer};
@@ -51,6 +51,20 @@ impl Protocol {
             Merged::Same | Merged::Older => {}
         }
         merged
+    }
+
+    /// Hears of an accusation, a death or a leave of another node.
+    ///
+    /// Beyond SWIM: a death is believed at once only if the suspicion before it was heard of too. Else the node
+    /// is asked first, so that one sick view can not spread.
+    pub(super) fn hear_verdict(&mut self, context: &Context, verdict: &Verdict) {
+        let is_unsuspected =
+            self.members.active(verdict.subject).is_some_and(|entry| entry.status == Status::Alive);
+        if verdict.status == Status::Dead && is_unsuspected {
+            self.ask_first(context.now, verdict, context.sender);
+        } else {
+            self.take_verdict(context.now, verdict);
+        }
     }
 
     /// Takes an accusation, a death or a leave of another node.

@@ -269,3 +269,22 @@ fn a_process_that_was_stopped_for_longer_than_isolation_takes_is_back_without_a_
     }
     assert!(world.story(3, since).is_empty(), "{:?}", world.story(3, since));
 }
+
+#[test]
+fn a_death_out_of_nowhere_is_not_believed() {
+    // A grey node, with 80 % of its datagrams lost, once told 124 healthy members of a death that only it saw.
+    let mut world = World::cluster(71, 16);
+    let since = world.now;
+    let alive = world.hosts[5].protocol.members.get(world.hash(5)).unwrap().verdict(world.hash(5));
+    let dead = Verdict { status: Status::Dead, ..alive };
+    for at in (0..16).filter(|at| *at != 5) {
+        let teller = if at == 1 { 2 } else { 1 };
+        let datagram = world.forge(teller, at, &[Body::Verdict(dead)]);
+        world.inject(at, addr_of(teller), &datagram);
+    }
+    world.run(secs(20));
+    for at in (0..16).filter(|at| *at != 5) {
+        assert!(world.story(at, since).is_empty(), "{at}: {:?}", world.story(at, since));
+    }
+    assert!(world.is_converged());
+}

@@ -143,10 +143,15 @@ fn a_protocol_merges_news_of_others_by_the_same_rule() {
             };
             let before = (HELD.0, HELD.1, status);
             tell((HELD.0, HELD.1, Status::Alive));
+            if status == Status::Dead {
+                tell((HELD.0, HELD.1, Status::Suspect));
+            }
             assert_eq!(tell(before), before);
             // Nobody is suspected who is not active: that would bring back the dead at second hand.
             let returns = !status.is_active() && news.2 == Status::Suspect;
-            let after = if returns { before } else { greater(before, news) };
+            // A death is not believed of a node that nobody has suspected: it is asked first.
+            let asked = status == Status::Alive && news.2 == Status::Dead;
+            let after = if returns || asked { before } else { greater(before, news) };
             assert_eq!(tell(news), after, "{before:?} and {news:?}");
         }
     }
