@@ -21,7 +21,7 @@ const HEALS_MAX: usize = 64;
 const HEAL_PAUSE_MAX: Duration = Duration::from_secs(600);
 
 impl Protocol {
-    /// The addresses of the configured seeds, for the background.
+    /// The addresses of the configured seeds: says hello to those that are not in the view.
     pub(crate) fn seeds_resolved(&mut self, now: Instant, seeds: &[SocketAddr]) {
         let mut seeds: Vec<SocketAddr> = seeds
             .iter()
@@ -31,8 +31,13 @@ impl Protocol {
             .collect();
         seeds.sort_unstable();
         seeds.dedup();
-        self.seeds = seeds;
-        self.approach_seeds(now);
+        let absent = |seed: &SocketAddr| {
+            !self.members.iter().any(|(_, entry)| entry.is_visible() && entry.is_at(*seed))
+        };
+        seeds.retain(absent);
+        for seed in seeds {
+            self.approach(now, seed);
+        }
     }
 
     /// Somebody has died: it is asked now and then whether it is back.
@@ -68,19 +73,6 @@ impl Protocol {
         }
         if wants_seeds || !dead.is_empty() {
             self.schedule_healing(now);
-        }
-    }
-
-    /// Says hello to the configured seeds that are not in the view.
-    pub(super) fn approach_seeds(&mut self, now: Instant) {
-        let absent: Vec<SocketAddr> = self
-            .seeds
-            .iter()
-            .copied()
-            .filter(|seed| !self.members.iter().any(|(_, entry)| entry.is_visible() && entry.is_at(*seed)))
-            .collect();
-        for seed in absent {
-            self.approach(now, seed);
         }
     }
 }
