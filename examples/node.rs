@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use headcount::crossbeam_channel::{Receiver, select, unbounded};
-use headcount::{Config, Error, Event, Member};
+use headcount::{Config, Event, Member};
 
 const HELP: &str = "\
 One member of a cluster, run by hand.
@@ -74,7 +74,7 @@ fn run(arguments: Arguments) -> headcount::Result<()> {
             recv(events) -> event => match event {
                 Ok(event) => print_event(&member, &event),
                 // The stream ends with the member: another run has its name, or one of its threads failed.
-                Err(_) => return member.shutdown().and(Err(Error::Closed)),
+                Err(_) => return member.wait_until(Duration::ZERO, |_| false).map(drop),
             },
             recv(commands) -> line => match line.as_deref().unwrap_or("leave").trim() {
                 "" => {}
@@ -98,7 +98,7 @@ fn print_event(member: &Member, event: &Event) {
 
 fn print_nodes(member: &Member) {
     let nodes = member.nodes();
-    println!("  {} nodes:", nodes.len());
+    println!("  {} {}:", nodes.len(), if nodes.len() == 1 { "node" } else { "nodes" });
     for node in &nodes {
         println!("    {node}");
     }

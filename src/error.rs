@@ -14,8 +14,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting is wrong or contradicts another one. Found by [`Member::create`](crate::Member::create)
-    /// before it opens a socket; nothing has happened yet.
+    /// A setting or an argument is wrong, or contradicts another one. Nothing has happened: what is wrong with a
+    /// configuration is found before a socket is opened.
     #[error("configuration: {field}: {reason}")]
     Config {
         /// The setter's name.
@@ -81,7 +81,7 @@ pub enum Error {
         limit: usize,
     },
 
-    /// The request was understood and not granted.
+    /// The request was understood and not granted: an active node can not be buried, or too much is under way.
     #[error("refused")]
     Refused,
 

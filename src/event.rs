@@ -22,7 +22,8 @@ pub enum Event {
     Suspected(Node),
     /// A node that was shown as suspected has answered.
     Recovered(Node),
-    /// A node was given up: it crashed, hangs, or can not be reached.
+    /// A node was given up: it crashed, hangs, or can not be reached. Also told of every node when this member
+    /// hears nobody any more ([`Config::isolation_timeout`](crate::Config::isolation_timeout)).
     Died(Node),
     /// A node said that it goes, or somebody buried it for good with [`Member::force_leave`].
     Left(Node),

@@ -27,6 +27,7 @@
 //! - [`Member::nodes`] is the view: an immutable snapshot, cheap enough for a hot path.
 //! - A [`Listener`] (or a closure, [`Config::on_event`]) hears what happens, as does every stream of
 //!   [`Member::events`]; [`Member::wait_until`] waits for a view that one wants.
+//! - [`sim::Cluster`] runs members on a virtual network and clock, for tests.
 //! - [`Member::metrics`] counts, [`Member::health`] tells how far the member trusts itself.
 //!
 //! # How it is built
@@ -34,8 +35,10 @@
 //! ```text
 //!  Member, Config, Listener        what programs see
 //!        │
-//!  threads                         the only place with threads, locks and the clock of the system
-//!        │         └── transport   how datagrams travel: UDP
+//!  engine                          what is behind a member, one of:
+//!        ├── threads               OS threads, locks, the clock of the system ── transport: UDP
+//!        └── sim                   a virtual network and a virtual clock
+//!        │
 //!  protocol                        the pure state machine: (now, input) → outputs
 //!        │
 //!  wire                            bytes ↔ values

@@ -178,8 +178,11 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// - [`Error::UnknownNode`]: there is no active node of this name.
-    /// - [`Error::NoAnswer`] or [`Error::Timeout`]: it did not answer in time. Relays are not asked.
+    /// - [`Error::UnknownNode`]: there is no active node of this name, or it is this member itself.
+    /// - [`Error::Timeout`]: it did not answer in time (the probe timeout, longer while this member is not
+    ///   healthy). Relays are not asked.
+    /// - [`Error::NoAnswer`]: it answered, but this member was asleep meanwhile: there is no round trip to tell.
+    /// - [`Error::Refused`]: too many probes run already.
     /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended.
     ///
     /// ```

@@ -106,6 +106,11 @@ impl Node {
         }))
     }
 
+    /// The same node, shown otherwise.
+    pub(crate) fn with_status(&self, status: Status) -> Self {
+        self.updated(self.0.addr, status, self.0.generation, self.0.incarnation)
+    }
+
     /// Its name, unique in the cluster, 1 to 255 bytes.
     #[must_use]
     pub fn name(&self) -> &str {

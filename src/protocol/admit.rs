@@ -1,4 +1,4 @@
-//! Coming and going: both sides of admission, leaving, and healing (see [`super::join`]).
+//! Admission: both sides of joining, and the way back of somebody who is not known (see [`super::join`]).
 
 use std::net::SocketAddr;
 

@@ -8,7 +8,7 @@
 //!                                             and the news goes round
 //!                                        ←    Welcome(fingerprint, count), own record
 //!  … then it is filled, or compares views (see sync)
-//!  … and 200 ms later compares with another member: what was told while nobody knew it
+//!  … and 10 gossip intervals later compares with another member: what was told while nobody knew it
 //! ```
 //!
 //! The cookie proves that the joiner receives at its address, so that nobody is sent more than he sent before

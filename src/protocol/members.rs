@@ -16,7 +16,7 @@
 //! status is not part of it: a suspicion is a timed opinion, and its end changes another number.
 //!
 //! A node that this member alone has given up is **hidden**: its record stays, it is left out of the
-//! fingerprint and of every answer, and nothing is told about it. So a view that hides nodes differs from the
+//! fingerprint and of everything told to others, and users see it as dead. So a view that hides nodes differs from the
 //! others, and ordinary sync brings them back from any active node that does not hide them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -473,6 +473,8 @@ impl Members {
         // A suspicion that users have seen stays visible while only its numbers change.
         let shown =
             if status == Status::Suspect && entry.node.status() == Status::Suspect { status } else { shown };
+        // Who is hidden is as good as dead to users of this member.
+        let shown = if hidden { Status::Dead } else { shown };
         entry.node = snapshot(entry, shown);
         self.version += 1;
         note_touched(&mut self.journal, entry.node.name());

@@ -65,9 +65,9 @@
 //! | shortest suspicion | 4 × T | `detector -- threshold`; 2 × T was 0.7 s faster in the prototype, and leaves less room for faults that no experiment has |
 //! | longest suspicion, confirmations | 6 × that, K = 3 | `detector -- threshold`, `deaf` |
 //! | witnesses | 5 | `detector -- threshold`; without them the prototype's median was 1.7 s later |
-//! | ladder: T/4, T/2 | two relays | `detector -- slow`; more and earlier datagrams knocked out slow nodes in the prototype, and found nobody sooner |
+//! | ladder, relays | T/4, T/2; two | `detector -- slow`; more and earlier datagrams knocked out slow nodes in the prototype, and found nobody sooner |
 //! | silence | 4 × T | `detector -- deaf`, and its control without it |
-//! | sends of a rumor | retransmit + log10 n | `spreading -- misses`, and its control without the ring |
+//! | sends of a rumor | retransmit + digits of n | `spreading -- misses`, and its control without the ring |
 //! | pause between the phases | 5 × gossip_interval | `spreading -- deaf`: who is deaf for half of that is reached by the second |
 //! | settle time, streak, gap | 7.5 × gossip_interval, 3 s, 0.5 to 30 s | `spreading -- repair` |
 //! | buckets, digests | 128, 8 bytes a record | `spreading -- cost` |
@@ -135,7 +135,7 @@ enum Timer {
     Show(NameHash),
     /// A suspicion has lasted long enough.
     Suspicion(NameHash),
-    /// A verdict was held because of silence.
+    /// To see whether nobody was heard for `isolation_timeout`.
     Isolation,
     /// An accusation is to be refuted.
     Refute,

@@ -18,7 +18,7 @@ const WITNESS_KEY: u64 = u64::from_be_bytes(*b"witness.");
 /// Salts the order of probing.
 const ROUND_KEY: u64 = u64::from_be_bytes(*b"rounds..");
 
-/// How often a member sends a rumor in a cluster of `n`: `retransmit` and one for each power of ten.
+/// How often a member sends a rumor in a cluster of `n`: `retransmit`, and one for each digit of `n`.
 pub(crate) fn sends(n: usize, retransmit: usize) -> usize {
     let mut digits = 0;
     let mut power = 1_usize;

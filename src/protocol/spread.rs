@@ -159,12 +159,13 @@ impl Protocol {
 
     /// Leaves a node out of this view, with the events of a death. False if it was out already.
     pub(super) fn hide(&mut self, now: Instant, name: NameHash) -> bool {
+        let before = self.members.get(name).map(|entry| entry.node().clone());
         if !self.members.set_hidden(now, name, true) {
             return false;
         }
         let shown = self.suspicions.get(name).is_some_and(|suspicion| suspicion.shown);
-        if !shown {
-            self.emit_about(name, Event::Suspected);
+        if let Some(node) = before.filter(|_| !shown) {
+            self.events.push_back(Event::Suspected(node.with_status(Status::Suspect)));
         }
         self.emit_about(name, Event::Died);
         true
@@ -373,10 +374,7 @@ impl Protocol {
             }
         } else if before.status.is_active() && !before.hidden {
             if !was_shown && let Some(entry) = self.members.get(name) {
-                let node = entry.node();
-                let suspect =
-                    node.updated(node.addr(), Status::Suspect, before.generation, before.incarnation);
-                self.events.push_back(Event::Suspected(suspect));
+                self.events.push_back(Event::Suspected(entry.node().with_status(Status::Suspect)));
             }
             self.emit_about(name, Event::Died);
         }

@@ -2,6 +2,7 @@
 //! answered.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -212,15 +213,27 @@ impl Engine for Process {
             }
         }
         let addrs: Vec<SocketAddr> = named.iter().filter_map(|(_, addr)| *addr).collect();
+        let unknown = |text: &str| Error::Io {
+            what: format!("resolve {text}"),
+            source: io::Error::new(io::ErrorKind::NotFound, "there is no such host in this simulation"),
+        };
+        if addrs.iter().all(|addr| *addr == self.addr) && addrs.len() < named.len() {
+            let reasons = named.into_iter().map(|(text, _)| (text.clone(), unknown(&text)));
+            return Err(Error::Join(reasons.collect()));
+        }
         let call = self.call(|protocol, now| Ok(protocol.join(now, &addrs)))?;
         let Answer::Joined(Err(errors)) = self.wait(call, join_timeout)? else {
             return Ok(());
         };
-        let reason = |addr: Option<SocketAddr>| {
-            let found = errors.iter().find(|(of, _)| Some(*of) == addr);
+        let reason = |text: &str, addr: Option<SocketAddr>| {
+            let Some(addr) = addr else {
+                return unknown(text);
+            };
+            let found = errors.iter().find(|(of, _)| *of == addr);
             found.map_or(Error::NoAnswer, |(_, error)| crate::protocol::copy_error(error))
         };
-        Err(Error::Join(named.into_iter().map(|(text, addr)| (text, reason(addr))).collect()))
+        let reasons = named.into_iter().map(|(text, addr)| (text.clone(), reason(&text, addr)));
+        Err(Error::Join(reasons.collect()))
     }
 
     fn name(&self) -> &str {

@@ -36,7 +36,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | network | latency (0.2 to 1 ms unless said otherwise), loss, duplication and reordering, for all links or for one direction of one; one-way cuts; splits |
+//! | network | latency (0.2 to 1 ms unless said otherwise) and loss, for all links or for one direction of one; duplication and reordering for all; one-way cuts; splits |
 //! | a process | [`crash`](Cluster::crash), [`restart`](Cluster::restart); [`pause`](Cluster::pause) (a stop signal, a VM that moves): nothing runs, 1,024 datagrams wait, and when it goes on its timers fire late, before the queue is read |
 //! | a sick host | [`deafen`](Cluster::deafen): only receiving stops; [`block`](Cluster::block): sending and receiving stop, timers run (the anomaly of the Lifeguard paper); [`slow`](Cluster::slow): a fixed time for each datagram; [`starve`](Cluster::starve): whenever there is something to do it waits for the processor, for an exponential time, and then does all of it |
 //! | names | are addresses: `join("ann")`. Each host has an address of its own (10.0.0.1:7990 and so on), whatever is bound |
@@ -125,7 +125,8 @@ impl Cluster {
         self.sim.world().links.all.latency = latency;
     }
 
-    /// How long datagrams take from one host to another, from here on whatever is said of all.
+    /// How long datagrams take from one host to another. From the first such call on this direction keeps what it
+    /// has: what is said of all links later does not change it, and [`heal`](Self::heal) does not end it.
     pub fn latency_between(&self, from: &str, to: &str, latency: Range<Duration>) {
         self.between(from, to, |link| link.latency = latency);
     }
@@ -135,7 +136,9 @@ impl Cluster {
         self.sim.world().links.all.loss = millionths(share);
     }
 
-    /// The share of datagrams that is lost from one host to another, from here on whatever is said of all.
+    /// The share of datagrams that is lost from one host to another. From the first such call on this direction
+    /// keeps what it has: what is said of all links later does not change it, and [`heal`](Self::heal) does not
+    /// end it.
     pub fn loss_between(&self, from: &str, to: &str, share: f64) {
         self.between(from, to, |link| link.loss = millionths(share));
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Cluster;
 use crate::config::Config;
+use crate::error::Error;
 use crate::event::Event;
 use crate::member::Member;
 use crate::node::Status;
@@ -167,6 +168,38 @@ fn a_starved_host_gets_around_to_all_that_waits() {
     for events in streams {
         assert!(!events.try_iter().any(|event| matches!(event, Event::Died(_))));
     }
+}
+
+#[test]
+fn a_join_to_a_host_that_does_not_exist_is_an_error() {
+    let cluster = Cluster::new(1);
+    let member = cluster.add(Config::lan().name("a")).unwrap();
+    let Err(Error::Join(reasons)) = member.join("typo") else { panic!("it has joined nobody") };
+    assert!(matches!(&reasons[..], [(seed, Error::Io { .. })] if seed == "typo"));
+    member.join("a").unwrap();
+}
+
+#[test]
+fn who_is_cut_off_from_all_sees_them_dead_until_it_hears_them() {
+    let (cluster, members) = cluster(9, 4);
+    let events = members[0].events();
+    cluster.split(&["n0"]);
+    cluster.run(secs(60));
+    let statuses: Vec<(&str, Status)> =
+        vec![("n1", Status::Dead), ("n2", Status::Dead), ("n3", Status::Dead)];
+    for (name, status) in &statuses {
+        assert_eq!(members[0].node(name).unwrap().status(), *status);
+    }
+    for event in events.try_iter() {
+        let status = event.node().unwrap().status();
+        assert!(matches!(
+            (&event, status),
+            (Event::Suspected(_), Status::Suspect) | (Event::Died(_), Status::Dead)
+        ));
+    }
+    cluster.heal();
+    cluster.assert_converged();
+    assert_eq!(members[0].node("n1").unwrap().status(), Status::Alive);
 }
 
 #[test]

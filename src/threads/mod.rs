@@ -1,7 +1,7 @@
 //! Threads, locks and the clock of the operating system: everything that the protocol is kept away from.
 //!
-//! Four threads run a member. They are started by `create` and joined by `shutdown`, and nothing else runs
-//! the protocol but the calls of the program itself:
+//! Three threads run a member, and a fourth its listener, if it has one. They are started by `create` and joined
+//! by `shutdown`, and nothing else runs the protocol but the calls of the program itself:
 //!
 //! ```text
 //!                   datagrams                     a call of Member (join, ping, leave …)
