@@ -29,12 +29,17 @@ impl Protocol {
     pub(crate) fn leave(&mut self, now: Instant, timeout: Duration) -> Call {
         let call = self.fresh_call();
         let alone = self.members.visible_len() < 2;
+        if let Some(leave) = self.leave.as_mut().filter(|leave| !leave.over) {
+            // It waits for what becomes of the first one.
+            leave.calls.push(call);
+            return call;
+        }
         if alone || self.leave.is_some() {
             self.answers.push_back((call, Answer::Left(Ok(()))));
             return call;
         }
         self.leave = Some(Leave {
-            call,
+            calls: vec![call],
             began: now,
             deadline: now + timeout,
             acks: 0,
@@ -119,10 +124,11 @@ impl Protocol {
         // One that has heard of it tells it on; with many dead that nobody has noticed there are no more acks.
         let enough = leave.acks > 0 && (leave.open.is_empty() || now.since(leave.began) >= patience);
         if leave.acks >= others.min(LEAVE_ACKS) || enough {
-            self.answers.push_back((leave.call, Answer::Left(Ok(()))));
+            self.answers.extend(leave.calls.drain(..).map(|call| (call, Answer::Left(Ok(())))));
             leave.over = true;
         } else if leave.deadline <= now {
-            self.answers.push_back((leave.call, Answer::Left(Err(Error::Timeout))));
+            let late = |call| (call, Answer::Left(Err(Error::Timeout)));
+            self.answers.extend(leave.calls.drain(..).map(late));
             leave.over = true;
         } else {
             if leave.open.is_empty() {

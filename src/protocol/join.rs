@@ -290,7 +290,8 @@ impl NameChecks {
 /// A leave that is under way.
 #[derive(Debug)]
 pub(crate) struct Leave {
-    pub(crate) call: Call,
+    /// Who waits for it.
+    pub(crate) calls: Vec<Call>,
     pub(crate) began: Instant,
     pub(crate) deadline: Instant,
     /// Acks that have come.

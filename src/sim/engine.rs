@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use super::host::Leftovers;
+use super::host::{Host, Leftovers, Past};
 use super::world::World;
 use crate::config::{Config, Seed, invalid};
 use crate::consumer::Consumer;
@@ -47,15 +47,24 @@ impl Sim {
     }
 
     /// Starts a process.
-    pub(super) fn start(self: &Arc<Self>, config: Config) -> Result<Member> {
+    pub(super) fn start(self: &Arc<Self>, mut config: Config) -> Result<Member> {
+        // The listener of a refused configuration, and what is left of the run before, are dropped after the guard.
+        let before;
         let mut world = self.world();
-        let host = world.start(config)?;
+        let host;
+        (host, before) = world.start(&mut config)?;
         let (name, addr, run) =
             (world.hosts[host].name.clone(), world.hosts[host].addr, world.hosts[host].run);
-        let process = Arc::new(Process { sim: Arc::clone(self), host, run, name, addr });
+        let past = Arc::clone(&world.hosts[host].past);
+        let process = Arc::new(Process { sim: Arc::clone(self), host, run, name, addr, past });
         let owner: Arc<dyn Owner> = Arc::new(Kept { process: Arc::clone(&process) });
         world.hosts[host].owner = Some(Arc::downgrade(&owner));
         drop(world);
+        if let Some(mut before) = before {
+            drop(before.end(Error::Closed));
+            let past = Arc::clone(&before.past);
+            let _ = past.set(Mutex::new(before));
+        }
         Ok(Member::new(process, owner))
     }
 
@@ -66,6 +75,10 @@ impl Sim {
         mut done: impl FnMut(&mut World) -> Option<T>,
     ) -> Option<T> {
         loop {
+            let lines = std::mem::take(&mut self.world().lines);
+            for (level, line) in lines {
+                log::log!(level, "{line}");
+            }
             self.tell_listeners();
             let mut world = self.world();
             if let Some(result) = done(&mut world) {
@@ -94,6 +107,9 @@ impl Sim {
         let waiting: Vec<usize> = world.to_be_told.iter().copied().collect();
         for host in waiting {
             let there = &mut world.hosts[host];
+            if there.ailments.paused {
+                continue;
+            }
             let Some(listener) = there.listener.take() else {
                 if there.listener_events.is_none() {
                     world.to_be_told.remove(&host);
@@ -112,24 +128,31 @@ impl Sim {
     }
 
     fn tell(self: &Arc<Self>, host: usize, mut listener: Box<dyn Listener>, event: Event) {
-        let (run, name, addr) = {
+        let process = {
             let world = self.world();
-            (world.hosts[host].run, world.hosts[host].name.clone(), world.hosts[host].addr)
+            let there = &world.hosts[host];
+            let (run, name, addr, past) =
+                (there.run, there.name.clone(), there.addr, Arc::clone(&there.past));
+            Arc::new(Process { sim: Arc::clone(self), host, run, name, addr, past })
         };
-        let process = Arc::new(Process { sim: Arc::clone(self), host, run, name, addr });
+        let run = process.run;
         let member = Member::for_listener(process);
         self.depth.fetch_add(1, Ordering::Relaxed);
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| listener.on_event(&member, event)));
         self.depth.fetch_sub(1, Ordering::Relaxed);
-        let mut world = self.world();
-        let there = &mut world.hosts[host];
+        let panicked = outcome.is_err();
         if let Err(payload) = outcome {
             // A broken invariant is not the listener's.
             if self.world.is_poisoned() {
-                drop(world);
                 panic::resume_unwind(payload);
             }
-            there.listener_panics += 1;
+            // Dropped where no lock is held: it is the user's.
+            drop(payload);
+        }
+        let mut world = self.world();
+        let there = &mut world.hosts[host];
+        if there.run == run {
+            there.listener_panics += u64::from(panicked);
         }
         if there.run == run && there.is_running() {
             there.listener = Some(listener);
@@ -141,6 +164,12 @@ impl Sim {
     }
 }
 
+/// A seed names a host that does not exist.
+fn unknown(seed: &str) -> Error {
+    let source = io::Error::new(io::ErrorKind::NotFound, "there is no such host in this simulation");
+    Error::Io { what: format!("resolve {seed}"), source }
+}
+
 /// One run of a simulated process.
 pub(super) struct Process {
     sim: Arc<Sim>,
@@ -148,6 +177,7 @@ pub(super) struct Process {
     run: u64,
     name: String,
     addr: SocketAddr,
+    past: Past,
 }
 
 impl fmt::Debug for Process {
@@ -178,7 +208,17 @@ impl Process {
     }
 
     fn read<T>(&self, work: impl FnOnce(&Protocol) -> T) -> T {
-        work(&self.sim.world().hosts[self.host].protocol)
+        self.read_host(|host| work(&host.protocol))
+    }
+
+    /// Reads the host of this run, also when another run has taken its place.
+    fn read_host<T>(&self, work: impl FnOnce(&Host) -> T) -> T {
+        let world = self.sim.world();
+        let there = &world.hosts[self.host];
+        match self.past.get() {
+            Some(past) if there.run != self.run => work(&past.lock().unwrap_or_else(PoisonError::into_inner)),
+            _ => work(there),
+        }
     }
 
     /// Runs the world until a call is answered.
@@ -201,39 +241,41 @@ impl Engine for Process {
         if seeds.is_empty() {
             return Err(invalid("seeds", "none was given"));
         }
-        let mut named: Vec<(String, Option<SocketAddr>)> = Vec::with_capacity(seeds.len());
+        let mut named: Vec<(String, Result<SocketAddr>)> = Vec::with_capacity(seeds.len());
         let join_timeout;
         {
             let world = self.sim.world();
             world.check_running(self.host, self.run)?;
             join_timeout = world.hosts[self.host].join_timeout;
             for text in seeds {
-                let seed = Seed::parse(&text).map_err(|reason| invalid("seeds", reason))?;
-                named.push((text, world.resolve(self.host, &seed)));
+                let addr = match Seed::parse(&text) {
+                    Ok(seed) => world.resolve(self.host, &seed).ok_or_else(|| unknown(&text)),
+                    Err(reason) => Err(invalid("seeds", reason)),
+                };
+                named.push((text, addr));
             }
         }
-        let addrs: Vec<SocketAddr> = named.iter().filter_map(|(_, addr)| *addr).collect();
-        let unknown = |text: &str| Error::Io {
-            what: format!("resolve {text}"),
-            source: io::Error::new(io::ErrorKind::NotFound, "there is no such host in this simulation"),
-        };
-        if addrs.iter().all(|addr| *addr == self.addr) && addrs.len() < named.len() {
-            let reasons = named.into_iter().map(|(text, _)| (text.clone(), unknown(&text)));
-            return Err(Error::Join(reasons.collect()));
+        let addrs: Vec<SocketAddr> =
+            named.iter().filter_map(|(_, addr)| addr.as_ref().ok().copied()).collect();
+        // Others were named, and none of them can be asked: being alone is no success then.
+        if addrs.len() < named.len() && addrs.iter().all(|addr| *addr == self.addr) {
+            let failed = named.into_iter().filter_map(|(text, addr)| Some((text, addr.err()?)));
+            return Err(Error::Join(failed.collect()));
         }
         let call = self.call(|protocol, now| Ok(protocol.join(now, &addrs)))?;
-        let Answer::Joined(Err(errors)) = self.wait(call, join_timeout)? else {
-            return Ok(());
+        let errors = match self.wait(call, join_timeout) {
+            Ok(Answer::Joined(Err(errors))) => errors,
+            Ok(_) => return Ok(()),
+            // A host that does not get to its timers.
+            Err(Error::Timeout) => Vec::new(),
+            Err(error) => return Err(error),
         };
-        let reason = |text: &str, addr: Option<SocketAddr>| {
-            let Some(addr) = addr else {
-                return unknown(text);
-            };
+        let reason = |addr: SocketAddr| {
             let found = errors.iter().find(|(of, _)| *of == addr);
             found.map_or(Error::NoAnswer, |(_, error)| crate::protocol::copy_error(error))
         };
-        let reasons = named.into_iter().map(|(text, addr)| (text.clone(), reason(&text, addr)));
-        Err(Error::Join(reasons.collect()))
+        let others = named.into_iter().filter(|(_, addr)| addr.as_ref().ok() != Some(&self.addr));
+        Err(Error::Join(others.map(|(text, addr)| (text, addr.map_or_else(|error| error, reason))).collect()))
     }
 
     fn name(&self) -> &str {
@@ -261,8 +303,12 @@ impl Engine for Process {
     }
 
     fn wait_until(&self, timeout: Duration, is_right: &mut dyn FnMut(&Nodes) -> bool) -> Result<Nodes> {
-        let end = self.sim.world().now + timeout;
-        let mut seen = None;
+        let (end, mut seen) = {
+            let world = self.sim.world();
+            world.check_running(self.host, self.run)?;
+            // Before the first look: listeners that are told meanwhile may run the world.
+            (world.now + timeout, world.hosts[self.host].protocol.view_version())
+        };
         loop {
             // Looked at outside of the lock: it is user code.
             let nodes = Engine::nodes(self);
@@ -274,8 +320,7 @@ impl Engine for Process {
                     return Some(Err(error));
                 }
                 let version = world.hosts[self.host].protocol.view_version();
-                let is_new = seen.replace(version).is_some_and(|before| before != version);
-                is_new.then_some(Ok(()))
+                (std::mem::replace(&mut seen, version) != version).then_some(Ok(()))
             });
             match changed {
                 Some(Ok(())) => {}
@@ -309,13 +354,11 @@ impl Engine for Process {
     }
 
     fn metrics(&self) -> Metrics {
-        let world = self.sim.world();
-        let host = &world.hosts[self.host];
-        Metrics {
+        self.read_host(|host| Metrics {
             events_dropped: host.events_dropped,
             listener_panics: host.listener_panics,
             ..host.protocol.metrics()
-        }
+        })
     }
 
     fn force_leave(self: Arc<Self>, name: &str) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Weak;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
@@ -44,6 +44,9 @@ pub(super) struct Waiting {
     pub(super) datagram: Vec<u8>,
 }
 
+/// Where the host of an ended run is kept for the readers of that run, once another run has taken its place.
+pub(super) type Past = Arc<OnceLock<Mutex<Box<Host>>>>;
+
 /// One simulated process. It is the same host after a restart, with another run.
 pub(super) struct Host {
     pub(super) name: String,
@@ -78,6 +81,10 @@ pub(super) struct Host {
     pub(super) awaits_turn: bool,
     /// The wake-ups that are scheduled, by duty.
     pub(super) wakes: [Option<Instant>; 2],
+    /// Gets the host itself when another run takes its place: readers of this run still show it.
+    pub(super) past: Past,
+    /// Whether the invariants are checked.
+    pub(super) checks: bool,
     pub(super) observer: Observer,
     pub(super) datagrams_sent: u64,
     pub(super) bytes_sent: u64,

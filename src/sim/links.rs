@@ -81,7 +81,8 @@ impl Links {
             let mut latency = draw(rng, &link.latency);
             if happens(rng, link.reordering) {
                 // It is overtaken by what is sent within some ten latencies.
-                latency += draw(rng, &(link.latency.start..link.latency.end * 10));
+                let most = link.latency.end.saturating_mul(10);
+                latency = latency.saturating_add(draw(rng, &(link.latency.start..most)));
             }
             *arrival = Some(latency);
         }

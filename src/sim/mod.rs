@@ -225,6 +225,7 @@ impl Cluster {
         if config.name_given().is_some_and(|given| given != name) {
             return Err(crate::config::invalid("name", format!("is not {name:?}")));
         }
+        config.validate()?;
         self.crash(name);
         self.sim.start(config.name(name))
     }
@@ -324,7 +325,7 @@ impl Cluster {
 
     /// Asks at once and then again and again whether something holds, until it does or the time is over.
     fn ask(&self, limit: Duration, every: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
-        let end = self.now() + limit;
+        let end = self.now().saturating_add(limit);
         loop {
             if holds(self) {
                 return true;

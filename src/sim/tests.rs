@@ -222,3 +222,122 @@ fn a_leave_among_the_dead_that_nobody_has_noticed_is_soon_over() {
         }
     }
 }
+
+/// Does something on a thread of its own: a deadlock is an error.
+fn within_seconds(work: impl FnOnce() + Send + 'static) {
+    let (tell, done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        work();
+        let _ = tell.send(());
+    });
+    assert!(done.recv_timeout(secs(10)).is_ok(), "it hangs");
+}
+
+#[test]
+fn one_seed_that_makes_no_sense_does_not_spoil_the_others() {
+    let cluster = Cluster::new(1);
+    let _first = cluster.add(Config::lan().name("a")).unwrap();
+    let second = cluster.add(Config::lan().name("b")).unwrap();
+    second.join(["not a host!", "nobody", "a"]).unwrap();
+}
+
+#[test]
+fn what_a_listener_holds_may_be_the_last_handle_of_another_member() {
+    within_seconds(|| {
+        let cluster = Cluster::new(1);
+        let _first = cluster.add(Config::lan().name("a")).unwrap();
+        let second = cluster.add(Config::lan().name("b")).unwrap();
+        let refused = Config::lan().name("a").on_event(move |_, _| {
+            let _ = &second;
+        });
+        assert!(cluster.add(refused).is_err());
+    });
+    within_seconds(|| {
+        let cluster = Cluster::new(1);
+        let _first = cluster.add(Config::lan().name("a")).unwrap();
+        let other = Mutex::new(Some(cluster.add(Config::lan().name("x")).unwrap()));
+        let config = Config::lan().name("b").on_event(move |_, _| {
+            if let Some(member) = other.lock().unwrap().take() {
+                std::panic::panic_any(member);
+            }
+        });
+        cluster.add(config).unwrap().join("a").unwrap();
+        cluster.run(secs(1));
+    });
+}
+
+#[test]
+fn a_wait_sees_what_changed_while_listeners_were_told() {
+    let cluster = Cluster::new(1);
+    let blocking = Config::lan().name("a").on_event(|member, event| {
+        if matches!(event, Event::Left(_)) {
+            let _ = member.wait_until(secs(20), |_| false);
+        }
+    });
+    let first = cluster.add(blocking).unwrap();
+    let others = ["b", "x", "y"].map(|name| cluster.add(Config::lan().name(name)).unwrap());
+    for member in &others {
+        member.join("a").unwrap();
+    }
+    cluster.run(secs(2));
+    cluster.crash("x");
+    first.wait_until(secs(20), |nodes| nodes.len() == 3).unwrap();
+    cluster.run(secs(2));
+    cluster.crash("y");
+    first.force_leave("x").unwrap();
+    others[0].wait_until(secs(60), |nodes| nodes.len() == 2).unwrap();
+}
+
+#[test]
+fn handles_of_an_ended_run_show_what_was_last_known() {
+    let cluster = Cluster::new(1);
+    let _first = cluster.add(Config::lan().name("a")).unwrap();
+    let second = cluster.add(Config::lan().name("b")).unwrap();
+    second.join("a").unwrap();
+    let known = (second.local().generation(), second.nodes().len());
+    let again = cluster.restart("b", Config::lan()).unwrap();
+    assert_eq!((second.local().generation(), second.nodes().len()), known);
+    assert!(again.local().generation() > known.0);
+    assert!(matches!(second.wait_until(secs(1), |_| true), Err(Error::Closed)));
+    // What is wrong with a configuration is found before anything is crashed.
+    assert!(cluster.restart("b", Config::lan().max_datagram(1)).is_err());
+    assert_eq!(again.nodes().len(), 1);
+    again.join("a").unwrap();
+}
+
+#[test]
+fn checks_may_be_turned_on_later() {
+    let cluster = Cluster::new(1);
+    cluster.check(false);
+    let _first = cluster.add(Config::lan().name("a")).unwrap();
+    let second = cluster.add(Config::lan().name("b")).unwrap();
+    second.join("a").unwrap();
+    cluster.run(secs(2));
+    cluster.check(true);
+    let third = cluster.add(Config::lan().name("c")).unwrap();
+    third.join("a").unwrap();
+    cluster.crash("b");
+    cluster.run(secs(30));
+}
+
+#[test]
+fn two_hosts_can_not_have_one_address() {
+    let cluster = Cluster::new(1);
+    let first = cluster.add(Config::lan().name("a")).unwrap();
+    assert!(cluster.add(Config::lan().name("b").advertise(first.addr())).is_err());
+}
+
+#[test]
+fn a_stream_that_was_full_is_told_how_much_it_missed_when_it_is_read() {
+    let cluster = Cluster::new(1);
+    let first = cluster.add(Config::lan().name("a").event_capacity(1)).unwrap();
+    let events = first.events();
+    let others = ["b", "c", "d"].map(|name| cluster.add(Config::lan().name(name)).unwrap());
+    for member in &others {
+        member.join("a").unwrap();
+    }
+    cluster.run(secs(2));
+    assert!(matches!(events.try_recv(), Ok(Event::Joined(_))));
+    cluster.run(secs(2));
+    assert!(matches!(events.try_recv(), Ok(Event::Lagged(2))));
+}

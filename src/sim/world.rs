@@ -10,7 +10,7 @@ use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::checks::{Contents, Observer, check_bounds, check_length};
-use super::host::{Ailments, Host, Leftovers, Waiting};
+use super::host::{Ailments, Host, Leftovers, Past, Waiting};
 use super::links::Links;
 use crate::config::{Addresses, Config, DEFAULT_PORT, Place, Seed};
 use crate::consumer::Consumer;
@@ -66,6 +66,8 @@ pub(super) struct World {
     pub(super) to_be_told: BTreeSet<usize>,
     /// A hash over all that was sent, and when.
     pub(super) trace: u64,
+    /// To be logged when the guard is gone: a logger is code of the user.
+    pub(super) lines: Vec<(log::Level, String)>,
 }
 
 impl fmt::Debug for World {
@@ -96,11 +98,13 @@ impl World {
             without: Without::default(),
             to_be_told: BTreeSet::new(),
             trace: 0,
+            lines: Vec::new(),
         }
     }
 
     /// Starts a process: on a new host, or on the one of its name if nothing runs there.
-    pub(super) fn start(&mut self, mut config: Config) -> Result<usize> {
+    /// The second result is what is left of the run before, to be dropped where no lock is held.
+    pub(super) fn start(&mut self, config: &mut Config) -> Result<(usize, Option<Box<Host>>)> {
         let addresses = config.validate()?;
         let index = match config.name_given().and_then(|name| self.by_name.get(name)) {
             Some(index) => *index,
@@ -110,6 +114,9 @@ impl World {
             return Err(crate::config::invalid("name", "a process of this name runs already"));
         }
         let addr = addresses.advertise.unwrap_or_else(|| addr_of(index));
+        if self.by_addr.get(&addr).is_some_and(|other| *other != index && self.hosts[*other].is_running()) {
+            return Err(crate::config::invalid("advertise", "another host has this address"));
+        }
         let addresses = Addresses { advertise: Some(addr), ..addresses };
         let settings = Settings { without: self.without, ..config.settings(&addresses, addr) };
         let protocol = self.new_protocol(&settings);
@@ -137,6 +144,8 @@ impl World {
             busy_until: self.now,
             awaits_turn: false,
             wakes: [None, None],
+            checks: self.checks,
+            past: Past::default(),
             observer: Observer::default(),
             datagrams_sent: 0,
             bytes_sent: 0,
@@ -147,18 +156,21 @@ impl World {
             host.listener_events = Some(events);
         }
         self.by_name.insert(host.name.clone(), index);
-        if let Some(before) = self.hosts.get(index) {
+        if let Some(before) = self.hosts.get(index)
+            && self.by_addr.get(&before.addr) == Some(&index)
+        {
             // It may come back elsewhere.
             self.by_addr.remove(&before.addr);
         }
         self.by_addr.insert(addr, index);
-        if index == self.hosts.len() {
+        let before = if index == self.hosts.len() {
             self.hosts.push(host);
+            None
         } else {
-            self.hosts[index] = host;
-        }
+            Some(Box::new(std::mem::replace(&mut self.hosts[index], host)))
+        };
         self.drain(index);
-        Ok(index)
+        Ok((index, before))
     }
 
     fn new_protocol(&mut self, settings: &Settings) -> Protocol {
@@ -349,7 +361,7 @@ impl World {
     }
 
     fn handle(&mut self, host: usize, received: Instant, from: SocketAddr, datagram: &[u8]) {
-        if self.checks {
+        if self.hosts[host].checks {
             let own = self.hosts[host].protocol.local().generation();
             self.hosts[host].observer.received(own, from, datagram);
         }
@@ -379,7 +391,7 @@ impl World {
         while slices < 32 * 12 && self.rng.random_range(0..32_u32) != 0 {
             slices += 1;
         }
-        slice * slices
+        slice.saturating_mul(slices)
     }
 
     fn schedule(&mut self, at: Instant, happening: Happening) {
@@ -393,7 +405,7 @@ impl World {
             if !self.hosts[index].is_running() {
                 continue;
             }
-            if self.checks {
+            if self.hosts[index].checks {
                 self.check_transmit(index, &transmit);
             }
             if self.hosts[index].ailments.blocked {
@@ -402,18 +414,25 @@ impl World {
                 self.send(index, transmit);
             }
         }
+        let host = &mut self.hosts[index];
+        host.consumers.retain_mut(|consumer| consumer.tell_missed().is_some());
+        if host.listener_events.as_ref().is_some_and(|events| !events.is_empty()) {
+            self.to_be_told.insert(index);
+        }
         let mut touched = Vec::new();
         while let Some(event) = self.hosts[index].protocol.poll_event() {
             let host = &mut self.hosts[index];
             if !host.is_running() {
                 continue;
             }
-            if self.checks {
+            if host.checks {
                 let outcome = host.observer.check_event(&host.name, &event);
                 self.expect(index, outcome);
             }
             let host = &mut self.hosts[index];
-            log::info!("{}: {event}", host.name);
+            if log::max_level() >= log::Level::Info {
+                self.lines.push((log::Level::Info, format!("{}: {event}", host.name)));
+            }
             host.tell(&event);
             if host.listener_events.is_some() {
                 self.to_be_told.insert(index);
@@ -422,7 +441,7 @@ impl World {
         while let Some((name, seen)) = self.hosts[index].protocol.poll_touched() {
             touched.push((name, seen));
         }
-        if self.checks && self.hosts[index].is_running() {
+        if self.hosts[index].checks && self.hosts[index].is_running() {
             self.check_touched(index, touched);
             self.expect(index, check_bounds(&self.hosts[index].protocol.bounds()));
         }
@@ -431,7 +450,7 @@ impl World {
             host.answers.insert(call, answer);
         }
         while let Some(note) = host.protocol.poll_note() {
-            log::log!(note.level, "{}: {}", host.name, note.text);
+            self.lines.push((note.level, format!("{}: {}", host.name, note.text)));
         }
         let mut wants_seeds = false;
         while let Some(Chore::ResolveSeeds) = host.protocol.poll_chore() {
@@ -439,6 +458,8 @@ impl World {
         }
         if let Some(error) = host.protocol.poll_end() {
             host.end = Some(error);
+            // Its streams are over; what is queued is still told.
+            host.consumers.clear();
         }
         self.set_wakes(index);
         if wants_seeds && self.hosts[index].is_running() {

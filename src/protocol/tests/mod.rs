@@ -369,3 +369,17 @@ fn a_round_trip_measured_in_a_slow_time_does_not_hold_up_a_verdict_for_long() {
     assert_eq!(verdict_after(Some(Duration::from_millis(13_500)), 0), secs(6));
     assert_eq!(verdict_after(Some(Duration::from_millis(13_500)), 8), secs(54));
 }
+
+#[test]
+fn a_second_leave_waits_for_what_becomes_of_the_first() {
+    let mut world = World::cluster(31, 3);
+    world.loss = 1_000;
+    let first = world.call(1, |protocol, now| protocol.leave(now, secs(2)));
+    let second = world.call(1, |protocol, now| protocol.leave(now, secs(2)));
+    world.run(secs(1));
+    assert!(![first, second].iter().any(|call| world.hosts[1].answers.contains_key(call)));
+    world.run(secs(2));
+    for call in [first, second] {
+        assert!(matches!(world.hosts[1].answers[&call], Answer::Left(Err(crate::Error::Timeout))));
+    }
+}
