@@ -65,7 +65,6 @@ use std::time::Duration;
 use self::engine::Sim;
 use self::host::Ailments;
 use self::links::millionths;
-use self::world::World;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::member::Member;
@@ -155,17 +154,15 @@ impl Cluster {
 
     /// From here on nothing arrives at `to` that `from` sends; the other direction is as it was.
     pub fn cut(&self, from: &str, to: &str) {
-        let mut world = self.sim.world();
-        let (from, to) = (index(&world, from), index(&world, to));
-        world.links.cut(from, to);
+        let (from, to) = (self.index(from), self.index(to));
+        self.sim.world().links.cut(from, to);
     }
 
     /// From here on these hosts hear each other, and nobody else hears them. Calling it again with others makes
     /// a third side, and so on.
     pub fn split(&self, together: &[&str]) {
-        let mut world = self.sim.world();
-        let together: Vec<usize> = together.iter().map(|name| index(&world, name)).collect();
-        world.links.split(&together);
+        let together: Vec<usize> = together.iter().map(|name| self.index(name)).collect();
+        self.sim.world().links.split(&together);
     }
 
     /// Ends all cuts and splits.
@@ -208,8 +205,8 @@ impl Cluster {
 
     /// Ends a process without a word. Its [`Member`] answers [`Error::Closed`] from here on.
     pub fn crash(&self, name: &str) {
+        let host = self.index(name);
         let mut world = self.sim.world();
-        let host = index(&world, name);
         let leftovers = world.end(host, Error::Closed);
         drop(world);
         // A listener may do anything when it is dropped.
@@ -251,8 +248,8 @@ impl Cluster {
     /// Has a member raise its incarnation and tell it, as if it had refuted an accusation: the smallest piece of
     /// news there is, for measuring how news spreads.
     pub fn touch(&self, name: &str) {
+        let host = self.index(name);
         let mut world = self.sim.world();
-        let host = index(&world, name);
         let run = world.hosts[host].run;
         // A host that has ended has no news.
         let _ = world.with(host, run, |protocol, now| protocol.touch(now));
@@ -339,16 +336,25 @@ impl Cluster {
     }
 
     fn between(&self, from: &str, to: &str, change: impl FnOnce(&mut links::Link)) {
-        let mut world = self.sim.world();
-        let (from, to) = (index(&world, from), index(&world, to));
-        change(world.links.between(from, to));
+        let (from, to) = (self.index(from), self.index(to));
+        change(self.sim.world().links.between(from, to));
     }
 
     fn ail(&self, name: &str, change: impl FnOnce(&mut Ailments)) {
+        let host = self.index(name);
         let mut world = self.sim.world();
-        let host = index(&world, name);
         change(&mut world.hosts[host].ailments);
         world.revive(host);
+    }
+
+    /// The host of a name. The world is not locked when that is a mistake, so it goes on after it.
+    #[track_caller]
+    fn index(&self, name: &str) -> usize {
+        let found = self.sim.world().index_of(name);
+        match found {
+            Some(index) => index,
+            None => panic!("there is no host {name:?} in this simulation"),
+        }
     }
 }
 
@@ -364,15 +370,6 @@ pub enum Rule {
     Ring,
     /// Views that differ are compared and repaired.
     Sync,
-}
-
-/// The host of a name.
-#[track_caller]
-fn index(world: &World, name: &str) -> usize {
-    match world.index_of(name) {
-        Some(index) => index,
-        None => panic!("there is no host {name:?} in this simulation"),
-    }
 }
 
 #[cfg(test)]

@@ -341,3 +341,16 @@ fn a_stream_that_was_full_is_told_how_much_it_missed_when_it_is_read() {
     cluster.run(secs(2));
     assert!(matches!(events.try_recv(), Ok(Event::Lagged(2))));
 }
+
+#[test]
+fn a_world_goes_on_after_a_wrong_name() {
+    let cluster = Cluster::new(1);
+    let config = Config::lan().name("a").on_event(|_, _| panic!("a listener that panics"));
+    let first = cluster.add(config).unwrap();
+    let wrong = std::panic::AssertUnwindSafe(|| cluster.crash("nobody"));
+    assert!(std::panic::catch_unwind(wrong).is_err());
+    let second = cluster.add(Config::lan().name("b")).unwrap();
+    second.join("a").unwrap();
+    cluster.run(secs(1));
+    assert_eq!(first.metrics().listener_panics, 1);
+}
