@@ -107,7 +107,6 @@ impl Member {
     /// assert_eq!(second.nodes().len(), 2);
     /// # Ok::<(), headcount::Error>(())
     /// ```
-    #[allow(clippy::return_self_not_must_use, reason = "the clone is a convenience, to be ignored at will")]
     pub fn join(&self, seeds: impl IntoSeeds) -> Result<Self> {
         Arc::clone(&self.engine).join(texts(seeds))?;
         Ok(self.clone())

@@ -428,10 +428,6 @@ impl Protocol {
         }
         self.joins.remove(&call)
     }
-
-    pub(super) fn probe_dead(&mut self, now: Instant, name: NameHash) -> bool {
-        self.probe_node(now, Purpose::Heal, name).is_some()
-    }
 }
 
 /// Whether somebody may come in.

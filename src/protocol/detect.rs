@@ -13,7 +13,7 @@ use super::spread::Source;
 use super::time::Instant;
 use super::{Answer, Context, Duty, Protocol};
 use crate::error::Error;
-use crate::node::{Generation, Incarnation, Status};
+use crate::node::{Incarnation, Status};
 use crate::wire::body::{Ack, NackReason, Ping, PingRequest};
 use crate::wire::{Body, NameHash, Seq, Verdict};
 
@@ -479,7 +479,7 @@ fn is_later(a: u32, b: u32) -> bool {
 fn suspicion_of(target: &Target) -> Verdict {
     Verdict {
         subject: target.name,
-        generation: Generation(target.generation.0),
+        generation: target.generation,
         incarnation: target.incarnation,
         status: Status::Suspect,
         accusers: crate::wire::Accusers::default(),

@@ -63,7 +63,7 @@ impl Protocol {
             let pause = (*age / 4).min(HEAL_PAUSE_MAX).max(self.settings.rejoin_interval);
             let rarity = pause.as_millis() * active as u128;
             let drawn = self.rng.random_range(0..rarity.max(1)) < self.settings.rejoin_interval.as_millis();
-            if drawn && running < HEALS_MAX && self.probe_dead(now, *name) {
+            if drawn && running < HEALS_MAX && self.probe_node(now, Purpose::Heal, *name).is_some() {
                 running += 1;
             }
         }

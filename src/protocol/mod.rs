@@ -57,15 +57,15 @@
 //!
 //! # Where the numbers come from
 //!
-//! The constants were chosen by simulation, first of a prototype, then with this code. The experiments print what
+//! The constants were chosen by simulation. The experiments print what
 //! they cost (`cargo bench --bench detector -- threshold`, and so on).
 //!
 //! | constant | value | shown by |
 //! |---|---|---|
-//! | shortest suspicion | 4 × T | `detector -- threshold`; 2 × T was 0.7 s faster in the prototype, and leaves less room for faults that no experiment has |
+//! | shortest suspicion | 4 × T | `detector -- threshold`; shorter is faster, and leaves less room for faults that no experiment has |
 //! | longest suspicion, confirmations | 6 × that, K = 3 | `detector -- threshold`, `deaf` |
-//! | witnesses | 5 | `detector -- threshold`; without them the prototype's median was 1.7 s later |
-//! | ladder, relays | T/4, T/2; two | `detector -- slow`; more and earlier datagrams knocked out slow nodes in the prototype, and found nobody sooner |
+//! | witnesses | 5 | `detector -- threshold` |
+//! | ladder, relays | T/4, T/2; two | `detector -- slow` |
 //! | silence | 4 × T | `detector -- deaf`, and its control without it |
 //! | sends of a rumor | retransmit + digits of n | `spreading -- misses`, and its control without the ring |
 //! | pause between the phases | 5 × gossip_interval | `spreading -- deaf`: who is deaf for half of that is reached by the second |
