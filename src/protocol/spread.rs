@@ -55,12 +55,12 @@ impl Protocol {
 
     /// Hears of an accusation, a death or a leave of another node.
     ///
-    /// Beyond SWIM: a death is believed at once only if the suspicion before it was heard of too. Else the node
-    /// is asked first, so that one sick view can not spread.
+    /// Beyond SWIM: a death is believed at once only if the suspicion before it was heard of too, and long enough
+    /// ago that a refutation would be here. Else the node is asked first, so that one sick view can not spread.
     pub(super) fn hear_verdict(&mut self, context: &Context, verdict: &Verdict) {
-        let is_unsuspected =
-            self.members.active(verdict.subject).is_some_and(|entry| entry.status == Status::Alive);
-        if verdict.status == Status::Dead && is_unsuspected {
+        let is_surprise = self.members.active(verdict.subject).is_some()
+            && self.suspicions.get(verdict.subject).is_none_or(|suspicion| !suspicion.shown);
+        if verdict.status == Status::Dead && is_surprise {
             self.ask_first(context.now, verdict, context.sender);
         } else {
             self.take_verdict(context.now, verdict);

@@ -288,3 +288,24 @@ fn a_death_out_of_nowhere_is_not_believed() {
     }
     assert!(world.is_converged());
 }
+
+#[test]
+fn a_death_right_after_the_suspicion_is_not_believed() {
+    // Four who came back from a cut brought the suspicions they had there, and 46 ms later, the time of these being
+    // over, the deaths: a third of 124 healthy members took a healthy node for dead before it could refute.
+    let mut world = World::cluster(72, 16);
+    let since = world.now;
+    let alive = world.hosts[5].protocol.members.get(world.hash(5)).unwrap().verdict(world.hash(5));
+    let dead = Verdict { status: Status::Dead, ..alive };
+    let accuser = [world.hash(1)];
+    for at in (2..16).filter(|at| *at != 5) {
+        suspect(&mut world, at, 5, 0, 1, &accuser);
+        let datagram = world.forge(1, at, &[Body::Verdict(dead)]);
+        world.inject(at, addr_of(1), &datagram);
+    }
+    world.run(secs(20));
+    for at in (0..16).filter(|at| *at != 5) {
+        assert!(world.story(at, since).is_empty(), "{at}: {:?}", world.story(at, since));
+    }
+    assert!(world.is_converged());
+}
