@@ -147,6 +147,14 @@ impl Protocol {
             self.timers.set(Timer::Suspicion(name), now + self.settings.probe_timeout);
             return;
         }
+        if suspicion.is_unconfirmed() && another {
+            // Among so many one would have confirmed it: who accuses may have a bad link, as may its relay. The
+            // probe confirms, or the node refutes; if neither comes, it is we who are not heard.
+            let probe_timeout = self.settings.probe_timeout * (1 + u32::from(self.health.score()));
+            self.timers.set(Timer::Suspicion(name), now + probe_timeout * 2);
+            self.probe_node(now, Purpose::Witness, name);
+            return;
+        }
         let verdict = Verdict {
             subject: name,
             generation,
@@ -177,7 +185,7 @@ impl Protocol {
         let refutations = self.damping.recent(now, subject);
         let mut suspicion = Suspicion::new(now, verdict.generation, verdict.incarnation, refutations);
         suspicion.shown = was_shown;
-        suspicion.own_evidence = own;
+        suspicion.own_evidence = u32::from(own);
         for accuser in accusers {
             suspicion.accuse(*accuser, n);
         }
@@ -208,7 +216,7 @@ impl Protocol {
         let Some(suspicion) = self.suspicions.get_mut(subject) else {
             return;
         };
-        suspicion.own_evidence |= own;
+        suspicion.own_evidence += u32::from(own);
         let mut grown = false;
         for accuser in accusers {
             grown |= suspicion.accuse(*accuser, n);

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Beyond Lifeguard: `min` does not grow with the cluster, because a refutation needs milliseconds and not
-//! rounds; the accusers travel with the suspicion, as a set; who has refuted a lot lately is given longer; and
-//! members without evidence of their own wait one T more, so that those who have it speak first.
+//! rounds; the accusers travel with the suspicion, as a set; who has refuted a lot lately is given longer;
+//! members without evidence of their own wait one T more, so that those who have it speak first; and who is accused
+//! by nobody but one member when the time is over is probed once more before it is buried.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,8 +47,8 @@ pub(crate) struct Suspicion {
     pub(crate) incarnation: Incarnation,
     pub(crate) accusers: Accusers,
     since: Instant,
-    /// Whether this member has evidence itself.
-    pub(crate) own_evidence: bool,
+    /// Probes of this member that have failed.
+    pub(crate) own_evidence: u32,
     /// Whether users were told.
     pub(crate) shown: bool,
     /// How many accusations the suspect has refuted in the last minute.
@@ -66,7 +67,7 @@ impl Suspicion {
             incarnation,
             accusers: Accusers::default(),
             since: now,
-            own_evidence: false,
+            own_evidence: 0,
             shown: false,
             refutations,
         }
@@ -85,8 +86,13 @@ impl Suspicion {
         let confirmed = self.accusers.as_slice().len().saturating_sub(1).min(CONFIRMATIONS_MAX);
         let time = max - (max - min) * SHARE[expected][confirmed] / 1000;
         let patience = min * self.refutations.saturating_sub(1).min(2);
-        let courtesy = if self.own_evidence { Duration::ZERO } else { timeout };
+        let courtesy = if self.own_evidence > 0 { Duration::ZERO } else { timeout };
         self.since + (time + patience).min(max) + courtesy
+    }
+
+    /// Whether all that speaks against the suspect is one probe of one member.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        self.accusers.as_slice().len() < 2 && self.own_evidence < 2
     }
 
     /// When users are told of it: after half of the shortest time.

@@ -7,7 +7,8 @@ use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Incarnation, Status};
 use crate::protocol::Instant;
-use crate::wire::{Accusers, Body, NameHash, Verdict};
+use crate::wire::body::NackReason;
+use crate::wire::{Accusers, Body, NameHash, Seq, Verdict};
 
 /// Hands a host a suspicion of another one, as told by `teller`.
 fn suspect(world: &mut World, at: usize, of: usize, incarnation: u64, teller: usize, accusers: &[NameHash]) {
@@ -124,6 +125,25 @@ fn a_late_confirmation_is_not_taken_for_a_lag() {
     world.run(secs(1));
     assert_eq!(world.hosts[0].protocol.metrics().lags, 0);
     assert!(all_buried(&world, &[0], &[8]));
+}
+
+/// Two nodes that lost 80 % of all datagrams relayed for each other: the nack was lost pings. What the one believed
+/// so, the other one believed on its word, and healthy nodes died in the views of both.
+#[test]
+fn nobody_is_buried_on_one_probe_of_one_member() {
+    let mut world = World::cluster(5, 16);
+    world.deafen(0, true);
+    let accuser = [world.hash(1)];
+    suspect(&mut world, 0, 5, 0, 1, &accuser);
+    for second in 0..30 {
+        // It hears something now and then: that is no isolation.
+        let news = world.forge(1, 0, &[Body::Nack { seq: Seq(1), reason: NackReason::NoAnswer }]);
+        world.inject(0, addr_of(1), &news);
+        world.run(secs(1));
+        assert_eq!(world.status(0, 5), Some(Status::Suspect), "after {second} s");
+    }
+    world.deafen(0, false);
+    assert!(world.run_until(secs(10), |world| world.status(0, 5) == Some(Status::Alive)));
 }
 
 #[test]
