@@ -20,8 +20,6 @@ use crate::wire::{NameHash, Verdict};
 
 /// Nodes that check a new suspicion.
 const WITNESSES: usize = 5;
-/// A burial this soon after our own lag was brought about by it.
-const LAG_MEMORY: Duration = Duration::from_secs(120);
 
 impl Protocol {
     /// Somebody holds something against us.
@@ -49,8 +47,7 @@ impl Protocol {
         self.accused = Some(self.accused.map_or(verdict.incarnation, |held| held.max(verdict.incarnation)));
         let mut at = self.refuted.map_or(now, |last| last + self.settings.probe_timeout);
         if buried {
-            let own_lag = self.last_lag.is_some_and(|lag| now.since(lag) < LAG_MEMORY);
-            at = at.max(self.burials.buried(now, verdict.incarnation, own_lag));
+            at = at.max(self.burials.buried(now, verdict.incarnation));
         } else {
             at = self.burials.back_at().map_or(at, |back_at| at.max(back_at));
         }
@@ -92,7 +89,7 @@ impl Protocol {
         if before.is_none() {
             return;
         }
-        if own && (self.burials.waits(now) || self.leave.is_some()) {
+        if own && self.leave.is_some() {
             return;
         }
         let timeout = self.settings.probe_timeout;

@@ -19,8 +19,6 @@ use crate::wire::{Body, NameHash, Seq, Verdict};
 
 /// Round probes that may overlap.
 const ROUNDS_MAX: usize = HEALTH_MAX as usize + 1;
-/// Relays are drawn from so many others, besides the node heard last.
-const RELAY_CANDIDATES: usize = 3;
 
 impl Protocol {
     /// The duty to probe: the round, and what running probes and errands have due.
@@ -62,12 +60,10 @@ impl Protocol {
         self.note(log::Level::Debug, || format!("we were away for {lag:?}"));
         self.metrics.lags += 1;
         self.last_lag = Some(now);
-        self.health.worsen();
         let accusing =
             |probe: &Probe| matches!(probe.purpose, Purpose::Round | Purpose::Witness | Purpose::Told { .. });
         self.metrics.probes_void += self.probes.finish_all(accusing).len() as u64;
         self.probes.forget_times();
-        self.errands.clear();
         self.give_time(now, lag);
         self.ears.push_back(now, lag);
         self.next_tick = self.next_tick.max(now);
@@ -368,22 +364,16 @@ impl Protocol {
         }
     }
 
-    /// The node that was heard last, then the best of three others, drawn at random.
+    /// The node that was heard last, which surely is there, and then any.
     fn choose_relays(&mut self, others: &[NameHash], wanted: usize) -> Vec<NameHash> {
-        let heard =
-            |protocol: &Self, name: NameHash| protocol.members.get(name).map(|entry| entry.last_heard);
-        let mut relays = Vec::with_capacity(wanted);
-        let Some(last) = others.iter().copied().max_by_key(|name| heard(self, *name)) else {
-            return relays;
-        };
-        relays.push(last);
+        let heard = |name: &NameHash| self.members.get(*name).map(|entry| entry.last_heard);
+        let mut relays: Vec<NameHash> = others.iter().copied().max_by_key(heard).into_iter().collect();
         while relays.len() < wanted {
             let rest: Vec<NameHash> = others.iter().copied().filter(|name| !relays.contains(name)).collect();
-            let drawn: Vec<NameHash> = (0..RELAY_CANDIDATES).filter_map(|_| self.draw(&rest)).collect();
-            let Some(best) = drawn.into_iter().max_by_key(|name| heard(self, *name)) else {
+            let Some(relay) = self.draw(&rest) else {
                 break;
             };
-            relays.push(best);
+            relays.push(relay);
         }
         relays
     }

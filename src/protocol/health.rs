@@ -43,7 +43,7 @@ impl Health {
         self.score
     }
 
-    /// A probe was void, or we found that we had slept.
+    /// A probe was void.
     pub(crate) fn worsen(&mut self) {
         self.score = (self.score + 1).min(HEALTH_MAX);
     }
@@ -157,27 +157,23 @@ pub(crate) struct Burials {
 
 impl Burials {
     /// We learn that this incarnation of ours is held dead. Answers until when we are to stay away: at once back
-    /// the first time, from the second time in ten minutes on after 10 s × 2^p, at most 320 s. What our own lag
-    /// has brought about does not count, nor does hearing of one death from several.
-    pub(crate) fn buried(&mut self, now: Instant, incarnation: Incarnation, own_lag: bool) -> Instant {
+    /// the first time, from the second time in ten minutes on after 10 s × 2^p, at most 320 s. To hear of one death
+    /// from several is to be buried once.
+    pub(crate) fn buried(&mut self, now: Instant, incarnation: Incarnation) -> Instant {
         let same = self.last == Some(incarnation);
         if let Some(back_at) = self.back_at.filter(|at| same || *at > now) {
             return back_at;
         }
         self.last = Some(incarnation);
         self.times.retain(|at| now.since(*at) <= BURIAL_MEMORY);
-        let before = self.times.len();
-        if !own_lag {
-            self.times.push_back(now);
-            if self.times.len() > 16 {
-                self.times.pop_front();
-            }
-        }
-        let back_at = match before {
+        let back_at = match self.times.len() {
             0 => now,
-            _ if own_lag => now,
             more => now + Duration::from_secs(10) * 2_u32.pow(u32::try_from(more - 1).unwrap_or(5).min(5)),
         };
+        self.times.push_back(now);
+        if self.times.len() > 16 {
+            self.times.pop_front();
+        }
         self.back_at = Some(back_at);
         back_at
     }
@@ -187,7 +183,7 @@ impl Burials {
         self.back_at
     }
 
-    /// Whether we wait, held dead, before we return: who is dead accuses nobody.
+    /// Whether we wait, held dead, before we return.
     pub(crate) fn waits(&self, now: Instant) -> bool {
         self.back_at.is_some_and(|at| at > now)
     }

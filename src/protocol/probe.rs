@@ -390,11 +390,6 @@ impl Errands {
         Bound { what: "errands", count: self.by_seq.len(), max: ERRANDS_MAX }
     }
 
-    /// We were asleep: what we were to tell is no longer true.
-    pub(crate) fn clear(&mut self) {
-        *self = Self::new();
-    }
-
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.deadlines.next()
     }

@@ -10,8 +10,7 @@
 //!
 //! Beyond Lifeguard: `min` does not grow with the cluster, because a refutation needs milliseconds and not
 //! rounds; the accusers travel with the suspicion, as a set; who has refuted a lot lately is given longer;
-//! members without evidence of their own wait one T more, so that those who have it speak first; and who is accused
-//! by nobody but one member when the time is over is probed once more before it is buried.
+//! and who is accused by nobody but one member when the time is over is probed once more before it is buried.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -86,8 +85,7 @@ impl Suspicion {
         let confirmed = self.accusers.as_slice().len().saturating_sub(1).min(CONFIRMATIONS_MAX);
         let time = max - (max - min) * SHARE[expected][confirmed] / 1000;
         let patience = min * self.refutations.saturating_sub(1).min(2);
-        let courtesy = if self.own_evidence > 0 { Duration::ZERO } else { timeout };
-        self.since + (time + patience).min(max) + courtesy
+        self.since + (time + patience).min(max)
     }
 
     /// Whether all that speaks against the suspect is one probe of one member.

@@ -111,6 +111,25 @@ fn of_an_unknown_node_only_what_it_says_itself_is_taken() {
     }
 }
 
+/// Has the second host tell the first one news of a node; what the first one holds then.
+fn tell_of(world: &mut World, name: &str, accuser: NameHash, news: Order) -> Order {
+    let (generation, incarnation, status) = news;
+    let subject = NameHash::of(world.tag(), name);
+    let mut verdict = verdict(subject, news);
+    let body = match status {
+        Status::Alive => Body::Alive(record(name, generation, incarnation)),
+        Status::Suspect => {
+            verdict.accusers.insert(accuser);
+            Body::Verdict(verdict)
+        }
+        Status::Dead | Status::Left => Body::Verdict(verdict),
+    };
+    let datagram = world.forge(1, 0, &[body]);
+    world.inject(0, addr_of(1), &datagram);
+    let entry = world.hosts[0].protocol.members.get(subject);
+    entry.map_or((0, 0, Status::Left), |entry| (entry.generation.0, entry.incarnation.0, entry.status))
+}
+
 #[test]
 fn a_protocol_merges_news_of_others_by_the_same_rule() {
     let mut world = World::cluster(1, 3);
@@ -120,36 +139,18 @@ fn a_protocol_merges_news_of_others_by_the_same_rule() {
         for news in all_news() {
             number += 1;
             let name = format!("x{number}");
-            let mut tell = |(generation, incarnation, status): Order| {
-                let mut verdict =
-                    verdict(NameHash::of(world.tag(), &name), (generation, incarnation, status));
-                let body = match status {
-                    Status::Alive => Body::Alive(record(&name, generation, incarnation)),
-                    Status::Suspect => {
-                        verdict.accusers.insert(accuser);
-                        Body::Verdict(verdict)
-                    }
-                    Status::Dead | Status::Left => Body::Verdict(verdict),
-                };
-                let datagram = world.forge(1, 0, &[body]);
-                world.inject(0, addr_of(1), &datagram);
-                world.hosts[0]
-                    .protocol
-                    .members
-                    .get(NameHash::of(world.tag(), &name))
-                    .map_or((0, 0, Status::Left), |entry| {
-                        (entry.generation.0, entry.incarnation.0, entry.status)
-                    })
-            };
             let before = (HELD.0, HELD.1, status);
-            tell((HELD.0, HELD.1, Status::Alive));
-            if status == Status::Dead {
-                tell((HELD.0, HELD.1, Status::Suspect));
+            tell_of(&mut world, &name, accuser, (HELD.0, HELD.1, Status::Alive));
+            if matches!(status, Status::Suspect | Status::Dead) {
+                tell_of(&mut world, &name, accuser, (HELD.0, HELD.1, Status::Suspect));
+                let subject = NameHash::of(world.tag(), &name);
+                world.hosts[0].protocol.show_suspicion(subject);
             }
+            let mut tell = |news| tell_of(&mut world, &name, accuser, news);
             assert_eq!(tell(before), before);
             // Nobody is suspected who is not active: that would bring back the dead at second hand.
             let returns = !status.is_active() && news.2 == Status::Suspect;
-            // A death is not believed of a node that nobody has suspected: it is asked first.
+            // A death is not believed of a node that nobody has suspected for a while: it is asked first.
             let asked = status == Status::Alive && news.2 == Status::Dead;
             let after = if returns || asked { before } else { greater(before, news) };
             assert_eq!(tell(news), after, "{before:?} and {news:?}");
