@@ -13,7 +13,7 @@ use super::members::{INCARNATION_STEP_MAX, Merged};
 use super::probe::Purpose;
 use super::suspicion::Suspicion;
 use super::time::Instant;
-use super::{Protocol, Timer, ring};
+use super::{Protocol, Rule, Timer, ring};
 use crate::event::Event;
 use crate::node::{Incarnation, Status};
 use crate::wire::{NameHash, Verdict};
@@ -45,6 +45,7 @@ impl Protocol {
             return;
         }
         self.accused = Some(self.accused.map_or(verdict.incarnation, |held| held.max(verdict.incarnation)));
+        // No accuser, however often it comes, is to make us flood the cluster.
         let mut at = self.refuted.map_or(now, |last| last + self.settings.probe_timeout);
         if buried {
             at = at.max(self.burials.buried(now, verdict.incarnation));
@@ -93,7 +94,11 @@ impl Protocol {
             return;
         }
         let timeout = self.settings.probe_timeout;
-        if own && before == Some(Status::Alive) && self.damping.holds(now, subject, timeout) {
+        if own
+            && before == Some(Status::Alive)
+            && self.damping.holds(now, subject, timeout)
+            && self.follows(Rule::Damping)
+        {
             return;
         }
         let accusers: Vec<NameHash> = verdict
@@ -140,11 +145,11 @@ impl Protocol {
         }
         let silent = self.ears.silence(now) > silence_limit(self.settings.probe_timeout);
         let another = self.members.ring().iter().any(|other| *other != self.me && *other != name);
-        if silent && another && !self.settings.without.silence {
+        if silent && another && self.follows(Rule::Silence) {
             self.timers.set(Timer::Suspicion(name), now + self.settings.probe_timeout);
             return;
         }
-        if suspicion.is_unconfirmed() && another {
+        if suspicion.is_unconfirmed() && another && self.follows(Rule::Confirmed) {
             // Among so many one would have confirmed it: who accuses may have a bad link, as may its relay. The
             // probe confirms, or the node refutes; if neither comes, it is we who are not heard.
             let probe_timeout = self.settings.probe_timeout * (1 + u32::from(self.health.score()));
@@ -179,7 +184,7 @@ impl Protocol {
         let subject = verdict.subject;
         let was_shown = self.end_suspicion(subject);
         let n = self.members.ring().len();
-        let refutations = self.damping.recent(now, subject);
+        let refutations = if self.follows(Rule::Patience) { self.damping.recent(now, subject) } else { 0 };
         let mut suspicion = Suspicion::new(now, verdict.generation, verdict.incarnation, refutations);
         suspicion.shown = was_shown;
         suspicion.own_evidence = u32::from(own);
@@ -196,6 +201,7 @@ impl Protocol {
         let active = self.members.ring();
         if !own
             && self.leave.is_none()
+            && self.follows(Rule::Witnesses)
             && ring::is_witness(self.me, active, subject, verdict.incarnation, WITNESSES)
         {
             self.probe_node(now, Purpose::Witness, subject);

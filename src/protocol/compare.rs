@@ -7,7 +7,7 @@ use super::probe::{Probe, Purpose};
 use super::spread::Source;
 use super::sync::{Compared, DIGEST_PAGES_MAX, Due, ExchangeId, Peer, Reach, Request};
 use super::time::Instant;
-use super::{Context, Protocol, Timer};
+use super::{Context, Protocol, Rule, Timer};
 use crate::error::Error;
 use crate::node::{Generation, Incarnation, Status};
 use crate::wire::body::{BUCKETS, Digests, Offer, Page, Pull, Sums};
@@ -39,7 +39,7 @@ pub(super) struct Offered {
 impl Protocol {
     /// Compares our view with what a peer told of its own in an ack.
     pub(super) fn compare(&mut self, now: Instant, peer: NameHash, theirs: &ViewMark, cookie: Cookie) {
-        if self.settings.without.sync {
+        if !self.follows(Rule::Sync) {
             return;
         }
         let ours = self.members.fingerprint();

@@ -32,17 +32,72 @@ pub(crate) struct Settings {
     pub(crate) without: Without,
 }
 
-/// Rules of the protocol that an experiment can leave out, to see what they are good for.
+/// A rule of the protocol that [`Cluster::without`](crate::sim::Cluster::without) leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rule {
+    /// Rounds have a number that all members share, so that each node has one prober; without it, targets are random.
+    CommonRounds,
+    /// The first relay is the node that was heard last; without it, all relays are random.
+    LastHeard,
+    /// A failed probe accuses only if a relay has asked in vain, too.
+    Proof,
+    /// Who was away voids its probes and gives suspects the time that was lost.
+    Lag,
+    /// While nobody is heard no verdict falls, and that time is given to suspects.
+    Silence,
+    /// Who does badly waits longer for answers.
+    Health,
+    /// Five nodes check a new suspicion at once.
+    Witnesses,
+    /// Who is accused by one member only is probed again before it is buried.
+    Confirmed,
+    /// A death is believed only if a suspicion was heard of a while before; without it, at once.
+    AskFirst,
+    /// A ping to a suspect tells it that it is suspected.
+    Buddy,
+    /// Who has refuted a lot lately is not accused for a while.
+    Damping,
+    /// Who has refuted a lot lately has more time to refute again.
+    Patience,
+    /// Rumors go along a ring that all members share; without it, to random nodes.
+    Ring,
+    /// Views that differ are compared and repaired.
+    Sync,
+}
+
+impl Rule {
+    /// All rules that can be left out.
+    pub const ALL: &[Self] = &[
+        Self::CommonRounds,
+        Self::LastHeard,
+        Self::Proof,
+        Self::Lag,
+        Self::Silence,
+        Self::Health,
+        Self::Witnesses,
+        Self::Confirmed,
+        Self::AskFirst,
+        Self::Buddy,
+        Self::Damping,
+        Self::Patience,
+        Self::Ring,
+        Self::Sync,
+    ];
+}
+
+/// Rules that are left out in an experiment, to see what they are good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Without {
-    /// A failed probe accuses, also if no relay has asked in vain.
-    pub(crate) proof: bool,
-    /// Verdicts fall, also while nobody is heard.
-    pub(crate) silence: bool,
-    /// Rumors go to random nodes.
-    pub(crate) ring: bool,
-    /// Views are not compared.
-    pub(crate) sync: bool,
+pub(crate) struct Without(u32);
+
+impl Without {
+    pub(crate) fn add(&mut self, rule: Rule) {
+        self.0 |= 1 << rule as u32;
+    }
+
+    pub(crate) fn has(self, rule: Rule) -> bool {
+        self.0 & (1 << rule as u32) != 0
+    }
 }
 
 /// The protocol's two kinds of wake-up, each with a thread of its own.

@@ -6,12 +6,14 @@
 
 use std::time::Duration;
 
+use rand::RngExt;
+
 use super::health::{HEALTH_MAX, silence_limit};
 use super::join::NameCheck;
 use super::probe::{Errand, Probe, ProbeId, Purpose, Step, Target, Way};
 use super::spread::Source;
 use super::time::Instant;
-use super::{Answer, Context, Duty, Protocol};
+use super::{Answer, Context, Duty, Protocol, Rule};
 use crate::error::Error;
 use crate::node::{Incarnation, Status};
 use crate::wire::body::{Ack, NackReason, Ping, PingRequest};
@@ -53,7 +55,9 @@ impl Protocol {
         let due = due.filter(|at| *at > self.started).chain(received).min();
         // What was late before the lag that was noticed last is part of that one.
         let due = due.map(|due| self.last_lag.map_or(due, |last| due.max(last)));
-        let Some(lag) = due.map(|due| now.since(due)).filter(|lag| *lag > self.settings.probe_timeout / 2)
+        let Some(lag) = due
+            .map(|due| now.since(due))
+            .filter(|lag| *lag > self.settings.probe_timeout / 2 && self.follows(Rule::Lag))
         else {
             return;
         };
@@ -73,7 +77,7 @@ impl Protocol {
     pub(super) fn hear(&mut self, now: Instant, sender: NameHash) {
         self.members.heard(now, sender);
         let silence = self.ears.heard(now, silence_limit(self.settings.probe_timeout));
-        if let Some(silence) = silence.filter(|_| !self.settings.without.silence) {
+        if let Some(silence) = silence.filter(|_| self.follows(Rule::Silence)) {
             self.give_time(now, silence);
         }
         self.unhide(now, sender);
@@ -242,7 +246,8 @@ impl Protocol {
     pub(super) fn probe(&mut self, now: Instant, purpose: Purpose, target: Target) -> Option<ProbeId> {
         let rtt = self.members.get(target.name).and_then(|entry| entry.node().rtt());
         let timeout = self.settings.probe_timeout;
-        let probe = Probe::new(now, purpose, target, rtt, timeout, self.health.score());
+        let health = if self.follows(Rule::Health) { self.health.score() } else { 0 };
+        let probe = Probe::new(now, purpose, target, rtt, timeout, health);
         let id = self.probes.begin(probe)?;
         self.send_ping(now, id);
         Some(id)
@@ -275,7 +280,12 @@ impl Protocol {
             return;
         }
         let own = ring.binary_search(&self.me).unwrap_or(0);
-        let target = ring[(own + self.rounds.offset(self.round, n)) % n];
+        let offset = if self.follows(Rule::CommonRounds) {
+            self.rounds.offset(self.round, n)
+        } else {
+            self.rng.random_range(1..n)
+        };
+        let target = ring[(own + offset) % n];
         let running = || self.probes.iter().filter(|probe| probe.purpose == Purpose::Round);
         if target == self.me
             || running().any(|probe| probe.target.name == target)
@@ -322,7 +332,9 @@ impl Protocol {
             incarnation: self.incarnation,
         };
         let mut datagram = self.datagram_to(target.generation);
-        if let Some(verdict) = told.or_else(|| self.held_against(target.name)) {
+        if let Some(verdict) =
+            told.or_else(|| self.held_against(target.name).filter(|_| self.follows(Rule::Buddy)))
+        {
             // Refused only if there is no room, which there is.
             let _ = datagram.push(&Body::Verdict(verdict));
         }
@@ -367,7 +379,8 @@ impl Protocol {
     /// The node that was heard last, which surely is there, and then any.
     fn choose_relays(&mut self, others: &[NameHash], wanted: usize) -> Vec<NameHash> {
         let heard = |name: &NameHash| self.members.get(*name).map(|entry| entry.last_heard);
-        let mut relays: Vec<NameHash> = others.iter().copied().max_by_key(heard).into_iter().collect();
+        let last = others.iter().copied().max_by_key(heard).filter(|_| self.follows(Rule::LastHeard));
+        let mut relays: Vec<NameHash> = last.into_iter().collect();
         while relays.len() < wanted {
             let rest: Vec<NameHash> = others.iter().copied().filter(|name| !relays.contains(name)).collect();
             let Some(relay) = self.draw(&rest) else {
@@ -435,7 +448,7 @@ impl Protocol {
     /// A probe that could accuse has failed. It does only with proof, and only the incarnation that it was
     /// about; `teller` has held the target dead before.
     fn judge(&mut self, now: Instant, probe: &Probe, teller: Option<NameHash>) {
-        if !probe.proven && probe.relay_exists && !self.settings.without.proof {
+        if !probe.proven && probe.relay_exists && self.follows(Rule::Proof) {
             self.metrics.probes_void += 1;
             self.health.worsen();
             return;

@@ -241,7 +241,7 @@ impl Probes {
         }
     }
 
-    /// We were away: the answers to what was sent before tell no round trip.
+    /// We were away: the answers to what was sent before tell no round trip, which users are shown.
     pub(crate) fn forget_times(&mut self) {
         for ping in self.by_id.values_mut().flat_map(|probe| &mut probe.pings) {
             ping.1 = None;
@@ -287,7 +287,8 @@ impl Probes {
 
     /// A relay answers that it heard nothing, or that it does not hold the target active. The latter proves
     /// that we are heard but is no evidence, unless somebody has told us that the target is dead: then it is
-    /// what everybody who knows that answers.
+    /// what everybody who knows that answers. In experiments it makes no difference; where views differ for good, for
+    /// a limit on nodes say, every relay might answer so of a healthy node.
     pub(crate) fn nacked(&mut self, id: ProbeId, reason: NackReason) {
         if let Some(probe) = self.by_id.get_mut(&id) {
             let told = matches!(probe.purpose, Purpose::Told { .. });

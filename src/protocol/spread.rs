@@ -5,7 +5,7 @@ use rand::RngExt;
 use super::members::{Before, Merged};
 use super::rumors::slot_order;
 use super::time::Instant;
-use super::{Context, Protocol, Timer, ring};
+use super::{Context, Protocol, Rule, Timer, ring};
 use crate::event::Event;
 use crate::node::{Node, Status};
 use crate::wire::{Body, NameHash, Record, Verdict, Writer};
@@ -60,7 +60,7 @@ impl Protocol {
     pub(super) fn hear_verdict(&mut self, context: &Context, verdict: &Verdict) {
         let is_surprise = self.members.active(verdict.subject).is_some()
             && self.suspicions.get(verdict.subject).is_none_or(|suspicion| !suspicion.shown);
-        if verdict.status == Status::Dead && is_surprise {
+        if verdict.status == Status::Dead && is_surprise && self.follows(Rule::AskFirst) {
             self.ask_first(context.now, verdict, context.sender);
         } else {
             self.take_verdict(context.now, verdict);
@@ -105,7 +105,7 @@ impl Protocol {
             if subjects.is_empty() {
                 continue;
             }
-            let offset = if self.settings.without.ring { self.random_offset() } else { offsets[slot] };
+            let offset = if self.follows(Rule::Ring) { offsets[slot] } else { self.random_offset() };
             match self.peer_of(now, offset, &used, &subjects) {
                 Some(peer) => {
                     used.push(peer);

@@ -70,6 +70,7 @@ use crate::error::{Error, Result};
 use crate::member::Member;
 use crate::node::Status;
 use crate::protocol::Instant;
+pub use crate::protocol::Rule;
 
 /// How often it is asked whether what holds at rest holds.
 const AT_REST: Duration = Duration::from_millis(100);
@@ -236,13 +237,7 @@ impl Cluster {
     /// Has members that are started from here on do without a rule of the protocol: to see in an experiment what
     /// it is good for, and that the experiment can fail.
     pub fn without(&self, rule: Rule) {
-        let mut world = self.sim.world();
-        match rule {
-            Rule::Proof => world.without.proof = true,
-            Rule::Silence => world.without.silence = true,
-            Rule::Ring => world.without.ring = true,
-            Rule::Sync => world.without.sync = true,
-        }
+        self.sim.world().without.add(rule);
     }
 
     /// Has a member raise its incarnation and tell it, as if it had refuted an accusation: the smallest piece of
@@ -356,20 +351,6 @@ impl Cluster {
             None => panic!("there is no host {name:?} in this simulation"),
         }
     }
-}
-
-/// A rule of the protocol that [`Cluster::without`] leaves out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Rule {
-    /// A failed probe accuses only if a relay has asked in vain, too.
-    Proof,
-    /// While nobody is heard no verdict falls.
-    Silence,
-    /// Rumors go along a ring that all members share; without it, to random nodes.
-    Ring,
-    /// Views that differ are compared and repaired.
-    Sync,
 }
 
 #[cfg(test)]
