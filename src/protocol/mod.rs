@@ -64,18 +64,23 @@
 //!
 //! | rule | with it, and without | shown by |
 //! |---|---|---|
-//! | common rounds | first detection at 99 % 6.1 s, and 8.1 s | `rules -- threshold CommonRounds` |
-//! | the node heard last is the first relay | 3 survivors settle in 108 s, and not in 240 s | `rules -- three LastHeard` |
-//! | proof | false deaths a run: 0, and 600 | `rules -- slow Proof` |
-//! | silence, where there is no proof either | false deaths a run: 0.6, and 315 | `rules -- deaf Proof Proof+Silence` |
-//! | lag | datagrams a second in clusters of 2 to 5: 4.12, and 4.32 | `rules -- few full Lag` |
+//! | common rounds | known to all, median 3.23 s, and 3.44 s; at 99 % 6.2 s, and 7.4 s | `rules -- threshold CommonRounds` |
+//! | the node heard last is the first relay | 3 survivors settle in 109 s, and not in 240 s | `rules -- three LastHeard` |
+//! | proof | false deaths a run: 0, and 580 | `rules -- slow Proof` |
+//! | silence, where there is no proof either | false deaths a run: 0.5, and 311 | `rules -- deaf Proof Proof+Silence` |
+//! | lag | datagrams a second in clusters of 2 to 5: 4.14, and 4.32 | `rules -- few full Lag` |
 //! | health | probes without an answer where the round trip exceeds T: 31 %, and 100 % | `rules -- remote Health` |
 //! | witnesses | first detection, median 3.2 s, and 4.7 s | `rules -- threshold Witnesses` |
-//! | a lone accusation is probed again | healthy nodes buried by grey ones in 30 runs: 0, and 4 | `rules -- grey full Confirmed` |
-//! | ask first | deaths of healthy nodes at healthy members after a cut: 0, and 1,400 a run | `rules -- split AskFirst` |
-//! | a ping tells a suspect (buddy) | deaths of grey nodes a run: 0, and 35 | `rules -- grey Buddy` |
+//! | a lone accusation is probed again | healthy nodes buried by grey ones in 72 runs: 0, and 1 (`detector -- grey` had 1 to 4 in 30) | `rules -- grey full Confirmed` |
+//! | ask first | deaths of healthy nodes at healthy members after a cut: 0, and 389 a run | `rules -- split AskFirst` |
+//! | a ping tells a suspect (buddy) | deaths of grey nodes a run: 0, and 14 | `rules -- grey Buddy` |
 //! | damping | datagrams a second with starved members: 20.7, and 22.3 | `rules -- starved Damping` |
-//! | patience with who refutes | deaths of starved nodes a run: 9, and 755 | `rules -- starved Patience` |
+//! | patience with who refutes | deaths of starved nodes a run: 9, and 915 | `rules -- starved Patience` |
+//!
+//! The staged second ping, the second relay, relays passing on late acks, the growth of a suspicion's time without
+//! confirmations, and the wait of who was buried twice were left out in the same experiments, and
+//! missed: under loss, at long round trips, in small clusters, by nodes that come and go. They have no switch. The pace of refutations, and that a relay without the target gives no evidence, made no
+//! difference: they guard against what is not simulated, and say so where they stand.
 //!
 //! And the constants:
 //!
