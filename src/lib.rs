@@ -91,7 +91,7 @@ mod node;
 mod protocol;
 pub mod sim;
 mod threads;
-mod transport;
+pub mod transport;
 mod wire;
 
 pub use crossbeam_channel;
@@ -102,6 +102,7 @@ pub use crate::event::{Event, Listener};
 pub use crate::member::Member;
 pub use crate::metrics::Metrics;
 pub use crate::node::{Node, Nodes, Status};
+pub use crate::transport::Transport;
 
 /// The README's code is compiled and run with the tests.
 #[cfg(doctest)]
