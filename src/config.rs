@@ -327,7 +327,8 @@ impl Config {
 
     /// The largest datagram that is sent, in bytes without IP and UDP headers: 1,200 to 65,000. Default:
     /// 1,400, which crosses nearly every network in one piece. Raised, more fits into one, and where the
-    /// network cuts it, the loss of a piece is the loss of it all. Larger ones are received in any case.
+    /// network cuts it, the loss of a piece is the loss of it all. Larger ones are received in any case. It must not be
+    /// more than the [transport](Self::transport) carries; all that come with the crate carry every value.
     pub fn max_datagram(mut self, bytes: usize) -> Self {
         self.max_datagram = bytes;
         self
