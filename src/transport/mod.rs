@@ -10,7 +10,7 @@
 //! | | for | what it costs |
 //! |---|---|---|
 //! | [`Udp`], the default | nearly every network | nothing: one socket, and the receiver thread waits in it |
-//! | [`Tcp`] | networks that do not let UDP pass | connections, and up to two threads for each; the loss of a packet delays those behind it |
+//! | [`Tcp`] | networks that do not let UDP pass | a thread for each connection; a lost packet delays those behind it |
 //! | [`Memory`] | tests of a program, with real threads and a network that loses on demand | nothing |
 //!
 //! All members of a cluster have to use the same.
@@ -118,8 +118,8 @@ const WAKES_BY_SHUTDOWN: bool = cfg!(any(target_os = "linux", target_os = "andro
 ///
 /// **Errors end nothing**, neither of `recv` nor of `send`. The kinds `WouldBlock`, `Interrupted` and `TimedOut` of
 /// `recv` are ticks: nothing happened. `ConnectionRefused`, `ConnectionReset`, `ConnectionAborted` and `OutOfMemory`
-/// are what networks do; they are counted in [`Metrics::socket_errors`](crate::Metrics::socket_errors). Any other kind is counted and
-/// logged, as a warning, at most once a minute. A panic of a transport ends the member.
+/// are what networks do; they are counted in [`Metrics::socket_errors`](crate::Metrics::socket_errors). Any other kind
+/// is counted and logged, as a warning, at most once a minute. A panic of a transport ends the member.
 pub trait Transport: fmt::Debug + Send + Sync {
     /// Waits for the next datagram, writes it to `buf` and tells its length and source.
     ///
