@@ -248,39 +248,59 @@ on_each_transport! {
     the_events_and_the_view_tell_the_same,
 }
 
-/// UDP, that says it carries less.
+/// UDP, that says it carries less, and takes its time to be gone.
 #[derive(Debug)]
-struct Narrow(Box<dyn Transport>);
+struct Odd {
+    below: Option<Box<dyn Transport>>,
+    max_datagram: usize,
+    drop_takes: Duration,
+}
 
-impl Transport for Narrow {
+impl Odd {
+    fn below(&self) -> &dyn Transport {
+        self.below.as_deref().unwrap()
+    }
+}
+
+impl Drop for Odd {
+    fn drop(&mut self) {
+        thread::sleep(self.drop_takes);
+        self.below = None;
+    }
+}
+
+/// A member over UDP that is odd in this way.
+fn odd(name: &str, max_datagram: usize, drop_takes: Duration) -> Config {
+    config(name).transport(move |wanted: &Wanted| -> io::Result<Box<dyn Transport>> {
+        Ok(Box::new(Odd { below: Some(Udp::new().open(wanted)?), max_datagram, drop_takes }))
+    })
+}
+
+impl Transport for Odd {
     fn recv(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.0.recv(buf)
+        self.below().recv(buf)
     }
 
     fn send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
-        self.0.send(datagram, to)
+        self.below().send(datagram, to)
     }
 
     fn local_addr(&self) -> SocketAddr {
-        self.0.local_addr()
+        self.below().local_addr()
     }
 
     fn max_datagram(&self) -> usize {
-        1_300
+        self.max_datagram
     }
 
     fn close(&self) {
-        self.0.close();
+        self.below().close();
     }
 }
 
 #[test]
 fn a_transport_that_carries_less_than_is_to_be_sent_is_a_contradiction() {
-    let narrow = |name: &str| {
-        config(name).transport(|wanted: &Wanted| -> io::Result<Box<dyn Transport>> {
-            Ok(Box::new(Narrow(Udp::new().open(wanted)?)))
-        })
-    };
+    let narrow = |name: &str| odd(name, 1_300, Duration::ZERO);
     match Member::create(narrow("a")) {
         Err(Error::Config { field, reason }) => {
             assert_eq!(field, "max_datagram");
@@ -290,6 +310,14 @@ fn a_transport_that_carries_less_than_is_to_be_sent_is_a_contradiction() {
     }
     let a = Member::create(narrow("a").max_datagram(1_300)).unwrap();
     let _b = Member::create(narrow("b").max_datagram(1_300)).unwrap().join(a.addr()).unwrap();
+}
+
+/// A count of references is zero before the drop is through: the port was still taken.
+#[test]
+fn shutdown_waits_until_the_transport_is_gone() {
+    let member = Member::create(odd("a", 65_000, Duration::from_millis(50))).unwrap();
+    member.shutdown().unwrap();
+    std::net::UdpSocket::bind(member.addr()).unwrap();
 }
 
 #[test]
