@@ -89,6 +89,9 @@ fn read(shared: &Shared, accepted: &Accepted, stream: &TcpStream) -> io::Result<
     let mut from = accepted.connection.peer();
     from.set_port(port);
     stream.set_read_timeout(Some(READ_TIMEOUT))?;
+    if let Some(way_back) = shared.dialled.find(from) {
+        way_back.note_back();
+    }
     loop {
         let len = usize::from(read_u16(&mut reader)?);
         let mut datagram = vec![0; len];

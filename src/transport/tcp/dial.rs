@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -37,11 +38,18 @@ const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) struct Dialled {
     connection: Connection,
     outbox: Queue<Vec<u8>>,
+    /// It has connected to us: it is there, whatever our last attempt said.
+    is_back: AtomicBool,
 }
 
 impl Dialled {
     fn new(to: SocketAddr) -> Self {
-        Self { connection: Connection::new(to), outbox: Queue::new(OUTBOX) }
+        Self { connection: Connection::new(to), outbox: Queue::new(OUTBOX), is_back: AtomicBool::new(false) }
+    }
+
+    /// Ends the pause after failures to connect.
+    pub(super) fn note_back(&self) {
+        self.is_back.store(true, Ordering::Relaxed);
     }
 
     /// Lets the thread write what it has, if it is connected, and end.
@@ -103,6 +111,9 @@ fn run(shared: &Arc<Shared>, link: &Arc<Dialled>) {
         };
         if stream.as_deref().is_some_and(is_over) {
             stream = None;
+        }
+        if link.is_back.swap(false, Ordering::Relaxed) {
+            backoff = Backoff::default();
         }
         let result = match &stream {
             Some(stream) => write(stream, &frame),

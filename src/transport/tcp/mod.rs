@@ -35,7 +35,7 @@
 //!
 //! | what may take long | limit | then |
 //! |---|---|---|
-//! | connecting | 2 s | the datagrams that wait are lost, the next ones too for 50 ms, twice as long each time up to 1 s |
+//! | connecting | 2 s | the datagrams that wait are lost, the next ones too for 50 ms, twice as long each time up to 1 s, or until the peer connects to us |
 //! | writing a datagram | 1 s | the connection is closed; the next datagram dials again |
 //! | data that is not acknowledged (Linux) | 3 s | likewise: else a cut of a minute would be felt for another one |
 //! | a preamble | 5 s | the connection is closed |

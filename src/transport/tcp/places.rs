@@ -135,7 +135,12 @@ impl<C: Kept> Places<C> {
         Ok(())
     }
 
-    /// The connection to this peer. If there is none, one is made and [enters](Self::enter).
+    /// The connection to this peer.
+    pub(super) fn find(&self, peer: SocketAddr) -> Option<Arc<C>> {
+        self.table().find(peer)
+    }
+
+    /// The same. If there is none, one is made and [enters](Self::enter).
     pub(super) fn find_or_enter(
         &self,
         peer: SocketAddr,
@@ -143,9 +148,9 @@ impl<C: Kept> Places<C> {
         start: impl FnOnce(Arc<C>) -> io::Result<JoinHandle<()>>,
     ) -> io::Result<Arc<C>> {
         let mut table = self.table();
-        if let Some((found, _)) = table.held.iter().find(|(held, _)| held.connection().peer == peer) {
-            self.note_use(&**found);
-            return Ok(Arc::clone(found));
+        if let Some(found) = table.find(peer) {
+            self.note_use(&found);
+            return Ok(found);
         }
         let newcomer = make();
         self.note_use(&newcomer);
@@ -244,6 +249,11 @@ impl<C: Kept> Table<C> {
         });
         self.held.push((Arc::clone(&newcomer), thread));
         Ok((newcomer, victim))
+    }
+
+    fn find(&self, peer: SocketAddr) -> Option<Arc<C>> {
+        let found = self.held.iter().find(|(held, _)| held.connection().peer == peer);
+        found.map(|(held, _)| Arc::clone(held))
     }
 
     fn join_ended(&mut self) {

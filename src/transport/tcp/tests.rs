@@ -226,6 +226,24 @@ fn who_was_not_there_is_reached_when_it_is() {
 }
 
 #[test]
+fn who_comes_back_and_connects_is_answered_without_a_pause() {
+    let (a, vacant) = (Peer::new(), Peer::new());
+    let addr = vacant.addr();
+    vacant.end();
+    // Attempts fail at 0, 50, 150 and 350 ms; the next one would be made at 750.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(450) {
+        a.send(b"lost", addr);
+        thread::sleep(Duration::from_millis(5));
+    }
+    let b = Peer::at(&addr.to_string(), Tcp::new());
+    b.send(b"back again", a.addr());
+    a.expect(b"back again", addr);
+    a.send(b"welcome", addr);
+    b.expect(b"welcome", a.addr());
+}
+
+#[test]
 fn what_was_sent_before_the_end_still_arrives() {
     let (a, b) = (Peer::new(), Peer::new());
     a.send(b"hello", b.addr());
