@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
 use crate::member::Member;
 use crate::protocol::{Settings, Without};
-use crate::transport::canonical;
+use crate::transport::{Open, Udp, Wanted, canonical};
 
 /// The port of a member, unless it is told another one.
 pub(crate) const DEFAULT_PORT: u16 = 7990;
@@ -83,6 +83,8 @@ pub struct Config {
     max_nodes: usize,
     event_capacity: usize,
     receive_buffer: usize,
+    /// `None`: UDP.
+    transport: Option<Box<dyn Open>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +172,7 @@ impl Config {
             max_nodes: 16_384,
             event_capacity: 4_096,
             receive_buffer: 4 * 1024 * 1024,
+            transport: None,
         }
     }
 
@@ -324,7 +327,8 @@ impl Config {
 
     /// The largest datagram that is sent, in bytes without IP and UDP headers: 1,200 to 65,000. Default:
     /// 1,400, which crosses nearly every network in one piece. Raised, more fits into one, and where the
-    /// network cuts it, the loss of a piece is the loss of it all. Larger ones are received in any case.
+    /// network cuts it, the loss of a piece is the loss of it all. Larger ones are received in any case. It must not be
+    /// more than the [transport](Self::transport) carries; all that come with the crate carry every value.
     pub fn max_datagram(mut self, bytes: usize) -> Self {
         self.max_datagram = bytes;
         self
@@ -346,11 +350,29 @@ impl Config {
         self
     }
 
-    /// The receive buffer to ask the system for, in bytes: 1 byte to 1 GiB. It is never lowered, and a system
-    /// that gives less is no error. Default: 4 MiB. Raised, it holds longer bursts while the receiver is not
+    /// The receive buffer to ask the system (or the transport) for, in bytes: 1 byte to 1 GiB. That of a UDP socket
+    /// is never lowered, and a system that gives less is no error. Default: 4 MiB. Raised, it holds longer bursts while the receiver is not
     /// scheduled.
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = bytes;
+        self
+    }
+
+    /// How datagrams travel: [`Udp`](crate::transport::Udp), [`Tcp`](crate::transport::Tcp),
+    /// [`Memory`](crate::transport::Memory), or something [of one's own](crate::transport#a-transport-of-ones-own).
+    /// All members of a cluster have to use the same. Nothing is opened before [`Member::create`]; the simulator has
+    /// its own network and refuses the setting. Default: UDP.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    /// use headcount::transport::Tcp;
+    ///
+    /// let a = Member::create(Config::local().transport(Tcp::new()))?;
+    /// let b = Member::create(Config::local().transport(Tcp::new()))?.join(a.addr())?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn transport(mut self, transport: impl Open + 'static) -> Self {
+        self.transport = Some(Box::new(transport));
         self
     }
 
@@ -426,9 +448,30 @@ impl Config {
         self.event_capacity
     }
 
-    /// How large the receive buffer is wished to be, in bytes.
-    pub(crate) fn receive_buffer_wanted(&self) -> usize {
-        self.receive_buffer
+    /// What opens the transport.
+    pub(crate) fn opener(&self) -> &dyn Open {
+        self.transport.as_deref().unwrap_or(const { &Udp::new() })
+    }
+
+    /// What is wanted of it, bound to `bind`.
+    pub(crate) fn wanted(&self, bind: SocketAddr, advertise: Option<SocketAddr>) -> Wanted {
+        Wanted { advertise, receive_buffer: self.receive_buffer, ..Wanted::at(bind) }
+    }
+
+    /// An error if the transport can not carry the datagrams that are to be sent.
+    pub(crate) fn check_carried(&self, largest: usize) -> Result<()> {
+        if self.max_datagram <= largest {
+            return Ok(());
+        }
+        Err(invalid("max_datagram", format!("{} is more than the transport's {largest}", self.max_datagram)))
+    }
+
+    /// An error if a transport was given, where there is no place for one.
+    pub(crate) fn refuse_transport(&self) -> Result<()> {
+        match self.transport {
+            Some(_) => Err(invalid("transport", "the simulator has a network of its own")),
+            None => Ok(()),
+        }
     }
 
     fn addresses(&self) -> Result<Addresses> {
@@ -483,6 +526,7 @@ impl fmt::Debug for Config {
             .field("max_nodes", &self.max_nodes)
             .field("event_capacity", &self.event_capacity)
             .field("receive_buffer", &self.receive_buffer)
+            .field("transport", &self.transport.is_some())
             .finish()
     }
 }

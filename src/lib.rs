@@ -27,6 +27,7 @@
 //! - [`Member::nodes`] is the view: an immutable snapshot, cheap enough for a hot path.
 //! - A [`Listener`] (or a closure, [`Config::on_event`]) hears what happens, as does every stream of
 //!   [`Member::events`]; [`Member::wait_until`] waits for a view that one wants.
+//! - [`Config::transport`] chooses how datagrams travel: UDP, TCP, a network in memory, or a [`Transport`] of one's own.
 //! - [`sim::Cluster`] runs members on a virtual network and clock, for tests.
 //! - [`Member::metrics`] counts, [`Member::health`] tells how far the member trusts itself.
 //!
@@ -36,7 +37,7 @@
 //!  Member, Config, Listener        what programs see
 //!        │
 //!  engine                          what is behind a member, one of:
-//!        ├── threads               OS threads, locks, the clock of the system ── transport: UDP
+//!        ├── threads               OS threads, locks, the clock of the system ── transport: UDP, TCP, memory
 //!        └── sim                   a virtual network and a virtual clock
 //!        │
 //!  protocol                        the pure state machine: (now, input) → outputs
@@ -72,8 +73,8 @@
 //! ```
 //!
 //! Each step is short and neither waits nor calls user code, so a listener that blocks, panics or calls back can
-//! not hurt the protocol. One more thread, `hc-chores`, is started when host names have to be resolved. An idle
-//! member sleeps: it wakes for its probe, and for those of others.
+//! not hurt the protocol. One more thread, `hc-chores`, is started when host names have to be resolved, and a
+//! [transport](transport::Tcp) may have its own. An idle member sleeps: it wakes for its probe, and for those of others.
 //!
 //! # Logging
 //!
@@ -91,7 +92,7 @@ mod node;
 mod protocol;
 pub mod sim;
 mod threads;
-mod transport;
+pub mod transport;
 mod wire;
 
 pub use crossbeam_channel;
@@ -102,6 +103,7 @@ pub use crate::event::{Event, Listener};
 pub use crate::member::Member;
 pub use crate::metrics::Metrics;
 pub use crate::node::{Node, Nodes, Status};
+pub use crate::transport::Transport;
 
 /// The README's code is compiled and run with the tests.
 #[cfg(doctest)]

@@ -92,6 +92,6 @@ counters! {
     counter events_dropped,
     /// Panics of the listener.
     counter listener_panics,
-    /// Errors of the socket that were not mere ticks.
+    /// Errors of the socket, or of another transport, that were not mere ticks.
     counter socket_errors,
 }

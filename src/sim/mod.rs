@@ -97,7 +97,8 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`]: a setting is wrong, or a host of this name runs already.
+    /// [`Error::Config`]: a setting is wrong, a host of this name runs already, or a
+    /// [transport](Config::transport) was given: the network here is the simulator's.
     pub fn add(&self, config: Config) -> Result<Member> {
         self.sim.start(config)
     }
@@ -218,12 +219,13 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`]: a setting is wrong, or `config` names another host.
+    /// [`Error::Config`]: as of [`add`](Self::add), or `config` names another host.
     pub fn restart(&self, name: &str, config: Config) -> Result<Member> {
         if config.name_given().is_some_and(|given| given != name) {
             return Err(crate::config::invalid("name", format!("is not {name:?}")));
         }
         config.validate()?;
+        config.refuse_transport()?;
         self.crash(name);
         self.sim.start(config.name(name))
     }

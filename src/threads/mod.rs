@@ -37,6 +37,7 @@ mod disseminator;
 mod engine;
 mod join;
 mod notifier;
+mod path;
 mod prober;
 mod receiver;
 mod shared;
@@ -49,14 +50,15 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use crate::config::{Addresses, Config};
+use crate::config::{Addresses, Config, invalid};
 use crate::error::{Error, Result};
 use crate::event::Listener;
 use crate::protocol::{self, Duty, Protocol};
-use crate::transport::{Transport, Udp};
+use crate::transport::Transport;
 
 pub(crate) use self::shared::{End, Shared};
 
+use self::path::Path;
 use self::shared::{Token, Tokens};
 use crate::consumer::Consumer;
 
@@ -89,24 +91,27 @@ impl Drop for Owner {
     }
 }
 
-/// Opens the socket and starts the threads.
+/// Opens the transport and starts the threads.
 pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let addresses = config.validate()?;
-    let transport: Arc<dyn Transport> = Arc::new(bind(&config, &addresses)?);
+    let transport = open(&config, &addresses)?;
     let bound = transport.local_addr();
     let settings = config.settings(&addresses, bound);
 
     let origin = Instant::now();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let protocol = Protocol::new(settings.clone(), protocol::Instant::default(), wall, entropy()?);
+    let (path, path_gone) = Path::new(transport);
+    let path = Arc::new(path);
+    let seeds = addresses.seeds;
     let (shared, tokens) =
-        Shared::new(&settings, addresses.seeds, config.events_max(), origin, protocol, &transport);
+        Shared::new(&settings, seeds, config.events_max(), origin, protocol, Arc::clone(&path), path_gone);
     let shared = Arc::new(shared);
     // From here on its drop ends what was started.
     let owner = Arc::new(Owner { shared: Arc::clone(&shared) });
     shared.set_owner(Arc::downgrade(&owner));
 
-    launch(&shared, config.take_listener(), transport, tokens)?;
+    launch(&shared, config.take_listener(), path, tokens)?;
     // An empty step tells the threads their first deadlines.
     shared.step(|_, _| ())?;
     log::info!("{} is up at {}", settings.name, settings.advertise);
@@ -117,7 +122,7 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
 fn launch(
     shared: &Arc<Shared>,
     listener: Option<Box<dyn Listener>>,
-    transport: Arc<dyn Transport>,
+    path: Arc<Path>,
     tokens: Tokens,
 ) -> Result<()> {
     if let Some(listener) = listener {
@@ -133,29 +138,33 @@ fn launch(
     shared.alarm(Duty::Disseminate).set_thread(disseminator.thread().clone());
     shared.own(disseminator);
     // The last one: its first datagram moves the deadlines of the other two.
-    let body = move |shared: &Arc<Shared>| receiver::run(shared, &*transport);
+    let body = move |shared: &Arc<Shared>| receiver::run(shared, &**path);
     shared.own(spawn(shared, RECEIVER, tokens.protocol, body)?);
     Ok(())
 }
 
-fn bind(config: &Config, addresses: &Addresses) -> Result<Udp> {
-    let wanted = config.receive_buffer_wanted();
+/// Opens the transport; where the address is not fixed, at another one if it is taken.
+fn open(config: &Config, addresses: &Addresses) -> Result<Box<dyn Transport>> {
+    let open_at = |bind| config.opener().open(&config.wanted(bind, addresses.advertise));
     let mut addr = addresses.bind;
-    let mut result = Udp::bind(addr, wanted);
+    let mut result = open_at(addr);
     if let Err(error) = &result
         && error.kind() == io::ErrorKind::AddrInUse
         && let Some(fallback) = addresses.fallback
     {
         addr = fallback;
-        result = Udp::bind(addr, wanted);
+        result = open_at(addr);
     }
-    let udp = result.map_err(|source| Error::Io { what: format!("bind {addr}"), source })?;
-    if let Ok(size) = udp.receive_buffer()
-        && size < wanted
-    {
-        log::debug!("the receive buffer has {size} bytes, {wanted} were wanted");
-    }
-    Ok(udp)
+    let transport = result.map_err(|source| {
+        // The system says so too, about addresses.
+        if source.kind() == io::ErrorKind::InvalidInput && source.raw_os_error().is_none() {
+            invalid("transport", source.to_string())
+        } else {
+            Error::Io { what: format!("bind {addr}"), source }
+        }
+    })?;
+    config.check_carried(transport.max_datagram())?;
+    Ok(transport)
 }
 
 fn entropy() -> Result<[u8; 32]> {

@@ -20,6 +20,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use super::Owner;
 use super::alarm::Alarm;
 use super::chores::Chores;
+use super::path::Path;
 use crate::config::Seed;
 use crate::consumer::{self, Consumer};
 use crate::error::{Error, Result};
@@ -27,7 +28,7 @@ use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
 use crate::protocol::{Answer, Call, Chore, Duty, Instant, Note, Protocol, Settings, Transmit};
-use crate::transport::{Transport, Trouble, classify};
+use crate::transport::{Trouble, classify};
 
 /// How long the end waits for the threads of the protocol. They come at once, save on a host that is
 /// overloaded: there a socket that is really closed is worth more than being on time.
@@ -116,8 +117,8 @@ pub(crate) struct Shared {
     protocol_threads: Receiver<Infallible>,
     /// Disconnected when the notifier is through.
     notifier_thread: Receiver<Infallible>,
-    /// The path, which only the core and the threads keep alive.
-    transport: Weak<dyn Transport>,
+    /// Disconnected when the path is gone, which only the core and the threads keep alive.
+    path_gone: Receiver<Infallible>,
     /// Nobody waits for the listener any more.
     abandoned: AtomicBool,
 
@@ -144,22 +145,22 @@ pub(super) struct Core {
     /// Who waits for which answer.
     calls: BTreeMap<Call, Sender<Answer>>,
     /// Taken out at the end.
-    transport: Option<Arc<dyn Transport>>,
+    path: Option<Arc<Path>>,
     events_dropped: u64,
 }
 
 /// What a step leaves to do when the guard is gone. Kept by each thread, so that its memory is used again.
 #[derive(Debug, Default)]
 pub(super) struct Outputs {
-    transport: Option<Arc<dyn Transport>>,
+    path: Option<Arc<Path>>,
     transmits: Vec<Transmit>,
     answers: Vec<(Sender<Answer>, Answer)>,
     /// To be logged.
     events: Vec<Event>,
     chores: Vec<Chore>,
     notes: Vec<Note>,
-    /// The member has ended in this step, and this was its transport.
-    closed: Option<Arc<dyn Transport>>,
+    /// The member has ended in this step, and this was its path.
+    closed: Option<Arc<Path>>,
 }
 
 /// Tells of every change of the view, until it is dropped.
@@ -189,7 +190,8 @@ impl Shared {
         event_capacity: usize,
         origin: OsInstant,
         protocol: Protocol,
-        transport: &Arc<dyn Transport>,
+        path: Arc<Path>,
+        path_gone: Receiver<Infallible>,
     ) -> (Self, Tokens) {
         let (protocol_token, protocol_threads) = crossbeam_channel::bounded(0);
         let (notifier_token, notifier_thread) = crossbeam_channel::bounded(0);
@@ -199,7 +201,7 @@ impl Shared {
             watchers: Vec::new(),
             watchers_made: 0,
             calls: BTreeMap::new(),
-            transport: Some(Arc::clone(transport)),
+            path: Some(path),
             events_dropped: 0,
         };
         let shared = Self {
@@ -223,7 +225,7 @@ impl Shared {
             notifier_id: OnceLock::new(),
             protocol_threads,
             notifier_thread,
-            transport: Arc::downgrade(transport),
+            path_gone,
             abandoned: AtomicBool::new(false),
             socket_errors: AtomicU64::new(0),
             listener_panics: AtomicU64::new(0),
@@ -308,7 +310,7 @@ impl Shared {
         }
         outputs.transmits.extend(std::iter::from_fn(|| core.protocol.poll_transmit()));
         if !outputs.transmits.is_empty() {
-            outputs.transport.clone_from(&core.transport);
+            outputs.path.clone_from(&core.path);
         }
         while let Some((call, answer)) = core.protocol.poll_answer() {
             outputs.answers.extend(core.calls.remove(&call).map(|caller| (caller, answer)));
@@ -328,10 +330,10 @@ impl Shared {
 
     /// Does what the step has left to do. Without the guard.
     fn deliver(self: &Arc<Self>, outputs: &mut Outputs) {
-        if let Some(transport) = outputs.transport.take() {
+        if let Some(path) = outputs.path.take() {
             for Transmit { to, datagram } in outputs.transmits.drain(..) {
                 log::trace!("sending {} bytes to {to}", datagram.len());
-                if let Err(error) = transport.send(&datagram, to) {
+                if let Err(error) = path.send(&datagram, to) {
                     self.note_trouble("send", &error);
                 }
             }
@@ -356,8 +358,8 @@ impl Shared {
                 Chore::ResolveSeeds => self.chores.resolve_seeds(self, &self.seeds),
             }
         }
-        if let Some(transport) = outputs.closed.take() {
-            self.wake_all(&*transport);
+        if let Some(path) = outputs.closed.take() {
+            self.wake_all(&path);
         }
     }
 
@@ -564,9 +566,9 @@ impl Shared {
         if self.end.set(end).is_ok() {
             log::info!("{} at {} has ended", self.name, self.addr);
         }
-        let transport = self.core_mut().close();
-        if let Some(transport) = transport {
-            self.wake_all(&*transport);
+        let path = self.core_mut().close();
+        if let Some(path) = path {
+            self.wake_all(&path);
         }
     }
 
@@ -583,8 +585,8 @@ impl Shared {
         self.end(End::Panicked(thread.to_owned()));
     }
 
-    fn wake_all(&self, transport: &dyn Transport) {
-        transport.close();
+    fn wake_all(&self, path: &Path) {
+        path.close();
         self.prober.ring();
         self.disseminator.ring();
         self.chores.end();
@@ -612,10 +614,9 @@ impl Shared {
             }
         }
         self.abandoned.store(true, Ordering::Release);
-        // A call of another thread may be sending its last datagram.
-        while self.transport.strong_count() > 0 && OsInstant::now() < deadline {
-            thread::sleep(Duration::from_micros(50));
-        }
+        // A call of another thread may be sending its last datagram, and holds the path so long. An error says that
+        // it is gone, or that the time is over.
+        let _ = self.path_gone.recv_deadline(deadline);
     }
 
     /// Takes care of a thread of the protocol.
@@ -668,12 +669,12 @@ impl Core {
         self.events_dropped += consumer::tell(&mut self.consumers, event);
     }
 
-    /// Ends all streams and waiting calls. The first one to do so gets the transport.
-    fn close(&mut self) -> Option<Arc<dyn Transport>> {
+    /// Ends all streams and waiting calls. The first one to do so gets the path.
+    fn close(&mut self) -> Option<Arc<Path>> {
         self.consumers.clear();
         self.watchers.clear();
         self.calls.clear();
-        self.transport.take()
+        self.path.take()
     }
 }
 

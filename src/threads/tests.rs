@@ -125,6 +125,10 @@ impl Transport for Broken {
         SocketAddr::from(([127, 0, 0, 1], 1))
     }
 
+    fn max_datagram(&self) -> usize {
+        65_000
+    }
+
     fn close(&self) {}
 }
 

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Transport, Trouble, Udp, canonical, classify};
+use super::udp::Endpoint;
+use super::{Transport, Trouble, canonical, classify};
 
 const BUFFER: usize = 4 * 1024 * 1024;
 
-fn udp(addr: &str) -> Udp {
-    Udp::bind(addr.parse().unwrap(), BUFFER).unwrap()
+fn udp(addr: &str) -> Endpoint {
+    Endpoint::bind(addr.parse().unwrap(), BUFFER).unwrap()
 }
 
-fn exchange(from: &Udp, to: &Udp, addr: SocketAddr) -> SocketAddr {
+fn exchange(from: &Endpoint, to: &Endpoint, addr: SocketAddr) -> SocketAddr {
     from.send(b"hello", addr).unwrap();
     let mut buf = [0; 64];
     let (len, source) = to.recv(&mut buf).unwrap();
@@ -30,7 +31,7 @@ fn port_0_is_read_back() {
 #[test]
 fn a_taken_port_is_an_error() {
     let first = udp("127.0.0.1:0");
-    let error = Udp::bind(first.local_addr(), BUFFER).unwrap_err();
+    let error = Endpoint::bind(first.local_addr(), BUFFER).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
 }
 
@@ -40,7 +41,7 @@ fn a_port_is_free_again_when_the_socket_is_dropped() {
     let addr = first.local_addr();
     first.close();
     drop(first);
-    assert_eq!(Udp::bind(addr, BUFFER).unwrap().local_addr(), addr);
+    assert_eq!(Endpoint::bind(addr, BUFFER).unwrap().local_addr(), addr);
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn a_close_never_panics_a_receiver_that_has_received() {
 
 #[test]
 fn the_receive_buffer_is_raised_and_never_lowered() {
-    let usual = Udp::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().receive_buffer().unwrap();
+    let usual = Endpoint::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().receive_buffer().unwrap();
     assert!(usual > 1);
     let raised = udp("127.0.0.1:0").receive_buffer().unwrap();
     assert!(raised >= usual, "{raised} {usual}");
@@ -140,6 +141,7 @@ fn errors_are_ticks_ignored_or_strange() {
         (io::ErrorKind::TimedOut, Trouble::Tick),
         (io::ErrorKind::ConnectionRefused, Trouble::Ignored),
         (io::ErrorKind::ConnectionReset, Trouble::Ignored),
+        (io::ErrorKind::ConnectionAborted, Trouble::Ignored),
         (io::ErrorKind::OutOfMemory, Trouble::Ignored),
         (io::ErrorKind::PermissionDenied, Trouble::Strange),
         (io::ErrorKind::NetworkUnreachable, Trouble::Strange),

@@ -11,13 +11,13 @@
 //! a datagram is there. That costs one more system call, 0.2 µs, a datagram.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, UdpSocket};
+use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::{Transport, canonical};
+use super::{Open, Transport, UDP_MAX, WAKES_BY_SHUTDOWN, Wanted, canonical, from_this_host};
 
 /// A send may wait this long for room in the send buffer; then its datagram is lost.
 const SEND_TIMEOUT: Duration = Duration::from_millis(10);
@@ -25,20 +25,46 @@ const SEND_TIMEOUT: Duration = Duration::from_millis(10);
 /// Below this the receive buffer is not worth a system call.
 const RECEIVE_BUFFER_MIN: usize = 64 * 1024;
 
-const WAKES_BY_SHUTDOWN: bool = cfg!(any(target_os = "linux", target_os = "android"));
+/// Datagrams by UDP: the default.
+///
+/// IPv4, IPv6, or both when bound to `[::]`. Nothing has to be set: the address, the receive buffer and the size of
+/// datagrams are those of the [`Config`](crate::Config).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Udp {}
 
-/// A UDP socket: IPv4, IPv6, or both when bound to `[::]`.
+impl Udp {
+    /// UDP.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {}
+    }
+}
+
+impl Open for Udp {
+    fn open(&self, wanted: &Wanted) -> io::Result<Box<dyn Transport>> {
+        let endpoint = Endpoint::bind(wanted.bind, wanted.receive_buffer)?;
+        if let Ok(size) = endpoint.receive_buffer()
+            && size < wanted.receive_buffer
+        {
+            log::debug!("the receive buffer has {size} bytes, {} were wanted", wanted.receive_buffer);
+        }
+        Ok(Box::new(endpoint))
+    }
+}
+
+/// A bound socket.
 #[derive(Debug)]
-pub(crate) struct Udp {
+pub(super) struct Endpoint {
     socket: UdpSocket,
     local: SocketAddr,
     closed: AtomicBool,
 }
 
-impl Udp {
+impl Endpoint {
     /// Binds the socket and raises its receive buffer towards `receive_buffer` bytes, as far as the system
     /// lets.
-    pub(crate) fn bind(addr: SocketAddr, receive_buffer: usize) -> io::Result<Self> {
+    pub(super) fn bind(addr: SocketAddr, receive_buffer: usize) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
         if addr.is_ipv6() && addr.ip().is_unspecified() {
             socket.set_only_v6(false)?;
@@ -57,7 +83,7 @@ impl Udp {
 
     /// The size of the receive buffer, in bytes, as the system tells it (Linux: twice what was asked, for its
     /// own bookkeeping).
-    pub(crate) fn receive_buffer(&self) -> io::Result<usize> {
+    pub(super) fn receive_buffer(&self) -> io::Result<usize> {
         SockRef::from(&self.socket).recv_buffer_size()
     }
 
@@ -74,19 +100,14 @@ impl Udp {
     }
 
     fn wake_by_datagrams(&self) {
-        let ip = match self.local.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
         for _ in 0..3 {
             // A failure leaves the read timeout.
-            let _ = self.socket.send_to(&[], SocketAddr::new(ip, self.local.port()));
+            let _ = self.socket.send_to(&[], from_this_host(self.local));
         }
     }
 }
 
-impl Transport for Udp {
+impl Transport for Endpoint {
     fn recv(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let waited = self.wait();
         self.check_open()?;
@@ -113,6 +134,10 @@ impl Transport for Udp {
 
     fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    fn max_datagram(&self) -> usize {
+        UDP_MAX
     }
 
     fn close(&self) {

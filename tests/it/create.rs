@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use headcount::transport::{Memory, Tcp, Transport, Udp, Wanted};
 use headcount::{Config, Error, Event, Member, Metrics, Node, Nodes, Status};
 
 use crate::rig::{cluster, config, names, vacant_addr, wait_for_count};
@@ -141,5 +142,10 @@ fn public_types_go_where_threads_go() {
     shared::<Status>();
     shared::<Metrics>();
     shared::<Error>();
+    shared::<Box<dyn Transport>>();
+    shared::<Udp>();
+    shared::<Tcp>();
+    shared::<Memory>();
+    shared::<Wanted>();
     sent::<Config>();
 }

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use crate::rig::{config, eventually, start, wait_for_count};
 use headcount::Member;
+use headcount::transport::Tcp;
 
 /// Set where this test runs alone in a process: the threads of other tests must not be counted.
 const ALONE: &str = "HEADCOUNT_TEST_ALONE";
@@ -49,5 +50,23 @@ fn fifty_members_that_come_and_go_leave_nothing() {
         (3..53).for_each(cycle);
         eventually("no thread is left", || count("/proc/self/task") <= threads);
         eventually("no descriptor is left", || count("/proc/self/fd") <= descriptors);
+    });
+}
+
+#[test]
+fn thirty_members_over_tcp_that_come_and_go_leave_nothing() {
+    run_alone("leftovers::thirty_members_over_tcp_that_come_and_go_leave_nothing", || {
+        let over_tcp = |name: &str| Member::create(config(name).transport(Tcp::new())).unwrap();
+        let cycle = |index: usize| {
+            let members: Vec<Member> = (0..3).map(|member| over_tcp(&format!("m{index}-{member}"))).collect();
+            members[1].join(members[0].addr()).unwrap();
+            members[2].join(members[0].addr()).unwrap();
+            members.iter().for_each(|member| wait_for_count(member, 3));
+            members[2].shutdown().unwrap();
+        };
+        cycle(0);
+        let (threads, descriptors) = (count("/proc/self/task"), count("/proc/self/fd"));
+        (1..11).for_each(cycle);
+        assert_eq!((count("/proc/self/task"), count("/proc/self/fd")), (threads, descriptors));
     });
 }

@@ -16,5 +16,7 @@ mod leftovers;
 mod listener;
 mod restart;
 mod rig;
+mod tcp;
 mod tidy;
+mod transports;
 mod view;

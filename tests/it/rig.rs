@@ -112,6 +112,14 @@ impl Watch {
         }
     }
 
+    /// No event may be waiting.
+    #[track_caller]
+    pub(crate) fn expect_nothing(&self) {
+        if let Ok(event) = self.events.try_recv() {
+            panic!("{} sees {event} after {:?}", self.observer, self.seen);
+        }
+    }
+
     /// The stream must end; events on the way there are fine.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
@@ -124,6 +132,13 @@ impl Watch {
             }
         }
     }
+}
+
+/// No event may come to any of them for a while.
+#[track_caller]
+pub(crate) fn expect_all_quiet(watches: &[Watch]) {
+    watches[0].expect_quiet();
+    watches.iter().for_each(Watch::expect_nothing);
 }
 
 /// What happened to whom, in two words.
