@@ -607,7 +607,7 @@ impl Protocol {
             .members
             .iter()
             .filter(|(name, entry)| *name != self.me && entry.is_active())
-            .map(|(_, entry)| entry.generation.0 >> GENERATION_RANDOM_BITS)
+            .map(|(_, entry)| entry.generation().0 >> GENERATION_RANDOM_BITS)
             .collect();
         held.sort_unstable();
         held.get(held.len() / 2).is_none_or(|median| told <= limit(*median))

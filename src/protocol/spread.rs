@@ -34,7 +34,7 @@ impl Protocol {
     /// Takes what a node says about itself.
     pub(super) fn take_record(&mut self, now: Instant, record: &Record<'_>, source: Source) -> Merged {
         let name = NameHash::of(self.tag, record.name);
-        let known_run = self.members.get(name).is_some_and(|entry| entry.generation == record.generation);
+        let known_run = self.members.get(name).is_some_and(|entry| entry.generation() == record.generation);
         if !known_run && !self.is_plausible(now, record.generation) {
             self.metrics.implausible += 1;
             return Merged::Refused;
@@ -248,7 +248,7 @@ impl Protocol {
         let Some(entry) = self.members.get(name) else {
             return;
         };
-        let (addr, generation) = (entry.addr, entry.generation);
+        let (addr, generation) = (entry.addr(), entry.generation());
         let mut datagram = self.datagram_to(generation);
         self.add_news(&mut datagram, name);
         self.transmit(now, addr, datagram);
@@ -259,7 +259,7 @@ impl Protocol {
         let Some(entry) = self.members.get(peer) else {
             return false;
         };
-        let (addr, generation) = (entry.addr, entry.generation);
+        let (addr, generation) = (entry.addr(), entry.generation());
         let mut datagram = self.datagram_to(generation);
         let mut misfits = 0;
         let own = subjects.iter().filter(|subject| **subject == self.me);
@@ -293,7 +293,7 @@ impl Protocol {
         let Some(entry) = self.members.get(name) else {
             return;
         };
-        let (addr, generation) = (entry.addr, entry.generation);
+        let (addr, generation) = (entry.addr(), entry.generation());
         if entry.status == Status::Suspect {
             // It told what belongs to the incarnation that is accused, and nothing against the accusation.
             if before.is_some_and(|before| before.addr != addr) {

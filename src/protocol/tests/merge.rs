@@ -64,7 +64,9 @@ fn tell(members: &mut Members, now: Instant, name: &str, news: Order) -> Merged 
 }
 
 fn held(members: &Members, name: &str) -> Option<Order> {
-    members.get(NameHash::of(TAG, name)).map(|entry| (entry.generation.0, entry.incarnation.0, entry.status))
+    members
+        .get(NameHash::of(TAG, name))
+        .map(|entry| (entry.generation().0, entry.incarnation().0, entry.status))
 }
 
 /// Every status at a lower, equal and higher generation and incarnation.
@@ -138,7 +140,7 @@ fn a_protocol_merges_news_of_others_by_the_same_rule() {
                     .members
                     .get(NameHash::of(world.tag(), &name))
                     .map_or((0, 0, Status::Left), |entry| {
-                        (entry.generation.0, entry.incarnation.0, entry.status)
+                        (entry.generation().0, entry.incarnation().0, entry.status)
                     })
             };
             let before = (HELD.0, HELD.1, status);
@@ -306,12 +308,12 @@ fn an_address_that_an_accusation_overtook_is_taken_without_clearing_the_suspect(
     let moved = Record { addr: addr_of(201), ..record("a", 10, 6) };
     assert!(matches!(members.merge_alive(at(2), hash, &moved), Merged::Changed(_)));
     assert_eq!(held(&members, "a"), Some((10, 6, Status::Suspect)));
-    assert_eq!(members.get(hash).unwrap().addr, addr_of(201));
+    assert_eq!(members.get(hash).unwrap().addr(), addr_of(201));
     assert_eq!(members.fingerprint(), sum(&members));
     // Once only: an incarnation has one address.
     let again = Record { addr: addr_of(202), ..moved };
     assert_eq!(members.merge_alive(at(3), hash, &again), Merged::Older);
-    assert_eq!(members.get(hash).unwrap().addr, addr_of(201));
+    assert_eq!(members.get(hash).unwrap().addr(), addr_of(201));
 }
 
 #[test]
