@@ -21,6 +21,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::contract::{Bound, Seen};
@@ -38,7 +39,7 @@ const INCARNATION_MAX: u64 = 1 << 48;
 pub(crate) const INCARNATION_STEP_MAX: u64 = 1 << 16;
 
 /// What this view holds on one node.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Entry {
     /// What users see: its status is `Suspect` only once the suspicion has been shown to them. Name, address,
     /// generation and incarnation are the record's, and are not here twice.
@@ -137,6 +138,14 @@ impl Entry {
     }
 }
 
+/// A record of another view's own: its snapshots are too, or what one view measures would show in both.
+impl Clone for Entry {
+    fn clone(&self) -> Self {
+        let node = self.node.with_status(self.node.status());
+        Self { node, alias: self.alias.clone(), ..*self }
+    }
+}
+
 /// What a record leaves to its snapshot.
 #[derive(Debug, Clone, Copy)]
 struct Facts {
@@ -179,7 +188,9 @@ pub(crate) enum Merged {
 #[derive(Debug)]
 pub(crate) struct Members {
     tag: ClusterTag,
-    entries: BTreeMap<NameHash, Entry>,
+    /// Views that were [adopted](Self::adopt) share their entries until one changes them; all others hold theirs
+    /// alone, and pay for it with no more than the room that a map leaves in its nodes.
+    entries: BTreeMap<NameHash, Arc<Entry>>,
     /// The active ones in order of name hash, hidden ones and the own node included: the ring.
     ring: Vec<NameHash>,
     suspects: usize,
@@ -227,6 +238,22 @@ impl Members {
     /// The name of a record that has changed.
     pub(crate) fn pop_touched(&mut self) -> Option<String> {
         self.journal.as_mut()?.pop()
+    }
+
+    /// Takes over all records of another view, in place of those held: what both hold is in memory once. The limits
+    /// stay as they are.
+    pub(crate) fn adopt(&mut self, now: Instant, other: &Self) {
+        self.entries.clone_from(&other.entries);
+        self.ring.clone_from(&other.ring);
+        (self.suspects, self.hidden) = (other.suspects, other.hidden);
+        self.tombstones.clone_from(&other.tombstones);
+        self.sums.clone_from(&other.sums);
+        self.fingerprint = other.fingerprint;
+        self.changed = now;
+        self.version += 1;
+        for entry in self.entries.values() {
+            note_touched(&mut self.journal, entry.node.name());
+        }
     }
 
     /// Merges what a node says about itself.
@@ -318,7 +345,7 @@ impl Members {
 
     /// Lets users see the suspicion of a node.
     pub(crate) fn show_suspicion(&mut self, name: NameHash) {
-        if let Some(entry) = self.entries.get_mut(&name) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
             entry.node = entry.node.with_status(entry.status);
             self.version += 1;
             note_touched(&mut self.journal, entry.node.name());
@@ -327,21 +354,21 @@ impl Members {
 
     /// Notes that a node was heard.
     pub(crate) fn heard(&mut self, now: Instant, name: NameHash) {
-        if let Some(entry) = self.entries.get_mut(&name) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
             entry.last_heard = now;
         }
     }
 
     /// Notes that a run has proved an address other than its record's.
     pub(crate) fn set_alias(&mut self, name: NameHash, addr: SocketAddr) {
-        if let Some(entry) = self.entries.get_mut(&name) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
             entry.alias = (entry.addr() != addr).then(|| Box::new(addr));
         }
     }
 
     /// Folds a measured round trip into the smoothed one (RFC 6298: a weight of 1/8).
-    pub(crate) fn measured(&self, name: NameHash, rtt: Duration) {
-        if let Some(entry) = self.entries.get(&name) {
+    pub(crate) fn measured(&mut self, name: NameHash, rtt: Duration) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
             let smoothed = entry.node.rtt().map_or(rtt, |old| (old * 7 + rtt) / 8);
             entry.node.set_rtt(smoothed);
         }
@@ -359,12 +386,12 @@ impl Members {
     }
 
     pub(crate) fn get(&self, name: NameHash) -> Option<&Entry> {
-        self.entries.get(&name)
+        self.entries.get(&name).map(Arc::as_ref)
     }
 
     /// The active record of a node, hidden or not.
     pub(crate) fn active(&self, name: NameHash) -> Option<&Entry> {
-        self.entries.get(&name).filter(|entry| entry.is_active())
+        self.get(name).filter(|entry| entry.is_active())
     }
 
     /// Whether this sender is the active run that we know, at an address that is its own.
@@ -372,13 +399,16 @@ impl Members {
         self.active(name).is_some_and(|entry| entry.generation() == generation && entry.is_at(from))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (NameHash, &Entry)> {
-        self.entries.iter().map(|(name, entry)| (*name, entry))
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (NameHash, &Entry)> {
+        self.entries.iter().map(|(name, entry)| (*name, entry.as_ref()))
     }
 
     /// The visible records from a name hash on, in order.
     pub(crate) fn visible_from(&self, from: NameHash) -> impl Iterator<Item = (NameHash, &Entry)> {
-        self.entries.range(from..).filter(|(_, entry)| entry.is_visible()).map(|(name, entry)| (*name, entry))
+        self.entries
+            .range(from..)
+            .filter(|(_, entry)| entry.is_visible())
+            .map(|(name, entry)| (*name, entry.as_ref()))
     }
 
     /// The visible records with a short key (nearly always one or none).
@@ -388,7 +418,7 @@ impl Members {
             .range(from..)
             .take_while(move |(name, _)| name.bucket() == key.bucket)
             .filter(move |(name, entry)| name.low() == key.low && entry.is_visible())
-            .map(|(name, entry)| (*name, entry))
+            .map(|(name, entry)| (*name, entry.as_ref()))
     }
 
     /// What a visible record adds to the sums.
@@ -466,7 +496,7 @@ impl Members {
             alias: None,
             counted: 0,
         };
-        self.entries.insert(name, entry);
+        self.entries.insert(name, Arc::new(entry));
         if let Err(place) = self.ring.binary_search(&name) {
             self.ring.insert(place, name);
         }
@@ -476,7 +506,7 @@ impl Members {
 
     /// Changes a record and everything that is derived from it. The one place where that happens.
     fn update(&mut self, now: Instant, name: NameHash, facts: Facts, change: impl FnOnce(&mut Entry)) {
-        let Some(entry) = self.entries.get_mut(&name) else {
+        let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) else {
             return;
         };
         let old = before(entry);
@@ -537,7 +567,7 @@ impl Members {
 
     /// Brings the sums up to date with a record.
     fn recount(&mut self, now: Instant, name: NameHash) {
-        let Some(entry) = self.entries.get_mut(&name) else {
+        let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) else {
             return;
         };
         let counts = if entry.is_visible() { entry.record().hash(self.tag) } else { 0 };

@@ -52,6 +52,7 @@
 //! | [`admit`], [`names`] | joining, and who may have a name |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
 //! | [`view`] | what readers are shown |
+//! | [`acquaint`] | starting out as one of many that know each other |
 //! | [`bounds`] | how much of everything there is, for who checks it |
 
 //!
@@ -75,6 +76,7 @@
 //! | isolation, healing | isolation_timeout, rejoin_interval | `healing`, `detector -- survivors` |
 
 mod accuse;
+mod acquaint;
 mod admit;
 mod bounds;
 mod compare;

@@ -308,9 +308,7 @@ impl Protocol {
         }
         let was_out = before.as_ref().is_some_and(|before| !before.status.is_active() || before.hidden);
         if self.members.ring().len() == 2 && before.as_ref().is_none_or(|before| !before.status.is_active()) {
-            // The only other node: from here on there is somebody to hear.
-            let _ = self.ears.heard(now, std::time::Duration::MAX);
-            self.next_tick = self.next_tick.max(now);
+            self.has_company(now);
         }
         match &before {
             None => self.emit_about(name, Event::Joined),
@@ -334,6 +332,12 @@ impl Protocol {
         if self.goes_on(now, before.as_ref(), was_out, source) {
             self.push_rumor(now, name);
         }
+    }
+
+    /// This member is not alone any more: from here on there is somebody to hear, and to probe.
+    pub(super) fn has_company(&mut self, now: Instant) {
+        let _ = self.ears.heard(now, std::time::Duration::MAX);
+        self.next_tick = self.next_tick.max(now);
     }
 
     /// Whether a record that was taken is told on. What everybody learns by comparing views is not, save what

@@ -317,6 +317,28 @@ fn an_address_that_an_accusation_overtook_is_taken_without_clearing_the_suspect(
 }
 
 #[test]
+fn an_adopted_view_is_equal_and_goes_its_own_way() {
+    let (mut one, mut other) = (members(), members());
+    for (name, news) in [("a", (10, 5, Status::Alive)), ("b", (10, 5, Status::Alive))] {
+        tell(&mut one, at(0), name, news);
+    }
+    tell(&mut one, at(1), "a", (10, 5, Status::Suspect));
+    tell(&mut one, at(1), "b", (10, 5, Status::Dead));
+    other.adopt(at(2), &one);
+    assert_eq!((other.fingerprint(), other.sums()), (one.fingerprint(), one.sums()));
+    assert_eq!((other.suspects_len(), other.tombstones_len()), (1, 1));
+    assert_eq!((other.ring(), other.bounds()), (one.ring(), one.bounds()));
+
+    tell(&mut other, at(3), "a", (10, 6, Status::Alive));
+    assert_eq!(held(&one, "a"), Some((10, 5, Status::Suspect)));
+    assert_eq!(held(&other, "a"), Some((10, 6, Status::Alive)));
+    assert_eq!(one.fingerprint(), sum(&one));
+    assert_eq!(other.fingerprint(), sum(&other));
+    other.reap(at(3), Duration::from_micros(1));
+    assert_eq!((held(&other, "b"), held(&one, "b")), (None, Some((10, 5, Status::Dead))));
+}
+
+#[test]
 fn tombstones_are_bounded_and_the_oldest_go_first() {
     let mut members = Members::new(TAG, 8, at(0));
     for number in 0..20 {
