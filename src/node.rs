@@ -64,8 +64,9 @@ struct Inner {
     status: Status,
     generation: Generation,
     incarnation: Incarnation,
-    /// Shared by all snapshots of one run: the round trip is measured far more often than a node changes.
-    rtt: Arc<AtomicU32>,
+    /// In microseconds; zero: not known. Written in place: the round trip is measured far more often than a node
+    /// changes, and snapshots that users have kept are to show the newest one.
+    rtt: AtomicU32,
 }
 
 impl Node {
@@ -83,7 +84,7 @@ impl Node {
             status,
             generation,
             incarnation,
-            rtt: Arc::default(),
+            rtt: AtomicU32::new(0),
         }))
     }
 
@@ -96,13 +97,14 @@ impl Node {
         incarnation: Incarnation,
     ) -> Self {
         let same_path = addr == self.0.addr && generation == self.0.generation;
+        let rtt = if same_path { self.0.rtt.load(Ordering::Relaxed) } else { 0 };
         Self(Arc::new(Inner {
             name: Arc::clone(&self.0.name),
             addr,
             status,
             generation,
             incarnation,
-            rtt: if same_path { Arc::clone(&self.0.rtt) } else { Arc::default() },
+            rtt: AtomicU32::new(rtt),
         }))
     }
 
@@ -149,7 +151,8 @@ impl Node {
     }
 
     /// The smoothed round trip between this member and the node, as measured by probes. `None` before the
-    /// first one, and for the own node. Live: the value is the newest one, whenever the snapshot was taken.
+    /// first one, and for the own node. Live: the value is the newest one, whenever the snapshot was taken, until
+    /// something else about the node changes; from then on it stays what it was.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
         match self.0.rtt.load(Ordering::Relaxed) {

@@ -91,7 +91,7 @@ impl Protocol {
             let dead = self.members.tombstones().map(|(_, name)| name).find(|name| {
                 self.members
                     .get(*name)
-                    .is_some_and(|entry| entry.addr == addr && entry.status == Status::Dead)
+                    .is_some_and(|entry| entry.addr() == addr && entry.status == Status::Dead)
             });
             if let Some(verdict) = dead.and_then(|name| self.held_against(name)) {
                 // Without room it is told later.
@@ -353,7 +353,7 @@ impl Protocol {
         if name == self.me {
             return Admission::No(RejectReason::NameTaken { addr: self.settings.advertise });
         }
-        let held = self.members.get(name).map(|entry| (entry.generation, entry.addr, entry.is_active()));
+        let held = self.members.get(name).map(|entry| (entry.generation(), entry.addr(), entry.is_active()));
         let full = self.members.ring().len() >= self.settings.max_nodes;
         match held {
             None if full || !self.addresses.may_admit(now, from) => Admission::No(RejectReason::Full),
@@ -376,7 +376,7 @@ impl Protocol {
             .members
             .iter()
             .filter(|(name, entry)| {
-                *name != sender && *name != self.me && entry.is_active() && entry.addr == record.addr
+                *name != sender && *name != self.me && entry.is_active() && entry.addr() == record.addr
             })
             .map(|(name, _)| name)
             .collect();

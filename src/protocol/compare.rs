@@ -87,7 +87,7 @@ impl Protocol {
     /// A node of the view as a partner.
     pub(super) fn peer(&self, name: NameHash) -> Option<Peer> {
         let entry = self.members.active(name)?;
-        Some(Peer { name, addr: entry.addr, generation: entry.generation })
+        Some(Peer { name, addr: entry.addr(), generation: entry.generation() })
     }
 
     /// Compares views with a peer whose cookie we have.
@@ -347,7 +347,7 @@ impl Protocol {
         let Some(entry) = self.members.active(verdict.subject) else {
             return false;
         };
-        let (generation, incarnation) = (entry.generation, entry.incarnation);
+        let (generation, incarnation) = (entry.generation(), entry.incarnation());
         if verdict.status == Status::Suspect
             || (verdict.generation, verdict.incarnation) < (generation, incarnation)
         {

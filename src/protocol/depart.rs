@@ -92,7 +92,7 @@ impl Protocol {
             self.take_verdict(now, &verdict);
         }
         let heard = self.members.get(sender).is_some_and(|entry| {
-            entry.status == Status::Left && entry.generation == context.generation && entry.addr == from
+            entry.status == Status::Left && entry.generation() == context.generation && entry.addr() == from
         });
         if heard && !std::mem::replace(&mut context.replied, true) {
             self.reply(now, from, context.generation, &Body::BareAck { seq });
@@ -111,7 +111,7 @@ impl Protocol {
         // Peers may be gone without our having noticed, or leave at the same time.
         let patience = self.settings.probe_timeout * LEAVE_PATIENCE_TIMEOUTS;
         leave.open.retain(|_, peer| {
-            self.members.active(peer.name).is_some_and(|entry| entry.generation == peer.generation)
+            self.members.active(peer.name).is_some_and(|entry| entry.generation() == peer.generation)
                 && now.since(peer.since) < patience
         });
         while leave.open.len() < LEAVE_PEERS
@@ -166,7 +166,7 @@ impl Protocol {
         let heard = |name: &NameHash| self.members.get(*name).map(|entry| entry.last_heard);
         let name = if tried.is_empty() { rest.iter().copied().max_by_key(heard)? } else { self.draw(&rest)? };
         let entry = self.members.active(name)?;
-        Some(LeavePeer { name, addr: entry.addr, generation: entry.generation, since: now })
+        Some(LeavePeer { name, addr: entry.addr(), generation: entry.generation(), since: now })
     }
 
     /// The others that take part, as far as we see.

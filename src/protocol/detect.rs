@@ -117,8 +117,8 @@ impl Protocol {
             return;
         }
         if let Some(entry) = self.members.get(context.sender)
-            && entry.generation == context.generation
-            && entry.incarnation >= ping.incarnation
+            && entry.generation() == context.generation
+            && entry.incarnation() >= ping.incarnation
             && !entry.is_active()
         {
             // Refused only if there is no room, which there is.
@@ -186,12 +186,12 @@ impl Protocol {
             return;
         }
         let target =
-            self.members.active(request.target).filter(|entry| entry.generation == request.generation);
+            self.members.active(request.target).filter(|entry| entry.generation() == request.generation);
         let Some(target) = target.map(|entry| Target {
             name: request.target,
-            addr: entry.addr,
-            generation: entry.generation,
-            incarnation: entry.incarnation,
+            addr: entry.addr(),
+            generation: entry.generation(),
+            incarnation: entry.incarnation(),
         }) else {
             let body = Body::Nack { seq: request.seq, reason: NackReason::Unknown };
             self.reply(now, asker, context.generation, &body);
@@ -263,9 +263,9 @@ impl Protocol {
     pub(super) fn target(&self, name: NameHash) -> Option<Target> {
         self.members.get(name).map(|entry| Target {
             name,
-            addr: entry.addr,
-            generation: entry.generation,
-            incarnation: entry.incarnation,
+            addr: entry.addr(),
+            generation: entry.generation(),
+            incarnation: entry.incarnation(),
         })
     }
 
@@ -361,7 +361,7 @@ impl Protocol {
             let Some(entry) = self.members.active(relay) else {
                 continue;
             };
-            let (addr, generation) = (entry.addr, entry.generation);
+            let (addr, generation) = (entry.addr(), entry.generation());
             let rtt = entry.node().rtt().unwrap_or_default();
             let nack_after = self.probes.get(id).map(|probe| probe.nack_after(now, rtt)).unwrap_or_default();
             let seq = self.fresh_seq();
@@ -464,7 +464,7 @@ impl Protocol {
 
     /// Takes the incarnation that a node tells in a ping or ack from its own address.
     fn take_incarnation(&mut self, now: Instant, name: NameHash, incarnation: Incarnation) {
-        let Some(entry) = self.members.active(name).filter(|entry| incarnation > entry.incarnation) else {
+        let Some(entry) = self.members.active(name).filter(|entry| incarnation > entry.incarnation()) else {
             return;
         };
         let node = entry.node().clone();

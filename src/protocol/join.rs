@@ -317,16 +317,24 @@ pub(crate) struct LeavePeer {
 /// What is sent to addresses that have not shown themselves, and how many newcomers one source brings.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
-    by_ip: BTreeMap<IpAddr, Account>,
+    /// Those that have shown themselves: one for each node, sooner or later, so nothing else is kept of them.
+    proven: BTreeSet<IpAddr>,
+    unproven: BTreeMap<IpAddr, Sends>,
+    newcomers: BTreeMap<IpAddr, Newcomers>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Account {
-    heard: bool,
+/// Datagrams that were sent in a second.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sends {
     second: u64,
-    sent: u32,
-    newcomers: u32,
-    newcomers_at: Instant,
+    count: u32,
+}
+
+/// Newcomers that were let in, less those that time has made up for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Newcomers {
+    at: Instant,
+    count: u32,
 }
 
 impl Addresses {
@@ -336,28 +344,34 @@ impl Addresses {
     const NEWCOMERS_BURST: u32 = 1_024;
     /// … and a second after that.
     const NEWCOMERS_PER_SECOND: u64 = 100;
-    /// Addresses remembered; at the limit the table starts anew, which only forgets proofs.
+    /// Addresses remembered; at the limit the tables start anew, which only forgets proofs.
     const MAX: usize = 65_536;
 
     /// Something was received from there that nobody could have sent with a forged source: from a known node, in
     /// answer to us, or with a good cookie.
     pub(crate) fn heard(&mut self, addr: SocketAddr) {
-        self.account(addr).heard = true;
+        if !self.proven.contains(&addr.ip()) {
+            self.make_room();
+            self.unproven.remove(&addr.ip());
+            self.proven.insert(addr.ip());
+        }
     }
 
     /// Whether a datagram may be sent there now.
     pub(crate) fn may_send(&mut self, now: Instant, addr: SocketAddr) -> bool {
-        let account = self.account(addr);
-        if account.heard {
+        if self.proven.contains(&addr.ip()) {
             return true;
         }
-        let second = now.as_micros() / 1_000_000;
-        if account.second != second {
-            account.second = second;
-            account.sent = 0;
+        if !self.unproven.contains_key(&addr.ip()) {
+            self.make_room();
         }
-        account.sent += 1;
-        account.sent <= Self::UNPROVEN_PER_SECOND
+        let sends = self.unproven.entry(addr.ip()).or_default();
+        let second = now.as_micros() / 1_000_000;
+        if sends.second != second {
+            *sends = Sends { second, count: 0 };
+        }
+        sends.count += 1;
+        sends.count <= Self::UNPROVEN_PER_SECOND
     }
 
     /// Whether one more newcomer may come from there now. Members that share a loopback address are not
@@ -366,34 +380,34 @@ impl Addresses {
         if addr.ip().is_loopback() {
             return true;
         }
-        let account = self.account(addr);
-        let drained = now.since(account.newcomers_at).as_micros() * u128::from(Self::NEWCOMERS_PER_SECOND);
+        if !self.newcomers.contains_key(&addr.ip()) {
+            self.make_room();
+        }
+        let newcomers = self.newcomers.entry(addr.ip()).or_default();
+        let drained = now.since(newcomers.at).as_micros() * u128::from(Self::NEWCOMERS_PER_SECOND);
         let drained = u32::try_from(drained / 1_000_000).unwrap_or(u32::MAX);
         if drained > 0 {
-            account.newcomers = account.newcomers.saturating_sub(drained);
-            account.newcomers_at = now;
+            *newcomers = Newcomers { at: now, count: newcomers.count.saturating_sub(drained) };
         }
-        if account.newcomers >= Self::NEWCOMERS_BURST {
+        if newcomers.count >= Self::NEWCOMERS_BURST {
             return false;
         }
-        account.newcomers += 1;
+        newcomers.count += 1;
         true
     }
 
     pub(crate) fn bound(&self) -> Bound {
-        Bound { what: "addresses", count: self.by_ip.len(), max: Self::MAX }
+        Bound { what: "addresses", count: self.len(), max: Self::MAX }
     }
 
-    fn account(&mut self, addr: SocketAddr) -> &mut Account {
-        if self.by_ip.len() >= Self::MAX && !self.by_ip.contains_key(&addr.ip()) {
-            self.by_ip.clear();
+    fn len(&self) -> usize {
+        self.proven.len() + self.unproven.len() + self.newcomers.len()
+    }
+
+    /// Before another address is remembered.
+    fn make_room(&mut self) {
+        if self.len() >= Self::MAX {
+            *self = Self::default();
         }
-        self.by_ip.entry(addr.ip()).or_insert(Account {
-            heard: false,
-            second: 0,
-            sent: 0,
-            newcomers: 0,
-            newcomers_at: Instant::default(),
-        })
     }
 }

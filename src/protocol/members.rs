@@ -21,6 +21,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::contract::{Bound, Seen};
@@ -38,13 +39,11 @@ const INCARNATION_MAX: u64 = 1 << 48;
 pub(crate) const INCARNATION_STEP_MAX: u64 = 1 << 16;
 
 /// What this view holds on one node.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Entry {
-    /// What users see: its status is `Suspect` only once the suspicion has been shown to them.
+    /// What users see: its status is `Suspect` only once the suspicion has been shown to them. Name, address,
+    /// generation and incarnation are the record's, and are not here twice.
     node: Node,
-    pub(crate) addr: SocketAddr,
-    pub(crate) generation: Generation,
-    pub(crate) incarnation: Incarnation,
     pub(crate) status: Status,
     pub(crate) state_version: u64,
     pub(crate) broadcast: u64,
@@ -68,6 +67,18 @@ impl Entry {
         &self.node
     }
 
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.node.addr()
+    }
+
+    pub(crate) fn generation(&self) -> Generation {
+        Generation(self.node.generation())
+    }
+
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        Incarnation(self.node.incarnation())
+    }
+
     pub(crate) fn is_active(&self) -> bool {
         self.status.is_active()
     }
@@ -79,16 +90,16 @@ impl Entry {
 
     /// Whether an address is one of its own: the one that it tells, or the one that it sends from.
     pub(crate) fn is_at(&self, addr: SocketAddr) -> bool {
-        self.addr == addr || self.alias.as_deref() == Some(&addr)
+        self.addr() == addr || self.alias.as_deref() == Some(&addr)
     }
 
     /// The record as it is told to others.
     pub(crate) fn record(&self) -> Record<'_> {
         Record {
             name: self.node.name(),
-            addr: self.addr,
-            generation: self.generation,
-            incarnation: self.incarnation,
+            addr: self.addr(),
+            generation: self.generation(),
+            incarnation: self.incarnation(),
             state_version: self.state_version,
             broadcast: self.broadcast,
         }
@@ -98,8 +109,8 @@ impl Entry {
     pub(crate) fn verdict(&self, subject: NameHash) -> Verdict {
         Verdict {
             subject,
-            generation: self.generation,
-            incarnation: self.incarnation,
+            generation: self.generation(),
+            incarnation: self.incarnation(),
             status: self.status,
             accusers: crate::wire::Accusers::default(),
         }
@@ -109,17 +120,43 @@ impl Entry {
     pub(crate) fn seen(&self) -> Seen {
         Seen {
             name: self.node.name().to_owned(),
-            addr: self.addr,
-            generation: self.generation,
-            incarnation: self.incarnation,
+            addr: self.addr(),
+            generation: self.generation(),
+            incarnation: self.incarnation(),
             status: self.status,
             shown: self.is_visible().then(|| self.node.status()),
-            is_complete: self.content == self.incarnation,
+            is_complete: self.content == self.incarnation(),
         }
     }
 
+    fn facts(&self) -> Facts {
+        Facts { addr: self.addr(), generation: self.generation(), incarnation: self.incarnation() }
+    }
+
     fn order(&self) -> (Generation, Incarnation, Status) {
-        (self.generation, self.incarnation, self.status)
+        (self.generation(), self.incarnation(), self.status)
+    }
+}
+
+/// A record of another view's own: its snapshots are too, or what one view measures would show in both.
+impl Clone for Entry {
+    fn clone(&self) -> Self {
+        let node = self.node.with_status(self.node.status());
+        Self { node, alias: self.alias.clone(), ..*self }
+    }
+}
+
+/// What a record leaves to its snapshot.
+#[derive(Debug, Clone, Copy)]
+struct Facts {
+    addr: SocketAddr,
+    generation: Generation,
+    incarnation: Incarnation,
+}
+
+impl Facts {
+    fn of(record: &Record<'_>) -> Self {
+        Self { addr: record.addr, generation: record.generation, incarnation: record.incarnation }
     }
 }
 
@@ -151,7 +188,9 @@ pub(crate) enum Merged {
 #[derive(Debug)]
 pub(crate) struct Members {
     tag: ClusterTag,
-    entries: BTreeMap<NameHash, Entry>,
+    /// Views that were [adopted](Self::adopt) share their entries until one changes them; all others hold theirs
+    /// alone, and pay for it with no more than the room that a map leaves in its nodes.
+    entries: BTreeMap<NameHash, Arc<Entry>>,
     /// The active ones in order of name hash, hidden ones and the own node included: the ring.
     ring: Vec<NameHash>,
     suspects: usize,
@@ -201,12 +240,28 @@ impl Members {
         self.journal.as_mut()?.pop()
     }
 
+    /// Takes over all records of another view, in place of those held: what both hold is in memory once. The limits
+    /// stay as they are.
+    pub(crate) fn adopt(&mut self, now: Instant, other: &Self) {
+        self.entries.clone_from(&other.entries);
+        self.ring.clone_from(&other.ring);
+        (self.suspects, self.hidden) = (other.suspects, other.hidden);
+        self.tombstones.clone_from(&other.tombstones);
+        self.sums.clone_from(&other.sums);
+        self.fingerprint = other.fingerprint;
+        self.changed = now;
+        self.version += 1;
+        for entry in self.entries.values() {
+            note_touched(&mut self.journal, entry.node.name());
+        }
+    }
+
     /// Merges what a node says about itself.
     pub(crate) fn merge_alive(&mut self, now: Instant, name: NameHash, record: &Record<'_>) -> Merged {
         if record.incarnation.0 > INCARNATION_MAX {
             return Merged::Refused;
         }
-        let Some(entry) = self.entries.get_mut(&name) else {
+        let Some(entry) = self.entries.get(&name) else {
             if self.ring.len() >= self.nodes_max {
                 return Merged::Refused;
             }
@@ -216,19 +271,17 @@ impl Members {
         if entry.node.name() != record.name {
             return Merged::Refused;
         }
-        let same_run = record.generation == entry.generation;
-        if same_run && record.incarnation.0 > entry.incarnation.0.saturating_add(INCARNATION_STEP_MAX) {
+        let same_run = record.generation == entry.generation();
+        if same_run && record.incarnation.0 > entry.incarnation().0.saturating_add(INCARNATION_STEP_MAX) {
             return Merged::Refused;
         }
         let news = (record.generation, record.incarnation, Status::Alive);
         if news <= entry.order() {
-            let same = news.0 == entry.generation && news.1 == entry.incarnation;
+            let same = news.0 == entry.generation() && news.1 == entry.incarnation();
             // An accusation told us of this incarnation before the node itself could: take what it says.
             if same && record.incarnation > entry.content && entry.is_active() {
                 let before = before(entry);
-                entry.content = record.incarnation;
-                entry.addr = record.addr;
-                self.update(now, name, |_| {});
+                self.update(now, name, Facts::of(record), |entry| entry.content = record.incarnation);
                 return Merged::Changed(Some(before));
             }
             return if news == entry.order() { Merged::Same } else { Merged::Older };
@@ -238,12 +291,9 @@ impl Members {
         if returns && self.ring.len() >= self.nodes_max {
             return Merged::Refused;
         }
-        self.update(now, name, |entry| {
-            entry.generation = record.generation;
-            entry.incarnation = record.incarnation;
+        self.update(now, name, Facts::of(record), |entry| {
             entry.content = record.incarnation;
             entry.status = Status::Alive;
-            entry.addr = record.addr;
             entry.state_version =
                 if same_run { entry.state_version.max(record.state_version) } else { record.state_version };
             entry.broadcast = if same_run { entry.broadcast.max(record.broadcast) } else { record.broadcast };
@@ -261,10 +311,10 @@ impl Members {
         let Some(entry) = self.entries.get(&verdict.subject) else {
             return Merged::Refused;
         };
-        if verdict.generation > entry.generation
+        if verdict.generation > entry.generation()
             || verdict.incarnation.0 > INCARNATION_MAX
-            || (verdict.generation == entry.generation
-                && verdict.incarnation.0 >= entry.incarnation.0.saturating_add(INCARNATION_STEP_MAX))
+            || (verdict.generation == entry.generation()
+                && verdict.incarnation.0 >= entry.incarnation().0.saturating_add(INCARNATION_STEP_MAX))
         {
             return Merged::Refused;
         }
@@ -274,10 +324,8 @@ impl Members {
             std::cmp::Ordering::Equal => Merged::Same,
             std::cmp::Ordering::Greater => {
                 let before = before(entry);
-                self.update(now, verdict.subject, |entry| {
-                    entry.incarnation = verdict.incarnation;
-                    entry.status = verdict.status;
-                });
+                let facts = Facts { incarnation: verdict.incarnation, ..entry.facts() };
+                self.update(now, verdict.subject, facts, |entry| entry.status = verdict.status);
                 Merged::Changed(Some(before))
             }
         }
@@ -287,7 +335,8 @@ impl Members {
     pub(crate) fn set_hidden(&mut self, now: Instant, name: NameHash, hidden: bool) -> bool {
         match self.entries.get(&name) {
             Some(entry) if entry.is_active() && entry.hidden != hidden => {
-                self.update(now, name, |entry| entry.hidden = hidden);
+                let facts = entry.facts();
+                self.update(now, name, facts, |entry| entry.hidden = hidden);
                 true
             }
             _ => false,
@@ -296,8 +345,8 @@ impl Members {
 
     /// Lets users see the suspicion of a node.
     pub(crate) fn show_suspicion(&mut self, name: NameHash) {
-        if let Some(entry) = self.entries.get_mut(&name) {
-            entry.node = snapshot(entry, entry.status);
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            entry.node = entry.node.with_status(entry.status);
             self.version += 1;
             note_touched(&mut self.journal, entry.node.name());
         }
@@ -305,21 +354,21 @@ impl Members {
 
     /// Notes that a node was heard.
     pub(crate) fn heard(&mut self, now: Instant, name: NameHash) {
-        if let Some(entry) = self.entries.get_mut(&name) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
             entry.last_heard = now;
         }
     }
 
     /// Notes that a run has proved an address other than its record's.
     pub(crate) fn set_alias(&mut self, name: NameHash, addr: SocketAddr) {
-        if let Some(entry) = self.entries.get_mut(&name) {
-            entry.alias = (entry.addr != addr).then(|| Box::new(addr));
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            entry.alias = (entry.addr() != addr).then(|| Box::new(addr));
         }
     }
 
     /// Folds a measured round trip into the smoothed one (RFC 6298: a weight of 1/8).
-    pub(crate) fn measured(&self, name: NameHash, rtt: Duration) {
-        if let Some(entry) = self.entries.get(&name) {
+    pub(crate) fn measured(&mut self, name: NameHash, rtt: Duration) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
             let smoothed = entry.node.rtt().map_or(rtt, |old| (old * 7 + rtt) / 8);
             entry.node.set_rtt(smoothed);
         }
@@ -337,26 +386,29 @@ impl Members {
     }
 
     pub(crate) fn get(&self, name: NameHash) -> Option<&Entry> {
-        self.entries.get(&name)
+        self.entries.get(&name).map(Arc::as_ref)
     }
 
     /// The active record of a node, hidden or not.
     pub(crate) fn active(&self, name: NameHash) -> Option<&Entry> {
-        self.entries.get(&name).filter(|entry| entry.is_active())
+        self.get(name).filter(|entry| entry.is_active())
     }
 
     /// Whether this sender is the active run that we know, at an address that is its own.
     pub(crate) fn is_known(&self, name: NameHash, generation: Generation, from: SocketAddr) -> bool {
-        self.active(name).is_some_and(|entry| entry.generation == generation && entry.is_at(from))
+        self.active(name).is_some_and(|entry| entry.generation() == generation && entry.is_at(from))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (NameHash, &Entry)> {
-        self.entries.iter().map(|(name, entry)| (*name, entry))
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (NameHash, &Entry)> {
+        self.entries.iter().map(|(name, entry)| (*name, entry.as_ref()))
     }
 
     /// The visible records from a name hash on, in order.
     pub(crate) fn visible_from(&self, from: NameHash) -> impl Iterator<Item = (NameHash, &Entry)> {
-        self.entries.range(from..).filter(|(_, entry)| entry.is_visible()).map(|(name, entry)| (*name, entry))
+        self.entries
+            .range(from..)
+            .filter(|(_, entry)| entry.is_visible())
+            .map(|(name, entry)| (*name, entry.as_ref()))
     }
 
     /// The visible records with a short key (nearly always one or none).
@@ -366,7 +418,7 @@ impl Members {
             .range(from..)
             .take_while(move |(name, _)| name.bucket() == key.bucket)
             .filter(move |(name, entry)| name.low() == key.low && entry.is_visible())
-            .map(|(name, entry)| (*name, entry))
+            .map(|(name, entry)| (*name, entry.as_ref()))
     }
 
     /// What a visible record adds to the sums.
@@ -434,9 +486,6 @@ impl Members {
         note_touched(&mut self.journal, record.name);
         let entry = Entry {
             node: Node::new(record.name, record.addr, Status::Alive, record.generation, record.incarnation),
-            addr: record.addr,
-            generation: record.generation,
-            incarnation: record.incarnation,
             status: Status::Alive,
             state_version: record.state_version,
             broadcast: record.broadcast,
@@ -447,7 +496,7 @@ impl Members {
             alias: None,
             counted: 0,
         };
-        self.entries.insert(name, entry);
+        self.entries.insert(name, Arc::new(entry));
         if let Err(place) = self.ring.binary_search(&name) {
             self.ring.insert(place, name);
         }
@@ -456,8 +505,8 @@ impl Members {
     }
 
     /// Changes a record and everything that is derived from it. The one place where that happens.
-    fn update(&mut self, now: Instant, name: NameHash, change: impl FnOnce(&mut Entry)) {
-        let Some(entry) = self.entries.get_mut(&name) else {
+    fn update(&mut self, now: Instant, name: NameHash, facts: Facts, change: impl FnOnce(&mut Entry)) {
+        let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) else {
             return;
         };
         let old = before(entry);
@@ -475,7 +524,7 @@ impl Members {
             if status == Status::Suspect && entry.node.status() == Status::Suspect { status } else { shown };
         // Who is hidden is as good as dead to users of this member.
         let shown = if hidden { Status::Dead } else { shown };
-        entry.node = snapshot(entry, shown);
+        entry.node = entry.node.updated(facts.addr, shown, facts.generation, facts.incarnation);
         self.version += 1;
         note_touched(&mut self.journal, entry.node.name());
 
@@ -518,7 +567,7 @@ impl Members {
 
     /// Brings the sums up to date with a record.
     fn recount(&mut self, now: Instant, name: NameHash) {
-        let Some(entry) = self.entries.get_mut(&name) else {
+        let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) else {
             return;
         };
         let counts = if entry.is_visible() { entry.record().hash(self.tag) } else { 0 };
@@ -543,14 +592,10 @@ fn note_touched(journal: &mut Option<Vec<String>>, name: &str) {
 fn before(entry: &Entry) -> Before {
     Before {
         status: entry.status,
-        generation: entry.generation,
-        incarnation: entry.incarnation,
-        addr: entry.addr,
+        generation: entry.generation(),
+        incarnation: entry.incarnation(),
+        addr: entry.addr(),
         hidden: entry.hidden,
         since: entry.since,
     }
-}
-
-fn snapshot(entry: &Entry, shown: Status) -> Node {
-    entry.node.updated(entry.addr, shown, entry.generation, entry.incarnation)
 }

@@ -52,6 +52,7 @@
 //! | [`admit`], [`names`] | joining, and who may have a name |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
 //! | [`view`] | what readers are shown |
+//! | [`acquaint`] | starting out as one of many that know each other |
 //! | [`bounds`] | how much of everything there is, for who checks it |
 
 //!
@@ -99,6 +100,7 @@
 //! | isolation, healing | isolation_timeout, rejoin_interval | `healing`, `detector -- survivors` |
 
 mod accuse;
+mod acquaint;
 mod admit;
 mod bounds;
 mod compare;
@@ -637,7 +639,7 @@ impl Protocol {
             .members
             .iter()
             .filter(|(name, entry)| *name != self.me && entry.is_active())
-            .map(|(_, entry)| entry.generation.0 >> GENERATION_RANDOM_BITS)
+            .map(|(_, entry)| entry.generation().0 >> GENERATION_RANDOM_BITS)
             .collect();
         held.sort_unstable();
         held.get(held.len() / 2).is_none_or(|median| told <= limit(*median))

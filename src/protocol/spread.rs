@@ -34,7 +34,7 @@ impl Protocol {
     /// Takes what a node says about itself.
     pub(super) fn take_record(&mut self, now: Instant, record: &Record<'_>, source: Source) -> Merged {
         let name = NameHash::of(self.tag, record.name);
-        let known_run = self.members.get(name).is_some_and(|entry| entry.generation == record.generation);
+        let known_run = self.members.get(name).is_some_and(|entry| entry.generation() == record.generation);
         if !known_run && !self.is_plausible(now, record.generation) {
             self.metrics.implausible += 1;
             return Merged::Refused;
@@ -248,7 +248,7 @@ impl Protocol {
         let Some(entry) = self.members.get(name) else {
             return;
         };
-        let (addr, generation) = (entry.addr, entry.generation);
+        let (addr, generation) = (entry.addr(), entry.generation());
         let mut datagram = self.datagram_to(generation);
         self.add_news(&mut datagram, name);
         self.transmit(now, addr, datagram);
@@ -259,7 +259,7 @@ impl Protocol {
         let Some(entry) = self.members.get(peer) else {
             return false;
         };
-        let (addr, generation) = (entry.addr, entry.generation);
+        let (addr, generation) = (entry.addr(), entry.generation());
         let mut datagram = self.datagram_to(generation);
         let mut misfits = 0;
         let own = subjects.iter().filter(|subject| **subject == self.me);
@@ -293,7 +293,7 @@ impl Protocol {
         let Some(entry) = self.members.get(name) else {
             return;
         };
-        let (addr, generation) = (entry.addr, entry.generation);
+        let (addr, generation) = (entry.addr(), entry.generation());
         if entry.status == Status::Suspect {
             // It told what belongs to the incarnation that is accused, and nothing against the accusation.
             if before.is_some_and(|before| before.addr != addr) {
@@ -308,9 +308,7 @@ impl Protocol {
         }
         let was_out = before.as_ref().is_some_and(|before| !before.status.is_active() || before.hidden);
         if self.members.ring().len() == 2 && before.as_ref().is_none_or(|before| !before.status.is_active()) {
-            // The only other node: from here on there is somebody to hear.
-            let _ = self.ears.heard(now, std::time::Duration::MAX);
-            self.next_tick = self.next_tick.max(now);
+            self.has_company(now);
         }
         match &before {
             None => self.emit_about(name, Event::Joined),
@@ -334,6 +332,12 @@ impl Protocol {
         if self.goes_on(now, before.as_ref(), was_out, source) {
             self.push_rumor(now, name);
         }
+    }
+
+    /// This member is not alone any more: from here on there is somebody to hear, and to probe.
+    pub(super) fn has_company(&mut self, now: Instant) {
+        let _ = self.ears.heard(now, std::time::Duration::MAX);
+        self.next_tick = self.next_tick.max(now);
     }
 
     /// Whether a record that was taken is told on. What everybody learns by comparing views is not, save what

@@ -1,3 +1,4 @@
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -43,6 +44,56 @@ fn members_join_die_restart_and_leave_by_the_names_of_their_hosts() {
     assert!(cluster.run_until(secs(5), Cluster::is_converged));
     assert_eq!(members[0].node("n2").unwrap().status(), Status::Left);
     assert!(members[1].ping("n3").unwrap() < Duration::from_millis(3));
+}
+
+#[test]
+fn acquainted_members_share_no_change() {
+    let cluster = Cluster::new(11);
+    let add = |index| cluster.add(Config::lan().name(name(index))).unwrap();
+    let members: Vec<Member> = (0..20).map(add).collect();
+    let events = members[5].events();
+    cluster.acquaint();
+    assert!(cluster.is_converged());
+    assert_eq!(events.try_iter().filter(|event| matches!(event, Event::Joined(_))).count(), 19);
+
+    // Before anybody else has probed it.
+    let held = members[2].node("n1").unwrap();
+    members[0].ping("n1").unwrap();
+    assert!(members[0].node("n1").unwrap().rtt().is_some());
+    assert!(members[2].node("n1").unwrap().rtt().is_none());
+    assert!(held.rtt().is_none());
+
+    cluster.touch("n3");
+    cluster.run(secs(1));
+    assert!(members.iter().all(|member| member.node("n3").unwrap().incarnation() == 1));
+    cluster.crash("n4");
+    cluster.assert_buried();
+    let late = add(20);
+    late.join("n7").unwrap();
+    cluster.assert_converged();
+    assert_eq!(events.try_iter().filter(|event| matches!(event, Event::Died(_))).count(), 1);
+}
+
+#[test]
+fn only_strangers_of_one_cluster_are_acquainted() {
+    let refusal = |others: [Config; 2], joins: bool| {
+        let cluster = Cluster::new(12);
+        let members = others.map(|config| cluster.add(config).unwrap());
+        if joins {
+            members[0].join("b").unwrap();
+        }
+        let result = panic::catch_unwind(AssertUnwindSafe(|| cluster.acquaint()));
+        // The world goes on.
+        cluster.run(secs(1));
+        result.map_err(|payload| payload.downcast::<String>().map(|text| *text).unwrap_or_default())
+    };
+    let pair = || [Config::lan().name("a"), Config::lan().name("b")];
+    assert_eq!(refusal(pair(), false), Ok(()));
+    assert!(refusal(pair(), true).unwrap_err().contains("a knows somebody already"));
+    let [a, b] = pair();
+    assert!(refusal([a, b.cluster("other")], false).unwrap_err().contains("two clusters"));
+    let [a, b] = pair();
+    assert!(refusal([a, b.max_nodes(1)], false).unwrap_err().contains("max_nodes"));
 }
 
 #[test]

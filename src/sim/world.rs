@@ -15,6 +15,7 @@ use super::links::Links;
 use crate::config::{Addresses, Config, DEFAULT_PORT, Place, Seed};
 use crate::consumer::Consumer;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::node::Node;
 use crate::protocol::{Call, Chore, Duty, Instant, Protocol, Settings, Transmit, Without};
 use crate::wire::hash::siphash;
@@ -183,6 +184,24 @@ impl World {
             protocol.keep_journal();
         }
         protocol
+    }
+
+    /// Has all who run know each other at once; why that can not be, if it can not.
+    pub(super) fn acquaint(&mut self) -> std::result::Result<(), String> {
+        let running: Vec<usize> =
+            (0..self.hosts.len()).filter(|host| self.hosts[*host].is_running()).collect();
+        let protocols = running.iter().map(|host| &self.hosts[*host].protocol);
+        let view = Protocol::common_view(self.now, protocols)?;
+        for host in running {
+            self.hosts[host].protocol.adopt_view(self.now, &view);
+            let name = &self.hosts[host].name;
+            let others = self.hosts[host].protocol.nodes().filter(|node| node.name() != name);
+            for node in others.cloned().collect::<Vec<_>>() {
+                self.tell(host, &Event::Joined(node));
+            }
+            self.drain(host);
+        }
+        Ok(())
     }
 
     /// Does something with the protocol of a host whose run has not ended.
@@ -422,22 +441,7 @@ impl World {
         }
         let mut touched = Vec::new();
         while let Some(event) = self.hosts[index].protocol.poll_event() {
-            let host = &mut self.hosts[index];
-            if !host.is_running() {
-                continue;
-            }
-            if host.checks {
-                let outcome = host.observer.check_event(&host.name, &event);
-                self.expect(index, outcome);
-            }
-            let host = &mut self.hosts[index];
-            if log::max_level() >= log::Level::Info {
-                self.lines.push((log::Level::Info, format!("{}: {event}", host.name)));
-            }
-            host.tell(&event);
-            if host.listener_events.is_some() {
-                self.to_be_told.insert(index);
-            }
+            self.tell(index, &event);
         }
         while let Some((name, seen)) = self.hosts[index].protocol.poll_touched() {
             touched.push((name, seen));
@@ -468,6 +472,26 @@ impl World {
                 self.hosts[index].seeds.iter().filter_map(|seed| self.resolve(index, seed)).collect();
             self.hosts[index].protocol.seeds_resolved(self.now, &seeds);
             self.drain(index);
+        }
+    }
+
+    /// Has the consumers of a host told of an event.
+    fn tell(&mut self, index: usize, event: &Event) {
+        let host = &mut self.hosts[index];
+        if !host.is_running() {
+            return;
+        }
+        if host.checks {
+            let outcome = host.observer.check_event(&host.name, event);
+            self.expect(index, outcome);
+        }
+        let host = &mut self.hosts[index];
+        if log::max_level() >= log::Level::Info {
+            self.lines.push((log::Level::Info, format!("{}: {event}", host.name)));
+        }
+        host.tell(event);
+        if host.listener_events.is_some() {
+            self.to_be_told.insert(index);
         }
     }
 

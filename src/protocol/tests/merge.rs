@@ -64,7 +64,9 @@ fn tell(members: &mut Members, now: Instant, name: &str, news: Order) -> Merged 
 }
 
 fn held(members: &Members, name: &str) -> Option<Order> {
-    members.get(NameHash::of(TAG, name)).map(|entry| (entry.generation.0, entry.incarnation.0, entry.status))
+    members
+        .get(NameHash::of(TAG, name))
+        .map(|entry| (entry.generation().0, entry.incarnation().0, entry.status))
 }
 
 /// Every status at a lower, equal and higher generation and incarnation.
@@ -127,7 +129,7 @@ fn tell_of(world: &mut World, name: &str, accuser: NameHash, news: Order) -> Ord
     let datagram = world.forge(1, 0, &[body]);
     world.inject(0, addr_of(1), &datagram);
     let entry = world.hosts[0].protocol.members.get(subject);
-    entry.map_or((0, 0, Status::Left), |entry| (entry.generation.0, entry.incarnation.0, entry.status))
+    entry.map_or((0, 0, Status::Left), |entry| (entry.generation().0, entry.incarnation().0, entry.status))
 }
 
 #[test]
@@ -307,12 +309,34 @@ fn an_address_that_an_accusation_overtook_is_taken_without_clearing_the_suspect(
     let moved = Record { addr: addr_of(201), ..record("a", 10, 6) };
     assert!(matches!(members.merge_alive(at(2), hash, &moved), Merged::Changed(_)));
     assert_eq!(held(&members, "a"), Some((10, 6, Status::Suspect)));
-    assert_eq!(members.get(hash).unwrap().addr, addr_of(201));
+    assert_eq!(members.get(hash).unwrap().addr(), addr_of(201));
     assert_eq!(members.fingerprint(), sum(&members));
     // Once only: an incarnation has one address.
     let again = Record { addr: addr_of(202), ..moved };
     assert_eq!(members.merge_alive(at(3), hash, &again), Merged::Older);
-    assert_eq!(members.get(hash).unwrap().addr, addr_of(201));
+    assert_eq!(members.get(hash).unwrap().addr(), addr_of(201));
+}
+
+#[test]
+fn an_adopted_view_is_equal_and_goes_its_own_way() {
+    let (mut one, mut other) = (members(), members());
+    for (name, news) in [("a", (10, 5, Status::Alive)), ("b", (10, 5, Status::Alive))] {
+        tell(&mut one, at(0), name, news);
+    }
+    tell(&mut one, at(1), "a", (10, 5, Status::Suspect));
+    tell(&mut one, at(1), "b", (10, 5, Status::Dead));
+    other.adopt(at(2), &one);
+    assert_eq!((other.fingerprint(), other.sums()), (one.fingerprint(), one.sums()));
+    assert_eq!((other.suspects_len(), other.tombstones_len()), (1, 1));
+    assert_eq!((other.ring(), other.bounds()), (one.ring(), one.bounds()));
+
+    tell(&mut other, at(3), "a", (10, 6, Status::Alive));
+    assert_eq!(held(&one, "a"), Some((10, 5, Status::Suspect)));
+    assert_eq!(held(&other, "a"), Some((10, 6, Status::Alive)));
+    assert_eq!(one.fingerprint(), sum(&one));
+    assert_eq!(other.fingerprint(), sum(&other));
+    other.reap(at(3), Duration::from_micros(1));
+    assert_eq!((held(&other, "b"), held(&one, "b")), (None, Some((10, 5, Status::Dead))));
 }
 
 #[test]

@@ -1,0 +1,51 @@
+//! Starting out as one of many that know each other, as if all had joined long ago.
+//!
+//! Joining is work for all in proportion to all: ten thousand members are filled with a hundred million records, of
+//! some 300 bytes each. A simulation that is not about joining does without. One view is made that holds everybody,
+//! each member takes it over, and a record is in memory once until a member changes it in its own view. From there
+//! on nothing is special: it is the state of a settled cluster, save that nobody has been heard or measured yet.
+
+use super::members::Members;
+use super::time::Instant;
+use super::{Protocol, Timer};
+use crate::wire::NameHash;
+
+impl Protocol {
+    /// The view that these members would have if they knew each other.
+    ///
+    /// # Errors
+    ///
+    /// Why they can not have one view, in words: they are of several clusters, some know somebody already, or there
+    /// are too many.
+    pub(crate) fn common_view<'a>(
+        now: Instant,
+        members: impl Iterator<Item = &'a Self> + Clone,
+    ) -> Result<Members, String> {
+        let Some(first) = members.clone().next() else {
+            return Err("there is nobody".to_owned());
+        };
+        let nodes_max = members.clone().map(|member| member.settings.max_nodes).min().unwrap_or_default();
+        let mut view = Members::new(first.tag, nodes_max, now);
+        for member in members {
+            let name = &member.settings.name;
+            if member.tag != first.tag {
+                return Err(format!("{name} and {} are of two clusters", first.settings.name));
+            }
+            if member.members.iter().len() > 1 {
+                return Err(format!("{name} knows somebody already"));
+            }
+            if view.ring().len() == nodes_max {
+                return Err(format!("there are more than max_nodes, which is {nodes_max}"));
+            }
+            view.merge_alive(now, NameHash::of(member.tag, name), &member.own_record());
+        }
+        Ok(view)
+    }
+
+    /// Takes over a view that holds this member, too. Users are not told here who is in it.
+    pub(crate) fn adopt_view(&mut self, now: Instant, view: &Members) {
+        self.members.adopt(now, view);
+        self.has_company(now);
+        self.timers.set_earliest(Timer::Isolation, now + self.settings.isolation_timeout);
+    }
+}
