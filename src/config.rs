@@ -81,6 +81,7 @@ pub struct Config {
     join_timeout: Duration,
     max_datagram: usize,
     max_nodes: usize,
+    state_rate: Option<u32>,
     event_capacity: usize,
     receive_buffer: usize,
     /// `None`: UDP.
@@ -170,6 +171,7 @@ impl Config {
             join_timeout: Duration::from_secs(5),
             max_datagram: 1_400,
             max_nodes: 16_384,
+            state_rate: None,
             event_capacity: 4_096,
             receive_buffer: 4 * 1024 * 1024,
             transport: None,
@@ -342,6 +344,17 @@ impl Config {
         self
     }
 
+    /// How many writes of states this member tells others a second, its own and those that it passes on: a bound on
+    /// its traffic for key-value states. Not limited by default.
+    ///
+    /// While there is room news of states goes round in milliseconds; it needs about 7 times the writes of the whole
+    /// cluster. With less, states are brought up to date by comparing views, those most behind first, within some
+    /// seconds to tens of seconds. Below the writes of the whole cluster states fall behind without end.
+    pub fn state_rate(mut self, writes_per_second: u32) -> Self {
+        self.state_rate = Some(writes_per_second);
+        self
+    }
+
     /// How many events wait for the listener, and for each stream of [`Member::events`]: 1 to 10,000,000. At
     /// the limit new ones are dropped, and [`Event::Lagged`] tells how many. Default: 4,096. Raised, slower
     /// consumers miss nothing and memory can grow: about 100 bytes an event.
@@ -394,6 +407,9 @@ impl Config {
         check_range("join_timeout", &self.join_timeout, &DURATION)?;
         check_range("max_datagram", &self.max_datagram, &MAX_DATAGRAM)?;
         check_range("max_nodes", &self.max_nodes, &MAX_NODES)?;
+        if self.state_rate == Some(0) {
+            return Err(invalid("state_rate", "0 writes a second bring no state anywhere".to_owned()));
+        }
         check_range("event_capacity", &self.event_capacity, &EVENT_CAPACITY)?;
         check_range("receive_buffer", &self.receive_buffer, &RECEIVE_BUFFER)?;
 
@@ -428,6 +444,7 @@ impl Config {
             join_timeout: self.join_timeout,
             max_datagram: self.max_datagram,
             max_nodes: self.max_nodes,
+            state_rate: self.state_rate,
             has_seeds: !addresses.seeds.is_empty(),
             without: Without::default(),
         }
@@ -524,6 +541,7 @@ impl fmt::Debug for Config {
             .field("join_timeout", &self.join_timeout)
             .field("max_datagram", &self.max_datagram)
             .field("max_nodes", &self.max_nodes)
+            .field("state_rate", &self.state_rate)
             .field("event_capacity", &self.event_capacity)
             .field("receive_buffer", &self.receive_buffer)
             .field("transport", &self.transport.is_some())

@@ -22,6 +22,8 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn node(&self, name: &str) -> Option<Node>;
     fn all_nodes(&self) -> Nodes;
     fn wait_until(&self, timeout: Duration, is_right: &mut dyn FnMut(&Nodes) -> bool) -> Result<Nodes>;
+    fn set(self: Arc<Self>, key: &str, value: &[u8]) -> Result<()>;
+    fn remove(self: Arc<Self>, key: &str) -> Result<()>;
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration>;
     fn events(&self) -> Receiver<Event>;
     fn health(&self) -> u8;

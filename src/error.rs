@@ -71,13 +71,13 @@ pub enum Error {
     UnknownNode(String),
 
     /// Something is larger than the limit that stands for it.
-    #[error("{what} has {size} bytes, the limit is {limit}")]
+    #[error("{what} too large: {size}, the limit is {limit}")]
     TooLarge {
-        /// What is too large: "name", "value" and so on.
+        /// What is too large: "key", "value", "state", "number of keys" and so on.
         what: &'static str,
-        /// Its size, in bytes.
+        /// Its size: in bytes, if it is not a number of something.
         size: usize,
-        /// The largest size that is taken, in bytes.
+        /// The largest size that is taken, likewise.
         limit: usize,
     },
 

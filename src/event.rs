@@ -32,6 +32,16 @@ pub enum Event {
     Restarted(Node),
     /// The same run of a node has a new address.
     Moved(Node),
+    /// A node has written something into its state, or removed it.
+    Changed {
+        /// The node, with the state as it is now. Of several changes that came together each tells it as it is
+        /// after all of them.
+        node: Node,
+        /// Which key.
+        key: String,
+        /// What it holds now; none: it was removed.
+        value: Option<Vec<u8>>,
+    },
     /// Somebody else uses our name and has the newer run of it: this member has fallen silent.
     NameConflict {
         /// Where the other one runs.
@@ -52,7 +62,8 @@ impl Event {
             | Self::Died(node)
             | Self::Left(node)
             | Self::Restarted(node)
-            | Self::Moved(node) => Some(node),
+            | Self::Moved(node)
+            | Self::Changed { node, .. } => Some(node),
             Self::NameConflict { .. } | Self::Lagged(_) => None,
         }
     }
@@ -69,6 +80,10 @@ impl fmt::Display for Event {
             Self::Left(node) => write!(f, "{} left", node.name()),
             Self::Restarted(node) => write!(f, "{} restarted at {}", node.name(), node.addr()),
             Self::Moved(node) => write!(f, "{} moved to {}", node.name(), node.addr()),
+            Self::Changed { node, key, value: Some(value) } => {
+                write!(f, "{} set {key:?} to {} bytes", node.name(), value.len())
+            }
+            Self::Changed { node, key, value: None } => write!(f, "{} removed {key:?}", node.name()),
             Self::NameConflict { addr } => write!(f, "our name is taken by {addr}"),
             Self::Lagged(count) => write!(f, "{count} events were dropped"),
         }

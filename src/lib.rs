@@ -91,6 +91,7 @@ mod metrics;
 mod node;
 mod protocol;
 pub mod sim;
+mod state;
 mod threads;
 pub mod transport;
 mod wire;

@@ -172,6 +172,55 @@ impl Member {
         self.engine.wait_until(timeout, &mut is_right)
     }
 
+    /// Writes a key of this member's own state, which every member of the cluster gets to see: an address of a
+    /// service, a load, a version. When it returns, [`local`](Self::local) and [`nodes`](Self::nodes) of this member
+    /// show it; the others hear of it within milliseconds ([`Event::Changed`], [`Node::get`]). Writing the value that
+    /// is there already does nothing.
+    ///
+    /// Only a node itself writes its state, and a new run of it begins with an empty one. The state of a node that
+    /// has died or left can be read until the node is forgotten ([`all_nodes`](Self::all_nodes)).
+    ///
+    /// # Errors
+    ///
+    /// Nothing was written.
+    ///
+    /// - [`Error::TooLarge`]: a key has at most 255 bytes, a value 1,024 (less if
+    ///   [`Config::max_datagram`](crate::Config::max_datagram) is below 1,400: both must fit into one), all keys and
+    ///   values together 65,536; there are at most 1,024 keys.
+    /// - [`Error::Config`]: the key is empty.
+    /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// member.set("http", "10.0.0.1:8080")?;
+    /// assert_eq!(member.local().text("http"), Some("10.0.0.1:8080"));
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn set(&self, key: &str, value: impl AsRef<[u8]>) -> Result<()> {
+        Arc::clone(&self.engine).set(key, value.as_ref())
+    }
+
+    /// Removes a key of this member's own state; one that is not there is fine.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// member.set("leaving", "soon")?;
+    /// member.remove("leaving")?;
+    /// assert_eq!(member.local().get("leaving"), None);
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn remove(&self, key: &str) -> Result<()> {
+        Arc::clone(&self.engine).remove(key)
+    }
+
     /// Asks a node whether it is there, and tells how long the answer took. It is not a probe: no answer has
     /// no consequence.
     ///

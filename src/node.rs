@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::state::State;
+
 /// How a node fares, in this member's view.
 ///
 /// The order is the order of the merge rule: of two pieces of news about one incarnation of a node the
@@ -64,6 +66,8 @@ struct Inner {
     status: Status,
     generation: Generation,
     incarnation: Incarnation,
+    /// None while nothing was written: in large clusters of nodes without state that is most of them.
+    state: Option<Arc<State>>,
     /// In microseconds; zero: not known. Written in place: the round trip is measured far more often than a node
     /// changes, and snapshots that users have kept are to show the newest one.
     rtt: AtomicU32,
@@ -84,11 +88,13 @@ impl Node {
             status,
             generation,
             incarnation,
+            state: None,
             rtt: AtomicU32::new(0),
         }))
     }
 
-    /// The same node with other news, keeping what stays true.
+    /// The same node with other news, keeping what stays true: the state is that of a run, the round trip that of
+    /// its address.
     pub(crate) fn updated(
         &self,
         addr: SocketAddr,
@@ -96,15 +102,30 @@ impl Node {
         generation: Generation,
         incarnation: Incarnation,
     ) -> Self {
-        let same_path = addr == self.0.addr && generation == self.0.generation;
-        let rtt = if same_path { self.0.rtt.load(Ordering::Relaxed) } else { 0 };
+        let same_run = generation == self.0.generation;
+        let rtt = if same_run && addr == self.0.addr { self.0.rtt.load(Ordering::Relaxed) } else { 0 };
+        let state = if same_run { self.0.state.clone() } else { None };
         Self(Arc::new(Inner {
             name: Arc::clone(&self.0.name),
             addr,
             status,
             generation,
             incarnation,
+            state,
             rtt: AtomicU32::new(rtt),
+        }))
+    }
+
+    /// The same node with another state.
+    pub(crate) fn with_state(&self, state: State) -> Self {
+        Self(Arc::new(Inner {
+            name: Arc::clone(&self.0.name),
+            addr: self.0.addr,
+            status: self.0.status,
+            generation: self.0.generation,
+            incarnation: self.0.incarnation,
+            state: Some(Arc::new(state)),
+            rtt: AtomicU32::new(self.0.rtt.load(Ordering::Relaxed)),
         }))
     }
 
@@ -161,6 +182,44 @@ impl Node {
         }
     }
 
+    /// What the node says of itself under a key: what it has written with [`Member::set`](crate::Member::set), as
+    /// far as this member has heard. The bytes are what was written; see [`text`](Self::text).
+    ///
+    /// ```
+    /// # use headcount::{Config, Member};
+    /// # fn main() -> headcount::Result<()> {
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// member.set("load", [3, 0, 7])?;
+    /// assert_eq!(member.local().get("load"), Some(&[3, 0, 7][..]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.0.state.as_ref()?.get(key)
+    }
+
+    /// Likewise, as text: none if the value is not UTF-8.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        std::str::from_utf8(self.get(key)?).ok()
+    }
+
+    /// All keys with their values, by key.
+    pub fn state(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.state.iter().flat_map(|state| state.iter())
+    }
+
+    /// The versioned state, if anything was ever written.
+    pub(crate) fn versioned_state(&self) -> Option<&State> {
+        self.0.state.as_deref()
+    }
+
+    /// The version of the state: zero if nothing was ever written.
+    pub(crate) fn state_version(&self) -> u64 {
+        self.0.state.as_ref().map_or(0, |state| state.version())
+    }
+
     /// Stores a smoothed round trip.
     pub(crate) fn set_rtt(&self, rtt: Duration) {
         let micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).max(1);
@@ -189,7 +248,7 @@ impl fmt::Debug for Node {
     }
 }
 
-/// Equal when they are the same news about the same run.
+/// Equal when they are the same news about the same run, with the same state.
 impl PartialEq for Node {
     fn eq(&self, other: &Self) -> bool {
         self.0.name == other.0.name
@@ -197,6 +256,7 @@ impl PartialEq for Node {
             && self.0.status == other.0.status
             && self.0.generation == other.0.generation
             && self.0.incarnation == other.0.incarnation
+            && self.0.state == other.0.state
     }
 }
 

@@ -142,6 +142,14 @@ impl Protocol {
             if let Some((id, request)) = self.exchanges.challenged(now, seq, cookie) {
                 self.send_request(now, id, seq, &request);
             }
+        } else if let Some(request) = self.fetches.answered(seq, from) {
+            let peer = request.peer.name;
+            context.answered = true;
+            self.addresses.heard(context.from);
+            if self.fetches.cookie(peer) != cookie {
+                self.fetches.remember(peer, cookie);
+                self.send_fetch(now, seq);
+            }
         } else {
             self.metrics.unexpected_answers += 1;
         }
@@ -308,7 +316,19 @@ impl Protocol {
         let count = self.members.visible_len();
         self.note(log::Level::Info, || format!("joined through {addr}: {count} nodes"));
         self.answers.push_back((call, Answer::Joined(Ok(()))));
+        self.tell_state(now);
         self.compare_with_another(now, with);
+    }
+
+    /// We hold the records of a seed; if its states are here, too, or it does not give them, the joins are through.
+    pub(super) fn settle_joins(&mut self, now: Instant, with: NameHash) {
+        if self.fetches.is_asking(with) {
+            return;
+        }
+        for (call, addr, _) in self.settling.extract_if(.., |(_, _, seed)| *seed == with).collect::<Vec<_>>()
+        {
+            self.joined(now, call, addr, with);
+        }
     }
 
     /// The closing sync: what was told while nobody knew us, or what the partner of a sync lacked as well.
@@ -321,6 +341,12 @@ impl Protocol {
     }
 
     pub(super) fn join_is_over(&mut self, now: Instant, call: Call) {
+        if let Some(place) = self.settling.iter().position(|(settling, _, _)| *settling == call) {
+            // The states may take longer; we are in.
+            let (call, addr, with) = self.settling.swap_remove(place);
+            self.joined(now, call, addr, with);
+            return;
+        }
         if let Some(join) = self.joins.get_mut(&call) {
             debug_assert!(join.deadline <= now, "a join ends too early");
             let late: Vec<SocketAddr> =

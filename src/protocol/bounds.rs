@@ -1,16 +1,19 @@
 //! What could grow without end, and how far it may: for whoever checks that it does not.
 
 use super::contract::Bound;
-use super::{Protocol, compare};
+use super::{Protocol, compare, state};
 
 impl Protocol {
     /// How much there is of everything that others can make grow.
-    pub(crate) fn bounds(&self) -> [Bound; 11] {
+    pub(crate) fn bounds(&self) -> [Bound; 14] {
         let [active, tombstones] = self.members.bounds();
         let suspicions = Bound { what: "suspicions", count: self.suspicions.len(), max: active.count };
         let told = Bound { what: "nodes to be asked", count: self.told.len(), max: compare::TOLD_MAX };
         // Two for each suspicion, one for each join, and less than ten others.
         let timers_max = 2 * suspicions.count + self.joins.len() + 10;
+        let [lacking, requests] = self.fetches.bounds();
+        let collected =
+            Bound { what: "collected states", count: self.collected.len(), max: state::COLLECTED_MAX };
         let timers = Bound { what: "timers", count: self.timers.len(), max: timers_max };
         [
             active,
@@ -24,6 +27,9 @@ impl Protocol {
             self.addresses.bound(),
             self.name_checks.bound(),
             self.damping.bound(),
+            lacking,
+            requests,
+            collected,
         ]
     }
 }

@@ -133,8 +133,9 @@ impl Protocol {
             }
             self.comparer.synced(exchange.changed);
             for (call, addr) in self.fills.remove(&id).unwrap_or_default() {
-                self.joined(now, call, addr, exchange.peer.name);
+                self.settling.push((call, addr, exchange.peer.name));
             }
+            self.settle_joins(now, exchange.peer.name);
             if exchange.filled {
                 self.compare_with_another(now, exchange.peer.name);
             }
@@ -306,12 +307,14 @@ impl Protocol {
         if let Some(id) = context.exchange {
             let key = RecordKey::from(NameHash::of(self.tag, record.name));
             context.unserved.retain(|unserved| *unserved != key);
+            let behind = self.is_behind(record);
             let merged = self.take_record(now, record, Source::Sync(context.sender));
-            if matches!(merged, Merged::Changed(_)) {
+            if behind || matches!(merged, Merged::Changed(_)) {
                 self.exchanges.set_changed(id);
             }
         } else if let Some(offer) = &mut context.offer {
-            if self.take_record(now, record, Source::Sync(context.sender)) == Merged::Older {
+            let merged = self.take_record(now, record, Source::Sync(context.sender));
+            if merged == Merged::Older || self.is_ahead(record) {
                 offer.better.push(NameHash::of(self.tag, record.name));
             }
         } else if context.answered {
@@ -320,6 +323,26 @@ impl Protocol {
         } else {
             self.metrics.unknown_sender += 1;
         }
+    }
+
+    /// Whether a record tells of more of a node's state or broadcasts than we have.
+    fn is_behind(&self, record: &Record<'_>) -> bool {
+        self.held_of(record).is_some_and(|held| {
+            record.state_version > held.state_version || record.broadcast > held.broadcast
+        })
+    }
+
+    /// Whether we have more of a node's state or broadcasts than a record tells of.
+    fn is_ahead(&self, record: &Record<'_>) -> bool {
+        self.held_of(record).is_some_and(|held| {
+            held.state_version > record.state_version || held.broadcast > record.broadcast
+        })
+    }
+
+    /// What we hold of the run that a record is about.
+    fn held_of(&self, record: &Record<'_>) -> Option<Record<'_>> {
+        let entry = self.members.active(NameHash::of(self.tag, record.name))?;
+        (entry.generation() == record.generation).then(|| entry.record())
     }
 
     /// Somebody whose view we compare holds a node dead, or says that it left. It may be the one who errs: the
@@ -394,7 +417,7 @@ impl Protocol {
     }
 
     /// Whether a request carries a good cookie; who has none is given one.
-    fn has_cookie(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) -> bool {
+    pub(super) fn has_cookie(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) -> bool {
         if self.cookies.accepts(context.now, cookie, context.from, context.sender, context.generation) {
             return true;
         }

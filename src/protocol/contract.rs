@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) tombstone_ttl: Duration,
     pub(crate) join_timeout: Duration,
     pub(crate) max_datagram: usize,
+    /// Writes of states that may be told a second; none: any number.
+    pub(crate) state_rate: Option<u32>,
     pub(crate) max_nodes: usize,
     /// Whether the configuration names seeds: then [`Chore::ResolveSeeds`] is asked for now and then.
     pub(crate) has_seeds: bool,

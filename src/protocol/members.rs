@@ -27,6 +27,7 @@ use std::time::Duration;
 use super::contract::{Bound, Seen};
 use super::time::Instant;
 use crate::node::{Generation, Incarnation, Node, Status};
+use crate::state::State;
 use crate::wire::body::BUCKETS;
 use crate::wire::lists::RecordKey;
 use crate::wire::{ClusterTag, NameHash, Record, Verdict};
@@ -45,7 +46,6 @@ pub(crate) struct Entry {
     /// generation and incarnation are the record's, and are not here twice.
     node: Node,
     pub(crate) status: Status,
-    pub(crate) state_version: u64,
     pub(crate) broadcast: u64,
     /// The incarnation that the address came with: an accusation raises `incarnation` without telling it.
     content: Incarnation,
@@ -100,7 +100,7 @@ impl Entry {
             addr: self.addr(),
             generation: self.generation(),
             incarnation: self.incarnation(),
-            state_version: self.state_version,
+            state_version: self.node.state_version(),
             broadcast: self.broadcast,
         }
     }
@@ -294,8 +294,6 @@ impl Members {
         self.update(now, name, Facts::of(record), |entry| {
             entry.content = record.incarnation;
             entry.status = Status::Alive;
-            entry.state_version =
-                if same_run { entry.state_version.max(record.state_version) } else { record.state_version };
             entry.broadcast = if same_run { entry.broadcast.max(record.broadcast) } else { record.broadcast };
             entry.hidden = false;
             if !same_run {
@@ -340,6 +338,16 @@ impl Members {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Holds another state of a node.
+    pub(crate) fn set_state(&mut self, now: Instant, name: NameHash, state: State) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            entry.node = entry.node.with_state(state);
+            self.version += 1;
+            note_touched(&mut self.journal, entry.node.name());
+            self.recount(now, name);
         }
     }
 
@@ -487,7 +495,6 @@ impl Members {
         let entry = Entry {
             node: Node::new(record.name, record.addr, Status::Alive, record.generation, record.incarnation),
             status: Status::Alive,
-            state_version: record.state_version,
             broadcast: record.broadcast,
             content: record.incarnation,
             since: now,

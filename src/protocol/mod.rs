@@ -40,6 +40,7 @@
 //! | [`rumors`] | what is told to whom, in two phases |
 //! | [`sync`] | when and how views are compared |
 //! | [`join`] | admission, names, leaving |
+//! | [`fetch`] | what others have and we lack |
 //!
 //! And what combines them, each an `impl Protocol`, to which this file routes the inputs:
 //!
@@ -49,6 +50,7 @@
 //! | [`accuse`] | suspicions, verdicts, refutation, isolation |
 //! | [`spread`] | taking in news, events, rounds of rumors |
 //! | [`compare`] | both sides of a sync |
+//! | [`state`] | key-value states: writing, telling, fetching |
 //! | [`admit`], [`names`] | joining, and who may have a name |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
 //! | [`view`] | what readers are shown |
@@ -107,6 +109,7 @@ mod compare;
 mod contract;
 mod depart;
 mod detect;
+mod fetch;
 mod heal;
 pub(crate) mod health;
 mod join;
@@ -116,6 +119,7 @@ mod probe;
 mod ring;
 mod rumors;
 mod spread;
+mod state;
 mod suspicion;
 mod sync;
 mod time;
@@ -137,9 +141,11 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::node::{Generation, Incarnation};
+use crate::state::Collected;
 use crate::wire::hash::canonical;
 use crate::wire::lists::RecordKey;
 use crate::wire::{Body, ClusterTag, Header, NameHash, Packet, Record, Seq, ViewMark, Writer};
+use fetch::Fetches;
 use health::{Burials, Damping, Ears, Health};
 use join::{Addresses, Approaches, CookieJar, Join, Leave, NameChecks};
 use members::Members;
@@ -204,6 +210,8 @@ struct Context {
     unserved: Vec<RecordKey>,
     /// … and how many were asked for.
     wanted: usize,
+    /// The request for states and broadcasts that it answers.
+    fetched: Option<Seq>,
 }
 
 /// The protocol of one member.
@@ -246,6 +254,14 @@ pub(crate) struct Protocol {
     /// The joins that wait for an exchange.
     fills: BTreeMap<ExchangeId, Vec<(Call, SocketAddr)>>,
     load: Load,
+    /// The joins that wait for the states of a seed.
+    settling: Vec<(Call, SocketAddr, NameHash)>,
+    fetches: Fetches,
+    /// States that are collected anew.
+    collected: BTreeMap<NameHash, (Generation, Collected)>,
+    /// The version after which the newest rumor about our own state begins.
+    open_chunk: u64,
+    state_budget: state::Budget,
     told: VecDeque<compare::Told>,
     /// Nodes that were dead here and came back a moment ago.
     returned: BTreeMap<NameHash, Instant>,
@@ -316,6 +332,11 @@ impl Protocol {
             exchanges: Exchanges::new(retry),
             fills: BTreeMap::new(),
             load: Load::default(),
+            settling: Vec::new(),
+            fetches: Fetches::new(retry),
+            collected: BTreeMap::new(),
+            open_chunk: 0,
+            state_budget: state::Budget::new(now, settings.state_rate),
             told: VecDeque::new(),
             returned: BTreeMap::new(),
             regossiped: (0, 0),
@@ -388,6 +409,7 @@ impl Protocol {
             offer: None,
             unserved: Vec::new(),
             wanted: 0,
+            fetched: None,
         };
         if context.known {
             self.addresses.heard(from);
@@ -401,6 +423,7 @@ impl Protocol {
         }
         self.answer_offer(&mut context);
         self.ask_unserved(&mut context);
+        self.end_fetch(&mut context);
         self.pump_exchange(now, context.exchange);
         self.spread(now);
     }
@@ -419,6 +442,7 @@ impl Protocol {
                 }
                 self.retry_exchanges(now);
                 self.retry_approaches(now);
+                self.retry_fetches(now);
             }
         }
         self.spread(now);
@@ -458,13 +482,14 @@ impl Protocol {
         let deadlines = match duty {
             Duty::Probe => {
                 let tick = (!alone && self.leave.is_none()).then_some(self.next_tick);
-                [tick, self.probes.next_due(), self.errands.next_due(), None]
+                [tick, self.probes.next_due(), self.errands.next_due(), None, None]
             }
             Duty::Disseminate => [
                 self.timers.next(),
                 if alone { None } else { self.rumors.due() },
                 self.exchanges.next_due(),
                 self.approaches.next_due(),
+                self.fetches.next_due(),
             ],
         };
         deadlines.into_iter().flatten().min()
@@ -493,7 +518,7 @@ impl Protocol {
                 }
             }
             Body::Alive(record) if context.known => {
-                self.take_record(context.now, record, spread::Source::Rumor);
+                self.take_record(context.now, record, spread::Source::Rumor(context.sender));
             }
             Body::Verdict(verdict) if context.known => self.hear_verdict(context, verdict),
 
@@ -512,7 +537,12 @@ impl Protocol {
             Body::SyncRecord(record) => self.handle_sync_record(context, record),
             Body::SyncVerdict(verdict) => self.handle_sync_verdict(context, verdict),
 
-            Body::PingRequest(_) | Body::Alive(_) | Body::Verdict(_) | Body::Hint { .. } => {
+            Body::Delta(delta) if context.known => self.handle_delta(context, delta),
+            Body::Fetch(fetch) => self.handle_fetch(context, fetch),
+            Body::Fetched { seq } => self.handle_fetched(context, *seq),
+            Body::SyncDelta(delta) => self.handle_sync_delta(context, delta),
+
+            Body::PingRequest(_) | Body::Alive(_) | Body::Verdict(_) | Body::Delta(_) | Body::Hint { .. } => {
                 self.metrics.unknown_sender += 1;
             }
         }
@@ -599,7 +629,12 @@ impl Protocol {
 
     /// What we say about ourselves.
     fn own_record(&self) -> Record<'_> {
-        record_of(&self.settings, self.generation, self.incarnation)
+        let mut record = record_of(&self.settings, self.generation, self.incarnation);
+        if let Some(entry) = self.members.get(self.me) {
+            record.state_version = entry.node().state_version();
+            record.broadcast = entry.broadcast;
+        }
+        record
     }
 
     /// Brings the own entry of the list up to date with what we say about ourselves.

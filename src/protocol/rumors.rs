@@ -1,4 +1,4 @@
-//! Rumors: which nodes there is news of, and to whom it has still to go.
+//! Rumors: what there is news of, and to whom it has still to go.
 //!
 //! Beyond SWIM, whose news waits for the next ping to a random target: a rumor leaves at once, along the shared
 //! ring, in two phases. With k ring peers, numbered from the nearest (0) to the farthest (k−1):
@@ -12,8 +12,13 @@
 //! second: a member that is deaf for a moment is reached by the second. Then the rumor is retired; loss beyond
 //! that is repaired by comparing views.
 //!
-//! A rumor is no more than the name of its subject: what is told is what the view holds when the datagram is
-//! made, so newer news of a node replaces older by itself.
+//! A rumor is no more than its [`Topic`]: what is told is what the view holds when the datagram is made, so newer
+//! news of a node replaces older by itself.
+//!
+//! **Lanes.** Nodes, states and broadcasts wait in a lane each, with a bound of its own, so that no kind of news
+//! pushes another out of the queue. In a datagram the lanes come in this order, but of every four datagrams one
+//! begins with the states and one with the broadcasts: none is starved either. Where there are budgets, news of a
+//! state that is older than a second is no longer told: comparing views brings it in better order.
 //!
 //! A **round** takes place at once after a quiet time, then every `gossip_interval`, doubling up to five times
 //! that while rounds do not fill their datagrams; a token bucket bounds the rounds under lasting news. At rest
@@ -26,7 +31,7 @@ use super::contract::Bound;
 use super::time::Instant;
 use crate::wire::NameHash;
 
-/// Rumors that wait; the oldest go first, counted.
+/// Rumors that wait in a lane; the oldest go first, counted.
 const RUMORS_MAX: usize = 4_096;
 /// About two datagrams' worth: with more waiting, each is sent less often.
 const CROWD: usize = 52;
@@ -37,10 +42,47 @@ const PAUSE: u32 = 5;
 /// Rounds that may follow each other without the bucket's refill.
 const BURST: u32 = 50;
 
+/// Kinds of news: nodes, states, broadcasts.
+const LANES: usize = 3;
+/// Whose turn it is to come first in a datagram.
+const TURNS: [[usize; LANES]; 4] = [[0, 1, 2], [1, 0, 2], [0, 1, 2], [2, 0, 1]];
+
+/// News of a state is told for so long.
+const STATE_MEMORY: Duration = Duration::from_secs(1);
+
+/// What there is news of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Topic {
+    /// A node: that it is there, suspected, or gone.
+    Node(NameHash),
+    /// What a node has written into its state after this version, up to the next such rumor.
+    State(NameHash, u64),
+    /// The broadcast of a node with this number.
+    Broadcast(NameHash, u64),
+}
+
+impl Topic {
+    /// The node that it is about, or comes from.
+    pub(crate) fn subject(self) -> NameHash {
+        match self {
+            Self::Node(name) | Self::State(name, _) | Self::Broadcast(name, _) => name,
+        }
+    }
+
+    fn lane(self) -> usize {
+        match self {
+            Self::Node(_) => 0,
+            Self::State(..) => 1,
+            Self::Broadcast(..) => 2,
+        }
+    }
+}
+
 /// One rumor on its way.
 #[derive(Debug, Clone, Copy)]
 struct Rumor {
-    subject: NameHash,
+    topic: Topic,
+    since: Instant,
     /// Slots that are to get it in this phase, as bits.
     slots: u32,
     /// When the second phase may begin; `None` in it.
@@ -52,9 +94,11 @@ struct Rumor {
 /// The queue of rumors and the clock of the rounds.
 #[derive(Debug)]
 pub(crate) struct Rumors {
-    /// In order of arrival.
-    queue: BTreeMap<u64, Rumor>,
-    places: BTreeMap<NameHash, u64>,
+    /// By lane, in order of arrival.
+    lanes: [BTreeMap<u64, Rumor>; LANES],
+    places: BTreeMap<Topic, u64>,
+    /// Counts the datagrams that were filled, for the turns of the lanes.
+    turn: usize,
     arrivals: u64,
     gossip_interval: Duration,
     interval: Duration,
@@ -87,7 +131,8 @@ fn bits(slots: impl Iterator<Item = usize>) -> u32 {
 impl Rumors {
     pub(crate) fn new(now: Instant, gossip_interval: Duration) -> Self {
         Self {
-            queue: BTreeMap::new(),
+            lanes: [const { BTreeMap::new() }; LANES],
+            turn: 0,
             places: BTreeMap::new(),
             arrivals: 0,
             gossip_interval,
@@ -99,33 +144,54 @@ impl Rumors {
         }
     }
 
-    /// There is news of a node: it is told, to `k` peers, from the beginning. Answers whether an older rumor
-    /// had to go for it.
-    pub(crate) fn push(&mut self, now: Instant, subject: NameHash, k: usize) -> bool {
-        if let Some(place) = self.places.remove(&subject) {
-            self.queue.remove(&place);
-        }
+    /// There is news: it is told, to `k` peers, from the beginning. Answers whether an older rumor had to go for
+    /// it.
+    pub(crate) fn push(&mut self, now: Instant, topic: Topic, k: usize) -> bool {
+        self.remove(topic);
+        let lane = &mut self.lanes[topic.lane()];
         let mut dropped = false;
-        if self.queue.len() >= RUMORS_MAX
-            && let Some((_, oldest)) = self.queue.pop_first()
+        if lane.len() >= RUMORS_MAX
+            && let Some((_, oldest)) = lane.pop_first()
         {
-            self.places.remove(&oldest.subject);
+            self.places.remove(&oldest.topic);
             dropped = true;
         }
         // With hardly any peers the news goes to all of them at once, and again to some later.
         let first = if k <= 3 { bits(0..k) } else { bits(first_phase(k)) };
-        let sends = if self.queue.len() > CROWD { (k * CROWD / self.queue.len()).max(SENDS_MIN) } else { k };
+        let sends = if lane.len() > CROWD { (k * CROWD / lane.len()).max(SENDS_MIN) } else { k };
         let rumor = Rumor {
-            subject,
+            topic,
+            since: now,
             slots: first,
             second_at: Some(now + self.gossip_interval * PAUSE),
             sends: if k <= 3 { k + second_phase(k).count() } else { sends },
         };
-        self.places.insert(subject, self.arrivals);
-        self.queue.insert(self.arrivals, rumor);
+        self.places.insert(topic, self.arrivals);
+        lane.insert(self.arrivals, rumor);
         self.arrivals += 1;
         self.wanted = Some(Instant::default());
         dropped
+    }
+
+    /// It is not told any more.
+    pub(crate) fn remove(&mut self, topic: Topic) {
+        if let Some(place) = self.places.remove(&topic) {
+            self.lanes[topic.lane()].remove(&place);
+        }
+    }
+
+    /// Whether it is being told.
+    pub(crate) fn contains(&self, topic: Topic) -> bool {
+        self.places.contains_key(&topic)
+    }
+
+    /// Where the next rumor about the state of a node begins, after one that begins at `from`.
+    pub(crate) fn next_state(&self, subject: NameHash, from: u64) -> Option<u64> {
+        let after = Topic::State(subject, from.saturating_add(1));
+        match self.places.range(after..).next() {
+            Some((Topic::State(name, next), _)) if *name == subject => Some(*next),
+            _ => None,
+        }
     }
 
     /// Begins a round, if one is due. It is to be ended with [`end_round`](Self::end_round).
@@ -134,7 +200,8 @@ impl Rumors {
             return false;
         }
         let all = bits(0..k);
-        for rumor in self.queue.values_mut() {
+        self.forget_states(now);
+        for rumor in self.lanes.iter_mut().flat_map(BTreeMap::values_mut) {
             rumor.slots &= all;
             if rumor.slots == 0 && rumor.second_at.is_some_and(|at| at <= now) {
                 rumor.second_at = None;
@@ -146,32 +213,36 @@ impl Rumors {
         true
     }
 
-    /// The subjects that a slot is to be told of, oldest first.
-    pub(crate) fn for_slot(&self, slot: usize) -> impl Iterator<Item = NameHash> {
+    /// What a slot is to be told of, in the order of the lanes' turn, each lane oldest first.
+    pub(crate) fn for_slot(&self, slot: usize) -> impl Iterator<Item = Topic> {
         let bit = bits(std::iter::once(slot));
-        self.queue
-            .values()
-            .filter(move |rumor| rumor.sends > 0 && rumor.slots & bit != 0)
-            .map(|rumor| rumor.subject)
+        self.in_turn().filter(move |rumor| rumor.sends > 0 && rumor.slots & bit != 0).map(|rumor| rumor.topic)
     }
 
-    /// All subjects there is news of, oldest first.
-    pub(crate) fn subjects(&self) -> impl Iterator<Item = NameHash> {
-        self.queue.values().map(|rumor| rumor.subject)
+    /// All that there is news of, in the order of the lanes' turn, each lane oldest first.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = Topic> {
+        self.in_turn().map(|rumor| rumor.topic)
+    }
+
+    /// A datagram was filled: another lane may come first in the next one.
+    pub(crate) fn take_turn(&mut self) {
+        self.turn = (self.turn + 1) % TURNS.len();
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.places.is_empty()
     }
 
     pub(crate) fn bound(&self) -> Bound {
-        Bound { what: "rumors", count: self.queue.len().max(self.places.len()), max: RUMORS_MAX }
+        let waiting = self.lanes.iter().map(BTreeMap::len).sum::<usize>();
+        Bound { what: "rumors", count: waiting.max(self.places.len()), max: RUMORS_MAX * LANES }
     }
 
-    /// A slot was told of a subject.
-    pub(crate) fn told(&mut self, slot: usize, subject: NameHash) {
+    /// A slot was told of it.
+    pub(crate) fn told(&mut self, slot: usize, topic: Topic) {
         let bit = bits(std::iter::once(slot));
-        if let Some(rumor) = self.places.get(&subject).and_then(|place| self.queue.get_mut(place)) {
+        let lane = &mut self.lanes[topic.lane()];
+        if let Some(rumor) = self.places.get(&topic).and_then(|place| lane.get_mut(place)) {
             rumor.slots &= !bit;
             rumor.sends = rumor.sends.saturating_sub(1);
         }
@@ -179,17 +250,7 @@ impl Rumors {
 
     /// Ends a round; `full`: something that was to go with it had no room.
     pub(crate) fn end_round(&mut self, now: Instant, full: bool) {
-        let retired: Vec<u64> = self
-            .queue
-            .iter()
-            .filter(|(_, rumor)| rumor.sends == 0 || (rumor.slots == 0 && rumor.second_at.is_none()))
-            .map(|(place, _)| *place)
-            .collect();
-        for place in retired {
-            if let Some(rumor) = self.queue.remove(&place) {
-                self.places.remove(&rumor.subject);
-            }
-        }
+        self.retire(|rumor| rumor.sends == 0 || (rumor.slots == 0 && rumor.second_at.is_none()));
         let quiet = self.last_round.is_none_or(|last| now.since(last) >= self.gossip_interval * PAUSE);
         self.interval = if full || quiet {
             self.gossip_interval
@@ -198,8 +259,7 @@ impl Rumors {
         };
         self.last_round = Some(now);
         self.wanted = self
-            .queue
-            .values()
+            .in_turn()
             .map(
                 |rumor| {
                     if rumor.slots == 0 { rumor.second_at.unwrap_or_default() } else { Instant::default() }
@@ -216,6 +276,27 @@ impl Rumors {
             earliest = earliest.max(self.refilled + self.gossip_interval * PAUSE);
         }
         Some(wanted.max(earliest))
+    }
+
+    /// Drops news of states that is too old to be told.
+    fn forget_states(&mut self, now: Instant) {
+        self.retire(|rumor| matches!(rumor.topic, Topic::State(..)) && now.since(rumor.since) > STATE_MEMORY);
+    }
+
+    fn retire(&mut self, is_over: impl Fn(&Rumor) -> bool) {
+        for lane in &mut self.lanes {
+            lane.retain(|_, rumor| {
+                let over = is_over(rumor);
+                if over {
+                    self.places.remove(&rumor.topic);
+                }
+                !over
+            });
+        }
+    }
+
+    fn in_turn(&self) -> impl Iterator<Item = &Rumor> {
+        TURNS[self.turn].into_iter().flat_map(|lane| self.lanes[lane].values())
     }
 
     fn refill(&mut self, now: Instant) {

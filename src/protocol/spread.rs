@@ -3,7 +3,7 @@
 use rand::RngExt;
 
 use super::members::{Before, Merged};
-use super::rumors::slot_order;
+use super::rumors::{Topic, slot_order};
 use super::time::Instant;
 use super::{Context, Protocol, Rule, Timer, ring};
 use crate::event::Event;
@@ -20,8 +20,8 @@ const MISFITS_MAX: usize = 4;
 /// By which way a record came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    /// Gossiped, or added to a ping or ack.
-    Rumor,
+    /// Gossiped by this member, or added to its ping or ack.
+    Rumor(NameHash),
     /// From the node itself.
     Direct,
     /// From the node itself, which we let in.
@@ -50,6 +50,12 @@ impl Protocol {
             Merged::Same if matches!(source, Source::Sync(_) | Source::Admission) => self.unhide(now, name),
             Merged::Same | Merged::Older => {}
         }
+        let (teller, at_once) = match source {
+            Source::Rumor(teller) => (teller, false),
+            Source::Sync(teller) => (teller, true),
+            Source::Direct | Source::Admission => (name, false),
+        };
+        self.state_told(now, name, record.generation, record.state_version, teller, at_once);
         merged
     }
 
@@ -82,8 +88,13 @@ impl Protocol {
 
     /// There is news of a node: it goes round.
     pub(super) fn push_rumor(&mut self, now: Instant, subject: NameHash) {
+        self.push_topic(now, Topic::Node(subject));
+    }
+
+    /// There is news: it goes round.
+    pub(super) fn push_topic(&mut self, now: Instant, topic: Topic) {
         let slots = self.slots().len();
-        if slots > 0 && self.rumors.push(now, subject, slots) {
+        if slots > 0 && self.rumors.push(now, topic, slots) {
             self.metrics.rumors_dropped += 1;
         }
     }
@@ -101,17 +112,17 @@ impl Protocol {
         let mut full = false;
         let mut used: Vec<NameHash> = Vec::with_capacity(offsets.len());
         for slot in slot_order(offsets.len()) {
-            let subjects: Vec<NameHash> = self.rumors.for_slot(slot).collect();
-            if subjects.is_empty() {
+            let topics: Vec<Topic> = self.rumors.for_slot(slot).collect();
+            if topics.is_empty() {
                 continue;
             }
             let offset = if self.follows(Rule::Ring) { offsets[slot] } else { self.random_offset() };
-            match self.peer_of(now, offset, &used, &subjects) {
+            match self.peer_of(now, offset, &used, &topics) {
                 Some(peer) => {
                     used.push(peer);
-                    full |= self.tell(now, slot, peer, &subjects);
+                    full |= self.tell(now, slot, peer, &topics);
                 }
-                None => subjects.iter().for_each(|subject| self.rumors.told(slot, *subject)),
+                None => topics.iter().for_each(|topic| self.rumors.told(slot, *topic)),
             }
         }
         self.rumors.end_round(now, full);
@@ -132,18 +143,31 @@ impl Protocol {
             return;
         }
         let mut misfits = 0;
-        let own = self.rumors.subjects().filter(|subject| *subject == self.me);
-        let others = self.rumors.subjects().filter(|subject| *subject != self.me && *subject != receiver);
-        for subject in own.chain(others) {
-            let Some(body) = self.news_of(subject) else {
-                continue;
-            };
-            if !datagram.push(&body) {
+        let own = self.rumors.topics().filter(|topic| *topic == Topic::Node(self.me));
+        let others = self.rumors.topics().filter(|topic| *topic != Topic::Node(self.me));
+        for topic in own.chain(others.filter(|topic| topic.subject() != receiver)) {
+            // News of states has its own way to go.
+            if matches!(topic, Topic::Node(_)) && self.add_topic(datagram, topic, receiver).is_none() {
                 misfits += 1;
                 if misfits == MISFITS_MAX {
                     break;
                 }
             }
+        }
+    }
+
+    /// Adds what there is to tell of a topic now: how many writes of a state. None if there is no room for it.
+    fn add_topic(&self, datagram: &mut Writer, topic: Topic, receiver: NameHash) -> Option<usize> {
+        match topic {
+            Topic::Node(subject) => match self.news_of(subject) {
+                // It knows itself; what is held against it, it must hear.
+                Some(Body::Alive(_)) if subject == receiver => Some(0),
+                Some(body) => datagram.push(&body).then_some(0),
+                None => Some(0),
+            },
+            Topic::State(subject, _) | Topic::Broadcast(subject, _) if subject == receiver => Some(0),
+            Topic::State(subject, from) => self.add_state_news(datagram, subject, from),
+            Topic::Broadcast(..) => Some(0),
         }
     }
 
@@ -226,7 +250,7 @@ impl Protocol {
         now: Instant,
         offset: usize,
         used: &[NameHash],
-        subjects: &[NameHash],
+        topics: &[Topic],
     ) -> Option<NameHash> {
         let ring = self.members.ring();
         let n = ring.len();
@@ -238,7 +262,7 @@ impl Protocol {
         let chosen = (0..n)
             .map(|step| ring[(place + step) % n])
             .find(|name| *name != self.me && !is_suspect(name) && !used.contains(name));
-        if chosen != Some(first) && subjects.contains(&first) && is_suspect(&first) {
+        if chosen != Some(first) && topics.contains(&Topic::Node(first)) && is_suspect(&first) {
             self.tell_suspect(now, first);
         }
         chosen
@@ -255,25 +279,23 @@ impl Protocol {
     }
 
     /// Tells a peer what a slot has for it. Answers whether something had no room.
-    fn tell(&mut self, now: Instant, slot: usize, peer: NameHash, subjects: &[NameHash]) -> bool {
+    fn tell(&mut self, now: Instant, slot: usize, peer: NameHash, topics: &[Topic]) -> bool {
         let Some(entry) = self.members.get(peer) else {
             return false;
         };
         let (addr, generation) = (entry.addr(), entry.generation());
         let mut datagram = self.datagram_to(generation);
         let mut misfits = 0;
-        let own = subjects.iter().filter(|subject| **subject == self.me);
-        let others = subjects.iter().filter(|subject| **subject != self.me);
-        let mut told = Vec::with_capacity(subjects.len());
-        for subject in own.chain(others) {
-            let fits = match self.news_of(*subject) {
-                // It knows itself; what is held against it, it must hear.
-                Some(Body::Alive(_)) if *subject == peer => true,
-                Some(body) => datagram.push(&body),
-                None => true,
-            };
-            if fits {
-                told.push(*subject);
+        let own = topics.iter().filter(|topic| **topic == Topic::Node(self.me));
+        let others = topics.iter().filter(|topic| **topic != Topic::Node(self.me));
+        let mut told = Vec::with_capacity(topics.len());
+        for topic in own.chain(others) {
+            if matches!(topic, Topic::State(..)) && !self.state_budget.may_gossip(now) {
+                continue;
+            }
+            if let Some(writes) = self.add_topic(&mut datagram, *topic, peer) {
+                self.state_budget.spend(writes);
+                told.push(*topic);
             } else {
                 misfits += 1;
                 if misfits == MISFITS_MAX {
@@ -281,8 +303,9 @@ impl Protocol {
                 }
             }
         }
-        for subject in told {
-            self.rumors.told(slot, subject);
+        self.rumors.take_turn();
+        for topic in told {
+            self.rumors.told(slot, topic);
         }
         self.transmit(now, addr, datagram);
         misfits > 0

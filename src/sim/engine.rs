@@ -330,6 +330,14 @@ impl Engine for Process {
         }
     }
 
+    fn set(self: Arc<Self>, key: &str, value: &[u8]) -> Result<()> {
+        self.sim.world().with(self.host, self.run, |protocol, now| protocol.set(now, key, value))?
+    }
+
+    fn remove(self: Arc<Self>, key: &str) -> Result<()> {
+        self.sim.world().with(self.host, self.run, |protocol, now| protocol.remove(now, key))?
+    }
+
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration> {
         let call = self.call(|protocol, now| protocol.ping(now, name))?;
         match self.wait(call, Duration::from_secs(3_600))? {

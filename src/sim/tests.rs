@@ -405,3 +405,73 @@ fn a_world_goes_on_after_a_wrong_name() {
     cluster.run(secs(1));
     assert_eq!(first.metrics().listener_panics, 1);
 }
+
+/// What all members show of a key of a node.
+fn texts(members: &[Member], of: &str, key: &str) -> Vec<Option<String>> {
+    members.iter().map(|member| member.node(of).and_then(|node| node.text(key).map(str::to_owned))).collect()
+}
+
+fn joined_cluster(seed: u64, n: usize) -> (Cluster, Vec<Member>) {
+    let cluster = Cluster::new(seed);
+    let members: Vec<Member> =
+        (0..n).map(|number| cluster.add(Config::lan().name(format!("n{number}"))).unwrap()).collect();
+    for member in &members[1..] {
+        member.join("n0").unwrap();
+    }
+    cluster.run(Duration::from_secs(2));
+    (cluster, members)
+}
+
+#[test]
+fn a_write_is_seen_by_all_in_milliseconds_and_a_newcomer_has_it_when_it_has_joined() {
+    let (cluster, members) = joined_cluster(7, 32);
+    members[5].set("http", "10.0.0.6:8080").unwrap();
+    assert_eq!(members[5].local().text("http"), Some("10.0.0.6:8080"));
+    cluster.run(Duration::from_millis(10));
+    assert_eq!(texts(&members, "n5", "http"), vec![Some("10.0.0.6:8080".to_owned()); 32]);
+    let late = cluster.add(Config::lan().name("late")).unwrap();
+    late.set("own", "before it joined").unwrap();
+    late.join("n3").unwrap();
+    assert_eq!(late.node("n5").unwrap().text("http"), Some("10.0.0.6:8080"));
+    cluster.run(Duration::from_millis(200));
+    assert_eq!(texts(&members, "late", "own"), vec![Some("before it joined".to_owned()); 32]);
+}
+
+#[test]
+fn a_state_larger_than_a_datagram_arrives_whole_and_what_is_removed_stays_away() {
+    let (cluster, members) = joined_cluster(8, 12);
+    for number in 0..400 {
+        members[0].set(&format!("key {number}"), vec![7; 100]).unwrap();
+    }
+    cluster.split(&["n9"]);
+    cluster.run(Duration::from_secs(3));
+    // So many that those who have not heard of it can not be told any more what is gone.
+    for number in 0..399 {
+        members[0].remove(&format!("key {number}")).unwrap();
+    }
+    cluster.run(Duration::from_secs(60));
+    cluster.heal();
+    assert!(cluster.run_until(Duration::from_secs(60), Cluster::is_converged));
+    for member in &members {
+        let node = member.node("n0").unwrap();
+        assert_eq!(node.state().map(|(key, _)| key).collect::<Vec<_>>(), ["key 399"]);
+    }
+}
+
+#[test]
+fn a_new_run_begins_with_an_empty_state() {
+    let (cluster, members) = joined_cluster(9, 5);
+    members[1].set("old", "1").unwrap();
+    cluster.run(Duration::from_millis(100));
+    cluster.crash("n1");
+    cluster.run(Duration::from_secs(15));
+    assert_eq!(members[2].node("n1").unwrap().text("old"), Some("1"), "the state of the dead can be read");
+    let anew = cluster.restart("n1", Config::lan()).unwrap();
+    anew.set("new", "2").unwrap();
+    anew.join("n0").unwrap();
+    cluster.run(Duration::from_secs(1));
+    for member in [0, 2, 3, 4].map(|number| &members[number]) {
+        let node = member.node("n1").unwrap();
+        assert_eq!((node.text("old"), node.text("new")), (None, Some("2")));
+    }
+}

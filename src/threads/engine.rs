@@ -67,6 +67,14 @@ impl Engine for Shared {
         }
     }
 
+    fn set(self: Arc<Self>, key: &str, value: &[u8]) -> Result<()> {
+        self.step(|protocol, now| protocol.set(now, key, value))?
+    }
+
+    fn remove(self: Arc<Self>, key: &str) -> Result<()> {
+        self.step(|protocol, now| protocol.remove(now, key))?
+    }
+
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration> {
         let answer = self.call(|protocol, now| protocol.ping(now, name))?;
         match answer.recv_timeout(self.ping_patience()) {

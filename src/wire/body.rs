@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-pub(crate) use super::lists::{Groups, SumList, Wants};
+pub(crate) use super::lists::{Groups, Lacks, SumList, Wants, Writes};
 use super::{Cookie, NameHash, Seq};
 use crate::node::{Generation, Incarnation, Status};
 
@@ -37,6 +37,10 @@ pub(crate) enum Body<'a> {
     Page(Page),
     SyncRecord(Record<'a>),
     SyncVerdict(Verdict),
+    Delta(Delta<'a>),
+    Fetch(Fetch<'a>),
+    Fetched { seq: Seq },
+    SyncDelta(Delta<'a>),
 }
 
 /// What a node says about itself, as others pass it on.
@@ -212,4 +216,27 @@ pub(crate) struct Page {
     pub(crate) next: NameHash,
     /// The sender has much to do: pull the rest from others.
     pub(crate) loaded: bool,
+}
+
+/// A stretch of what a node has written into its state: all that still stands of the writes after version `from`,
+/// up to version `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Delta<'a> {
+    pub(crate) subject: NameHash,
+    pub(crate) generation: Generation,
+    /// The version that the sender holds: there is more if it is above `to`.
+    pub(crate) version: u64,
+    /// Of keys removed up to this version nothing is told: who holds less needs the whole state.
+    pub(crate) base: u64,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) writes: Writes<'a>,
+}
+
+/// Asks for what the sender lacks of states and broadcasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fetch<'a> {
+    pub(crate) seq: Seq,
+    pub(crate) cookie: Cookie,
+    pub(crate) lacks: Lacks<'a>,
 }

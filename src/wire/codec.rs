@@ -4,14 +4,15 @@
 //! left over.
 
 use super::body::{
-    Accusers, Ack, Body, Digests, Hello, HintReason, NackReason, Offer, Page, Ping, PingRequest, Pull,
-    Record, RejectReason, Sums, Verdict, ViewMark, Welcome,
+    Accusers, Ack, Body, Delta, Digests, Fetch, Hello, HintReason, NackReason, Offer, Page, Ping,
+    PingRequest, Pull, Record, RejectReason, Sums, Verdict, ViewMark, Welcome,
 };
 use super::cursor::{Reader, Sink};
-use super::lists::{Groups, SumList, Wants};
+use super::lists::{Groups, Lacks, SumList, Wants, Writes};
 use super::packet::Malformed;
 use super::{Cookie, NameHash, Seq};
 use crate::node::{Generation, Incarnation, Status};
+use crate::state::VERSION_MAX;
 
 /// The numbers of the types of body. A number is never used for another layout: what changes gets a new one.
 mod kind {
@@ -40,6 +41,11 @@ mod kind {
     pub(super) const PAGE: u8 = 0x35;
     pub(super) const SYNC_RECORD: u8 = 0x36;
     pub(super) const SYNC_VERDICT: u8 = 0x37;
+
+    pub(super) const DELTA: u8 = 0x40;
+    pub(super) const FETCH: u8 = 0x41;
+    pub(super) const FETCHED: u8 = 0x42;
+    pub(super) const SYNC_DELTA: u8 = 0x43;
 }
 
 impl<'a> Body<'a> {
@@ -68,6 +74,10 @@ impl<'a> Body<'a> {
             Body::Page(_) => kind::PAGE,
             Body::SyncRecord(_) => kind::SYNC_RECORD,
             Body::SyncVerdict(_) => kind::SYNC_VERDICT,
+            Body::Delta(_) => kind::DELTA,
+            Body::Fetch(_) => kind::FETCH,
+            Body::Fetched { .. } => kind::FETCHED,
+            Body::SyncDelta(_) => kind::SYNC_DELTA,
         }
     }
 
@@ -76,7 +86,7 @@ impl<'a> Body<'a> {
         match self {
             Body::Ping(ping) => ping.encode(sink),
             Body::Ack(ack) => ack.encode(sink),
-            Body::BareAck { seq } => sink.put_u64(seq.0),
+            Body::BareAck { seq } | Body::Fetched { seq } => sink.put_u64(seq.0),
             Body::PingRequest(request) => request.encode(sink),
             Body::RelayedAck { seq, incarnation } | Body::Leave { seq, incarnation } => {
                 sink.put_u64(seq.0);
@@ -111,6 +121,8 @@ impl<'a> Body<'a> {
             }
             Body::Pull(pull) => pull.encode(sink),
             Body::Page(page) => page.encode(sink),
+            Body::Delta(delta) | Body::SyncDelta(delta) => delta.encode(sink),
+            Body::Fetch(fetch) => fetch.encode(sink),
         }
     }
 
@@ -140,6 +152,10 @@ impl<'a> Body<'a> {
             kind::PAGE => Body::Page(Page::decode(&mut reader)?),
             kind::SYNC_RECORD => Body::SyncRecord(Record::decode(&mut reader)?),
             kind::SYNC_VERDICT => Body::SyncVerdict(Verdict::decode(&mut reader)?),
+            kind::DELTA => Body::Delta(Delta::decode(&mut reader)?),
+            kind::FETCH => Body::Fetch(Fetch::decode(&mut reader)?),
+            kind::FETCHED => Body::Fetched { seq: reader.seq()? },
+            kind::SYNC_DELTA => Body::SyncDelta(Delta::decode(&mut reader)?),
             _ => return Ok(None),
         };
         reader.finish()?;
@@ -499,5 +515,44 @@ impl Page {
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self { seq: reader.seq()?, next: reader.u64().map(NameHash)?, loaded: reader.bool()? })
+    }
+}
+
+impl<'a> Delta<'a> {
+    fn encode(&self, sink: &mut impl Sink) {
+        sink.put_u64(self.subject.0);
+        sink.put_u64(self.generation.0);
+        sink.put_varint(self.version);
+        sink.put_varint(self.version - self.base);
+        sink.put_varint(self.version - self.to);
+        sink.put_varint(self.to - self.from);
+        sink.put(self.writes.0);
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let subject = reader.name_hash()?;
+        let generation = reader.generation()?;
+        let version = reader.varint()?;
+        if version > VERSION_MAX {
+            return Err(Malformed);
+        }
+        let base = version.checked_sub(reader.varint()?).ok_or(Malformed)?;
+        let to = version.checked_sub(reader.varint()?).ok_or(Malformed)?;
+        let reach = reader.varint()?;
+        let from = to.checked_sub(reach).ok_or(Malformed)?;
+        let writes = Writes::decode(reader, reach)?;
+        Ok(Self { subject, generation, version, base, from, to, writes })
+    }
+}
+
+impl<'a> Fetch<'a> {
+    fn encode(&self, sink: &mut impl Sink) {
+        sink.put_u64(self.seq.0);
+        sink.put_u64(self.cookie.0);
+        sink.put(self.lacks.0);
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        Ok(Self { seq: reader.seq()?, cookie: reader.shown_cookie()?, lacks: Lacks::decode(reader)? })
     }
 }

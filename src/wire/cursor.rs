@@ -109,12 +109,15 @@ impl<'a> Reader<'a> {
 
     /// Text of 1 to 255 bytes, without control characters: it may end up in a log.
     pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
+        let text = self.key()?;
+        if text.contains(char::is_control) { Err(Malformed) } else { Ok(text) }
+    }
+
+    /// The key of a value: UTF-8 of 1 to 255 bytes.
+    pub(super) fn key(&mut self) -> Result<&'a str, Malformed> {
         let length = self.u8()?;
-        let text = std::str::from_utf8(self.take(length.into())?).map_err(|_| Malformed)?;
-        if text.is_empty() || text.contains(char::is_control) {
-            return Err(Malformed);
-        }
-        Ok(text)
+        let key = std::str::from_utf8(self.take(length.into())?).map_err(|_| Malformed)?;
+        if key.is_empty() { Err(Malformed) } else { Ok(key) }
     }
 
     /// The address of one socket of one host, in canonical form.

@@ -1,4 +1,4 @@
-//! The lists that sync exchanges: views of bytes, read entry by entry, and how they are built.
+//! The lists in bodies: views of bytes, read entry by entry, and how they are built.
 //!
 //! A list that came in a datagram was checked whole when the datagram was decoded, and one that was built here
 //! is valid by construction: hence iteration can not fail. Nothing is copied out of the datagram.
@@ -7,6 +7,8 @@ use super::NameHash;
 use super::body::BUCKETS;
 use super::cursor::{self, Reader, Sink};
 use super::packet::Malformed;
+use crate::node::Generation;
+use crate::state::VALUE_MAX;
 
 /// The bytes of a [`SumList`].
 pub(crate) const SUMS_SIZE: usize = BUCKETS * 8;
@@ -219,5 +221,165 @@ impl GroupsBuilder {
 
     pub(crate) fn as_groups(&self) -> Groups<'_> {
         Groups(&self.bytes)
+    }
+}
+
+/// What was written into a state: by version, the key (a length byte and UTF-8), how far its version is above the
+/// one before it, and the value's length plus one with the value, or 0: removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Writes<'a>(pub(super) &'a [u8]);
+
+/// One key that was written or removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Write<'a> {
+    pub(crate) key: &'a str,
+    /// How far its version is above that of the write before it; of the first, above the `from` of its delta.
+    pub(crate) step: u64,
+    /// None: removed.
+    pub(crate) value: Option<&'a [u8]>,
+}
+
+impl<'a> Write<'a> {
+    fn encode(&self, sink: &mut impl Sink) {
+        sink.put_text(self.key);
+        sink.put_varint(self.step);
+        match self.value {
+            None => sink.put_varint(0),
+            Some(value) => {
+                sink.put_varint(value.len() as u64 + 1);
+                sink.put(value);
+            }
+        }
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let key = reader.key()?;
+        let step = reader.varint()?;
+        let length = usize::try_from(reader.varint()?).map_err(|_| Malformed)?;
+        if step == 0 || length > VALUE_MAX + 1 {
+            return Err(Malformed);
+        }
+        let value = length.checked_sub(1).map(|length| reader.take(length)).transpose()?;
+        Ok(Self { key, step, value })
+    }
+}
+
+impl<'a> Writes<'a> {
+    /// The list is the rest of its body. Its versions are at most `reach` above the first `from`.
+    pub(super) fn decode(reader: &mut Reader<'a>, reach: u64) -> Result<Self, Malformed> {
+        let bytes = reader.take_rest();
+        let mut writes = Reader::new(bytes);
+        let mut left = reach;
+        while !writes.is_empty() {
+            left = left.checked_sub(Write::decode(&mut writes)?.step).ok_or(Malformed)?;
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The writes, by version.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Write<'a>> + use<'a> {
+        let mut writes = Reader::new(self.0);
+        std::iter::from_fn(move || Write::decode(&mut writes).ok())
+    }
+}
+
+/// Lays out writes.
+#[derive(Debug, Default)]
+pub(crate) struct WritesBuilder {
+    bytes: Vec<u8>,
+}
+
+impl WritesBuilder {
+    /// Appends a write, if all of them are at most `room` bytes then.
+    #[must_use]
+    pub(crate) fn push(&mut self, write: &Write<'_>, room: usize) -> bool {
+        let length = self.bytes.len();
+        write.encode(&mut self.bytes);
+        let fits = self.bytes.len() <= room;
+        if !fits {
+            self.bytes.truncate(length);
+        }
+        fits
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(crate) fn as_writes(&self) -> Writes<'_> {
+        Writes(&self.bytes)
+    }
+}
+
+/// What somebody lacks of a node's state or broadcasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lack {
+    /// All that was written after version `from`, of a state with this base.
+    State { subject: NameHash, generation: Generation, from: u64, base: u64 },
+    /// All broadcasts with numbers above `after`.
+    Broadcasts { origin: NameHash, generation: Generation, after: u64 },
+}
+
+impl Lack {
+    /// No lack takes more bytes.
+    pub(crate) const SIZE_MAX: usize = 1 + 8 + 8 + 10 + 10;
+
+    fn encode(&self, sink: &mut impl Sink) {
+        match self {
+            Self::State { subject, generation, from, base } => {
+                sink.put_u8(1);
+                sink.put_u64(subject.0);
+                sink.put_u64(generation.0);
+                sink.put_varint(*from);
+                sink.put_varint(*base);
+            }
+            Self::Broadcasts { origin, generation, after } => {
+                sink.put_u8(2);
+                sink.put_u64(origin.0);
+                sink.put_u64(generation.0);
+                sink.put_varint(*after);
+            }
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let kind = reader.u8()?;
+        let (subject, generation) = (reader.name_hash()?, reader.generation()?);
+        match kind {
+            1 => Ok(Self::State { subject, generation, from: reader.varint()?, base: reader.varint()? }),
+            2 => Ok(Self::Broadcasts { origin: subject, generation, after: reader.varint()? }),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+/// A list of lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Lacks<'a>(pub(super) &'a [u8]);
+
+impl<'a> Lacks<'a> {
+    /// Lays the lacks out in `buffer`, whose contents are dropped.
+    pub(crate) fn encode(lacks: &[Lack], buffer: &'a mut Vec<u8>) -> Self {
+        buffer.clear();
+        for lack in lacks {
+            lack.encode(buffer);
+        }
+        Self(buffer)
+    }
+
+    /// The list is the rest of its body.
+    pub(super) fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let bytes = reader.take_rest();
+        let mut lacks = Reader::new(bytes);
+        while !lacks.is_empty() {
+            Lack::decode(&mut lacks)?;
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The lacks, in the order in which they were listed.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Lack> + use<'a> {
+        let mut lacks = Reader::new(self.0);
+        std::iter::from_fn(move || Lack::decode(&mut lacks).ok())
     }
 }

@@ -152,6 +152,13 @@ impl Writer {
         fits
     }
 
+    /// How many bytes the contents of another body may have, at least.
+    pub(crate) fn room(&self) -> usize {
+        // Its type, and its length as a varint.
+        let head = if self.limit < 1 << 14 { 3 } else { 4 };
+        self.limit.saturating_sub(self.datagram.len() + head)
+    }
+
     /// Whether nothing was pushed yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.bodies == 0

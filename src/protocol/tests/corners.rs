@@ -7,7 +7,7 @@ use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::ring;
-use crate::protocol::rumors::{Rumors, slot_order};
+use crate::protocol::rumors::{Rumors, Topic, slot_order};
 use crate::protocol::{Answer, Instant};
 use crate::wire::body::{Hello, Offer, Page, Pull};
 use crate::wire::lists::Wants;
@@ -309,16 +309,16 @@ fn a_crowd_of_rumors_is_thinned() {
     let k = 8;
     let crowd = 300;
     for subject in 1..=crowd {
-        rumors.push(now, NameHash(subject), k);
+        rumors.push(now, Topic::Node(NameHash(subject)), k);
     }
     let mut sends = 0;
     while let Some(due) = rumors.due() {
         now = now.max(due);
         assert!(rumors.begin_round(now, k));
         for slot in slot_order(k) {
-            let subjects: Vec<NameHash> = rumors.for_slot(slot).take(26).collect();
-            for subject in subjects {
-                rumors.told(slot, subject);
+            let topics: Vec<Topic> = rumors.for_slot(slot).take(26).collect();
+            for topic in topics {
+                rumors.told(slot, topic);
                 sends += 1;
             }
         }

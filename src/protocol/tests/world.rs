@@ -89,6 +89,7 @@ pub(super) fn lan() -> Settings {
         join_timeout: Duration::from_secs(5),
         max_datagram: 1_400,
         max_nodes: 16_384,
+        state_rate: None,
         has_seeds: false,
         without: Without::default(),
     }
@@ -555,6 +556,7 @@ impl World {
                     Event::Restarted(_) => "restarted",
                     Event::Moved(_) => "moved",
                     Event::NameConflict { .. } => "conflict",
+                    Event::Changed { .. } => "changed",
                     Event::Lagged(_) => "lagged",
                 };
                 format!("{kind} {}", event.node().map_or("", |node| node.name()))

@@ -1,0 +1,244 @@
+//! Fetching: what others have told us that they have and we lack, and the requests for it.
+//!
+//! A record tells how far its teller has come with the node's state and broadcasts, and so does every delta. Who
+//! hears of more than he has notes it here. What is lacking often comes by itself a moment later, by another way; if
+//! it does not, the teller is asked. One request, one answer of one datagram, which brings first what is most behind;
+//! the asker asks again as long as that leads on. What can not be had is forgotten: comparing views finds it again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::contract::Bound;
+use super::sync::Peer;
+use super::time::{Deadlines, Instant};
+use crate::node::Generation;
+use crate::wire::{Cookie, NameHash, Seq};
+
+/// Things that one request asks for.
+const THINGS_MAX: usize = 16;
+/// Requests to one peer that are under way at the same time.
+const REQUESTS_PER_PEER: usize = 4;
+/// Requests that are under way at the same time.
+const REQUESTS_MAX: usize = 64;
+/// A request is repeated this often before it is given up.
+const TRIES_MAX: u32 = 6;
+/// Cookies that are remembered: of so many peers at the same time we are asked for proof once.
+const COOKIES_MAX: usize = 64;
+/// Things that may be lacking at the same time: of twice as many nodes as a view usually holds at most.
+const LACKING_MAX: usize = 65_536;
+
+/// What can be lacking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Thing {
+    /// Writes of a node's state.
+    State(NameHash),
+    /// Broadcasts of a node.
+    Broadcasts(NameHash),
+}
+
+/// One thing that is lacking.
+#[derive(Debug, Clone, Copy)]
+struct Lacking {
+    generation: Generation,
+    /// How far the teller has it.
+    upto: u64,
+    teller: NameHash,
+    asked: bool,
+}
+
+/// A request that is under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) peer: Peer,
+    /// What it asks for, and how far we had it when it was made.
+    pub(crate) things: Vec<(Thing, u64)>,
+    tries: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wake {
+    Ask(NameHash),
+    Again(Seq),
+}
+
+/// What is due.
+#[derive(Debug)]
+pub(crate) enum Due {
+    /// This peer is to be asked.
+    Ask(NameHash),
+    /// This request is to be sent again.
+    Again(Seq),
+    /// This request was not answered: it is over.
+    GivenUp(Request),
+}
+
+/// All that is lacking, and all requests.
+#[derive(Debug)]
+pub(crate) struct Fetches {
+    lacking: BTreeMap<Thing, Lacking>,
+    requests: BTreeMap<Seq, Request>,
+    cookies: BTreeMap<NameHash, Cookie>,
+    deadlines: Deadlines<Wake>,
+    retry: Duration,
+}
+
+impl Fetches {
+    /// `retry`: how long what is lacking may come by itself, and the pause before a request is repeated the first
+    /// time; later ones are up to four times that.
+    pub(crate) fn new(retry: Duration) -> Self {
+        Self {
+            lacking: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            cookies: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+            retry,
+        }
+    }
+
+    /// Somebody has a thing up to here, and we do not. `at_once`: it will not come by itself.
+    pub(crate) fn lack(
+        &mut self,
+        now: Instant,
+        thing: Thing,
+        generation: Generation,
+        upto: u64,
+        teller: NameHash,
+        at_once: bool,
+    ) {
+        let held = self.lacking.get(&thing).filter(|held| held.generation == generation);
+        if held.is_some_and(|held| held.upto >= upto || held.asked) {
+            return;
+        }
+        if held.is_none() && self.lacking.len() >= LACKING_MAX {
+            return;
+        }
+        self.lacking.insert(thing, Lacking { generation, upto, teller, asked: false });
+        let at = if at_once { now } else { now + self.retry };
+        self.deadlines.set_earliest(Wake::Ask(teller), at);
+    }
+
+    /// Whether anything is to be had, or has been asked for, from a peer.
+    pub(crate) fn is_asking(&self, peer: NameHash) -> bool {
+        self.lacking.values().any(|lacking| lacking.teller == peer)
+    }
+
+    /// What a peer may be asked for now, as far as `held` says that it is lacking still: the thing, its run, and how
+    /// far we have it.
+    pub(crate) fn next_things(
+        &mut self,
+        peer: NameHash,
+        held: impl Fn(Thing, Generation) -> Option<u64>,
+    ) -> Vec<(Thing, u64)> {
+        let running = self.requests.values().filter(|request| request.peer.name == peer).count();
+        if running >= REQUESTS_PER_PEER || self.requests.len() >= REQUESTS_MAX {
+            return Vec::new();
+        }
+        self.lacking.retain(|thing, lacking| {
+            lacking.asked || held(*thing, lacking.generation).is_some_and(|held| held < lacking.upto)
+        });
+        let mut things = Vec::new();
+        for (thing, lacking) in &mut self.lacking {
+            if things.len() == THINGS_MAX {
+                break;
+            }
+            if lacking.teller == peer && !lacking.asked {
+                lacking.asked = true;
+                things.push((*thing, held(*thing, lacking.generation).unwrap_or(0)));
+            }
+        }
+        things
+    }
+
+    /// Notes a request that is being sent, and answers the cookie to show.
+    pub(crate) fn begin(&mut self, now: Instant, seq: Seq, peer: Peer, things: Vec<(Thing, u64)>) {
+        self.requests.insert(seq, Request { peer, things, tries: 1 });
+        self.deadlines.set(Wake::Again(seq), now + self.retry);
+    }
+
+    /// The cookie that a peer has given us; none yet: zero.
+    pub(crate) fn cookie(&self, peer: NameHash) -> Cookie {
+        self.cookies.get(&peer).copied().unwrap_or_default()
+    }
+
+    /// A peer has given us a cookie.
+    pub(crate) fn remember(&mut self, peer: NameHash, cookie: Cookie) {
+        if self.cookies.len() >= COOKIES_MAX && !self.cookies.contains_key(&peer) {
+            self.cookies.pop_first();
+        }
+        self.cookies.insert(peer, cookie);
+    }
+
+    /// What is due now.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Due> {
+        loop {
+            match self.deadlines.pop_due(now)? {
+                Wake::Ask(peer) => return Some(Due::Ask(peer)),
+                Wake::Again(seq) => {
+                    let Some(request) = self.requests.get_mut(&seq) else {
+                        continue;
+                    };
+                    if request.tries >= TRIES_MAX {
+                        return self.end(seq).map(Due::GivenUp);
+                    }
+                    let wait = self.retry * 2_u32.pow(request.tries.min(2));
+                    request.tries += 1;
+                    self.deadlines.set(Wake::Again(seq), now + wait);
+                    return Some(Due::Again(seq));
+                }
+            }
+        }
+    }
+
+    /// The request that an answer with this number from this address is for.
+    pub(crate) fn answered(&self, seq: Seq, from: SocketAddr) -> Option<&Request> {
+        self.requests.get(&seq).filter(|request| request.peer.addr == from)
+    }
+
+    /// A request is over: what it asked for, of which `held` says how far we have it now, is had, or asked for again
+    /// if it has led on, or given up.
+    pub(crate) fn close(&mut self, now: Instant, seq: Seq, held: impl Fn(Thing) -> u64) {
+        let Some(request) = self.end(seq) else {
+            return;
+        };
+        for (thing, before) in request.things {
+            let after = held(thing);
+            let leads_on =
+                self.lacking.get(&thing).is_some_and(|lacking| after > before && after < lacking.upto);
+            match self.lacking.get_mut(&thing) {
+                Some(lacking) if leads_on => lacking.asked = false,
+                _ => {
+                    self.lacking.remove(&thing);
+                }
+            }
+        }
+        self.deadlines.set(Wake::Ask(request.peer.name), now);
+    }
+
+    /// A request was not answered: what it asked for is not to be had there.
+    pub(crate) fn forget(&mut self, request: &Request) {
+        for (thing, _) in &request.things {
+            self.lacking.remove(thing);
+        }
+    }
+
+    pub(crate) fn get(&self, seq: Seq) -> Option<&Request> {
+        self.requests.get(&seq)
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    pub(crate) fn bounds(&self) -> [Bound; 2] {
+        [
+            Bound { what: "lacking things", count: self.lacking.len(), max: LACKING_MAX },
+            Bound { what: "fetch requests", count: self.requests.len(), max: REQUESTS_MAX },
+        ]
+    }
+
+    fn end(&mut self, seq: Seq) -> Option<Request> {
+        self.deadlines.cancel(Wake::Again(seq));
+        self.requests.remove(&seq)
+    }
+}

@@ -1,0 +1,301 @@
+//! A node's key-value state: what a node says about itself beyond that it is there.
+//!
+//! Only the node itself writes. Each write takes the next **version**, and a key keeps the version of its last
+//! write, so the state of somebody who has seen everything up to version v is brought up to date by the writes
+//! above v, in order. Two copies never contradict each other: one is behind (van Renesse, Dumitriu, Gough and
+//! Thomas, "Efficient Reconciliation and Flow Control for Anti-Entropy Protocols", LADIS 2008, section 3).
+//!
+//! A removed key stays as a tombstone, or it would come back from whoever has not heard of it. Tombstones can not
+//! stay for ever, so beyond the paper the owner now and then forgets the older half and declares a **base**: of keys
+//! removed up to there nothing can be told any more. A copy whose version is below the base can not be brought up to
+//! date; the state is then [collected](Collected) anew beside it, and takes its place when it is complete.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+/// The longest key, in bytes of UTF-8.
+pub(crate) const KEY_MAX: usize = 255;
+/// The longest value, in bytes.
+pub(crate) const VALUE_MAX: usize = 1_024;
+/// The most keys.
+pub(crate) const KEYS_MAX: usize = 1_024;
+/// The most bytes of all keys and values together.
+pub(crate) const SIZE_MAX: usize = 64 * 1_024;
+/// The highest version. A thousand writes a second take nine thousand years to get there.
+pub(crate) const VERSION_MAX: u64 = 1 << 48;
+/// With more tombstones than this the older half is forgotten.
+const TOMBSTONES_MAX: usize = 256;
+/// A copy may be larger than the original ever was by this factor: of a key that was written twice in a row a copy
+/// that is behind may still hold the first, longer value.
+const COPY_SLACK: usize = 2;
+
+/// What a key holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Item {
+    version: u64,
+    /// None: removed.
+    value: Option<Arc<[u8]>>,
+}
+
+/// The state of one run of a node, as far as it is known: all that stands of the writes up to its version.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct State {
+    version: u64,
+    base: u64,
+    items: BTreeMap<Arc<str>, Item>,
+    by_version: BTreeMap<u64, Arc<str>>,
+    tombstones: usize,
+    /// Bytes of all keys and values that are there.
+    size: usize,
+}
+
+/// One key that was written, with the version of the write, or removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) version: u64,
+    pub(crate) value: Option<&'a [u8]>,
+}
+
+/// A key whose value is another one than before; none: it was removed.
+pub(crate) type Change = (Arc<str>, Option<Arc<[u8]>>);
+
+impl State {
+    /// The version of the last write.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Removals up to this version are no longer known.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// What a key holds.
+    pub(crate) fn get(&self, key: &str) -> Option<&[u8]> {
+        self.items.get(key)?.value.as_deref()
+    }
+
+    /// The keys with their values, by key.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.items.iter().filter_map(|(key, item)| Some((key.as_ref(), item.value.as_deref()?)))
+    }
+
+    /// What stands of the writes above a version, by version.
+    pub(crate) fn written_after(&self, from: u64) -> impl Iterator<Item = Written<'_>> {
+        self.by_version.range(from.saturating_add(1)..).filter_map(|(version, key)| {
+            let value = self.items.get(key)?.value.as_deref();
+            Some(Written { key, version: *version, value })
+        })
+    }
+
+    /// The owner writes. Answers whether that changed anything.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`], [`Error::Config`]: nothing was written.
+    pub(crate) fn set(&mut self, key: &str, value: &[u8], value_max: usize) -> Result<bool> {
+        if key.is_empty() {
+            return Err(Error::Config { field: "key", reason: "is empty".to_owned() });
+        }
+        at_most("key", key.len(), KEY_MAX)?;
+        at_most("value", value.len(), value_max)?;
+        let held = self.get(key);
+        if held == Some(value) {
+            return Ok(false);
+        }
+        let held = held.map_or(0, |held| key.len() + held.len());
+        at_most("state", self.size - held + key.len() + value.len(), SIZE_MAX)?;
+        if held == 0 {
+            let keys = self.len() + 1;
+            if keys > KEYS_MAX {
+                return Err(Error::TooLarge { what: "number of keys", size: keys, limit: KEYS_MAX });
+            }
+        }
+        self.version += 1;
+        self.put(key, self.version, Some(value.into()));
+        Ok(true)
+    }
+
+    /// The owner removes a key. Answers whether it was there.
+    pub(crate) fn remove(&mut self, key: &str) -> bool {
+        if self.get(key).is_none() {
+            return false;
+        }
+        self.version += 1;
+        self.put(key, self.version, None);
+        self.compact();
+        true
+    }
+
+    /// The owner writes everything anew, above a version that somebody claims to have. Who has that one has to
+    /// collect the state anew: it may hold keys that nobody has written.
+    pub(crate) fn rewrite_above(&mut self, version: u64) {
+        let mut anew = Self { version: version + 1, base: version + 1, ..Self::default() };
+        for (key, value) in self.iter() {
+            anew.version += 1;
+            anew.put(key, anew.version, Some(value.into()));
+        }
+        *self = anew;
+    }
+
+    /// A copy takes the next stretch of writes: those after `from`, up to `to`, of a state with this base. Answers
+    /// what has changed, by version; none if the stretch does not connect.
+    pub(crate) fn extend<'a>(
+        &mut self,
+        base: u64,
+        from: u64,
+        to: u64,
+        writes: impl Iterator<Item = Written<'a>>,
+    ) -> Option<Vec<Change>> {
+        if from > self.version || base > self.version {
+            return None;
+        }
+        let mut changes = Vec::new();
+        let held = self.version;
+        for write in writes.filter(|write| write.version > held) {
+            let value: Option<Arc<[u8]>> = write.value.map(Into::into);
+            let was_there = self.get(write.key).is_some();
+            let key = self.put(write.key, write.version, value.clone());
+            if was_there || value.is_some() {
+                changes.push((key, value));
+            }
+        }
+        self.version = self.version.max(to);
+        self.rebase(base);
+        Some(changes)
+    }
+
+    /// What is different in `newer`, by version, those that are missing there first.
+    pub(crate) fn changes_to(&self, newer: &Self) -> Vec<Change> {
+        let gone = self
+            .items
+            .iter()
+            .filter(|(key, item)| item.value.is_some() && newer.get(key).is_none())
+            .map(|(key, _)| (Arc::clone(key), None));
+        let written = newer.by_version.values().filter_map(|key| {
+            let value = newer.items.get(key)?.value.as_ref()?;
+            let same = self.get(key) == Some(value.as_ref());
+            (!same).then(|| (Arc::clone(key), Some(Arc::clone(value))))
+        });
+        gone.chain(written).collect()
+    }
+
+    /// Whether it is larger than the copy of an honest state can be.
+    pub(crate) fn is_oversize(&self) -> bool {
+        self.size > SIZE_MAX * COPY_SLACK
+            || self.len() > KEYS_MAX * COPY_SLACK
+            || self.tombstones > (TOMBSTONES_MAX + KEYS_MAX) * COPY_SLACK
+    }
+
+    /// How many keys there are.
+    fn len(&self) -> usize {
+        self.items.len() - self.tombstones
+    }
+
+    fn put(&mut self, key: &str, version: u64, value: Option<Arc<[u8]>>) -> Arc<str> {
+        let key = match self.items.remove_entry(key) {
+            Some((key, old)) => {
+                self.by_version.remove(&old.version);
+                self.count_out(&key, &old);
+                key
+            }
+            None => key.into(),
+        };
+        match &value {
+            Some(value) => self.size += key.len() + value.len(),
+            None => self.tombstones += 1,
+        }
+        self.by_version.insert(version, Arc::clone(&key));
+        self.items.insert(Arc::clone(&key), Item { version, value });
+        key
+    }
+
+    fn count_out(&mut self, key: &str, item: &Item) {
+        match &item.value {
+            Some(value) => self.size -= key.len() + value.len(),
+            None => self.tombstones -= 1,
+        }
+    }
+
+    /// The owner forgets the older half of too many tombstones.
+    fn compact(&mut self) {
+        if self.tombstones <= TOMBSTONES_MAX {
+            return;
+        }
+        let is_tombstone = |key: &Arc<str>| self.items.get(key).is_some_and(|item| item.value.is_none());
+        let middle = self.by_version.iter().filter(|(_, key)| is_tombstone(key)).nth(TOMBSTONES_MAX / 2);
+        if let Some(base) = middle.map(|(version, _)| *version) {
+            self.rebase(base);
+        }
+    }
+
+    /// Forgets the tombstones up to a version.
+    fn rebase(&mut self, base: u64) {
+        if base <= self.base {
+            return;
+        }
+        self.base = base;
+        let Self { items, by_version, tombstones, .. } = self;
+        by_version.retain(|version, key| {
+            let is_over = *version <= base && items.get(key).is_some_and(|item| item.value.is_none());
+            if is_over {
+                items.remove(key);
+                *tombstones -= 1;
+            }
+            !is_over
+        });
+    }
+}
+
+/// A state that is being collected from its beginning, because the copy at hand is older than its base.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Collected {
+    state: State,
+    base: u64,
+}
+
+impl Collected {
+    /// Up to which version it is collected.
+    pub(crate) fn version(&self) -> u64 {
+        self.state.version
+    }
+
+    /// The base of the state that is being collected. What was collected of one with another base is of no use: a
+    /// key in it may have been removed since, and nobody could tell.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Takes the next stretch. Answers whether it connects.
+    pub(crate) fn extend<'a>(
+        &mut self,
+        base: u64,
+        from: u64,
+        to: u64,
+        writes: impl Iterator<Item = Written<'a>>,
+    ) -> bool {
+        if base != self.base && from > 0 {
+            return false;
+        }
+        if base != self.base {
+            *self = Self { state: State::default(), base };
+        }
+        self.state.extend(0, from, to, writes).is_some() && !self.state.is_oversize()
+    }
+
+    /// It is complete.
+    pub(crate) fn into_state(mut self) -> State {
+        self.state.rebase(self.base);
+        self.state
+    }
+}
+
+fn at_most(what: &'static str, size: usize, limit: usize) -> Result<()> {
+    if size > limit { Err(Error::TooLarge { what, size, limit }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests;
