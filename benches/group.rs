@@ -57,6 +57,16 @@ impl Group {
         group.settle()
     }
 
+    /// The same, but they have known each other from the start: none has joined.
+    pub(crate) fn acquainted(seed: u64, n: usize) -> AnyResult<Self> {
+        let mut group = Self::new(seed);
+        for index in 0..n {
+            group.add(Config::lan().name(name(index)))?;
+        }
+        group.cluster.acquaint();
+        group.settle()
+    }
+
     /// The same, but without comparing views: who lacks something joins again.
     pub(crate) fn without_sync(seed: u64, n: usize) -> AnyResult<Self> {
         let mut group = Self::new(seed);
