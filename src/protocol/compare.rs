@@ -49,8 +49,9 @@ impl Protocol {
         if their_quiet >= settle {
             settled_at = self.members.quiet_since() + settle;
         }
-        if self.members.hidden_len() > 0 {
-            // Whoever we hear may bring back those that we have given up: no time to lose.
+        if self.members.hidden_len() > 0 || self.state_budget.is_short(now) {
+            // Whoever we hear may bring back those that we have given up; and states whose news is not told because
+            // of a limit come by no other way. No time to lose.
             settled_at = now;
         }
         match self.comparer.compare(now, ours, theirs.fingerprint, settled_at) {

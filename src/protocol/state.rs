@@ -12,6 +12,8 @@
 //! ([`Config::state_rate`](crate::Config::state_rate)), answers to fetches have the first claim on them, and rumors
 //! get what is above half of what may be sent in a second.
 
+use std::time::Duration;
+
 use super::fetch::{Due, Thing};
 use super::rumors::Topic;
 use super::time::Instant;
@@ -33,6 +35,8 @@ pub(super) const COLLECTED_MAX: usize = 16;
 const DELTA_OVERHEAD: usize = 376;
 /// The head of a delta, at its longest.
 const DELTA_HEAD: usize = 8 + 8 + 4 * 7;
+/// Something held back this long ago is of no account any more.
+const SHORT_MEMORY: Duration = Duration::from_secs(2);
 /// A version this far above the one held is not believed: nobody writes so much between two comparisons of views.
 const VERSION_STEP_MAX: u64 = 1 << 32;
 
@@ -47,6 +51,8 @@ pub(super) struct Budget {
     per_second: Option<u32>,
     tokens: u64,
     refilled: Instant,
+    /// When something was held back last.
+    short: Option<Instant>,
 }
 
 impl Budget {
@@ -55,19 +61,33 @@ impl Budget {
 
     pub(super) fn new(now: Instant, per_second: Option<u32>) -> Self {
         let tokens = per_second.map_or(0, u64::from) * Self::TOKEN;
-        Self { per_second, tokens, refilled: now }
+        Self { per_second, tokens, refilled: now, short: None }
     }
 
     /// Whether an answer to a fetch may be given.
     fn may_answer(&mut self, now: Instant) -> bool {
         self.refill(now);
-        self.per_second.is_none() || self.tokens >= Self::TOKEN
+        let may = self.per_second.is_none() || self.tokens >= Self::TOKEN;
+        self.note(now, may)
     }
 
     /// Whether a rumor may be told: only from the upper half.
     pub(super) fn may_gossip(&mut self, now: Instant) -> bool {
         self.refill(now);
-        self.per_second.is_none_or(|limit| self.tokens >= u64::from(limit) * Self::TOKEN / 2)
+        let may = self.per_second.is_none_or(|limit| self.tokens >= u64::from(limit) * Self::TOKEN / 2);
+        self.note(now, may)
+    }
+
+    /// Whether something was held back a moment ago.
+    pub(super) fn is_short(&self, now: Instant) -> bool {
+        self.short.is_some_and(|short| now.since(short) < SHORT_MEMORY)
+    }
+
+    fn note(&mut self, now: Instant, may: bool) -> bool {
+        if !may {
+            self.short = Some(now);
+        }
+        may
     }
 
     /// So many writes were told.

@@ -53,7 +53,7 @@
 //! A datagram has at most 128 bodies ([`packet::BODIES_MAX`]), none is fine. A type that the receiver does not know
 //! is skipped. Contents never grow: what needs another field gets another type, so that old versions skip it whole
 //! and nobody has to guess. Types are numbered in groups: `0x01` probing, `0x10` rumors, `0x20` admission, `0x30`
-//! sync. A number that was used is never used for something else.
+//! sync, `0x40` states. A number that was used is never used for something else.
 //!
 //! These fields mean the same everywhere:
 //!
@@ -235,6 +235,45 @@
 //! | `0x36` sync record | a record | learned by sync, hence not gossiped on |
 //! | `0x37` sync verdict | a verdict | likewise |
 //!
+//! ## States
+//!
+//! `0x40` delta: all that stands of what the subject has written into its state after version `from`, up to version
+//! `to`. Gossiped. Versions are below 2⁴⁸ or that, and told as differences: `base` is version less the second number,
+//! `to` is version less the third, and `from` is `to` less the fourth; none is below 0.
+//!
+//! | subject u64 | generation u64 | version varint | varint | varint | varint | writes, to the end |
+//! |---|---|---|---|---|---|---|
+//! | | | that the sender holds | to the base: removals up to there are not told | to `to` | `to` less `from` | by version |
+//!
+//! A write:
+//!
+//! | key | step varint, not 0 | length varint | value |
+//! |---|---|---|---|
+//! | length u8, not 0, and UTF-8 | how far its version is above the one before, or above `from`; all of them together at most `to` | of the value plus 1, at most 1,025; 0: removed | |
+//!
+//! `0x41` fetch: this is what I lack. Answered by fetched.
+//!
+//! | seq u64 | cookie u64 | lacks, to the end |
+//! |---|---|---|
+//! | | 0: none | |
+//!
+//! A lack:
+//!
+//! | kind u8 | subject u64 | generation u64 | then |
+//! |---|---|---|---|
+//! | 1 of a state | | | from varint: up to which version it is held; base varint: of the state that is held |
+//! | 2 of broadcasts | their origin | | after varint: up to which number they were dealt with |
+//!
+//! `0x42` fetched: this is what I have of it (as `0x43` bodies, and more of them when asked again).
+//!
+//! | seq u64 |
+//! |---|
+//! | of the fetch |
+//!
+//! | type | contents | |
+//! |---|---|---|
+//! | `0x43` sync delta | a delta | asked for, hence not gossiped on |
+//!
 //! # Hashes
 //!
 //! All are SipHash-2-4 with 64 bits of output. Keys are given as the two integers k0, k1 of the paper (which reads
@@ -259,7 +298,8 @@
 //! - a body that is cut off, one that leaves bytes over, one body more than 128;
 //! - any primitive, enumeration or list that breaks a rule above: an overlong varint, a status 0, an unknown
 //!   reason, a ninth accuser or one named twice, a range that ends where it begins or before, a bucket of 128,
-//!   groups out of order, a count that does not match the bytes, half an entry.
+//!   groups out of order, a count that does not match the bytes, half an entry, a value
+//!   that is too long, a version beyond the delta's end.
 //!
 //! Counts are compared with the bytes that are there before anything is read; nothing is allocated. Equal values are
 //! equal bytes: what the decoder takes, the encoder writes again bit by bit, but for the bodies of unknown types.

@@ -4,12 +4,14 @@ use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::body::{
-    ACCUSERS_MAX, Ack, BUCKETS, Digests, Hello, HintReason, NackReason, Offer, Page, Ping, PingRequest, Pull,
-    RejectReason, Sums, Welcome,
+    ACCUSERS_MAX, Ack, BUCKETS, Delta, Digests, Fetch, Hello, HintReason, NackReason, Offer, Page, Ping,
+    PingRequest, Pull, RejectReason, Sums, Welcome,
 };
 use super::cursor::{Reader, Sink};
 use super::hash::{canonical, siphash};
-use super::lists::{Entry, Groups, GroupsBuilder, RecordKey, SUMS_SIZE, SumList, Wants};
+use super::lists::{
+    Entry, Groups, GroupsBuilder, Lack, Lacks, RecordKey, SUMS_SIZE, SumList, Wants, Write, WritesBuilder,
+};
 use super::packet::{BODIES_MAX, HEADER_SIZE, Malformed};
 use super::*;
 use crate::node::{Generation, Incarnation, Status};
@@ -45,6 +47,9 @@ fn record() -> Record<'static> {
 }
 
 const RECORD_HEX: &str = "05 7765622d31 04 0a000001 1f36 2122232425262728 ac02 01 8001";
+
+const DELTA_HEX: &str =
+    "25 b1b2b3b4b5b6b7b8 2122232425262728 e807 e307 64 d804 02 7570 01 04 796573 02 cebb c801 00";
 
 fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -140,6 +145,8 @@ struct Lists {
     sums: [u8; SUMS_SIZE],
     wants: Vec<u8>,
     groups: GroupsBuilder,
+    writes: WritesBuilder,
+    lacks: Vec<u8>,
 }
 
 impl Lists {
@@ -154,7 +161,14 @@ impl Lists {
         groups.push(Entry { low: 1, record: 10 });
         groups.push(Entry { low: 2, record: 11 });
         groups.begin_bucket(0x7f);
-        Self { sums, wants, groups }
+        let mut writes = WritesBuilder::default();
+        assert!(writes.push(&Write { key: "up", step: 1, value: Some(b"yes") }, LARGE));
+        assert!(writes.push(&Write { key: "λ", step: 200, value: None }, LARGE));
+        let mut lacks = Vec::new();
+        let state = Lack::State { subject: NODE, generation: GENERATION, from: 300, base: 0 };
+        let broadcasts = Lack::Broadcasts { origin: NODE, generation: GENERATION, after: 1 };
+        Lacks::encode(&[state, broadcasts], &mut lacks);
+        Self { sums, wants, groups, writes, lacks }
     }
 
     fn random(rng: &mut ChaCha12Rng) -> Self {
@@ -173,7 +187,31 @@ impl Lists {
                 }
             }
         }
-        Self { sums, wants, groups }
+        let mut writes = WritesBuilder::default();
+        for _ in 0..rng.random_range(0..5) {
+            let value = vec![7; rng.random_range(0..50)];
+            let write = Write {
+                key: "key",
+                step: rng.random_range(1..100),
+                value: rng.random_bool(0.5).then_some(&value),
+            };
+            assert!(writes.push(&write, LARGE));
+        }
+        let mut lacks = Vec::new();
+        let subject = NameHash(rng.next_u64().max(1));
+        let lack =
+            Lack::State { subject, generation: GENERATION, from: rng.next_u64(), base: rng.next_u64() };
+        Lacks::encode(&[lack], &mut lacks);
+        Self { sums, wants, groups, writes, lacks }
+    }
+
+    fn delta(&self) -> Delta<'_> {
+        let writes = self.writes.as_writes();
+        Delta { subject: NODE, generation: GENERATION, version: 1_000, base: 5, from: 300, to: 900, writes }
+    }
+
+    fn lacks(&self) -> Lacks<'_> {
+        Lacks(&self.lacks)
     }
 
     fn sums(&self) -> SumList<'_> {
@@ -281,6 +319,15 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
             Body::SyncVerdict(verdict(Status::Dead, &[])),
             "37 13 b1b2b3b4b5b6b7b8 2122232425262728 ac02 02".into(),
         ),
+        (Body::Delta(lists.delta()), format!("40 {DELTA_HEX}")),
+        (
+            Body::Fetch(Fetch { seq, cookie: COOKIE, lacks: lists.lacks() }),
+            "41 36 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 01 b1b2b3b4b5b6b7b8 2122232425262728 ac02 00 \
+             02 b1b2b3b4b5b6b7b8 2122232425262728 01"
+                .into(),
+        ),
+        (Body::Fetched { seq }, "42 08 a1a2a3a4a5a6a7a8".into()),
+        (Body::SyncDelta(lists.delta()), format!("43 {DELTA_HEX}")),
     ]
 }
 
@@ -391,6 +438,10 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
         Body::Page(Page { seq, next, loaded }),
         Body::SyncRecord(record),
         Body::SyncVerdict(random_verdict(rng)),
+        Body::Delta(lists.delta()),
+        Body::Fetch(Fetch { seq, cookie, lacks: lists.lacks() }),
+        Body::Fetched { seq },
+        Body::SyncDelta(lists.delta()),
     ]
 }
 
@@ -566,6 +617,20 @@ fn what_breaks_the_format_is_refused() {
         ("groups that descend", format!("31 {seq} {node} 0000000000000000 05 0000 04 0000")),
         ("a group of more than there is", format!("31 {seq} {node} 0000000000000000 05 ffff {seq}")),
         ("a group without its count", format!("31 {seq} {node} 0000000000000000 05 00")),
+        ("a base above the version", format!("40 {node} {generation} 05 06 00 00")),
+        ("a delta beyond the version", format!("40 {node} {generation} 05 00 06 00")),
+        ("a delta from below 0", format!("40 {node} {generation} 05 00 00 06")),
+        ("a version over 48 bits", format!("40 {node} {generation} 81808080808040 00 00 00")),
+        ("a write beyond the delta", format!("40 {node} {generation} 05 00 00 05 01 61 06 00")),
+        ("a write that takes no step", format!("40 {node} {generation} 05 00 00 05 01 61 00 00")),
+        ("no key", format!("40 {node} {generation} 05 00 00 05 00 01 00")),
+        ("a key that is not UTF-8", format!("40 {node} {generation} 05 00 00 05 02 c328 01 00")),
+        ("a value that is not there", format!("40 {node} {generation} 05 00 00 05 01 61 01 05 00")),
+        ("a value of 1,025 bytes", {
+            format!("40 {node} {generation} 05 00 00 05 01 61 01 8208 {}", "00".repeat(1_025))
+        }),
+        ("half a lack", format!("41 {seq} {node} 01 {node} {generation} 00")),
+        ("an unknown lack", format!("41 {seq} {node} 03 {node} {generation} 00")),
         ("half a wanted key", format!("32 {seq} {node} 05 0000")),
         ("a wanted key of bucket 128", format!("32 {seq} {node} 80 00000000")),
         ("a truth of 2", format!("33 {seq} 02")),
