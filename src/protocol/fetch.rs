@@ -106,16 +106,28 @@ impl Fetches {
         teller: NameHash,
         at_once: bool,
     ) {
-        let held = self.lacking.get(&thing).filter(|held| held.generation == generation);
-        if held.is_some_and(|held| held.upto >= upto || held.asked) {
-            return;
+        let has_room = self.lacking.len() < LACKING_MAX;
+        let news = Lacking { generation, upto, teller, asked: false };
+        match self.lacking.get_mut(&thing) {
+            Some(held) if held.generation == generation && held.asked => {
+                held.upto = held.upto.max(upto);
+                return;
+            }
+            Some(held) if held.generation == generation && held.upto > upto => {}
+            Some(held) => *held = news,
+            None if has_room => {
+                self.lacking.insert(thing, news);
+            }
+            None => return,
         }
-        if held.is_none() && self.lacking.len() >= LACKING_MAX {
-            return;
-        }
-        self.lacking.insert(thing, Lacking { generation, upto, teller, asked: false });
         let at = if at_once { now } else { now + self.retry };
+        let teller = self.lacking.get(&thing).map_or(teller, |lacking| lacking.teller);
         self.deadlines.set_earliest(Wake::Ask(teller), at);
+    }
+
+    /// A teller is gone: what it had is not to be had there.
+    pub(crate) fn forget_teller(&mut self, teller: NameHash) {
+        self.lacking.retain(|_, lacking| lacking.asked || lacking.teller != teller);
     }
 
     /// Whether anything is to be had, or has been asked for, from a peer.
@@ -127,11 +139,13 @@ impl Fetches {
     /// far we have it.
     pub(crate) fn next_things(
         &mut self,
+        now: Instant,
         peer: NameHash,
         held: impl Fn(Thing, Generation) -> Option<u64>,
     ) -> Vec<(Thing, u64)> {
         let running = self.requests.values().filter(|request| request.peer.name == peer).count();
         if running >= REQUESTS_PER_PEER || self.requests.len() >= REQUESTS_MAX {
+            self.deadlines.set_earliest(Wake::Ask(peer), now + self.retry);
             return Vec::new();
         }
         self.lacking.retain(|thing, lacking| {

@@ -257,6 +257,10 @@ impl Rumors {
         } else {
             (self.interval * 2).min(self.gossip_interval * PAUSE)
         };
+        if full && self.lanes[1..].iter().any(|lane| !lane.is_empty()) {
+            // It was needed: the bucket is for news that comes back again and again, not for what users write.
+            self.tokens = (self.tokens + 1).min(BURST);
+        }
         self.last_round = Some(now);
         self.wanted = self
             .in_turn()

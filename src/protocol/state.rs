@@ -284,11 +284,13 @@ impl Protocol {
 
     fn fetch_from(&mut self, now: Instant, name: NameHash) {
         let Some(peer) = self.peer(name) else {
+            self.fetches.forget_teller(name);
             return;
         };
         loop {
             let Self { fetches, members, collected, .. } = self;
-            let things = fetches.next_things(name, |thing, run| held(members, collected, thing, Some(run)));
+            let things =
+                fetches.next_things(now, name, |thing, run| held(members, collected, thing, Some(run)));
             if things.is_empty() {
                 return;
             }

@@ -5,6 +5,7 @@
 //! | a record never goes back in (generation, incarnation, status): no resurrection without a higher order | after each step, at the host that made it, for the records it changed |
 //! | one (name, generation, incarnation) has one content, everywhere | likewise |
 //! | a running node never lists itself dead | likewise |
+//! | states only go forward, as they were [written](super::states) | likewise |
 //! | events tell what the view shows, in a legal order | likewise |
 //! | views and queues are within their bounds | after each step, at the host that made it |
 //! | no datagram is longer than `max_datagram` | when it is made |
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::event::Event;
-use crate::node::{Generation, Incarnation, Status};
+use crate::node::{Generation, Incarnation, Node, Status};
 use crate::protocol::{Bound, Instant, Seen};
 use crate::wire::{Body, Cookie, Packet};
 
@@ -30,6 +31,7 @@ const UNPROVEN_PER_SECOND: u32 = 20;
 #[derive(Debug, Default)]
 pub(super) struct Observer {
     records: BTreeMap<String, Seen>,
+    nodes: BTreeMap<String, Node>,
     /// Who takes part, as the events told, and whether suspected.
     told: BTreeMap<String, bool>,
     /// What came from each address and went to it.
@@ -146,9 +148,15 @@ impl Observer {
         Ok(())
     }
 
+    /// Notes how the host shows a node now; how it showed it before.
+    pub(super) fn shows(&mut self, node: &Node) -> Option<Node> {
+        self.nodes.insert(node.name().to_owned(), node.clone())
+    }
+
     /// Forgets a record that the host has forgotten.
     pub(super) fn forget(&mut self, name: &str) {
         self.records.remove(name);
+        self.nodes.remove(name);
     }
 
     /// Notes an event; what is wrong with it, if anything.

@@ -56,6 +56,7 @@ mod checks;
 mod engine;
 mod host;
 mod links;
+mod states;
 mod world;
 
 use std::ops::Range;

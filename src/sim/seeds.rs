@@ -12,6 +12,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::Cluster;
 use crate::config::Config;
+use crate::error::Error;
 use crate::member::Member;
 
 /// Seeds that run by default.
@@ -47,6 +48,55 @@ fn seeds_of_random_faults_end_in_equal_views() {
     println!("{seeds} seeds; equal after {:?} at most, half of them within {:?}", healed.last(), {
         healed.get(healed.len() / 2)
     });
+}
+
+/// Twenty nodes write 200 keys each, change them and remove half of them, while datagrams are lost and the network is
+/// cut: in the end everybody shows what was written last, and nothing that was removed.
+#[test]
+fn seeds_of_many_writes_end_in_equal_states() {
+    let seeds = match number("HEADCOUNT_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("HEADCOUNT_SEEDS").unwrap_or(2),
+    };
+    for seed in seeds {
+        let mut run = Run::new(seed);
+        println!("replay: HEADCOUNT_SEED={seed} cargo test --lib seeds_of_many_writes");
+        for host in 0..20 {
+            run.members.push(run.cluster.add(Config::lan().name(name(host)).seeds(name(0))).unwrap());
+        }
+        run.cluster.run(millis(2_000));
+        run.cluster.loss(0.1);
+        let mut writes: Vec<(usize, usize, bool)> = Vec::new();
+        for removes in [false, false, true] {
+            writes.extend((0..20).flat_map(|host| (0..200).map(move |key| (host, key, removes))));
+        }
+        for (done, (host, key, removes)) in writes.iter().enumerate() {
+            if done % 3_000 == 1_000 {
+                let side: Vec<String> = (0..20).filter(|_| run.rng.random()).map(name).collect();
+                run.cluster.split(&side.iter().map(String::as_str).collect::<Vec<_>>());
+            }
+            if done % 3_000 == 2_500 {
+                run.cluster.heal();
+            }
+            let key_name = format!("key {key}");
+            // Half of them stay.
+            if *removes && key % 2 == 0 {
+                run.members[*host].remove(&key_name).unwrap();
+            } else {
+                run.members[*host].set(&key_name, format!("{done}")).unwrap();
+            }
+            if done % 10 == 0 {
+                let pause = run.below(0..30);
+                run.cluster.run(millis(pause as u64));
+            }
+        }
+        run.cluster.heal();
+        run.cluster.assert_converged();
+        run.assert_equal_states();
+        for member in &run.members {
+            assert_eq!(member.local().state().count(), 100);
+        }
+    }
 }
 
 fn name(index: usize) -> String {
@@ -99,6 +149,7 @@ impl Run {
         self.cluster.assert_buried();
         self.cluster.assert_converged();
         let after = self.cluster.now() - since;
+        self.assert_equal_states();
         println!("seed {}: {} of {} hosts, equal after {after:?}", self.seed, self.running().len(), {
             self.members.len()
         });
@@ -111,7 +162,7 @@ impl Run {
         let (own, peer) = (name(host), name(other));
         let (runs, well) = (self.runs(host), self.runs(host) && !self.sick.contains(&host));
         let spare = self.running().len() > LEFT_ALONE;
-        match self.below(0..24) {
+        match self.below(0..26) {
             0 | 1 if spare => self.cluster.crash(&own),
             2..=4 if !runs => self.restart(host),
             5 | 6 if self.members.len() < HOSTS_MAX => self.grow(),
@@ -159,7 +210,36 @@ impl Run {
                 // Refused while it is alive.
                 let _ = self.members[host].force_leave(&peer);
             }
+            24 | 25 if well => self.write(host),
             _ => {}
+        }
+    }
+
+    /// A member writes, a little or a lot.
+    fn write(&mut self, host: usize) {
+        for _ in 0..self.below(1..8) * self.below(1..8) * self.below(1..8) {
+            let key = format!("key {}", self.below(0..60));
+            if self.rng.random_bool(0.4) {
+                self.members[host].remove(&key).unwrap();
+            } else {
+                let length = self.below(0..30) * self.below(0..30);
+                let value = vec![self.rng.random(); length];
+                match self.members[host].set(&key, value) {
+                    Ok(()) | Err(Error::TooLarge { what: "state", .. }) => {}
+                    Err(error) => panic!("seed {}: {error}", self.seed),
+                }
+            }
+        }
+    }
+
+    /// What a member has written is what all others show.
+    fn assert_equal_states(&self) {
+        let running = self.running();
+        for (host, other) in running.iter().flat_map(|host| running.iter().map(move |other| (*host, *other)))
+        {
+            let own = self.members[host].local();
+            let shown = self.members[other].node(own.name()).unwrap();
+            assert!(own.state().eq(shown.state()), "seed {}: the state of {host} at {other}", self.seed);
         }
     }
 

@@ -12,6 +12,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use super::checks::{Contents, Observer, check_bounds, check_length};
 use super::host::{Ailments, Host, Leftovers, Past, Waiting};
 use super::links::Links;
+use super::states::Ledger;
 use crate::config::{Addresses, Config, DEFAULT_PORT, Place, Seed};
 use crate::consumer::Consumer;
 use crate::error::{Error, Result};
@@ -59,6 +60,7 @@ pub(super) struct World {
     wakes: BTreeSet<(Instant, usize, usize)>,
     serial: u64,
     pub(super) contents: Contents,
+    ledger: Ledger,
     /// Whether the invariants are checked.
     pub(super) checks: bool,
     /// Rules that members are started without.
@@ -95,6 +97,7 @@ impl World {
             wakes: BTreeSet::new(),
             serial: 0,
             contents: Contents::default(),
+            ledger: Ledger::default(),
             checks: true,
             without: Without::default(),
             to_be_told: BTreeSet::new(),
@@ -543,6 +546,12 @@ impl World {
             if !own {
                 let shown = seen.as_ref().and_then(|seen| seen.shown);
                 let outcome = host.observer.check_told(&name, shown);
+                self.expect(index, outcome);
+            }
+            let host = &mut self.hosts[index];
+            if let Some(node) = host.protocol.node(&name) {
+                let before = host.observer.shows(&node);
+                let outcome = self.ledger.check(before.as_ref(), &node);
                 self.expect(index, outcome);
             }
             let host = &mut self.hosts[index];
