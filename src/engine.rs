@@ -23,6 +23,7 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn all_nodes(&self) -> Nodes;
     fn wait_until(&self, timeout: Duration, is_right: &mut dyn FnMut(&Nodes) -> bool) -> Result<Nodes>;
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration>;
+    fn send(self: Arc<Self>, name: &str, payload: &[u8]) -> Result<()>;
     fn events(&self) -> Receiver<Event>;
     fn health(&self) -> u8;
     fn metrics(&self) -> Metrics;

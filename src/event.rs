@@ -32,6 +32,14 @@ pub enum Event {
     Restarted(Node),
     /// The same run of a node has a new address.
     Moved(Node),
+    /// A node has sent a message to this member, with [`Member::send`]. It comes once, whole, and is never among
+    /// the events that are dropped.
+    Message {
+        /// The node that sent it.
+        from: Node,
+        /// What it sent, as it was given.
+        payload: Vec<u8>,
+    },
     /// Somebody else uses our name and has the newer run of it: this member has fallen silent.
     NameConflict {
         /// Where the other one runs.
@@ -42,7 +50,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The node that the event is about, if it is about one.
+    /// The node that the event is about or comes from, if there is one.
     #[must_use]
     pub fn node(&self) -> Option<&Node> {
         match self {
@@ -52,7 +60,8 @@ impl Event {
             | Self::Died(node)
             | Self::Left(node)
             | Self::Restarted(node)
-            | Self::Moved(node) => Some(node),
+            | Self::Moved(node)
+            | Self::Message { from: node, .. } => Some(node),
             Self::NameConflict { .. } | Self::Lagged(_) => None,
         }
     }
@@ -69,6 +78,9 @@ impl fmt::Display for Event {
             Self::Left(node) => write!(f, "{} left", node.name()),
             Self::Restarted(node) => write!(f, "{} restarted at {}", node.name(), node.addr()),
             Self::Moved(node) => write!(f, "{} moved to {}", node.name(), node.addr()),
+            Self::Message { from, payload } => {
+                write!(f, "{} sent a message of {} bytes", from.name(), payload.len())
+            }
             Self::NameConflict { addr } => write!(f, "our name is taken by {addr}"),
             Self::Lagged(count) => write!(f, "{count} events were dropped"),
         }

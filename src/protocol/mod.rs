@@ -11,10 +11,11 @@
 //! ```text
 //! protocol.handle_datagram(now, received, from, bytes)      a datagram came; `received` is when it did
 //! protocol.handle_timeout(now, duty)                        the time that poll_timeout(duty) told has come
-//! protocol.join(…) / ping(…) / leave(…) / force_leave(…)    a user wants something
+//! protocol.join(…) / ping(…) / leave(…) / force_leave(…) / send(…)   a user wants something
 //!
 //! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order
-//! while let Some(event)    = protocol.poll_event()    { … } for the user, in order
+//! while let Some(event)    = protocol.poll_event()    { … } for the user, in order; after each Event::Message
+//!                                                               settle(now, handover): whether the user gets it
 //! while let Some(answer)   = protocol.poll_answer()   { … } to earlier calls
 //! while let Some(chore)    = protocol.poll_chore()    { … } work that may block
 //! while let Some(note)     = protocol.poll_note()     { … } lines to log
@@ -40,6 +41,7 @@
 //! | [`rumors`] | what is told to whom, in two phases |
 //! | [`sync`] | when and how views are compared |
 //! | [`join`] | admission, names, leaving |
+//! | [`outbox`], [`inbox`] | messages on their way: windows, resends; putting together, never twice |
 //!
 //! And what combines them, each an `impl Protocol`, to which this file routes the inputs:
 //!
@@ -51,6 +53,7 @@
 //! | [`compare`] | both sides of a sync |
 //! | [`admit`], [`names`] | joining, and who may have a name |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
+//! | [`deliver`] | messages to one node |
 //! | [`view`] | what readers are shown |
 //! | [`bounds`] | how much of everything there is, for who checks it |
 
@@ -79,13 +82,16 @@ mod admit;
 mod bounds;
 mod compare;
 mod contract;
+mod deliver;
 mod depart;
 mod detect;
 mod heal;
 pub(crate) mod health;
+mod inbox;
 mod join;
 mod members;
 mod names;
+mod outbox;
 mod probe;
 mod ring;
 mod rumors;
@@ -102,7 +108,9 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
-pub(crate) use contract::{Answer, Bound, Call, Chore, Duty, Note, Seen, Settings, Transmit, Without};
+pub(crate) use contract::{
+    Answer, Bound, Call, Chore, Duty, Handover, Note, Seen, Settings, Transmit, Without,
+};
 pub(crate) use join::copy as copy_error;
 pub(crate) use time::Instant;
 
@@ -114,8 +122,10 @@ use crate::wire::hash::canonical;
 use crate::wire::lists::RecordKey;
 use crate::wire::{Body, ClusterTag, Header, NameHash, Packet, Record, Seq, ViewMark, Writer};
 use health::{Burials, Damping, Ears, Health};
+use inbox::Inbox;
 use join::{Addresses, Approaches, CookieJar, Join, Leave, NameChecks};
 use members::Members;
+use outbox::Outbox;
 use probe::{Errands, Probes};
 use ring::Rounds;
 use rumors::Rumors;
@@ -153,6 +163,10 @@ enum Timer {
     Leave,
     /// Another run of our name is to be probed.
     Rival,
+    /// An ack of a message is late, or a message is out of time.
+    Resend,
+    /// To see whether nothing came of an incomplete message for long.
+    Stale,
 }
 
 /// Where the news of a datagram stands while it is read.
@@ -234,6 +248,13 @@ pub(crate) struct Protocol {
     hints: (u64, u32),
     next_call: u64,
 
+    outbox: Outbox,
+    inbox: Inbox,
+    /// Messages among the events that have been polled, or are to be.
+    unsettled: VecDeque<deliver::Unsettled>,
+    /// The version of the view for which messages were ended with their nodes.
+    messages_checked: u64,
+
     timers: Deadlines<Timer>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
@@ -301,6 +322,10 @@ impl Protocol {
             leave: None,
             hints: (0, 0),
             next_call: 0,
+            outbox: Outbox::new(deliver::patience(&settings), deliver::fragment_size(&settings)),
+            inbox: Inbox::default(),
+            unsettled: VecDeque::new(),
+            messages_checked: 0,
             timers,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -375,6 +400,7 @@ impl Protocol {
         self.answer_offer(&mut context);
         self.ask_unserved(&mut context);
         self.pump_exchange(now, context.exchange);
+        self.end_with_the_gone(now);
         self.spread(now);
     }
 
@@ -394,6 +420,7 @@ impl Protocol {
                 self.retry_approaches(now);
             }
         }
+        self.end_with_the_gone(now);
         self.spread(now);
     }
 
@@ -485,7 +512,15 @@ impl Protocol {
             Body::SyncRecord(record) => self.handle_sync_record(context, record),
             Body::SyncVerdict(verdict) => self.handle_sync_verdict(context, verdict),
 
-            Body::PingRequest(_) | Body::Alive(_) | Body::Verdict(_) | Body::Hint { .. } => {
+            Body::Fragment(fragment) if context.known => self.handle_fragment(context, fragment),
+            Body::FragmentAck(ack) if context.known => self.handle_fragment_ack(context, ack),
+
+            Body::PingRequest(_)
+            | Body::Alive(_)
+            | Body::Verdict(_)
+            | Body::Hint { .. }
+            | Body::Fragment(_)
+            | Body::FragmentAck(_) => {
                 self.metrics.unknown_sender += 1;
             }
         }
@@ -504,6 +539,8 @@ impl Protocol {
             Timer::Join(call) => self.join_is_over(now, call),
             Timer::Leave => self.tell_leave(now),
             Timer::Rival => self.probe_rival(now),
+            Timer::Resend => self.resend(now),
+            Timer::Stale => self.drop_stale(now),
         }
     }
 

@@ -12,6 +12,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::Cluster;
 use crate::config::Config;
+use crate::event::Event;
 use crate::member::Member;
 
 /// Seeds that run by default.
@@ -111,7 +112,7 @@ impl Run {
         let (own, peer) = (name(host), name(other));
         let (runs, well) = (self.runs(host), self.runs(host) && !self.sick.contains(&host));
         let spare = self.running().len() > LEFT_ALONE;
-        match self.below(0..24) {
+        match self.below(0..26) {
             0 | 1 if spare => self.cluster.crash(&own),
             2..=4 if !runs => self.restart(host),
             5 | 6 if self.members.len() < HOSTS_MAX => self.grow(),
@@ -158,6 +159,11 @@ impl Run {
             23 if well => {
                 // Refused while it is alive.
                 let _ = self.members[host].force_leave(&peer);
+            }
+            24 | 25 if well => {
+                // The cluster checks that it comes as this says. Now and then it takes many fragments.
+                let length = self.below(0..100) * self.below(0..100) * self.below(1..20);
+                let _ = self.members[host].send(&peer, &vec![self.rng.random(); length]);
             }
             _ => {}
         }
@@ -211,7 +217,17 @@ impl Run {
     /// All are configured with the same seeds: islands that never heard of each other meet through them.
     fn config(&mut self) -> Config {
         let config = Config::lan().seeds((0..HOSTS_MAX).map(name).collect::<Vec<_>>());
-        match self.below(0..8) {
+        match self.below(0..10) {
+            8 | 9 => config.on_event(|member, event| {
+                // Answers what it is sent, and greets who joins.
+                let _ = match event {
+                    Event::Message { from, payload } if payload.len() > 1 => {
+                        member.send(from.name(), &payload[1..payload.len() / 2 + 1])
+                    }
+                    Event::Joined(node) => member.send(node.name(), member.name().as_bytes()),
+                    _ => Ok(()),
+                };
+            }),
             0 => config.on_event(|member, _| assert!(member.nodes().get(member.name()).is_some())),
             1 => config.on_event(|member, event| {
                 // Runs virtual time, in which everything else goes on.

@@ -11,12 +11,14 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use super::checks::{Contents, Observer, check_bounds, check_length};
 use super::host::{Ailments, Host, Leftovers, Past, Waiting};
+use super::letters::{Letter, Letters};
 use super::links::Links;
 use crate::config::{Addresses, Config, DEFAULT_PORT, Place, Seed};
 use crate::consumer::Consumer;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::node::Node;
-use crate::protocol::{Call, Chore, Duty, Instant, Protocol, Settings, Transmit, Without};
+use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Protocol, Settings, Transmit, Without};
 use crate::wire::hash::siphash;
 
 /// What the simulated clocks show at the beginning.
@@ -58,6 +60,8 @@ pub(super) struct World {
     wakes: BTreeSet<(Instant, usize, usize)>,
     serial: u64,
     pub(super) contents: Contents,
+    /// Which messages were sent, and what became of them.
+    letters: Letters,
     /// Whether the invariants are checked.
     pub(super) checks: bool,
     /// Rules that members are started without.
@@ -94,6 +98,7 @@ impl World {
             wakes: BTreeSet::new(),
             serial: 0,
             contents: Contents::default(),
+            letters: Letters::default(),
             checks: true,
             without: Without::default(),
             to_be_told: BTreeSet::new(),
@@ -128,6 +133,7 @@ impl World {
             seeds: addresses.seeds,
             event_capacity: config.events_max(),
             join_timeout: settings.join_timeout,
+            send_timeout: settings.send_timeout,
             probe_interval: settings.probe_interval,
             isolation_timeout: settings.isolation_timeout,
             end: None,
@@ -401,6 +407,7 @@ impl World {
 
     /// Takes out of a protocol what a step has left.
     pub(super) fn drain(&mut self, index: usize) {
+        self.tell_events(index);
         while let Some(transmit) = self.hosts[index].protocol.poll_transmit() {
             if !self.hosts[index].is_running() {
                 continue;
@@ -414,30 +421,7 @@ impl World {
                 self.send(index, transmit);
             }
         }
-        let host = &mut self.hosts[index];
-        host.consumers.retain_mut(|consumer| consumer.tell_missed().is_some());
-        if host.listener_events.as_ref().is_some_and(|events| !events.is_empty()) {
-            self.to_be_told.insert(index);
-        }
         let mut touched = Vec::new();
-        while let Some(event) = self.hosts[index].protocol.poll_event() {
-            let host = &mut self.hosts[index];
-            if !host.is_running() {
-                continue;
-            }
-            if host.checks {
-                let outcome = host.observer.check_event(&host.name, &event);
-                self.expect(index, outcome);
-            }
-            let host = &mut self.hosts[index];
-            if log::max_level() >= log::Level::Info {
-                self.lines.push((log::Level::Info, format!("{}: {event}", host.name)));
-            }
-            host.tell(&event);
-            if host.listener_events.is_some() {
-                self.to_be_told.insert(index);
-            }
-        }
         while let Some((name, seen)) = self.hosts[index].protocol.poll_touched() {
             touched.push((name, seen));
         }
@@ -445,10 +429,13 @@ impl World {
             self.check_touched(index, touched);
             self.expect(index, check_bounds(&self.hosts[index].protocol.bounds()));
         }
-        let host = &mut self.hosts[index];
-        while let Some((call, answer)) = host.protocol.poll_answer() {
-            host.answers.insert(call, answer);
+        while let Some((call, answer)) = self.hosts[index].protocol.poll_answer() {
+            if let Answer::Sent(result) = &answer {
+                self.check_answered(index, call, result);
+            }
+            self.hosts[index].answers.insert(call, answer);
         }
+        let host = &mut self.hosts[index];
         while let Some(note) = host.protocol.poll_note() {
             self.lines.push((note.level, format!("{}: {}", host.name, note.text)));
         }
@@ -467,6 +454,40 @@ impl World {
                 self.hosts[index].seeds.iter().filter_map(|seed| self.resolve(index, seed)).collect();
             self.hosts[index].protocol.seeds_resolved(self.now, &seeds);
             self.drain(index);
+        }
+    }
+
+    /// Tells the consumers of a host what has happened there. Before its datagrams are taken out: the ack of a message
+    /// is one of them.
+    fn tell_events(&mut self, index: usize) {
+        let host = &mut self.hosts[index];
+        host.consumers.retain_mut(|consumer| consumer.tell_missed().is_some());
+        if host.listener_events.as_ref().is_some_and(|events| !events.is_empty()) {
+            self.to_be_told.insert(index);
+        }
+        while let Some(event) = self.hosts[index].protocol.poll_event() {
+            let host = &mut self.hosts[index];
+            if !host.is_running() {
+                continue;
+            }
+            if host.checks {
+                let outcome = host.observer.check_event(&host.name, &event);
+                self.expect(index, outcome);
+            }
+            let host = &mut self.hosts[index];
+            if matches!(event, Event::Message { .. }) {
+                if host.hand_over(self.now, &event) == Handover::Taken {
+                    self.check_delivered(index, &event);
+                }
+            } else {
+                if log::max_level() >= log::Level::Info {
+                    self.lines.push((log::Level::Info, format!("{}: {event}", host.name)));
+                }
+                host.tell(&event);
+            }
+            if self.hosts[index].listener_events.is_some() {
+                self.to_be_told.insert(index);
+            }
         }
     }
 
@@ -529,6 +550,32 @@ impl World {
                 None => host.observer.forget(&name),
             }
         }
+    }
+
+    /// Takes a message from a program, and notes that it did.
+    pub(super) fn send_message(&mut self, host: usize, run: u64, name: &str, payload: &[u8]) -> Result<Call> {
+        self.check_running(host, run)?;
+        let protocol = &self.hosts[host].protocol;
+        let letter = protocol.node(name).map(|to| Letter::new(&protocol.local(), to, payload));
+        let call = self.hosts[host].protocol.send(self.now, name, payload);
+        if let (Ok(call), Some(letter)) = (&call, letter) {
+            self.letters.sent((host, run, *call), letter);
+        }
+        self.drain(host);
+        call
+    }
+
+    fn check_delivered(&mut self, index: usize, event: &Event) {
+        if let Event::Message { from, payload } = event {
+            let to = self.hosts[index].protocol.local();
+            let outcome = self.letters.delivered(&Letter::new(from, &to, payload));
+            self.expect(index, outcome);
+        }
+    }
+
+    fn check_answered(&mut self, index: usize, call: Call, result: &Result<()>) {
+        let outcome = self.letters.answered((index, self.hosts[index].run, call), result);
+        self.expect(index, outcome);
     }
 
     /// Panics if an invariant is broken, with what is needed to see it again.

@@ -34,6 +34,7 @@
 mod alarm;
 mod chores;
 mod disseminator;
+mod end;
 mod engine;
 mod join;
 mod notifier;
@@ -55,7 +56,8 @@ use crate::event::Listener;
 use crate::protocol::{self, Duty, Protocol};
 use crate::transport::{Transport, Udp};
 
-pub(crate) use self::shared::{End, Shared};
+pub(crate) use self::end::End;
+pub(crate) use self::shared::Shared;
 
 use self::shared::{Token, Tokens};
 use crate::consumer::Consumer;

@@ -4,11 +4,12 @@
 //! left over.
 
 use super::body::{
-    Accusers, Ack, Body, Digests, Hello, HintReason, NackReason, Offer, Page, Ping, PingRequest, Pull,
-    Record, RejectReason, Sums, Verdict, ViewMark, Welcome,
+    Accusers, Ack, Body, Digests, FRAGMENT_SIZE_MIN, Fragment, FragmentAck, Hello, HintReason, MESSAGE_MAX,
+    NUMBERS_AHEAD_MAX, NackReason, Offer, Page, Ping, PingRequest, Progress, Pull, Record, Refusal,
+    RejectReason, Sums, Verdict, ViewMark, Welcome, fragments_of,
 };
 use super::cursor::{Reader, Sink};
-use super::lists::{Groups, SumList, Wants};
+use super::lists::{Bits, Groups, SumList, Wants};
 use super::packet::Malformed;
 use super::{Cookie, NameHash, Seq};
 use crate::node::{Generation, Incarnation, Status};
@@ -40,6 +41,9 @@ mod kind {
     pub(super) const PAGE: u8 = 0x35;
     pub(super) const SYNC_RECORD: u8 = 0x36;
     pub(super) const SYNC_VERDICT: u8 = 0x37;
+
+    pub(super) const FRAGMENT: u8 = 0x60;
+    pub(super) const FRAGMENT_ACK: u8 = 0x61;
 }
 
 impl<'a> Body<'a> {
@@ -68,6 +72,8 @@ impl<'a> Body<'a> {
             Body::Page(_) => kind::PAGE,
             Body::SyncRecord(_) => kind::SYNC_RECORD,
             Body::SyncVerdict(_) => kind::SYNC_VERDICT,
+            Body::Fragment(_) => kind::FRAGMENT,
+            Body::FragmentAck(_) => kind::FRAGMENT_ACK,
         }
     }
 
@@ -111,6 +117,8 @@ impl<'a> Body<'a> {
             }
             Body::Pull(pull) => pull.encode(sink),
             Body::Page(page) => page.encode(sink),
+            Body::Fragment(fragment) => fragment.encode(sink),
+            Body::FragmentAck(ack) => ack.encode(sink),
         }
     }
 
@@ -140,6 +148,8 @@ impl<'a> Body<'a> {
             kind::PAGE => Body::Page(Page::decode(&mut reader)?),
             kind::SYNC_RECORD => Body::SyncRecord(Record::decode(&mut reader)?),
             kind::SYNC_VERDICT => Body::SyncVerdict(Verdict::decode(&mut reader)?),
+            kind::FRAGMENT => Body::Fragment(Fragment::decode(&mut reader)?),
+            kind::FRAGMENT_ACK => Body::FragmentAck(FragmentAck::decode(&mut reader)?),
             _ => return Ok(None),
         };
         reader.finish()?;
@@ -169,6 +179,14 @@ impl Reader<'_> {
     /// A cookie from the one who shows it, who may have none.
     fn shown_cookie(&mut self) -> Result<Cookie, Malformed> {
         self.u64().map(Cookie)
+    }
+
+    /// The number of a message.
+    fn number(&mut self) -> Result<u64, Malformed> {
+        match self.varint()? {
+            0 => Err(Malformed),
+            number => Ok(number),
+        }
     }
 
     fn incarnation(&mut self) -> Result<Incarnation, Malformed> {
@@ -499,5 +517,74 @@ impl Page {
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self { seq: reader.seq()?, next: reader.u64().map(NameHash)?, loaded: reader.bool()? })
+    }
+}
+
+impl<'a> Fragment<'a> {
+    fn encode(&self, sink: &mut impl Sink) {
+        sink.put_u8(self.answer.into());
+        sink.put_varint(self.number);
+        sink.put_varint(self.behind);
+        sink.put_varint(self.total.into());
+        sink.put_varint(self.size.into());
+        sink.put_varint(self.index.into());
+        sink.put(self.bytes);
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let fragment = Self {
+            answer: reader.bool()?,
+            number: reader.number()?,
+            behind: reader.varint()?,
+            total: reader.varint_u32()?,
+            size: reader.varint_u32()?,
+            index: reader.varint_u32()?,
+            bytes: reader.take_rest(),
+        };
+        if fragment.is_valid() { Ok(fragment) } else { Err(Malformed) }
+    }
+
+    /// Whether the numbers are possible, and go with each other and with the bytes.
+    fn is_valid(&self) -> bool {
+        let Self { number, behind, total, size, index, .. } = *self;
+        let numbers = behind < number.min(NUMBERS_AHEAD_MAX);
+        let sizes = total <= MESSAGE_MAX && (FRAGMENT_SIZE_MIN..=u32::from(u16::MAX)).contains(&size);
+        // In this order: the products fit because the index is in range.
+        numbers
+            && sizes
+            && index < fragments_of(total, size)
+            && self.bytes.len() == size.min(total - index * size) as usize
+    }
+}
+
+impl<'a> FragmentAck<'a> {
+    fn encode(&self, sink: &mut impl Sink) {
+        sink.put_varint(self.number);
+        match self.progress {
+            Progress::Receiving { next, beyond } => {
+                sink.put_u8(0);
+                sink.put_varint(next.into());
+                sink.put(beyond.0);
+            }
+            Progress::Delivered => sink.put_u8(1),
+            Progress::Refused(refusal) => sink.put_u8(match refusal {
+                Refusal::NobodyListens => 2,
+                Refusal::Overloaded => 3,
+                Refusal::TooLarge => 4,
+            }),
+        }
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let number = reader.number()?;
+        let progress = match reader.u8()? {
+            0 => Progress::Receiving { next: reader.varint_u32()?, beyond: Bits::decode(reader)? },
+            1 => Progress::Delivered,
+            2 => Progress::Refused(Refusal::NobodyListens),
+            3 => Progress::Refused(Refusal::Overloaded),
+            4 => Progress::Refused(Refusal::TooLarge),
+            _ => return Err(Malformed),
+        };
+        Ok(Self { number, progress })
     }
 }
