@@ -30,8 +30,8 @@ pub(crate) fn tell(consumers: &mut Vec<Consumer>, event: &Event) -> u64 {
 }
 
 /// Queues a message for every consumer or for none, and lets go of those that are gone.
-pub(crate) fn hand_over(consumers: &mut Vec<Consumer>, message: &Event) -> Handover {
-    let length = message_length(message);
+pub(crate) fn hand_over(consumers: &mut Vec<Consumer>, message: Event) -> Handover {
+    let length = message_length(&message);
     let mut waiting = 0;
     let mut has_place = true;
     consumers.retain_mut(|consumer| {
@@ -46,7 +46,9 @@ pub(crate) fn hand_over(consumers: &mut Vec<Consumer>, message: &Event) -> Hando
     if !has_place || waiting + length * consumers.len() > MESSAGE_BYTES_MAX {
         return Handover::NoRoom;
     }
-    consumers.retain_mut(|consumer| consumer.push(message.clone()).is_some());
+    // The last one is not copied, and mostly there is one.
+    let mut copies = std::iter::repeat_n(message, consumers.len());
+    consumers.retain_mut(|consumer| copies.next().and_then(|message| consumer.push(message)).is_some());
     // All of them may have gone without a word.
     if consumers.is_empty() { Handover::NobodyListens } else { Handover::Taken }
 }
@@ -132,3 +134,6 @@ impl Consumer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! Cluster membership for programs in plain blocking Rust: which nodes are in the cluster, and which have died or
-//! left.
+//! Cluster membership for programs in plain blocking Rust: which nodes are in the cluster, which have died or left,
+//! and messages to those that are there.
 //!
 //! ```
 //! use std::time::Duration;
@@ -27,6 +27,7 @@
 //! - [`Member::nodes`] is the view: an immutable snapshot, cheap enough for a hot path.
 //! - A [`Listener`] (or a closure, [`Config::on_event`]) hears what happens, as does every stream of
 //!   [`Member::events`]; [`Member::wait_until`] waits for a view that one wants.
+//! - [`Member::send`] sends a message to one node, and tells whether it was delivered.
 //! - [`sim::Cluster`] runs members on a virtual network and clock, for tests.
 //! - [`Member::metrics`] counts, [`Member::health`] tells how far the member trusts itself.
 //!

@@ -47,7 +47,7 @@ pub(super) struct Unsettled {
 
 impl Protocol {
     /// Sends a message to an active node. Answered with [`Answer::Sent`].
-    pub(crate) fn send(&mut self, now: Instant, name: &str, payload: &[u8]) -> Result<Call> {
+    pub(crate) fn send(&mut self, now: Instant, name: &str, payload: Vec<u8>) -> Result<Call> {
         let limit = self.settings.max_message;
         if payload.len() > limit {
             return Err(Error::TooLarge { what: "message", size: payload.len(), limit });
@@ -68,7 +68,7 @@ impl Protocol {
             self.outbox.forget(|name| self.members.get(name).is_some());
         }
         let call = self.fresh_call();
-        let message = Message { call, payload: payload.to_vec(), deadline: now + self.settings.send_timeout };
+        let message = Message { call, payload, deadline: now + self.settings.send_timeout };
         self.outbox.push(hash, generation, rtt, message);
         self.go_on_sending(now, &[hash]);
         Ok(call)

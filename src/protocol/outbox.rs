@@ -8,7 +8,7 @@
 //! | how much may be under way? | a window in bytes: doubled each round trip at first, then by a fragment each round trip; cut to 7/10 by a loss, once each round trip; never below 32 KiB, or a quarter lost at random would leave nothing of it, and never above 128 KiB, which a small receive buffer still holds |
 //! | how much at once? | 32 KiB; the acks of these release the next |
 //! | who asks for acks? | the sender: with each fourth fragment, and the last of a burst. The receiver needs no timer for it |
-//! | what is lost? | a fragment that was not acked in time: the round trip and four times its variation (RFC 6298), doubled for each try. If one that was sent later has come, that is all; else it is a gossip interval at least. Time decides, not the order (as in RACK, RFC 8985): networks reorder |
+//! | what is lost? | a fragment that was not acked in time. If one that was sent later has come, that is the round trip and four times its variation; time decides, not the order (as in RACK, RFC 8985), because networks reorder. If none has, it is a gossip interval at least, and doubled every second try (RFC 6298) |
 //! | what starts next? | messages start in the order of the calls, a bounded number at a time; the others wait |
 //!
 //! Numbers are never used twice for one pair of runs: each fragment also tells the oldest number that is not done
@@ -37,6 +37,8 @@ const WINDOW_MAX: usize = 128 * 1_024;
 const BURST_MAX: usize = 32 * 1_024;
 /// Every so manieth fragment asks for an ack.
 const ANSWER_EVERY: usize = 4;
+/// Tries with the same time to wait for an ack: a quarter lost each way loses four answers of nine.
+const TRIES_EACH: u32 = 2;
 /// Doublings of the time to wait for an ack.
 const BACKOFF_MAX: u32 = 6;
 
@@ -429,23 +431,23 @@ impl Peer {
             Progress::Delivered | Progress::Refused(_) => true,
         };
         self.lost.retain(|(number, index)| *number != ack.number || !has_come(*index));
-        let mut latest = None;
+        let mut longest = None;
         self.sent.retain(|order, sent| {
             let acked = sent.number == ack.number && has_come(sent.index);
             if acked {
                 self.sent_bytes -= sent.length;
                 self.window.grow(sent.length);
-                latest = Some((*order, *sent));
+                self.highest = self.highest.max(*order);
+                // From one that was sent again it is not known which of the two has come (Karn).
+                if sent.tries == 0 {
+                    longest = longest.max(Some(now.since(sent.at)));
+                }
             }
             !acked
         });
-        let Some((order, sent)) = latest else {
-            return;
-        };
-        if sent.tries == 0 {
-            self.rtt.measured(now.since(sent.at));
+        if let Some(rtt) = longest {
+            self.rtt.measured(rtt);
         }
-        self.highest = self.highest.max(order);
     }
 
     /// Takes for lost what was not acked in time.
@@ -566,8 +568,11 @@ impl RoundTrip {
     /// When a fragment is late; `is_overtaken`: one that was sent later has come.
     fn late_at(&self, patience: &Patience, sent: &Sent, is_overtaken: bool) -> Instant {
         let wait = self.smoothed.map_or(patience.first, |smoothed| smoothed + self.variation * 4);
-        let wait = if is_overtaken { wait } else { wait.max(patience.min) };
-        sent.at + (wait * 2_u32.pow(sent.tries.min(BACKOFF_MAX))).min(patience.max)
+        if is_overtaken {
+            return sent.at + wait.min(patience.max);
+        }
+        let doublings = (sent.tries / TRIES_EACH).min(BACKOFF_MAX);
+        sent.at + (wait.max(patience.min) * 2_u32.pow(doublings)).min(patience.max)
     }
 }
 

@@ -102,7 +102,7 @@ impl Host {
     }
 
     /// Queues a message for all consumers or for none, and has its sender told.
-    pub(super) fn hand_over(&mut self, now: Instant, message: &Event) -> Handover {
+    pub(super) fn hand_over(&mut self, now: Instant, message: Event) -> Handover {
         let handover = consumer::hand_over(&mut self.consumers, message);
         self.protocol.settle(now, handover);
         handover

@@ -475,9 +475,11 @@ impl World {
                 self.expect(index, outcome);
             }
             let host = &mut self.hosts[index];
-            if matches!(event, Event::Message { .. }) {
-                if host.hand_over(self.now, &event) == Handover::Taken {
-                    self.check_delivered(index, &event);
+            if let Event::Message { from, payload } = &event {
+                let letter = Letter::new(from, &host.protocol.local(), payload);
+                if host.hand_over(self.now, event) == Handover::Taken {
+                    let outcome = self.letters.delivered(&letter);
+                    self.expect(index, outcome);
                 }
             } else {
                 if log::max_level() >= log::Level::Info {
@@ -557,20 +559,12 @@ impl World {
         self.check_running(host, run)?;
         let protocol = &self.hosts[host].protocol;
         let letter = protocol.node(name).map(|to| Letter::new(&protocol.local(), to, payload));
-        let call = self.hosts[host].protocol.send(self.now, name, payload);
+        let call = self.hosts[host].protocol.send(self.now, name, payload.to_vec());
         if let (Ok(call), Some(letter)) = (&call, letter) {
             self.letters.sent((host, run, *call), letter);
         }
         self.drain(host);
         call
-    }
-
-    fn check_delivered(&mut self, index: usize, event: &Event) {
-        if let Event::Message { from, payload } = event {
-            let to = self.hosts[index].protocol.local();
-            let outcome = self.letters.delivered(&Letter::new(from, &to, payload));
-            self.expect(index, outcome);
-        }
     }
 
     fn check_answered(&mut self, index: usize, call: Call, result: &Result<()>) {

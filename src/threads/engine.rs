@@ -78,6 +78,8 @@ impl Engine for Shared {
     }
 
     fn send(self: Arc<Self>, name: &str, payload: &[u8]) -> Result<()> {
+        // Copied before the lock is taken.
+        let payload = payload.to_vec();
         let answer = self.call(|protocol, now| protocol.send(now, name, payload))?;
         match answer.recv_timeout(self.send_timeout() + ANSWER_GRACE) {
             Ok(Answer::Sent(result)) => result,

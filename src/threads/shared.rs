@@ -271,7 +271,7 @@ impl Shared {
         while let Some(event) = core.protocol.poll_event() {
             if matches!(event, Event::Message { .. }) {
                 // Before the datagrams are taken out: the ack is one of them.
-                core.hand_over(now, &event);
+                core.hand_over(now, event);
                 continue;
             }
             core.tell(&event);
@@ -646,7 +646,7 @@ impl Core {
     }
 
     /// Queues a message for all consumers or for none, and has its sender told.
-    fn hand_over(&mut self, now: Instant, message: &Event) {
+    fn hand_over(&mut self, now: Instant, message: Event) {
         let handover = consumer::hand_over(&mut self.consumers, message);
         self.protocol.settle(now, handover);
     }

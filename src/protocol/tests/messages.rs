@@ -17,7 +17,7 @@ fn payload(length: usize) -> Vec<u8> {
 
 fn send(world: &mut World, from: usize, to: usize, payload: &[u8]) -> Result<Call> {
     let name = world.hosts[to].name.clone();
-    world.call(from, |protocol, now| protocol.send(now, &name, payload))
+    world.call(from, |protocol, now| protocol.send(now, &name, payload.to_vec()))
 }
 
 /// Runs until a message is answered; how, and after what time.
@@ -148,7 +148,7 @@ fn a_call_that_can_not_succeed_says_so_at_once() {
     world.crash(2);
     world.crash(3);
     assert!(world.run_until(secs(20), |world| world.status(0, 3) == Some(Status::Dead)));
-    let to_nobody = world.call(0, |protocol, now| protocol.send(now, "nobody", b"x"));
+    let to_nobody = world.call(0, |protocol, now| protocol.send(now, "nobody", b"x".to_vec()));
     assert!(matches!(to_nobody, Err(Error::UnknownNode(name)) if name == "nobody"));
     let left = send(&mut world, 0, 2, b"x");
     assert!(matches!(left, Err(Error::NotActive { name, status: Status::Left }) if name == "n2"));
