@@ -18,6 +18,7 @@ use crate::event::{Event, Listener};
 use crate::member::Member;
 use crate::protocol::{Settings, Without};
 use crate::transport::{Open, Udp, Wanted, canonical};
+use crate::wire::body::MESSAGE_MAX;
 
 /// The port of a member, unless it is told another one.
 pub(crate) const DEFAULT_PORT: u16 = 7990;
@@ -30,6 +31,7 @@ const MAX_NODES: RangeInclusive<usize> = 1..=1_000_000;
 const EVENT_CAPACITY: RangeInclusive<usize> = 1..=10_000_000;
 const RECEIVE_BUFFER: RangeInclusive<usize> = 1..=1_073_741_824;
 const RETRANSMIT: RangeInclusive<usize> = 1..=24;
+const MAX_MESSAGE: RangeInclusive<usize> = 1..=MESSAGE_MAX as usize;
 /// Below the first no clock of an operating system can be trusted; above the second nobody waits.
 const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(366 * 24 * 60 * 60);
 
@@ -47,6 +49,7 @@ const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::
 /// | [`isolation_timeout`](Self::isolation_timeout) | 10 s | 40 s | 120 s |
 /// | [`rejoin_interval`](Self::rejoin_interval) | 3 s | 10 s | 30 s |
 /// | [`join_timeout`](Self::join_timeout) | 2 s | 5 s | 15 s |
+/// | [`send_timeout`](Self::send_timeout) | 2 s | 5 s | 15 s |
 ///
 /// All members of a cluster should have the same values, except for names, addresses, seeds and listeners.
 ///
@@ -86,6 +89,8 @@ pub struct Config {
     receive_buffer: usize,
     /// `None`: UDP.
     transport: Option<Box<dyn Open>>,
+    send_timeout: Duration,
+    max_message: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +143,7 @@ impl Config {
             isolation_timeout: Duration::from_secs(10),
             rejoin_interval: Duration::from_secs(3),
             join_timeout: Duration::from_secs(2),
+            send_timeout: Duration::from_secs(2),
             ..Self::lan()
         }
     }
@@ -175,6 +181,8 @@ impl Config {
             event_capacity: 4_096,
             receive_buffer: 4 * 1024 * 1024,
             transport: None,
+            send_timeout: Duration::from_secs(5),
+            max_message: 1024 * 1024,
         }
     }
 
@@ -198,6 +206,7 @@ impl Config {
             isolation_timeout: Duration::from_secs(120),
             rejoin_interval: Duration::from_secs(30),
             join_timeout: Duration::from_secs(15),
+            send_timeout: Duration::from_secs(15),
             ..Self::lan()
         }
     }
@@ -356,8 +365,9 @@ impl Config {
     }
 
     /// How many events wait for the listener, and for each stream of [`Member::events`]: 1 to 10,000,000. At
-    /// the limit new ones are dropped, and [`Event::Lagged`] tells how many. Default: 4,096. Raised, slower
-    /// consumers miss nothing and memory can grow: about 100 bytes an event.
+    /// the limit new ones are dropped, and [`Event::Lagged`] tells how many; messages of other nodes are
+    /// refused instead. Default: 4,096. Raised, slower consumers miss nothing and memory can grow: about 100 bytes an
+    /// event.
     pub fn event_capacity(mut self, events: usize) -> Self {
         self.event_capacity = events;
         self
@@ -389,6 +399,22 @@ impl Config {
         self
     }
 
+    /// The deadline of [`Member::send`], for the whole message, its wait for its turn included. Default: 5 s (LAN),
+    /// 15 s (WAN), 2 s (local). Raised, long messages get through worse networks, and the loss of a receiver that is
+    /// not known yet is told later.
+    pub fn send_timeout(mut self, timeout: Duration) -> Self {
+        self.send_timeout = timeout;
+        self
+    }
+
+    /// The longest message that is sent and taken, in bytes: 1 to 4,194,304. At the limit [`Member::send`] answers
+    /// [`Error::TooLarge`], and a longer one of somebody else is refused. Default: 1 MiB. Raised, longer messages
+    /// go through, and fewer of them find room with the receiver: 16 MiB wait for its consumers.
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.max_message = bytes;
+        self
+    }
+
     /// Checks everything that can be checked without the system.
     pub(crate) fn validate(&self) -> Result<Addresses> {
         if let Some(name) = &self.name {
@@ -412,6 +438,8 @@ impl Config {
         }
         check_range("event_capacity", &self.event_capacity, &EVENT_CAPACITY)?;
         check_range("receive_buffer", &self.receive_buffer, &RECEIVE_BUFFER)?;
+        check_range("send_timeout", &self.send_timeout, &DURATION)?;
+        check_range("max_message", &self.max_message, &MAX_MESSAGE)?;
 
         if self.probe_timeout >= self.probe_interval {
             let (timeout, interval) = (self.probe_timeout, self.probe_interval);
@@ -445,6 +473,8 @@ impl Config {
             max_datagram: self.max_datagram,
             max_nodes: self.max_nodes,
             state_rate: self.state_rate,
+            send_timeout: self.send_timeout,
+            max_message: self.max_message,
             has_seeds: !addresses.seeds.is_empty(),
             without: Without::default(),
         }
@@ -545,6 +575,8 @@ impl fmt::Debug for Config {
             .field("event_capacity", &self.event_capacity)
             .field("receive_buffer", &self.receive_buffer)
             .field("transport", &self.transport.is_some())
+            .field("send_timeout", &self.send_timeout)
+            .field("max_message", &self.max_message)
             .finish()
     }
 }

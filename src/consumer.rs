@@ -2,10 +2,19 @@
 //!
 //! A queue that is full never makes the protocol wait: the newest event is dropped, and when there is room
 //! again the consumer is first told how many it has missed.
+//!
+//! A message is not dropped so: it takes its place in the queue of each consumer, or in none, and its sender is told.
+//! The messages in all queues have 16 MiB together, so a consumer that reads nothing holds up the messages for all.
+
+use std::collections::VecDeque;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use crate::event::Event;
+use crate::protocol::Handover;
+
+/// The bytes of messages that wait for the consumers of one member, all together. A message counts once for each.
+const MESSAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
 /// Queues an event for every consumer, and lets go of those that are gone. Tells how many have dropped it.
 pub(crate) fn tell(consumers: &mut Vec<Consumer>, event: &Event) -> u64 {
@@ -20,6 +29,37 @@ pub(crate) fn tell(consumers: &mut Vec<Consumer>, event: &Event) -> u64 {
     dropped
 }
 
+/// Queues a message for every consumer or for none, and lets go of those that are gone.
+pub(crate) fn hand_over(consumers: &mut Vec<Consumer>, message: Event) -> Handover {
+    let length = message_length(&message);
+    let mut waiting = 0;
+    let mut has_place = true;
+    consumers.retain_mut(|consumer| {
+        let is_there = consumer.tell_missed().is_some();
+        has_place &= !is_there || consumer.has_place();
+        waiting += if is_there { consumer.message_bytes() } else { 0 };
+        is_there
+    });
+    if consumers.is_empty() {
+        return Handover::NobodyListens;
+    }
+    if !has_place || waiting + length * consumers.len() > MESSAGE_BYTES_MAX {
+        return Handover::NoRoom;
+    }
+    // The last one is not copied, and mostly there is one.
+    let mut copies = std::iter::repeat_n(message, consumers.len());
+    consumers.retain_mut(|consumer| copies.next().and_then(|message| consumer.push(message)).is_some());
+    // All of them may have gone without a word.
+    if consumers.is_empty() { Handover::NobodyListens } else { Handover::Taken }
+}
+
+fn message_length(event: &Event) -> usize {
+    match event {
+        Event::Message { payload, .. } => payload.len(),
+        _ => 0,
+    }
+}
+
 /// The sending end of a consumer's queue. There is one sender, used under the guard only.
 #[derive(Debug)]
 pub(crate) struct Consumer {
@@ -29,20 +69,27 @@ pub(crate) struct Consumer {
     capacity: usize,
     /// Dropped since the last event that was queued.
     missed: u64,
+    /// How many events were ever queued.
+    pushed: u64,
+    /// The messages among those that wait, and perhaps some that wait no more: which event it was, and its length.
+    messages: VecDeque<(u64, usize)>,
+    message_bytes: usize,
 }
 
 impl Consumer {
     /// A consumer and the events that it is going to see.
     pub(crate) fn new(capacity: usize) -> (Self, Receiver<Event>) {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        (Self { sender, capacity, missed: 0 }, receiver)
+        let consumer =
+            Self { sender, capacity, missed: 0, pushed: 0, messages: VecDeque::new(), message_bytes: 0 };
+        (consumer, receiver)
     }
 
     /// Queues an event, or drops it. Tells how many were dropped, 0 or 1; `None` if the receiving end is
     /// gone.
     pub(crate) fn offer(&mut self, event: &Event) -> Option<u64> {
         self.tell_missed()?;
-        if self.missed == 0 && self.sender.len() < self.capacity {
+        if self.has_place() {
             return self.push(event.clone()).map(|()| 0);
         }
         self.missed += 1;
@@ -58,10 +105,35 @@ impl Consumer {
         Some(())
     }
 
-    fn push(&self, event: Event) -> Option<()> {
+    /// Whether one more event has a place.
+    fn has_place(&self) -> bool {
+        self.missed == 0 && self.sender.len() < self.capacity
+    }
+
+    /// The bytes of the messages that wait. The receiving end may take one meanwhile: then it is fewer.
+    fn message_bytes(&mut self) -> usize {
+        let taken = self.pushed - self.sender.len() as u64;
+        while let Some((_, length)) = self.messages.front().copied().filter(|(place, _)| *place < taken) {
+            self.messages.pop_front();
+            self.message_bytes -= length;
+        }
+        self.message_bytes
+    }
+
+    fn push(&mut self, event: Event) -> Option<()> {
+        if let Event::Message { payload, .. } = &event {
+            self.messages.push_back((self.pushed, payload.len()));
+            self.message_bytes += payload.len();
+        }
         match self.sender.try_send(event) {
             Err(TrySendError::Disconnected(_)) => None,
-            Ok(()) | Err(TrySendError::Full(_)) => Some(()),
+            Ok(()) | Err(TrySendError::Full(_)) => {
+                self.pushed += 1;
+                Some(())
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

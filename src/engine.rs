@@ -25,6 +25,7 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn set(self: Arc<Self>, key: &str, value: &[u8]) -> Result<()>;
     fn remove(self: Arc<Self>, key: &str) -> Result<()>;
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration>;
+    fn send(self: Arc<Self>, name: &str, payload: &[u8]) -> Result<()>;
     fn events(&self) -> Receiver<Event>;
     fn health(&self) -> u8;
     fn metrics(&self) -> Metrics;

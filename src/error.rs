@@ -7,6 +7,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::node::Status;
+
 /// Short for `std::result::Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -70,6 +72,19 @@ pub enum Error {
     #[error("unknown node {0}")]
     UnknownNode(String),
 
+    /// The node is in the view, but takes no part: it is dead, or has left.
+    #[error("{name} is {status}")]
+    NotActive {
+        /// The node's name.
+        name: String,
+        /// What it is instead.
+        status: Status,
+    },
+
+    /// The node is this member itself.
+    #[error("this member itself")]
+    OwnNode,
+
     /// Something is larger than the limit that stands for it.
     #[error("{what} too large: {size}, the limit is {limit}")]
     TooLarge {
@@ -81,7 +96,8 @@ pub enum Error {
         limit: usize,
     },
 
-    /// The request was understood and not granted: an active node can not be buried, or too much is under way.
+    /// The request was understood and not granted: an active node can not be buried, too much is under way, or the
+    /// receiver of a message has no room for it, or nobody who listens.
     #[error("refused")]
     Refused,
 

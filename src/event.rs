@@ -42,6 +42,14 @@ pub enum Event {
         /// What it holds now; none: it was removed.
         value: Option<Vec<u8>>,
     },
+    /// A node has sent a message to this member, with [`Member::send`]. It comes once, whole, and is never among
+    /// the events that are dropped.
+    Message {
+        /// The node that sent it.
+        from: Node,
+        /// What it sent, as it was given.
+        payload: Vec<u8>,
+    },
     /// Somebody else uses our name and has the newer run of it: this member has fallen silent.
     NameConflict {
         /// Where the other one runs.
@@ -52,7 +60,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The node that the event is about, if it is about one.
+    /// The node that the event is about or comes from, if there is one.
     #[must_use]
     pub fn node(&self) -> Option<&Node> {
         match self {
@@ -63,7 +71,8 @@ impl Event {
             | Self::Left(node)
             | Self::Restarted(node)
             | Self::Moved(node)
-            | Self::Changed { node, .. } => Some(node),
+            | Self::Changed { node, .. }
+            | Self::Message { from: node, .. } => Some(node),
             Self::NameConflict { .. } | Self::Lagged(_) => None,
         }
     }
@@ -84,6 +93,9 @@ impl fmt::Display for Event {
                 write!(f, "{} set {key:?} to {} bytes", node.name(), value.len())
             }
             Self::Changed { node, key, value: None } => write!(f, "{} removed {key:?}", node.name()),
+            Self::Message { from, payload } => {
+                write!(f, "{} sent a message of {} bytes", from.name(), payload.len())
+            }
             Self::NameConflict { addr } => write!(f, "our name is taken by {addr}"),
             Self::Lagged(count) => write!(f, "{count} events were dropped"),
         }

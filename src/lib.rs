@@ -1,5 +1,5 @@
-//! Cluster membership for programs in plain blocking Rust: which nodes are in the cluster, and which have died or
-//! left.
+//! Cluster membership for programs in plain blocking Rust: which nodes are in the cluster, which have died or left,
+//! and messages to those that are there.
 //!
 //! ```
 //! use std::time::Duration;
@@ -28,6 +28,7 @@
 //! - A [`Listener`] (or a closure, [`Config::on_event`]) hears what happens, as does every stream of
 //!   [`Member::events`]; [`Member::wait_until`] waits for a view that one wants.
 //! - [`Config::transport`] chooses how datagrams travel: UDP, TCP, a network in memory, or a [`Transport`] of one's own.
+//! - [`Member::send`] sends a message to one node, and tells whether it was delivered.
 //! - [`sim::Cluster`] runs members on a virtual network and clock, for tests.
 //! - [`Member::metrics`] counts, [`Member::health`] tells how far the member trusts itself.
 //!

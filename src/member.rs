@@ -244,11 +244,57 @@ impl Member {
         Arc::clone(&self.engine).ping(name)
     }
 
+    /// Sends a message to an active node and waits until that has it: until it has its place with the node's listener
+    /// and its streams, which get it as [`Event::Message`]. Suspected nodes are sent to like all others.
+    ///
+    /// `Ok` says that it was delivered to the run of the node that was active at the call, once. Messages of several
+    /// threads go at the same time, in any order. A node takes 64 messages or 2 MiB of this member at a time, and all
+    /// nodes together 16 MiB; further ones wait, in the order of the calls for each node, and their time runs. An empty
+    /// message is fine.
+    ///
+    /// # Errors
+    ///
+    /// After these it may have been delivered, once, or not:
+    ///
+    /// - [`Error::Timeout`]: nobody said in time what became of it ([`Config::send_timeout`]), or the node was given
+    ///   up or left when all of it had been sent.
+    /// - [`Error::Restarted`]: another run of the node has taken the place of the one that it was for.
+    /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: this member has ended, before (then it was not
+    ///   sent) or meanwhile. Also from the moment when it leaves.
+    ///
+    /// After these it was not delivered, and will not be:
+    ///
+    /// - [`Error::UnknownNode`]: no node of this name is known.
+    /// - [`Error::NotActive`]: it is dead, or has left, at the call or before all was sent.
+    /// - [`Error::OwnNode`]: it is this member itself.
+    /// - [`Error::TooLarge`]: it is longer than [`Config::max_message`].
+    /// - [`Error::Refused`]: the node has no listener and no stream, or one of them has no room (it is stuck, or slower
+    ///   than its messages come), or its `max_message` is lower than this member's.
+    ///
+    /// ```
+    /// use headcount::{Config, Event, Member};
+    ///
+    /// let ann = Member::create(Config::local().bind("127.0.0.1:0").name("ann"))?;
+    /// let events = ann.events();
+    /// let bob = Member::create(Config::local().bind("127.0.0.1:0").name("bob"))?.join(ann.addr())?;
+    /// bob.send("ann", b"hello")?;
+    ///
+    /// let message = events.iter().find(|event| matches!(event, Event::Message { .. }));
+    /// assert!(matches!(message, Some(Event::Message { from, payload })
+    ///     if from.name() == "bob" && payload == b"hello"));
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn send(&self, name: &str, payload: &[u8]) -> Result<()> {
+        Arc::clone(&self.engine).send(name, payload)
+    }
+
     /// Opens a stream of the events from now on. Each call opens its own; clones of one receiver share it. It
     /// ends with the end of the member, and does not keep the member running.
     ///
     /// [`Config::event_capacity`] events wait at most; when it is full, new ones are dropped and
-    /// [`Event::Lagged`] tells how many, as soon as there is room.
+    /// [`Event::Lagged`] tells how many, as soon as there is room. Messages ([`send`](Self::send)) are not dropped but
+    /// refused, unless they find room in every stream and with the listener, and 16 MiB of them wait in all: a stream
+    /// that nobody reads holds them up for all others, so drop it.
     ///
     /// ```
     /// use headcount::{Config, Member};

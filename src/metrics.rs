@@ -88,6 +88,21 @@ counters! {
     /// Requests to join that were refused.
     counter joins_refused,
 
+    /// Messages of this member that were delivered.
+    counter messages_sent,
+    /// Messages of this member whose call ended in an error after it had begun.
+    counter messages_failed,
+    /// Messages of others that were delivered here.
+    counter messages_received,
+    /// Messages of others that were refused here: nobody listens, no room, too long.
+    counter messages_refused,
+    /// Fragments of messages sent.
+    counter fragments_sent,
+    /// Those of them that had been sent before.
+    counter fragments_resent,
+    /// Fragments that came after their message was decided.
+    counter fragments_late,
+
     /// Events dropped because a consumer was too slow.
     counter events_dropped,
     /// Panics of the listener.

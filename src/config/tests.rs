@@ -61,6 +61,7 @@ fn a_duration_of_zero_is_refused_by_its_name() {
     assert_eq!(refused(Config::lan().rejoin_interval(zero)).0, "rejoin_interval");
     assert_eq!(refused(Config::lan().tombstone_ttl(zero)).0, "tombstone_ttl");
     assert_eq!(refused(Config::lan().join_timeout(zero)).0, "join_timeout");
+    assert_eq!(refused(Config::lan().send_timeout(zero)).0, "send_timeout");
     assert_eq!(refused(Config::lan().join_timeout(Duration::MAX)).0, "join_timeout");
 }
 
@@ -75,6 +76,9 @@ fn numbers_outside_their_range_are_refused_by_their_name() {
     assert_eq!(refused(Config::lan().event_capacity(0)).0, "event_capacity");
     assert_eq!(refused(Config::lan().receive_buffer(0)).0, "receive_buffer");
     assert_eq!(refused(Config::lan().retransmit(0)).0, "retransmit");
+    Config::lan().max_message(4 << 20).validate().unwrap();
+    assert_eq!(refused(Config::lan().max_message(0)).0, "max_message");
+    assert_eq!(refused(Config::lan().max_message((4 << 20) + 1)).0, "max_message");
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     /// Writes of states that may be told a second; none: any number.
     pub(crate) state_rate: Option<u32>,
     pub(crate) max_nodes: usize,
+    pub(crate) send_timeout: Duration,
+    pub(crate) max_message: usize,
     /// Whether the configuration names seeds: then [`Chore::ResolveSeeds`] is asked for now and then.
     pub(crate) has_seeds: bool,
     /// Rules that are left out, in experiments.
@@ -132,6 +134,19 @@ pub(crate) enum Answer {
     Pinged(Result<Duration>),
     /// The leave is over: Ok if enough peers have acked it, else `Error::Timeout`. The member ends now either way.
     Left(Result<()>),
+    /// What became of a message.
+    Sent(Result<()>),
+}
+
+/// Whether a message has found its place with the consumers of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handover {
+    /// It is in the queue of each of them.
+    Taken,
+    /// There is none.
+    NobodyListens,
+    /// One of them has no room, so none has it.
+    NoRoom,
 }
 
 /// What a view holds on one node, for whoever checks it.

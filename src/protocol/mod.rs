@@ -11,10 +11,11 @@
 //! ```text
 //! protocol.handle_datagram(now, received, from, bytes)      a datagram came; `received` is when it did
 //! protocol.handle_timeout(now, duty)                        the time that poll_timeout(duty) told has come
-//! protocol.join(…) / ping(…) / leave(…) / force_leave(…)    a user wants something
+//! protocol.join(…) / ping(…) / leave(…) / force_leave(…) / send(…)   a user wants something
 //!
 //! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order
-//! while let Some(event)    = protocol.poll_event()    { … } for the user, in order
+//! while let Some(event)    = protocol.poll_event()    { … } for the user, in order; after each Event::Message
+//!                                                               settle(now, handover): whether the user gets it
 //! while let Some(answer)   = protocol.poll_answer()   { … } to earlier calls
 //! while let Some(chore)    = protocol.poll_chore()    { … } work that may block
 //! while let Some(note)     = protocol.poll_note()     { … } lines to log
@@ -41,6 +42,7 @@
 //! | [`sync`] | when and how views are compared |
 //! | [`join`] | admission, names, leaving |
 //! | [`fetch`] | what others have and we lack |
+//! | [`outbox`], [`inbox`] | messages on their way: windows, resends; putting together, never twice |
 //!
 //! And what combines them, each an `impl Protocol`, to which this file routes the inputs:
 //!
@@ -53,8 +55,10 @@
 //! | [`state`] | key-value states: writing, telling, fetching |
 //! | [`admit`], [`names`] | joining, and who may have a name |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
+//! | [`deliver`] | messages to one node |
 //! | [`view`] | what readers are shown |
 //! | [`acquaint`] | starting out as one of many that know each other |
+//! | [`identity`], [`outgoing`] | what we say about ourselves; datagrams on their way out |
 //! | [`bounds`] | how much of everything there is, for who checks it |
 
 //!
@@ -99,6 +103,7 @@
 //! | settle time, streak, gap | 7.5 × gossip_interval, 3 s, 0.5 to 30 s | `spreading -- repair` |
 //! | buckets, digests | 128, 8 bytes a record | `spreading -- cost` |
 //! | pulls at a time, load of a seed | 2, 50,000 a second | `spreading -- joining` |
+//! | window of messages, bursts, resends | 32 to 128 KiB, 32 KiB, a round trip and its variation | `messages` |
 //! | isolation, healing | isolation_timeout, rejoin_interval | `healing`, `detector -- survivors` |
 
 mod accuse;
@@ -107,14 +112,19 @@ mod admit;
 mod bounds;
 mod compare;
 mod contract;
+mod deliver;
 mod depart;
 mod detect;
 mod fetch;
 mod heal;
 pub(crate) mod health;
+mod identity;
+mod inbox;
 mod join;
 mod members;
 mod names;
+mod outbox;
+mod outgoing;
 mod probe;
 mod ring;
 mod rumors;
@@ -133,7 +143,9 @@ use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
 pub use contract::Rule;
-pub(crate) use contract::{Answer, Bound, Call, Chore, Duty, Note, Seen, Settings, Transmit, Without};
+pub(crate) use contract::{
+    Answer, Bound, Call, Chore, Duty, Handover, Note, Seen, Settings, Transmit, Without,
+};
 pub(crate) use join::copy as copy_error;
 pub(crate) use time::Instant;
 
@@ -144,22 +156,19 @@ use crate::node::{Generation, Incarnation};
 use crate::state::Collected;
 use crate::wire::hash::canonical;
 use crate::wire::lists::RecordKey;
-use crate::wire::{Body, ClusterTag, Header, NameHash, Packet, Record, Seq, ViewMark, Writer};
+use crate::wire::{Body, ClusterTag, NameHash, Packet, Seq, ViewMark};
 use fetch::Fetches;
 use health::{Burials, Damping, Ears, Health};
+use inbox::Inbox;
 use join::{Addresses, Approaches, CookieJar, Join, Leave, NameChecks};
 use members::Members;
+use outbox::Outbox;
 use probe::{Errands, Probes};
 use ring::Rounds;
 use rumors::Rumors;
 use suspicion::Suspicions;
 use sync::{Comparer, ExchangeId, Exchanges, Load};
 use time::Deadlines;
-
-/// Random low bits of a generation; above them are milliseconds since the epoch.
-const GENERATION_RANDOM_BITS: u32 = 22;
-/// A clock may be so far ahead of what we believe.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// What wakes the duty to disseminate, besides rumors, exchanges and approaches, which have deadlines of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -186,6 +195,10 @@ enum Timer {
     Leave,
     /// Another run of our name is to be probed.
     Rival,
+    /// An ack of a message is late, or a message is out of time.
+    Resend,
+    /// To see whether nothing came of an incomplete message for long.
+    Stale,
 }
 
 /// Where the news of a datagram stands while it is read.
@@ -277,6 +290,13 @@ pub(crate) struct Protocol {
     hints: (u64, u32),
     next_call: u64,
 
+    outbox: Outbox,
+    inbox: Inbox,
+    /// Messages among the events that have been polled, or are to be.
+    unsettled: VecDeque<deliver::Unsettled>,
+    /// The version of the view for which messages were ended with their nodes.
+    messages_checked: u64,
+
     timers: Deadlines<Timer>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
@@ -294,7 +314,7 @@ impl Protocol {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let tag = ClusterTag::of(&settings.cluster);
         let me = NameHash::of(tag, &settings.name);
-        let generation = generation(wall, &mut rng);
+        let generation = identity::generation(wall, &mut rng);
         let retry = settings.gossip_interval * 5 / 2;
         let phase = rng.random_range(0..settings.probe_interval.as_micros().max(1));
         let phase = Duration::from_micros(u64::try_from(phase).unwrap_or(0));
@@ -349,6 +369,10 @@ impl Protocol {
             leave: None,
             hints: (0, 0),
             next_call: 0,
+            outbox: Outbox::new(deliver::patience(&settings), deliver::fragment_size(&settings)),
+            inbox: Inbox::default(),
+            unsettled: VecDeque::new(),
+            messages_checked: 0,
             timers,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -425,6 +449,7 @@ impl Protocol {
         self.ask_unserved(&mut context);
         self.end_fetch(&mut context);
         self.pump_exchange(now, context.exchange);
+        self.end_with_the_gone(now);
         self.spread(now);
     }
 
@@ -445,6 +470,7 @@ impl Protocol {
                 self.retry_fetches(now);
             }
         }
+        self.end_with_the_gone(now);
         self.spread(now);
     }
 
@@ -542,7 +568,16 @@ impl Protocol {
             Body::Fetched { seq } => self.handle_fetched(context, *seq),
             Body::SyncDelta(delta) => self.handle_sync_delta(context, delta),
 
-            Body::PingRequest(_) | Body::Alive(_) | Body::Verdict(_) | Body::Delta(_) | Body::Hint { .. } => {
+            Body::Fragment(fragment) if context.known => self.handle_fragment(context, fragment),
+            Body::FragmentAck(ack) if context.known => self.handle_fragment_ack(context, ack),
+
+            Body::PingRequest(_)
+            | Body::Alive(_)
+            | Body::Verdict(_)
+            | Body::Delta(_)
+            | Body::Hint { .. }
+            | Body::Fragment(_)
+            | Body::FragmentAck(_) => {
                 self.metrics.unknown_sender += 1;
             }
         }
@@ -561,41 +596,8 @@ impl Protocol {
             Timer::Join(call) => self.join_is_over(now, call),
             Timer::Leave => self.tell_leave(now),
             Timer::Rival => self.probe_rival(now),
-        }
-    }
-
-    /// A datagram to some run of a node, to be filled and sent.
-    fn datagram_to(&self, receiver: Generation) -> Writer {
-        let header = Header { tag: self.tag, sender: self.me, generation: self.generation, receiver };
-        Writer::new(Vec::new(), &header, self.settings.max_datagram)
-    }
-
-    /// Queues a datagram, unless its address has not shown itself and had its share for this second.
-    fn transmit(&mut self, now: Instant, to: SocketAddr, datagram: Writer) {
-        if datagram.is_empty() {
-            return;
-        }
-        if self.addresses.may_send(now, to) {
-            self.answer(to, datagram);
-        } else {
-            self.metrics.withheld += 1;
-        }
-    }
-
-    /// Queues a datagram that answers one which just came from there, and is no longer: it needs no proof of the
-    /// address.
-    fn answer(&mut self, to: SocketAddr, datagram: Writer) {
-        let datagram = datagram.finish();
-        self.metrics.datagrams_sent += 1;
-        self.metrics.bytes_sent += datagram.len() as u64;
-        self.transmits.push_back(Transmit { to, datagram });
-    }
-
-    /// Sends one body on its own.
-    fn reply(&mut self, now: Instant, to: SocketAddr, receiver: Generation, body: &Body<'_>) {
-        let mut datagram = self.datagram_to(receiver);
-        if datagram.push(body) {
-            self.transmit(now, to, datagram);
+            Timer::Resend => self.resend(now),
+            Timer::Stale => self.drop_stale(now),
         }
     }
 
@@ -627,22 +629,6 @@ impl Protocol {
         Some(from[self.rng.random_range(0..from.len())])
     }
 
-    /// What we say about ourselves.
-    fn own_record(&self) -> Record<'_> {
-        let mut record = record_of(&self.settings, self.generation, self.incarnation);
-        if let Some(entry) = self.members.get(self.me) {
-            record.state_version = entry.node().state_version();
-            record.broadcast = entry.broadcast;
-        }
-        record
-    }
-
-    /// Brings the own entry of the list up to date with what we say about ourselves.
-    fn publish_self(&mut self, now: Instant) {
-        let record = record_of(&self.settings, self.generation, self.incarnation);
-        self.members.merge_alive(now, self.me, &record);
-    }
-
     /// What ping, ack and welcome tell about our view.
     fn view_mark(&self, now: Instant) -> ViewMark {
         let quiet = now.since(self.members.quiet_since()).as_millis() / 10;
@@ -652,32 +638,6 @@ impl Protocol {
     /// How long a view must have been quiet for a comparison to mean something.
     fn settle_time(&self) -> Duration {
         self.settings.gossip_interval * 15 / 2
-    }
-
-    /// The time since the Unix epoch, by the clock that we were given at the start.
-    fn wall(&self, now: Instant) -> Duration {
-        self.wall + now.since(self.started)
-    }
-
-    /// Whether a generation is not absurdly far in the future: neither by our clock nor by those of the
-    /// others.
-    fn is_plausible(&self, now: Instant, generation: Generation) -> bool {
-        let limit = |believed: u64| {
-            believed.saturating_add(u64::try_from(CLOCK_TOLERANCE.as_millis()).unwrap_or(u64::MAX))
-        };
-        let told = generation.0 >> GENERATION_RANDOM_BITS;
-        let ours = u64::try_from(self.wall(now).as_millis()).unwrap_or(u64::MAX);
-        if told <= limit(ours) {
-            return true;
-        }
-        let mut held: Vec<u64> = self
-            .members
-            .iter()
-            .filter(|(name, entry)| *name != self.me && entry.is_active())
-            .map(|(_, entry)| entry.generation().0 >> GENERATION_RANDOM_BITS)
-            .collect();
-        held.sort_unstable();
-        held.get(held.len() / 2).is_none_or(|median| told <= limit(*median))
     }
 
     /// Has something logged, if anybody wants lines of that level.
@@ -693,25 +653,6 @@ impl Protocol {
         self.end = Some(error);
         self.transmits.clear();
     }
-}
-
-/// What a member of these settings says about itself.
-fn record_of(settings: &Settings, generation: Generation, incarnation: Incarnation) -> Record<'_> {
-    Record {
-        name: &settings.name,
-        addr: settings.advertise,
-        generation,
-        incarnation,
-        state_version: 0,
-        broadcast: 0,
-    }
-}
-
-/// A run that starts at this time: milliseconds since the epoch above random bits.
-fn generation(wall: Duration, rng: &mut ChaCha12Rng) -> Generation {
-    let millis = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-    let random = rng.next_u64() >> (u64::BITS - GENERATION_RANDOM_BITS);
-    Generation(((millis << GENERATION_RANDOM_BITS) | random).max(1))
 }
 
 #[cfg(test)]

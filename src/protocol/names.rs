@@ -9,11 +9,12 @@
 use std::net::SocketAddr;
 
 use super::admit::Admission;
+use super::identity::{GENERATION_RANDOM_BITS, generation};
 use super::join::NameCheck;
 use super::members::INCARNATION_STEP_MAX;
 use super::probe::{Purpose, Target};
 use super::time::Instant;
-use super::{GENERATION_RANDOM_BITS, Protocol, Timer, generation};
+use super::{Protocol, Timer};
 use crate::error::Error;
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Status};

@@ -346,6 +346,19 @@ impl Engine for Process {
         }
     }
 
+    fn send(self: Arc<Self>, name: &str, payload: &[u8]) -> Result<()> {
+        let (call, timeout) = {
+            let mut world = self.sim.world();
+            let call = world.send_message(self.host, self.run, name, payload)?;
+            (call, world.hosts[self.host].send_timeout)
+        };
+        match self.wait(call, timeout) {
+            Ok(Answer::Sent(result)) => result,
+            Ok(_) => Err(Error::Closed),
+            Err(error) => Err(error),
+        }
+    }
+
     fn events(&self) -> Receiver<Event> {
         let mut world = self.sim.world();
         let is_running = world.check_running(self.host, self.run).is_ok();

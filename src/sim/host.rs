@@ -13,7 +13,7 @@ use crate::consumer::{self, Consumer};
 use crate::engine::Owner;
 use crate::error::Error;
 use crate::event::{Event, Listener};
-use crate::protocol::{Answer, Call, Instant, Protocol, Transmit};
+use crate::protocol::{Answer, Call, Handover, Instant, Protocol, Transmit};
 
 /// What ails a host.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +57,7 @@ pub(super) struct Host {
     pub(super) seeds: Vec<Seed>,
     pub(super) event_capacity: usize,
     pub(super) join_timeout: Duration,
+    pub(super) send_timeout: Duration,
     pub(super) probe_interval: Duration,
     pub(super) isolation_timeout: Duration,
     /// Why it has ended; a crash is `Error::Closed`.
@@ -98,6 +99,13 @@ impl Host {
     /// Tells all consumers of an event.
     pub(super) fn tell(&mut self, event: &Event) {
         self.events_dropped += consumer::tell(&mut self.consumers, event);
+    }
+
+    /// Queues a message for all consumers or for none, and has its sender told.
+    pub(super) fn hand_over(&mut self, now: Instant, message: Event) -> Handover {
+        let handover = consumer::hand_over(&mut self.consumers, message);
+        self.protocol.settle(now, handover);
+        handover
     }
 
     /// Ends it; what belongs to the user is handed back, to be dropped where no lock is held.

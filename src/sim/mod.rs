@@ -43,7 +43,7 @@
 //! | clocks | all show the same time, and none drifts |
 //!
 //! After each step the invariants are [checked](Cluster::check): views only go forward, events tell what the view
-//! shows, queues and datagrams keep their bounds, nobody is a reflector. At rest a test asks for what must become
+//! shows, queues and datagrams keep their bounds, nobody is a reflector, messages arrive once or their senders know. At rest a test asks for what must become
 //! true: [`Cluster::assert_buried`], [`Cluster::assert_converged`]. What does not hold is a panic that names the
 //! seed.
 //!
@@ -55,6 +55,7 @@
 mod checks;
 mod engine;
 mod host;
+mod letters;
 mod links;
 mod states;
 mod world;

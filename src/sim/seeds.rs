@@ -13,6 +13,7 @@ use rand::{RngExt, SeedableRng};
 use super::Cluster;
 use crate::config::Config;
 use crate::error::Error;
+use crate::event::Event;
 use crate::member::Member;
 
 /// Seeds that run by default.
@@ -211,6 +212,11 @@ impl Run {
                 let _ = self.members[host].force_leave(&peer);
             }
             24 | 25 if well => self.write(host),
+            26 | 27 if well => {
+                // The cluster checks that it comes as this says. Now and then it takes many fragments.
+                let length = self.below(0..100) * self.below(0..100) * self.below(1..20);
+                let _ = self.members[host].send(&peer, &vec![self.rng.random(); length]);
+            }
             _ => {}
         }
     }
@@ -291,7 +297,17 @@ impl Run {
     /// All are configured with the same seeds: islands that never heard of each other meet through them.
     fn config(&mut self) -> Config {
         let config = Config::lan().seeds((0..HOSTS_MAX).map(name).collect::<Vec<_>>());
-        match self.below(0..8) {
+        match self.below(0..10) {
+            8 | 9 => config.on_event(|member, event| {
+                // Answers what it is sent, and greets who joins.
+                let _ = match event {
+                    Event::Message { from, payload } if payload.len() > 1 => {
+                        member.send(from.name(), &payload[1..payload.len() / 2 + 1])
+                    }
+                    Event::Joined(node) => member.send(node.name(), member.name().as_bytes()),
+                    _ => Ok(()),
+                };
+            }),
             0 => config.on_event(|member, _| assert!(member.nodes().get(member.name()).is_some())),
             1 => config.on_event(|member, event| {
                 // Runs virtual time, in which everything else goes on.

@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crossbeam_channel::Receiver;
+
 use super::Cluster;
 use crate::config::Config;
 use crate::error::Error;
@@ -474,4 +476,112 @@ fn a_new_run_begins_with_an_empty_state() {
         let node = member.node("n1").unwrap();
         assert_eq!((node.text("old"), node.text("new")), (None, Some("2")));
     }
+}
+
+/// The payloads that a member is sent, as they come.
+fn payloads(events: &Receiver<Event>) -> Vec<Vec<u8>> {
+    let payload = |event| match event {
+        Event::Message { payload, .. } => Some(payload),
+        _ => None,
+    };
+    events.try_iter().filter_map(payload).collect()
+}
+
+#[test]
+fn a_mebibyte_arrives_once_whatever_the_network_loses() {
+    for percent in [0, 5, 10, 25] {
+        let (cluster, members) = cluster(20 + percent, 2);
+        let events = members[1].events();
+        cluster.loss(percent as f64 / 100.0);
+        let payload: Vec<u8> = (0..=u8::MAX).cycle().take(1 << 20).collect();
+        let since = cluster.now();
+        members[0].send("n1", &payload).unwrap();
+        println!("{percent} % lost: {:?}", cluster.now() - since);
+        cluster.run(secs(5));
+        assert!(payloads(&events) == [payload], "{percent} %");
+    }
+}
+
+#[test]
+fn a_mebibyte_crosses_a_wide_area_network_that_loses_a_quarter() {
+    let cluster = Cluster::new(30);
+    cluster.latency(Duration::from_millis(40)..Duration::from_millis(60));
+    let [a, b] = ["a", "b"].map(|name| cluster.add(Config::wan().name(name)).unwrap());
+    b.join("a").unwrap();
+    cluster.run(secs(10));
+    let events = b.events();
+    cluster.loss(0.25);
+    let since = cluster.now();
+    a.send("b", &vec![7; 1 << 20]).unwrap();
+    println!("{:?}", cluster.now() - since);
+    assert_eq!(payloads(&events).len(), 1);
+}
+
+#[test]
+fn listeners_of_fifty_members_that_all_send_do_not_wait_for_each_other_forever() {
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let cluster = Cluster::new(31);
+    let n = 50;
+    let mut members = Vec::new();
+    for index in 0..n {
+        let arrived = Arc::clone(&arrived);
+        let next = name((index + 1) % n);
+        let config = Config::lan().name(name(index)).on_event(move |member, event| {
+            if let Event::Message { payload, .. } = event {
+                arrived.fetch_add(1, Ordering::Relaxed);
+                // Goes on to the next member, until it has gone ten steps.
+                if payload[0] > 0 {
+                    member.send(&next, &[payload[0] - 1]).unwrap();
+                }
+            }
+        });
+        members.push(cluster.add(config).unwrap());
+    }
+    for member in &members[1..] {
+        member.join("n0").unwrap();
+    }
+    assert!(cluster.run_until(secs(30), Cluster::is_converged));
+    for (index, member) in members.iter().enumerate() {
+        member.send(&name((index + 7) % n), &[9]).unwrap();
+    }
+    cluster.run(secs(5));
+    assert_eq!(arrived.load(Ordering::Relaxed), n * 10);
+}
+
+#[test]
+fn a_stream_that_nobody_reads_has_messages_refused_and_one_that_is_gone_does_not() {
+    let (cluster, members) = cluster(32, 2);
+    assert!(matches!(members[0].send("n1", b"x"), Err(Error::Refused)), "nobody listens");
+    let (read, unread) = (members[1].events(), members[1].events());
+    let mut taken = 0;
+    while members[0].send("n1", &vec![1; 1 << 20]).is_ok() {
+        taken += payloads(&read).len();
+        assert!(taken <= 16, "16 MiB wait at most");
+    }
+    assert_eq!(taken, 15, "one is counted for both, until the first stream has read it");
+    drop(unread);
+    members[0].send("n1", b"x").unwrap();
+    drop(read);
+    assert!(matches!(members[0].send("n1", b"x"), Err(Error::Refused)), "nobody listens any more");
+    cluster.run(secs(1));
+}
+
+#[test]
+fn the_end_of_a_member_ends_its_sends() {
+    let cluster = Cluster::new(33);
+    let config = |name: &str| Config::lan().name(name).send_timeout(secs(60));
+    let [a, _b] = ["a", "b"].map(|name| cluster.add(config(name)).unwrap());
+    let world = cluster.clone();
+    let crashes_a = move |_: &Member, event: Event| {
+        if matches!(event, Event::Suspected(_)) {
+            world.crash("a");
+        }
+    };
+    let c = cluster.add(config("c").on_event(crashes_a)).unwrap();
+    a.join("b").unwrap();
+    c.join("b").unwrap();
+    cluster.pause("b");
+    // Until c suspects b, which ends this member.
+    assert!(matches!(a.send("b", b"x"), Err(Error::Closed)));
+    assert!(matches!(a.send("b", b"x"), Err(Error::Closed)));
 }

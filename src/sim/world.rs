@@ -11,6 +11,7 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use super::checks::{Contents, Observer, check_bounds, check_length};
 use super::host::{Ailments, Host, Leftovers, Past, Waiting};
+use super::letters::{Letter, Letters};
 use super::links::Links;
 use super::states::Ledger;
 use crate::config::{Addresses, Config, DEFAULT_PORT, Place, Seed};
@@ -18,7 +19,7 @@ use crate::consumer::Consumer;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Node;
-use crate::protocol::{Call, Chore, Duty, Instant, Protocol, Settings, Transmit, Without};
+use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Protocol, Settings, Transmit, Without};
 use crate::wire::hash::siphash;
 
 /// What the simulated clocks show at the beginning.
@@ -61,6 +62,8 @@ pub(super) struct World {
     serial: u64,
     pub(super) contents: Contents,
     ledger: Ledger,
+    /// Which messages were sent, and what became of them.
+    letters: Letters,
     /// Whether the invariants are checked.
     pub(super) checks: bool,
     /// Rules that members are started without.
@@ -98,6 +101,7 @@ impl World {
             serial: 0,
             contents: Contents::default(),
             ledger: Ledger::default(),
+            letters: Letters::default(),
             checks: true,
             without: Without::default(),
             to_be_told: BTreeSet::new(),
@@ -133,6 +137,7 @@ impl World {
             seeds: addresses.seeds,
             event_capacity: config.events_max(),
             join_timeout: settings.join_timeout,
+            send_timeout: settings.send_timeout,
             probe_interval: settings.probe_interval,
             isolation_timeout: settings.isolation_timeout,
             end: None,
@@ -200,7 +205,7 @@ impl World {
             let name = &self.hosts[host].name;
             let others = self.hosts[host].protocol.nodes().filter(|node| node.name() != name);
             for node in others.cloned().collect::<Vec<_>>() {
-                self.tell(host, &Event::Joined(node));
+                self.tell(host, Event::Joined(node));
             }
             self.drain(host);
         }
@@ -424,6 +429,7 @@ impl World {
 
     /// Takes out of a protocol what a step has left.
     pub(super) fn drain(&mut self, index: usize) {
+        self.tell_events(index);
         while let Some(transmit) = self.hosts[index].protocol.poll_transmit() {
             if !self.hosts[index].is_running() {
                 continue;
@@ -437,15 +443,7 @@ impl World {
                 self.send(index, transmit);
             }
         }
-        let host = &mut self.hosts[index];
-        host.consumers.retain_mut(|consumer| consumer.tell_missed().is_some());
-        if host.listener_events.as_ref().is_some_and(|events| !events.is_empty()) {
-            self.to_be_told.insert(index);
-        }
         let mut touched = Vec::new();
-        while let Some(event) = self.hosts[index].protocol.poll_event() {
-            self.tell(index, &event);
-        }
         while let Some((name, seen)) = self.hosts[index].protocol.poll_touched() {
             touched.push((name, seen));
         }
@@ -453,10 +451,13 @@ impl World {
             self.check_touched(index, touched);
             self.expect(index, check_bounds(&self.hosts[index].protocol.bounds()));
         }
-        let host = &mut self.hosts[index];
-        while let Some((call, answer)) = host.protocol.poll_answer() {
-            host.answers.insert(call, answer);
+        while let Some((call, answer)) = self.hosts[index].protocol.poll_answer() {
+            if let Answer::Sent(result) = &answer {
+                self.check_answered(index, call, result);
+            }
+            self.hosts[index].answers.insert(call, answer);
         }
+        let host = &mut self.hosts[index];
         while let Some(note) = host.protocol.poll_note() {
             self.lines.push((note.level, format!("{}: {}", host.name, note.text)));
         }
@@ -478,22 +479,43 @@ impl World {
         }
     }
 
+    /// Tells the consumers of a host what has happened there. Before its datagrams are taken out: the ack of a message
+    /// is one of them.
+    fn tell_events(&mut self, index: usize) {
+        let host = &mut self.hosts[index];
+        host.consumers.retain_mut(|consumer| consumer.tell_missed().is_some());
+        if host.listener_events.as_ref().is_some_and(|events| !events.is_empty()) {
+            self.to_be_told.insert(index);
+        }
+        while let Some(event) = self.hosts[index].protocol.poll_event() {
+            self.tell(index, event);
+        }
+    }
+
     /// Has the consumers of a host told of an event.
-    fn tell(&mut self, index: usize, event: &Event) {
+    fn tell(&mut self, index: usize, event: Event) {
         let host = &mut self.hosts[index];
         if !host.is_running() {
             return;
         }
         if host.checks {
-            let outcome = host.observer.check_event(&host.name, event);
+            let outcome = host.observer.check_event(&host.name, &event);
             self.expect(index, outcome);
         }
         let host = &mut self.hosts[index];
-        if log::max_level() >= log::Level::Info {
-            self.lines.push((log::Level::Info, format!("{}: {event}", host.name)));
+        if let Event::Message { from, payload } = &event {
+            let letter = Letter::new(from, &host.protocol.local(), payload);
+            if host.hand_over(self.now, event) == Handover::Taken {
+                let outcome = self.letters.delivered(&letter);
+                self.expect(index, outcome);
+            }
+        } else {
+            if log::max_level() >= log::Level::Info {
+                self.lines.push((log::Level::Info, format!("{}: {event}", host.name)));
+            }
+            host.tell(&event);
         }
-        host.tell(event);
-        if host.listener_events.is_some() {
+        if self.hosts[index].listener_events.is_some() {
             self.to_be_told.insert(index);
         }
     }
@@ -563,6 +585,24 @@ impl World {
                 None => host.observer.forget(&name),
             }
         }
+    }
+
+    /// Takes a message from a program, and notes that it did.
+    pub(super) fn send_message(&mut self, host: usize, run: u64, name: &str, payload: &[u8]) -> Result<Call> {
+        self.check_running(host, run)?;
+        let protocol = &self.hosts[host].protocol;
+        let letter = protocol.node(name).map(|to| Letter::new(&protocol.local(), to, payload));
+        let call = self.hosts[host].protocol.send(self.now, name, payload.to_vec());
+        if let (Ok(call), Some(letter)) = (&call, letter) {
+            self.letters.sent((host, run, *call), letter);
+        }
+        self.drain(host);
+        call
+    }
+
+    fn check_answered(&mut self, index: usize, call: Call, result: &Result<()>) {
+        let outcome = self.letters.answered((index, self.hosts[index].run, call), result);
+        self.expect(index, outcome);
     }
 
     /// Panics if an invariant is broken, with what is needed to see it again.

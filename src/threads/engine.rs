@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
+use super::end::End;
 use super::join::join;
-use super::shared::{ANSWER_GRACE, End, Shared};
+use super::shared::{ANSWER_GRACE, Shared};
 use crate::engine::{Engine, Owner};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -79,6 +80,17 @@ impl Engine for Shared {
         let answer = self.call(|protocol, now| protocol.ping(now, name))?;
         match answer.recv_timeout(self.ping_patience()) {
             Ok(Answer::Pinged(result)) => result,
+            Err(RecvTimeoutError::Timeout) => Err(Error::Timeout),
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(self.end_error()),
+        }
+    }
+
+    fn send(self: Arc<Self>, name: &str, payload: &[u8]) -> Result<()> {
+        // Copied before the lock is taken.
+        let payload = payload.to_vec();
+        let answer = self.call(|protocol, now| protocol.send(now, name, payload))?;
+        match answer.recv_timeout(self.send_timeout() + ANSWER_GRACE) {
+            Ok(Answer::Sent(result)) => result,
             Err(RecvTimeoutError::Timeout) => Err(Error::Timeout),
             Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(self.end_error()),
         }

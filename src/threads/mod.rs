@@ -34,6 +34,7 @@
 mod alarm;
 mod chores;
 mod disseminator;
+mod end;
 mod engine;
 mod join;
 mod notifier;
@@ -56,7 +57,8 @@ use crate::event::Listener;
 use crate::protocol::{self, Duty, Protocol};
 use crate::transport::Transport;
 
-pub(crate) use self::shared::{End, Shared};
+pub(crate) use self::end::End;
+pub(crate) use self::shared::Shared;
 
 use self::path::Path;
 use self::shared::{Token, Tokens};

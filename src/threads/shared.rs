@@ -20,6 +20,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use super::Owner;
 use super::alarm::Alarm;
 use super::chores::Chores;
+use super::end::End;
 use super::path::Path;
 use crate::config::Seed;
 use crate::consumer::{self, Consumer};
@@ -51,41 +52,6 @@ pub(super) struct Tokens {
     pub(super) notifier: Token,
 }
 
-/// Why a member has ended.
-#[derive(Debug, Clone)]
-pub(crate) enum End {
-    /// By `leave`, `shutdown` or the drop of the last handle.
-    Closed,
-    /// It lost its name to another run of it.
-    NameTaken {
-        /// The name.
-        name: String,
-        /// Where the other one runs.
-        addr: SocketAddr,
-    },
-    /// A thread panicked, in our code.
-    Panicked(String),
-}
-
-impl End {
-    /// What calls answer after it.
-    pub(crate) fn error(&self) -> Error {
-        match self {
-            Self::Closed => Error::Closed,
-            Self::NameTaken { name, addr } => Error::NameTaken { name: name.clone(), addr: *addr },
-            Self::Panicked(thread) => Error::Panicked(thread.clone()),
-        }
-    }
-
-    /// What `leave` and `shutdown` answer after it.
-    pub(crate) fn result(&self) -> Result<()> {
-        match self {
-            Self::Closed | Self::NameTaken { .. } => Ok(()),
-            Self::Panicked(_) => Err(self.error()),
-        }
-    }
-}
-
 /// One running or ended member.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -94,6 +60,7 @@ pub(crate) struct Shared {
     bound: SocketAddr,
     seeds: Vec<Seed>,
     join_timeout: Duration,
+    send_timeout: Duration,
     probe_interval: Duration,
     event_capacity: usize,
     origin: OsInstant,
@@ -210,6 +177,7 @@ impl Shared {
             bound: settings.bound,
             seeds,
             join_timeout: settings.join_timeout,
+            send_timeout: settings.send_timeout,
             probe_interval: settings.probe_interval,
             event_capacity,
             origin,
@@ -272,7 +240,7 @@ impl Shared {
             let now = self.now();
             let result = panic::catch_unwind(AssertUnwindSafe(|| {
                 let result = work(&mut core, now);
-                self.drain(&mut core, outputs);
+                self.drain(&mut core, now, outputs);
                 result
             }));
             if result.is_err() {
@@ -292,7 +260,7 @@ impl Shared {
     }
 
     /// Takes out of the protocol what the step has left, and queues the events.
-    fn drain(&self, core: &mut Core, outputs: &mut Outputs) {
+    fn drain(&self, core: &mut Core, now: Instant, outputs: &mut Outputs) {
         // The version comes before the events: who sees an event finds a view that shows it.
         let version = core.protocol.view_version();
         if self.view_version.swap(version, Ordering::AcqRel) != version {
@@ -303,6 +271,11 @@ impl Shared {
         // Not `log_enabled!`, which asks the logger: that is code of the user.
         let is_logged = log::max_level() >= log::Level::Info;
         while let Some(event) = core.protocol.poll_event() {
+            if matches!(event, Event::Message { .. }) {
+                // Before the datagrams are taken out: the ack is one of them.
+                core.hand_over(now, event);
+                continue;
+            }
             core.tell(&event);
             if is_logged {
                 outputs.events.push(event);
@@ -425,6 +398,10 @@ impl Shared {
 
     pub(super) fn join_timeout(&self) -> Duration {
         self.join_timeout
+    }
+
+    pub(super) fn send_timeout(&self) -> Duration {
+        self.send_timeout
     }
 
     /// Longer than any ping of the protocol takes to be answered.
@@ -667,6 +644,12 @@ impl Core {
     /// Queues an event for every consumer.
     fn tell(&mut self, event: &Event) {
         self.events_dropped += consumer::tell(&mut self.consumers, event);
+    }
+
+    /// Queues a message for all consumers or for none, and has its sender told.
+    fn hand_over(&mut self, now: Instant, message: Event) {
+        let handover = consumer::hand_over(&mut self.consumers, message);
+        self.protocol.settle(now, handover);
     }
 
     /// Ends all streams and waiting calls. The first one to do so gets the path.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-pub(crate) use super::lists::{Groups, Lacks, SumList, Wants, Writes};
+pub(crate) use super::lists::{Bits, Groups, Lacks, SumList, Wants, Writes};
 use super::{Cookie, NameHash, Seq};
 use crate::node::{Generation, Incarnation, Status};
 
@@ -10,6 +10,15 @@ use crate::node::{Generation, Incarnation, Status};
 pub(crate) const ACCUSERS_MAX: usize = 8;
 /// Sync compares views by this many buckets.
 pub(crate) const BUCKETS: usize = 128;
+/// No message is cut into smaller fragments: so a message has few of them for its length.
+pub(crate) const FRAGMENT_SIZE_MIN: u32 = 1_024;
+/// The longest message that can be sent.
+pub(crate) const MESSAGE_MAX: u32 = 4 * 1_024 * 1_024;
+/// The most that a fragment takes in a datagram besides its bytes: type 1, length 3, answer 1, number 10, behind 2,
+/// total 4, size 3, index 2.
+pub(crate) const FRAGMENT_OVERHEAD: usize = 26;
+/// A number is less than this above the oldest one that is still under way.
+pub(crate) const NUMBERS_AHEAD_MAX: u64 = 1_024;
 
 /// One body. Those that are lists borrow from the datagram and are read lazily; they were checked whole when
 /// the datagram was decoded.
@@ -41,6 +50,8 @@ pub(crate) enum Body<'a> {
     Fetch(Fetch<'a>),
     Fetched { seq: Seq },
     SyncDelta(Delta<'a>),
+    Fragment(Fragment<'a>),
+    FragmentAck(FragmentAck<'a>),
 }
 
 /// What a node says about itself, as others pass it on.
@@ -239,4 +250,53 @@ pub(crate) struct Fetch<'a> {
     pub(crate) seq: Seq,
     pub(crate) cookie: Cookie,
     pub(crate) lacks: Lacks<'a>,
+}
+
+/// A part of a message. All parts but the last have `size` bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fragment<'a> {
+    /// Whether the sender wants to know now what has come.
+    pub(crate) answer: bool,
+    /// Of the message, among those from this run to that run; from 1.
+    pub(crate) number: u64,
+    /// How far above the oldest number that the sender has not done with. Those below it are delivered, refused
+    /// or given up.
+    pub(crate) behind: u64,
+    /// The length of the message.
+    pub(crate) total: u32,
+    pub(crate) size: u32,
+    pub(crate) index: u32,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// Into how many fragments of this size a message of this length is cut. An empty message has one, too.
+pub(crate) fn fragments_of(total: u32, size: u32) -> u32 {
+    total.div_ceil(size.max(1)).max(1)
+}
+
+/// What has become of a message so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FragmentAck<'a> {
+    pub(crate) number: u64,
+    pub(crate) progress: Progress<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress<'a> {
+    /// All fragments before `next` have come, `next` has not, and of those after it these have.
+    Receiving { next: u32, beyond: Bits<'a> },
+    /// The message was delivered, once.
+    Delivered,
+    /// It was not, and will not be.
+    Refused(Refusal),
+}
+
+/// Why a message is not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    NobodyListens,
+    /// No room in a queue, or for putting it together.
+    Overloaded,
+    /// Longer than the receiver takes.
+    TooLarge,
 }

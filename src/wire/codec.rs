@@ -4,11 +4,12 @@
 //! left over.
 
 use super::body::{
-    Accusers, Ack, Body, Delta, Digests, Fetch, Hello, HintReason, NackReason, Offer, Page, Ping,
-    PingRequest, Pull, Record, RejectReason, Sums, Verdict, ViewMark, Welcome,
+    Accusers, Ack, Body, Delta, Digests, FRAGMENT_SIZE_MIN, Fetch, Fragment, FragmentAck, Hello, HintReason,
+    MESSAGE_MAX, NUMBERS_AHEAD_MAX, NackReason, Offer, Page, Ping, PingRequest, Progress, Pull, Record,
+    Refusal, RejectReason, Sums, Verdict, ViewMark, Welcome, fragments_of,
 };
 use super::cursor::{Reader, Sink};
-use super::lists::{Groups, Lacks, SumList, Wants, Writes};
+use super::lists::{Bits, Groups, Lacks, SumList, Wants, Writes};
 use super::packet::Malformed;
 use super::{Cookie, NameHash, Seq};
 use crate::node::{Generation, Incarnation, Status};
@@ -46,6 +47,9 @@ mod kind {
     pub(super) const FETCH: u8 = 0x41;
     pub(super) const FETCHED: u8 = 0x42;
     pub(super) const SYNC_DELTA: u8 = 0x43;
+
+    pub(super) const FRAGMENT: u8 = 0x60;
+    pub(super) const FRAGMENT_ACK: u8 = 0x61;
 }
 
 impl<'a> Body<'a> {
@@ -78,6 +82,8 @@ impl<'a> Body<'a> {
             Body::Fetch(_) => kind::FETCH,
             Body::Fetched { .. } => kind::FETCHED,
             Body::SyncDelta(_) => kind::SYNC_DELTA,
+            Body::Fragment(_) => kind::FRAGMENT,
+            Body::FragmentAck(_) => kind::FRAGMENT_ACK,
         }
     }
 
@@ -123,6 +129,8 @@ impl<'a> Body<'a> {
             Body::Page(page) => page.encode(sink),
             Body::Delta(delta) | Body::SyncDelta(delta) => delta.encode(sink),
             Body::Fetch(fetch) => fetch.encode(sink),
+            Body::Fragment(fragment) => fragment.encode(sink),
+            Body::FragmentAck(ack) => ack.encode(sink),
         }
     }
 
@@ -156,6 +164,8 @@ impl<'a> Body<'a> {
             kind::FETCH => Body::Fetch(Fetch::decode(&mut reader)?),
             kind::FETCHED => Body::Fetched { seq: reader.seq()? },
             kind::SYNC_DELTA => Body::SyncDelta(Delta::decode(&mut reader)?),
+            kind::FRAGMENT => Body::Fragment(Fragment::decode(&mut reader)?),
+            kind::FRAGMENT_ACK => Body::FragmentAck(FragmentAck::decode(&mut reader)?),
             _ => return Ok(None),
         };
         reader.finish()?;
@@ -185,6 +195,14 @@ impl Reader<'_> {
     /// A cookie from the one who shows it, who may have none.
     fn shown_cookie(&mut self) -> Result<Cookie, Malformed> {
         self.u64().map(Cookie)
+    }
+
+    /// The number of a message.
+    fn number(&mut self) -> Result<u64, Malformed> {
+        match self.varint()? {
+            0 => Err(Malformed),
+            number => Ok(number),
+        }
     }
 
     fn incarnation(&mut self) -> Result<Incarnation, Malformed> {
@@ -554,5 +572,74 @@ impl<'a> Fetch<'a> {
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         Ok(Self { seq: reader.seq()?, cookie: reader.shown_cookie()?, lacks: Lacks::decode(reader)? })
+    }
+}
+
+impl<'a> Fragment<'a> {
+    fn encode(&self, sink: &mut impl Sink) {
+        sink.put_u8(self.answer.into());
+        sink.put_varint(self.number);
+        sink.put_varint(self.behind);
+        sink.put_varint(self.total.into());
+        sink.put_varint(self.size.into());
+        sink.put_varint(self.index.into());
+        sink.put(self.bytes);
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let fragment = Self {
+            answer: reader.bool()?,
+            number: reader.number()?,
+            behind: reader.varint()?,
+            total: reader.varint_u32()?,
+            size: reader.varint_u32()?,
+            index: reader.varint_u32()?,
+            bytes: reader.take_rest(),
+        };
+        if fragment.is_valid() { Ok(fragment) } else { Err(Malformed) }
+    }
+
+    /// Whether the numbers are possible, and go with each other and with the bytes.
+    fn is_valid(&self) -> bool {
+        let Self { number, behind, total, size, index, .. } = *self;
+        let numbers = behind < number.min(NUMBERS_AHEAD_MAX);
+        let sizes = total <= MESSAGE_MAX && (FRAGMENT_SIZE_MIN..=u32::from(u16::MAX)).contains(&size);
+        // In this order: the products fit because the index is in range.
+        numbers
+            && sizes
+            && index < fragments_of(total, size)
+            && self.bytes.len() == size.min(total - index * size) as usize
+    }
+}
+
+impl<'a> FragmentAck<'a> {
+    fn encode(&self, sink: &mut impl Sink) {
+        sink.put_varint(self.number);
+        match self.progress {
+            Progress::Receiving { next, beyond } => {
+                sink.put_u8(0);
+                sink.put_varint(next.into());
+                sink.put(beyond.0);
+            }
+            Progress::Delivered => sink.put_u8(1),
+            Progress::Refused(refusal) => sink.put_u8(match refusal {
+                Refusal::NobodyListens => 2,
+                Refusal::Overloaded => 3,
+                Refusal::TooLarge => 4,
+            }),
+        }
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let number = reader.number()?;
+        let progress = match reader.u8()? {
+            0 => Progress::Receiving { next: reader.varint_u32()?, beyond: Bits::decode(reader)? },
+            1 => Progress::Delivered,
+            2 => Progress::Refused(Refusal::NobodyListens),
+            3 => Progress::Refused(Refusal::Overloaded),
+            4 => Progress::Refused(Refusal::TooLarge),
+            _ => return Err(Malformed),
+        };
+        Ok(Self { number, progress })
     }
 }

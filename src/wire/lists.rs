@@ -12,6 +12,8 @@ use crate::state::VALUE_MAX;
 
 /// The bytes of a [`SumList`].
 pub(crate) const SUMS_SIZE: usize = BUCKETS * 8;
+/// The most bytes of [`Bits`].
+pub(crate) const BITS_SIZE_MAX: usize = 128;
 
 /// The short key of a record in a digest: which bucket, and 32 other bits of its name hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -377,5 +379,39 @@ impl<'a> Lacks<'a> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = Lack> + use<'a> {
         let mut lacks = Reader::new(self.0);
         std::iter::from_fn(move || Lack::decode(&mut lacks).ok())
+    }
+}
+
+/// Which fragments after a missing one have come: bit `i` of byte `b`, from the lowest, is the fragment `8 b + i + 1`
+/// places after it. The last byte is not 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Bits<'a>(pub(super) &'a [u8]);
+
+impl<'a> Bits<'a> {
+    pub(super) fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let bytes = reader.take_rest();
+        if bytes.len() > BITS_SIZE_MAX || bytes.last() == Some(&0) {
+            return Err(Malformed);
+        }
+        Ok(Self(bytes))
+    }
+
+    /// Lays the bits of these distances out in `buffer`. Each is at least 1; those that are too far are left out.
+    pub(crate) fn encode(distances: impl IntoIterator<Item = u32>, buffer: &'a mut Vec<u8>) -> Self {
+        buffer.clear();
+        for distance in distances {
+            let bit = distance.saturating_sub(1) as usize;
+            if bit / 8 < BITS_SIZE_MAX {
+                buffer.resize(buffer.len().max(bit / 8 + 1), 0);
+                buffer[bit / 8] |= 1 << (bit % 8);
+            }
+        }
+        Self(buffer)
+    }
+
+    /// Whether the bit of a distance is set.
+    pub(crate) fn contains(self, distance: u32) -> bool {
+        let bit = distance.wrapping_sub(1);
+        self.0.get(bit as usize / 8).is_some_and(|byte| byte >> (bit % 8) & 1 == 1)
     }
 }

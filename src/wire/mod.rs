@@ -10,7 +10,7 @@
 //! | `packet` | header, framing of bodies, [`Packet::decode`], [`Writer`] |
 //! | `body` | the bodies, as values |
 //! | `codec` | the layout of each body |
-//! | `lists` | the lists in sync bodies, read in place |
+//! | `lists` | the lists in bodies, read in place |
 //! | `hash` | the three hashes |
 //!
 //! # Primitives
@@ -53,7 +53,7 @@
 //! A datagram has at most 128 bodies ([`packet::BODIES_MAX`]), none is fine. A type that the receiver does not know
 //! is skipped. Contents never grow: what needs another field gets another type, so that old versions skip it whole
 //! and nobody has to guess. Types are numbered in groups: `0x01` probing, `0x10` rumors, `0x20` admission, `0x30`
-//! sync, `0x40` states. A number that was used is never used for something else.
+//! sync, `0x40` states, `0x60` messages. A number that was used is never used for something else.
 //!
 //! These fields mean the same everywhere:
 //!
@@ -274,6 +274,27 @@
 //! |---|---|---|
 //! | `0x43` sync delta | a delta | asked for, hence not gossiped on |
 //!
+//! ## Messages
+//!
+//! A message goes from one run of a node to one run of another, in *fragments* of one size, of which the last may be
+//! shorter. Messages are numbered from 1 for each such pair; numbers may be left out. Only the first fragment in a
+//! datagram counts.
+//!
+//! `0x60` fragment: a part of a message.
+//!
+//! | answer bool | number varint | behind varint | total varint32 | size varint32 | index varint32 | bytes, to the end |
+//! |---|---|---|---|---|---|---|
+//! | the sender waits for an ack | not 0 | number − behind is the oldest one that the sender has not done with; below number and 1,024 | length of the message, at most 4 MiB | of each fragment but the last, 1,024 to 65,535 | below total ÷ size, rounded up, or 1 | size of them, or what is left of total |
+//!
+//! `0x61` fragment ack: this has come. Answers a fragment that asks for it, and the one that completes its message.
+//!
+//! | number varint | outcome u8 | then, if 0 |
+//! |---|---|---|
+//! | not 0 | 0 receiving; 1 delivered; refused: 2 nobody listens, 3 overloaded, 4 too large | next varint32: the first fragment that has not come; then bits, to the end |
+//!
+//! Bit 0, the lowest, of the first byte says that the fragment next + 1 has come, bit 1 says so of next + 2, and so on.
+//! There are at most 128 bytes ([`lists::BITS_SIZE_MAX`]), and the last one is not 0.
+//!
 //! # Hashes
 //!
 //! All are SipHash-2-4 with 64 bits of output. Keys are given as the two integers k0, k1 of the paper (which reads
@@ -298,8 +319,8 @@
 //! - a body that is cut off, one that leaves bytes over, one body more than 128;
 //! - any primitive, enumeration or list that breaks a rule above: an overlong varint, a status 0, an unknown
 //!   reason, a ninth accuser or one named twice, a range that ends where it begins or before, a bucket of 128,
-//!   groups out of order, a count that does not match the bytes, half an entry, a value
-//!   that is too long, a version beyond the delta's end.
+//!   groups out of order, a count that does not match the bytes, half an entry, a value that is too long, a
+//!   version beyond the delta's end, a fragment whose numbers do not go with each other or with its bytes.
 //!
 //! Counts are compared with the bytes that are there before anything is read; nothing is allocated. Equal values are
 //! equal bytes: what the decoder takes, the encoder writes again bit by bit, but for the bodies of unknown types.

@@ -4,13 +4,15 @@ use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::body::{
-    ACCUSERS_MAX, Ack, BUCKETS, Delta, Digests, Fetch, Hello, HintReason, NackReason, Offer, Page, Ping,
-    PingRequest, Pull, RejectReason, Sums, Welcome,
+    ACCUSERS_MAX, Ack, BUCKETS, Delta, Digests, FRAGMENT_OVERHEAD, Fetch, Fragment, FragmentAck, Hello,
+    HintReason, MESSAGE_MAX, NackReason, Offer, Page, Ping, PingRequest, Progress, Pull, Refusal,
+    RejectReason, Sums, Welcome,
 };
 use super::cursor::{Reader, Sink};
 use super::hash::{canonical, siphash};
 use super::lists::{
-    Entry, Groups, GroupsBuilder, Lack, Lacks, RecordKey, SUMS_SIZE, SumList, Wants, Write, WritesBuilder,
+    BITS_SIZE_MAX, Bits, Entry, Groups, GroupsBuilder, Lack, Lacks, RecordKey, SUMS_SIZE, SumList, Wants,
+    Write, WritesBuilder,
 };
 use super::packet::{BODIES_MAX, HEADER_SIZE, Malformed};
 use super::*;
@@ -147,6 +149,9 @@ struct Lists {
     groups: GroupsBuilder,
     writes: WritesBuilder,
     lacks: Vec<u8>,
+    bits: Vec<u8>,
+    /// The contents of a fragment.
+    bytes: Vec<u8>,
 }
 
 impl Lists {
@@ -168,7 +173,9 @@ impl Lists {
         let state = Lack::State { subject: NODE, generation: GENERATION, from: 300, base: 0 };
         let broadcasts = Lack::Broadcasts { origin: NODE, generation: GENERATION, after: 1 };
         Lacks::encode(&[state, broadcasts], &mut lacks);
-        Self { sums, wants, groups, writes, lacks }
+        let mut bits = Vec::new();
+        Bits::encode([1, 3, 11], &mut bits);
+        Self { sums, wants, groups, writes, lacks, bits, bytes: b"abc".to_vec() }
     }
 
     fn random(rng: &mut ChaCha12Rng) -> Self {
@@ -202,7 +209,11 @@ impl Lists {
         let lack =
             Lack::State { subject, generation: GENERATION, from: rng.next_u64(), base: rng.next_u64() };
         Lacks::encode(&[lack], &mut lacks);
-        Self { sums, wants, groups, writes, lacks }
+        let mut bits = Vec::new();
+        Bits::encode((1..600).filter(|_| rng.random_bool(0.1)), &mut bits);
+        let mut bytes = vec![0; rng.random_range(0..5_000)];
+        rng.fill(&mut bytes[..]);
+        Self { sums, wants, groups, writes, lacks, bits, bytes }
     }
 
     fn delta(&self) -> Delta<'_> {
@@ -220,6 +231,10 @@ impl Lists {
 
     fn wants(&self) -> Wants<'_> {
         Wants(&self.wants)
+    }
+
+    fn bits(&self) -> Bits<'_> {
+        Bits(&self.bits)
     }
 }
 
@@ -328,7 +343,37 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
         ),
         (Body::Fetched { seq }, "42 08 a1a2a3a4a5a6a7a8".into()),
         (Body::SyncDelta(lists.delta()), format!("43 {DELTA_HEX}")),
+        (
+            Body::Fragment(Fragment {
+                answer: true,
+                number: 300,
+                behind: 7,
+                total: 2_051,
+                size: 1_024,
+                index: 2,
+                bytes: &lists.bytes,
+            }),
+            "60 0c 01 ac02 07 8310 8008 02 616263".into(),
+        ),
+        (
+            Body::FragmentAck(FragmentAck {
+                number: 300,
+                progress: Progress::Receiving { next: 2, beyond: lists.bits() },
+            }),
+            "61 06 ac02 00 02 05 04".into(),
+        ),
+        (
+            Body::FragmentAck(FragmentAck { number: 300, progress: Progress::Delivered }),
+            "61 03 ac02 01".into(),
+        ),
+        (refused(Refusal::NobodyListens), "61 03 ac02 02".into()),
+        (refused(Refusal::Overloaded), "61 03 ac02 03".into()),
+        (refused(Refusal::TooLarge), "61 03 ac02 04".into()),
     ]
+}
+
+fn refused(refusal: Refusal) -> Body<'static> {
+    Body::FragmentAck(FragmentAck { number: 300, progress: Progress::Refused(refusal) })
 }
 
 fn golden_datagrams() -> Vec<Vec<u8>> {
@@ -442,7 +487,85 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
         Body::Fetch(Fetch { seq, cookie, lacks: lists.lacks() }),
         Body::Fetched { seq },
         Body::SyncDelta(lists.delta()),
+        Body::Fragment(random_fragment(rng, lists)),
+        Body::FragmentAck(FragmentAck {
+            number: random_varint(rng).max(1),
+            progress: Progress::Receiving { next: count, beyond: lists.bits() },
+        }),
     ]
+}
+
+/// Any of the fragments of a message.
+fn random_fragment<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists) -> Fragment<'a> {
+    let number = random_varint(rng).max(1);
+    let size: u16 = rng.random_range(1_024..=u16::MAX);
+    let mut pieces: Vec<(u32, &[u8])> = (0..).zip(lists.bytes.chunks(size.into())).collect();
+    if pieces.is_empty() {
+        pieces.push((0, &[]));
+    }
+    let (index, bytes) = pieces[rng.random_range(0..pieces.len())];
+    Fragment {
+        answer: rng.random(),
+        number,
+        behind: rng.random_range(0..number.min(1_024)),
+        total: u32::try_from(lists.bytes.len()).unwrap(),
+        size: size.into(),
+        index,
+        bytes,
+    }
+}
+
+#[test]
+fn a_fragment_whose_numbers_do_not_go_together_is_refused() {
+    assert!(accepts_one("60 01 ac02 07 8310 8008 02 616263"));
+    for (wrong, why) in [
+        ("60 02 ac02 07 8310 8008 02 616263", "an answer that is neither yes nor no"),
+        ("60 01 00 00 8310 8008 02 616263", "number 0"),
+        ("60 01 07 07 8310 8008 02 616263", "as far behind as the number itself"),
+        ("60 01 ff7f 8008 8310 8008 02 616263", "1,024 behind"),
+        ("60 01 ac02 07 8310 8008 03 616263", "an index beyond the end"),
+        ("60 01 ac02 07 8310 8008 02 6162", "a byte too few"),
+        ("60 01 ac02 07 8310 8008 02 61626364", "a byte too many"),
+        ("60 01 ac02 07 8310 8008 01 616263", "a short fragment that is not the last"),
+        ("60 01 ac02 07 03 ff07 00 616263", "a fragment size of 1,023"),
+        ("60 01 ac02 07 03 808004 00 616263", "a fragment size of 65,536"),
+        ("60 01 ac02 07 81808002 8008 808002", "a message over 4 MiB"),
+        ("61 00 01", "an ack of number 0"),
+        ("61 01 05", "an unknown outcome"),
+        ("61 01 01 00", "bits after delivered"),
+        ("61 01 00 02 05 00", "bits that end in 0"),
+    ] {
+        assert!(!accepts_one(wrong), "{why}");
+    }
+    assert!(accepts_one("60 00 01 00 00 8008 00"), "an empty message has one fragment");
+    assert!(accepts_one(&format!("61 01 00 02 {}", "01".repeat(BITS_SIZE_MAX))));
+    assert!(!accepts_one(&format!("61 01 00 02 {}", "01".repeat(BITS_SIZE_MAX + 1))));
+}
+
+#[test]
+fn the_longest_fragment_takes_no_more_than_its_overhead() {
+    for size in [1_024_u32, 16_384, 60_000] {
+        let bytes = vec![0; size as usize];
+        let total = MESSAGE_MAX / size * size;
+        let number = u64::MAX;
+        let index = total / size - 1;
+        let fragment = Fragment { answer: true, number, behind: 1_023, total, size, index, bytes: &bytes };
+        let taken = write(&[Body::Fragment(fragment)]).len() - HEADER_SIZE - bytes.len();
+        assert!(taken <= FRAGMENT_OVERHEAD, "{taken}");
+    }
+}
+
+#[test]
+fn bits_are_the_distances_that_were_given_as_far_as_there_is_room() {
+    let set = |given: &[u32]| {
+        let mut buffer = Vec::new();
+        let bits = Bits::encode(given.iter().copied(), &mut buffer);
+        (0..2_000).chain([u32::MAX]).filter(|distance| bits.contains(*distance)).collect::<Vec<_>>()
+    };
+    for distances in [&[][..], &[1], &[1, 2, 8, 9, 500, 1_024]] {
+        assert_eq!(set(distances), distances);
+    }
+    assert_eq!(set(&[3, 1_025, u32::MAX]), [3]);
 }
 
 #[test]
@@ -508,7 +631,7 @@ fn random_bytes_do_no_harm() {
         // Lengths that fit and mostly small bytes get further.
         contents.iter_mut().filter(|_| rng.random_bool(0.7)).for_each(|byte| *byte &= 0x07);
         datagram.truncate(HEADER_SIZE);
-        datagram.put_u8(rng.random_range(0..0x40));
+        datagram.put_u8(rng.random_range(0..0x62));
         datagram.put_varint(contents.len() as u64);
         datagram.put(&contents);
         accepted += u32::from(refuses_or_reproduces(&datagram));

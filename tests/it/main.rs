@@ -14,6 +14,7 @@ mod join;
 mod leave;
 mod leftovers;
 mod listener;
+mod messages;
 mod restart;
 mod rig;
 mod tcp;

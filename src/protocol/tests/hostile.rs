@@ -11,8 +11,8 @@ use super::world::{UDP_MAX, World, addr_of, datagram};
 use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::Answer;
 use crate::wire::body::{
-    Ack, BUCKETS, Digests, Hello, HintReason, NackReason, Offer, Page, Ping, PingRequest, Pull, RejectReason,
-    Sums, Welcome,
+    Ack, BUCKETS, Digests, Fragment, FragmentAck, Hello, HintReason, NackReason, Offer, Page, Ping,
+    PingRequest, Progress, Pull, RejectReason, Sums, Welcome,
 };
 use crate::wire::lists::{Groups, SUMS_SIZE, SumList, Wants};
 use crate::wire::packet::BODIES_MAX;
@@ -111,6 +111,16 @@ fn each_body<'a>(
         Body::Page(Page { seq, next: end, loaded: true }),
         Body::SyncRecord(record("x", addr, 1)),
         Body::SyncVerdict(verdict_on(world, to, 0, Status::Dead)),
+        Body::Fragment(Fragment {
+            answer: true,
+            number: 1,
+            behind: 0,
+            total: 1,
+            size: 1_024,
+            index: 0,
+            bytes: b"x",
+        }),
+        Body::FragmentAck(FragmentAck { number: 1, progress: Progress::Delivered }),
     ]
 }
 

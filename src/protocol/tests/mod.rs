@@ -4,6 +4,7 @@ mod corners;
 mod detection;
 mod hostile;
 mod merge;
+mod messages;
 mod spread;
 mod world;
 

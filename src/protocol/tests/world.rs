@@ -10,7 +10,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use crate::error::Error;
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node, Status};
-use crate::protocol::{Answer, Call, Chore, Duty, Instant, Protocol, Settings, Without};
+use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Protocol, Settings, Without};
 use crate::wire::{Body, ClusterTag, Header, NameHash, Packet, Record, Writer};
 
 /// The wall clock at the virtual clock's zero.
@@ -31,6 +31,8 @@ pub(super) struct Host {
     pub(super) events: Vec<(Instant, Event)>,
     pub(super) answers: BTreeMap<Call, Answer>,
     pub(super) ended: Option<Error>,
+    /// What becomes of messages that arrive.
+    pub(super) handover: Handover,
     pub(super) running: bool,
     paused: bool,
     /// Datagrams that came while it was paused.
@@ -90,6 +92,8 @@ pub(super) fn lan() -> Settings {
         max_datagram: 1_400,
         max_nodes: 16_384,
         state_rate: None,
+        send_timeout: Duration::from_secs(5),
+        max_message: 1_024 * 1_024,
         has_seeds: false,
         without: Without::default(),
     }
@@ -201,6 +205,7 @@ impl World {
             events: Vec::new(),
             answers: BTreeMap::new(),
             ended: None,
+            handover: Handover::Taken,
             running: true,
             paused: false,
             queue: Vec::new(),
@@ -418,6 +423,17 @@ impl World {
 
     fn drain(&mut self, index: usize) {
         let now = self.now;
+        let host = &mut self.hosts[index];
+        // Before the datagrams: the ack of a message is one of them.
+        while let Some(event) = host.protocol.poll_event() {
+            if matches!(event, Event::Message { .. }) {
+                host.protocol.settle(now, host.handover);
+                if host.handover != Handover::Taken {
+                    continue;
+                }
+            }
+            host.events.push((now, event));
+        }
         let from = self.hosts[index].addr;
         while let Some(transmit) = self.hosts[index].protocol.poll_transmit() {
             if !self.hosts[index].running {
@@ -437,9 +453,6 @@ impl World {
             self.carry(index, from, transmit.to, &transmit.datagram);
         }
         let host = &mut self.hosts[index];
-        while let Some(event) = host.protocol.poll_event() {
-            host.events.push((now, event));
-        }
         while let Some((call, answer)) = host.protocol.poll_answer() {
             host.answers.insert(call, answer);
         }
@@ -555,6 +568,7 @@ impl World {
                     Event::Left(_) => "left",
                     Event::Restarted(_) => "restarted",
                     Event::Moved(_) => "moved",
+                    Event::Message { .. } => "message",
                     Event::NameConflict { .. } => "conflict",
                     Event::Changed { .. } => "changed",
                     Event::Lagged(_) => "lagged",

@@ -1,0 +1,77 @@
+use std::net::SocketAddr;
+
+use crossbeam_channel::Receiver;
+
+use super::{Consumer, MESSAGE_BYTES_MAX, hand_over, tell};
+use crate::event::Event;
+use crate::node::{Generation, Incarnation, Node, Status};
+use crate::protocol::Handover;
+
+fn node() -> Node {
+    let addr = SocketAddr::from(([10, 0, 0, 1], 7990));
+    Node::new("a", addr, Status::Alive, Generation(1), Incarnation(0))
+}
+
+fn message(length: usize) -> Event {
+    Event::Message { from: node(), payload: vec![7; length] }
+}
+
+fn consumers<const N: usize>(capacities: [usize; N]) -> (Vec<Consumer>, [Receiver<Event>; N]) {
+    let mut consumers = Vec::new();
+    let receivers = capacities.map(|capacity| {
+        let (consumer, events) = Consumer::new(capacity);
+        consumers.push(consumer);
+        events
+    });
+    (consumers, receivers)
+}
+
+#[test]
+fn a_message_goes_to_all_consumers_or_to_none() {
+    let (mut consumers, [wide, narrow]) = consumers([10, 1]);
+    assert_eq!(hand_over(&mut consumers, message(1)), Handover::Taken);
+    assert_eq!(hand_over(&mut consumers, message(2)), Handover::NoRoom);
+    assert_eq!((wide.len(), narrow.len()), (1, 1));
+    assert_eq!(narrow.recv().unwrap(), message(1));
+    assert_eq!(hand_over(&mut consumers, message(3)), Handover::Taken);
+    assert_eq!(wide.try_iter().collect::<Vec<_>>(), [message(1), message(3)]);
+}
+
+#[test]
+fn a_consumer_that_is_gone_holds_nothing_up() {
+    let (mut consumers, [stays, full]) = consumers([10, 1]);
+    assert_eq!(hand_over(&mut consumers, message(1)), Handover::Taken);
+    drop(full);
+    assert_eq!(hand_over(&mut consumers, message(1)), Handover::Taken);
+    assert_eq!(consumers.len(), 1);
+    drop(stays);
+    assert_eq!(hand_over(&mut consumers, message(1)), Handover::NobodyListens);
+    assert!(consumers.is_empty());
+}
+
+#[test]
+fn what_was_dropped_before_is_told_before_a_message() {
+    let (mut consumers, [events]) = consumers([2]);
+    for _ in 0..4 {
+        tell(&mut consumers, &Event::Joined(node()));
+    }
+    assert_eq!(hand_over(&mut consumers, message(1)), Handover::NoRoom);
+    assert_eq!(events.try_iter().count(), 2);
+    assert_eq!(hand_over(&mut consumers, message(1)), Handover::Taken);
+    assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::Lagged(2), message(1)]);
+}
+
+#[test]
+fn the_bytes_that_wait_are_bounded_for_all_together_and_free_as_they_are_read() {
+    let (mut consumers, [first, second]) = consumers([100, 100]);
+    let quarter = MESSAGE_BYTES_MAX / 4;
+    assert_eq!(hand_over(&mut consumers, message(quarter)), Handover::Taken);
+    assert_eq!(hand_over(&mut consumers, message(quarter)), Handover::Taken);
+    assert_eq!(hand_over(&mut consumers, message(1)), Handover::NoRoom);
+    // Events have no part in it.
+    tell(&mut consumers, &Event::Joined(node()));
+    assert_eq!(first.try_iter().count(), 3);
+    assert_eq!(hand_over(&mut consumers, message(quarter + 1)), Handover::NoRoom, "it would count twice");
+    assert_eq!(hand_over(&mut consumers, message(quarter)), Handover::Taken);
+    drop(second);
+}

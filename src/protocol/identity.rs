@@ -1,0 +1,79 @@
+//! Who we are: our run, what we say about ourselves, and which runs of others can be true.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::ChaCha12Rng;
+
+use super::time::Instant;
+use super::{Protocol, Settings};
+use crate::node::{Generation, Incarnation};
+use crate::wire::Record;
+
+/// Random low bits of a generation; above them are milliseconds since the epoch.
+pub(super) const GENERATION_RANDOM_BITS: u32 = 22;
+/// A clock may be so far ahead of what we believe.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(366 * 24 * 3600);
+
+impl Protocol {
+    /// What we say about ourselves.
+    pub(super) fn own_record(&self) -> Record<'_> {
+        let mut record = record_of(&self.settings, self.generation, self.incarnation);
+        if let Some(entry) = self.members.get(self.me) {
+            record.state_version = entry.node().state_version();
+            record.broadcast = entry.broadcast;
+        }
+        record
+    }
+
+    /// Brings the own entry of the list up to date with what we say about ourselves.
+    pub(super) fn publish_self(&mut self, now: Instant) {
+        let record = record_of(&self.settings, self.generation, self.incarnation);
+        self.members.merge_alive(now, self.me, &record);
+    }
+
+    /// The time since the Unix epoch, by the clock that we were given at the start.
+    pub(super) fn wall(&self, now: Instant) -> Duration {
+        self.wall + now.since(self.started)
+    }
+
+    /// Whether a generation is not absurdly far in the future: neither by our clock nor by those of the
+    /// others.
+    pub(super) fn is_plausible(&self, now: Instant, generation: Generation) -> bool {
+        let limit = |believed: u64| {
+            believed.saturating_add(u64::try_from(CLOCK_TOLERANCE.as_millis()).unwrap_or(u64::MAX))
+        };
+        let told = generation.0 >> GENERATION_RANDOM_BITS;
+        let ours = u64::try_from(self.wall(now).as_millis()).unwrap_or(u64::MAX);
+        if told <= limit(ours) {
+            return true;
+        }
+        let mut held: Vec<u64> = self
+            .members
+            .iter()
+            .filter(|(name, entry)| *name != self.me && entry.is_active())
+            .map(|(_, entry)| entry.generation().0 >> GENERATION_RANDOM_BITS)
+            .collect();
+        held.sort_unstable();
+        held.get(held.len() / 2).is_none_or(|median| told <= limit(*median))
+    }
+}
+
+/// What a member of these settings says about itself.
+fn record_of(settings: &Settings, generation: Generation, incarnation: Incarnation) -> Record<'_> {
+    Record {
+        name: &settings.name,
+        addr: settings.advertise,
+        generation,
+        incarnation,
+        state_version: 0,
+        broadcast: 0,
+    }
+}
+
+/// A run that starts at this time: milliseconds since the epoch above random bits.
+pub(super) fn generation(wall: Duration, rng: &mut ChaCha12Rng) -> Generation {
+    let millis = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+    let random = rng.next_u64() >> (u64::BITS - GENERATION_RANDOM_BITS);
+    Generation(((millis << GENERATION_RANDOM_BITS) | random).max(1))
+}

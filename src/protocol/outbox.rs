@@ -1,0 +1,580 @@
+//! Messages on their way out: what is sent when, and again, until the receiver has said what became of each.
+//!
+//! A message is cut into fragments of one datagram each. An ack tells which of them have come (selective, as in TCP's
+//! SACK), so only what is missing is sent again. Each peer has one window for all of its messages:
+//!
+//! | question | answer |
+//! |---|---|
+//! | how much may be under way? | a window in bytes: doubled each round trip at first, then by a fragment each round trip; cut to 7/10 by a loss, once each round trip; never below 32 KiB, or a quarter lost at random would leave nothing of it, and never above 128 KiB, which a small receive buffer still holds |
+//! | how much at once? | 32 KiB; the acks of these release the next |
+//! | who asks for acks? | the sender: with each fourth fragment, and the last of a burst. The receiver needs no timer for it |
+//! | what is lost? | a fragment that was not acked in time. If one that was sent later has come, that is the round trip and four times its variation; time decides, not the order (as in RACK, RFC 8985), because networks reorder. If none has, it is a gossip interval at least, and doubled every second try (RFC 6298) |
+//! | what starts next? | messages start in the order of the calls, a bounded number at a time; the others wait |
+//!
+//! Numbers are never used twice for one pair of runs: each fragment also tells the oldest number that is not done
+//! with, and below that the receiver delivers nothing any more.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::Call;
+use super::contract::Bound;
+use super::time::{Deadlines, Instant};
+use crate::node::Generation;
+use crate::wire::NameHash;
+use crate::wire::body::{Fragment, FragmentAck, NUMBERS_AHEAD_MAX, Progress, fragments_of};
+
+/// Messages to one node that are under way at the same time.
+const MESSAGES_MAX: usize = 64;
+/// Their bytes; one message may be longer.
+const PEER_BYTES_MAX: usize = 2 * 1_024 * 1_024;
+/// The bytes of all messages that are under way at the same time. The longest message has room.
+const BYTES_MAX: usize = 16 * 1_024 * 1_024;
+
+const WINDOW_MIN: usize = 32 * 1_024;
+const WINDOW_MAX: usize = 128 * 1_024;
+/// What is sent at once.
+const BURST_MAX: usize = 32 * 1_024;
+/// Every so manieth fragment asks for an ack.
+const ANSWER_EVERY: usize = 4;
+/// Tries with the same time to wait for an ack: a quarter lost each way loses four answers of nine.
+const TRIES_EACH: u32 = 2;
+/// Doublings of the time to wait for an ack.
+const BACKOFF_MAX: u32 = 6;
+
+/// A message of a call.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) call: Call,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) deadline: Instant,
+}
+
+/// A fragment to be sent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Piece {
+    number: u64,
+    index: u32,
+    answer: bool,
+    /// Whether it was sent before.
+    pub(crate) is_again: bool,
+}
+
+/// What an ack has brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acked {
+    /// Nobody waits for it.
+    Unexpected,
+    Progress,
+    Delivered(Call),
+    Refused(Call),
+}
+
+/// A message that was ended before the receiver said what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) name: NameHash,
+    pub(crate) call: Call,
+    /// Whether all of it was sent: it may have been delivered.
+    pub(crate) is_sent: bool,
+}
+
+/// How long to wait for acks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// While no round trip is known.
+    pub(crate) first: Duration,
+    /// At least, while nothing that was sent later has come.
+    pub(crate) min: Duration,
+    pub(crate) max: Duration,
+}
+
+/// All messages on their way out.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    patience: Patience,
+    fragment_size: u32,
+    peers: BTreeMap<NameHash, Peer>,
+    due: Deadlines<NameHash>,
+    /// Who has messages that wait for their start.
+    queued: BTreeSet<NameHash>,
+    /// The length of all messages under way.
+    bytes: usize,
+    /// The highest number that a forgotten peer was sent: it may be met again.
+    used: u64,
+}
+
+impl Outbox {
+    pub(crate) fn new(patience: Patience, fragment_size: u32) -> Self {
+        Self {
+            patience,
+            fragment_size,
+            peers: BTreeMap::new(),
+            due: Deadlines::new(),
+            queued: BTreeSet::new(),
+            bytes: 0,
+            used: 0,
+        }
+    }
+
+    /// Takes a message to a run of a node. It starts with [`start`](Self::start). Messages to an earlier run must
+    /// have been ended.
+    pub(crate) fn push(
+        &mut self,
+        name: NameHash,
+        generation: Generation,
+        rtt: Option<Duration>,
+        message: Message,
+    ) {
+        let peer = self.peers.entry(name).or_insert_with(|| Peer::new(generation, self.used + 1, rtt));
+        if peer.generation != generation {
+            debug_assert!(peer.is_idle(), "messages to an earlier run are under way");
+            *peer = Peer::new(generation, 1, rtt);
+        }
+        peer.waiting.push_back(message);
+        self.queued.insert(name);
+    }
+
+    /// Starts what may start now; to whom there is more to send.
+    pub(crate) fn start(&mut self) -> Vec<NameHash> {
+        let mut started = Vec::new();
+        for name in &self.queued {
+            let Some(peer) = self.peers.get_mut(name) else {
+                continue;
+            };
+            let before = peer.bytes;
+            let had = peer.flights.len();
+            peer.start_waiting(BYTES_MAX - self.bytes, self.fragment_size);
+            self.bytes += peer.bytes - before;
+            if peer.flights.len() > had {
+                started.push(*name);
+            }
+        }
+        self.queued.retain(|name| self.peers.get(name).is_some_and(|peer| !peer.waiting.is_empty()));
+        started
+    }
+
+    /// What is to be sent to a node now.
+    pub(crate) fn burst(&mut self, now: Instant, name: NameHash) -> Vec<Piece> {
+        let Some(peer) = self.peers.get_mut(&name) else {
+            return Vec::new();
+        };
+        let burst = peer.burst(now);
+        self.schedule(name);
+        burst
+    }
+
+    /// A piece as it is written, and the run that it is for.
+    pub(crate) fn fragment(&self, name: NameHash, piece: Piece) -> Option<(Generation, Fragment<'_>)> {
+        let peer = self.peers.get(&name)?;
+        let flight = peer.flights.get(&piece.number)?;
+        let oldest = peer.flights.keys().next()?;
+        let total = length(&flight.message);
+        let start = piece.index * flight.size;
+        let end = start.saturating_add(flight.size).min(total);
+        let fragment = Fragment {
+            answer: piece.answer,
+            number: piece.number,
+            behind: piece.number - oldest,
+            total,
+            size: flight.size,
+            index: piece.index,
+            bytes: flight.message.payload.get(start as usize..end as usize)?,
+        };
+        Some((peer.generation, fragment))
+    }
+
+    /// An ack of this run of a node.
+    pub(crate) fn acked(
+        &mut self,
+        now: Instant,
+        name: NameHash,
+        generation: Generation,
+        ack: &FragmentAck<'_>,
+    ) -> Acked {
+        let peer = self.peers.get_mut(&name).filter(|peer| peer.generation == generation);
+        let Some(peer) = peer.filter(|peer| peer.flights.contains_key(&ack.number)) else {
+            return Acked::Unexpected;
+        };
+        peer.note_ack(now, ack);
+        peer.lose(now, &self.patience);
+        let call = match ack.progress {
+            Progress::Receiving { .. } => None,
+            Progress::Delivered | Progress::Refused(_) => peer.end(ack.number),
+        };
+        if let Some(message) = &call {
+            self.bytes -= message.payload.len();
+        }
+        self.schedule(name);
+        match (call, ack.progress) {
+            (Some(message), Progress::Delivered) => Acked::Delivered(message.call),
+            (Some(message), _) => Acked::Refused(message.call),
+            (None, _) => Acked::Progress,
+        }
+    }
+
+    /// Takes for lost what was not acked in time; to whom that is, and the calls whose time is over.
+    pub(crate) fn expire(&mut self, now: Instant) -> (Vec<NameHash>, Vec<Call>) {
+        let (mut names, mut calls) = (Vec::new(), Vec::new());
+        while let Some(name) = self.due.pop_due(now) {
+            if let Some(peer) = self.peers.get_mut(&name) {
+                let before = peer.bytes;
+                peer.expire(now, &self.patience, &mut calls);
+                self.bytes -= before - peer.bytes;
+                names.push(name);
+            }
+        }
+        // Only now: what is due at once would be found again and again.
+        for name in &names {
+            self.schedule(*name);
+        }
+        (names, calls)
+    }
+
+    /// Ends all messages to nodes that are gone.
+    pub(crate) fn end_where(&mut self, is_gone: impl Fn(NameHash, Generation) -> bool) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        for (name, peer) in self.peers.iter_mut().filter(|(_, peer)| !peer.is_idle()) {
+            if is_gone(*name, peer.generation) {
+                self.bytes -= peer.bytes;
+                self.due.cancel(*name);
+                self.queued.remove(name);
+                ended.extend(peer.clear().map(|(call, is_sent)| Ended { name: *name, call, is_sent }));
+            }
+        }
+        ended
+    }
+
+    /// Forgets idle nodes that are not to be kept.
+    pub(crate) fn forget(&mut self, is_kept: impl Fn(NameHash) -> bool) {
+        self.peers.retain(|name, peer| {
+            let stays = !peer.is_idle() || is_kept(*name);
+            if !stays {
+                self.used = self.used.max(peer.next - 1);
+            }
+            stays
+        });
+    }
+
+    /// How many nodes are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Whether nothing is under way, and nothing waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.due.len() == 0
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.due.next()
+    }
+
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "bytes of messages under way", count: self.bytes, max: BYTES_MAX }
+    }
+
+    fn schedule(&mut self, name: NameHash) {
+        match self.peers.get(&name).and_then(|peer| peer.due(&self.patience)) {
+            Some(at) => self.due.set(name, at),
+            None => self.due.cancel(name),
+        }
+    }
+}
+
+/// The length of a message, which is checked before it is taken.
+fn length(message: &Message) -> u32 {
+    u32::try_from(message.payload.len()).unwrap_or(u32::MAX)
+}
+
+/// One message that is under way.
+#[derive(Debug)]
+struct Flight {
+    message: Message,
+    /// Of its fragments.
+    size: u32,
+    count: u32,
+    /// The first one that was never sent.
+    unsent: u32,
+    /// How often each was sent, of those that were sent more than once.
+    resent: BTreeMap<u32, u32>,
+}
+
+impl Flight {
+    fn length_of(&self, index: u32) -> usize {
+        self.size.min(length(&self.message) - index * self.size) as usize
+    }
+}
+
+/// A fragment that was sent and is neither acked nor taken for lost.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    number: u64,
+    index: u32,
+    length: usize,
+    at: Instant,
+    /// How often it was sent before.
+    tries: u32,
+}
+
+/// All that is on its way to one run of a node.
+#[derive(Debug)]
+struct Peer {
+    generation: Generation,
+    /// The number of the next message that starts.
+    next: u64,
+    waiting: VecDeque<Message>,
+    flights: BTreeMap<u64, Flight>,
+    /// The length of the messages under way.
+    bytes: usize,
+    /// Fragments under way, in the order in which they were sent.
+    sent: BTreeMap<u64, Sent>,
+    sent_bytes: usize,
+    next_order: u64,
+    /// The latest one that has come.
+    highest: u64,
+    /// Fragments to be sent again.
+    lost: BTreeSet<(u64, u32)>,
+    window: Window,
+    rtt: RoundTrip,
+}
+
+impl Peer {
+    fn new(generation: Generation, next: u64, rtt: Option<Duration>) -> Self {
+        Self {
+            generation,
+            next,
+            waiting: VecDeque::new(),
+            flights: BTreeMap::new(),
+            bytes: 0,
+            sent: BTreeMap::new(),
+            sent_bytes: 0,
+            next_order: 1,
+            highest: 0,
+            lost: BTreeSet::new(),
+            window: Window::new(),
+            rtt: RoundTrip::new(rtt),
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.flights.is_empty()
+    }
+
+    /// Starts waiting messages in order while there is room for them.
+    fn start_waiting(&mut self, mut room: usize, size: u32) {
+        while let Some(message) = self.waiting.front() {
+            let length = message.payload.len();
+            let fits = self.flights.is_empty() || self.bytes + length <= PEER_BYTES_MAX;
+            let oldest = self.flights.keys().next().copied().unwrap_or(self.next);
+            let is_near = self.next - oldest < NUMBERS_AHEAD_MAX;
+            if !(fits && is_near && self.flights.len() < MESSAGES_MAX && length <= room) {
+                return;
+            }
+            let Some(message) = self.waiting.pop_front() else {
+                return;
+            };
+            room -= length;
+            self.bytes += length;
+            let count = fragments_of(self::length(&message), size);
+            self.flights
+                .insert(self.next, Flight { message, size, count, unsent: 0, resent: BTreeMap::new() });
+            self.next += 1;
+        }
+    }
+
+    fn burst(&mut self, now: Instant) -> Vec<Piece> {
+        let mut burst = Vec::new();
+        let end = self.sent_bytes + BURST_MAX;
+        while self.sent_bytes < self.window.size.min(end) {
+            let Some(piece) = self.next_piece(now) else {
+                break;
+            };
+            burst.push(piece);
+        }
+        for (place, piece) in burst.iter_mut().enumerate() {
+            piece.answer = (place + 1).is_multiple_of(ANSWER_EVERY);
+        }
+        if let Some(last) = burst.last_mut() {
+            last.answer = true;
+        }
+        burst
+    }
+
+    /// The next fragment to be sent: what was lost comes first.
+    fn next_piece(&mut self, now: Instant) -> Option<Piece> {
+        let lost = self.lost.pop_first();
+        let unsent = || self.flights.iter().find(|(_, flight)| flight.unsent < flight.count);
+        let (number, index) = lost.or_else(|| unsent().map(|(number, flight)| (*number, flight.unsent)))?;
+        let flight = self.flights.get_mut(&number)?;
+        let tries = if lost.is_some() {
+            let tries = flight.resent.entry(index).or_default();
+            *tries += 1;
+            *tries
+        } else {
+            flight.unsent += 1;
+            0
+        };
+        let length = flight.length_of(index);
+        self.sent.insert(self.next_order, Sent { number, index, length, at: now, tries });
+        self.sent_bytes += length;
+        self.next_order += 1;
+        Some(Piece { number, index, answer: false, is_again: tries > 0 })
+    }
+
+    /// Takes what an ack tells of the fragments of one message.
+    fn note_ack(&mut self, now: Instant, ack: &FragmentAck<'_>) {
+        let has_come = |index: u32| match ack.progress {
+            Progress::Receiving { next, beyond } => {
+                index < next || (index > next && beyond.contains(index - next))
+            }
+            Progress::Delivered | Progress::Refused(_) => true,
+        };
+        self.lost.retain(|(number, index)| *number != ack.number || !has_come(*index));
+        let mut longest = None;
+        self.sent.retain(|order, sent| {
+            let acked = sent.number == ack.number && has_come(sent.index);
+            if acked {
+                self.sent_bytes -= sent.length;
+                self.window.grow(sent.length);
+                self.highest = self.highest.max(*order);
+                // From one that was sent again it is not known which of the two has come (Karn).
+                if sent.tries == 0 {
+                    longest = longest.max(Some(now.since(sent.at)));
+                }
+            }
+            !acked
+        });
+        if let Some(rtt) = longest {
+            self.rtt.measured(rtt);
+        }
+    }
+
+    /// Takes for lost what was not acked in time.
+    fn lose(&mut self, now: Instant, patience: &Patience) {
+        let (next_order, highest, rtt) = (self.next_order, self.highest, self.rtt);
+        self.sent.retain(|order, sent| {
+            let lost = rtt.late_at(patience, sent, *order < highest) <= now;
+            if lost {
+                self.sent_bytes -= sent.length;
+                self.lost.insert((sent.number, sent.index));
+                self.window.cut(*order, next_order);
+            }
+            !lost
+        });
+    }
+
+    fn expire(&mut self, now: Instant, patience: &Patience, calls: &mut Vec<Call>) {
+        while self.waiting.front().is_some_and(|message| message.deadline <= now) {
+            calls.extend(self.waiting.pop_front().map(|message| message.call));
+        }
+        let over = self.flights.iter().filter(|(_, flight)| flight.message.deadline <= now);
+        let over: Vec<u64> = over.map(|(number, _)| *number).collect();
+        for number in over {
+            calls.extend(self.end(number).map(|message| message.call));
+        }
+        self.lose(now, patience);
+    }
+
+    /// A message is not under way any more.
+    fn end(&mut self, number: u64) -> Option<Message> {
+        let flight = self.flights.remove(&number)?;
+        self.bytes -= flight.message.payload.len();
+        self.lost.retain(|(of, _)| *of != number);
+        self.sent.retain(|_, sent| {
+            let stays = sent.number != number;
+            if !stays {
+                self.sent_bytes -= sent.length;
+            }
+            stays
+        });
+        Some(flight.message)
+    }
+
+    /// Ends everything; with each call whether all of its message has been sent.
+    fn clear(&mut self) -> impl Iterator<Item = (Call, bool)> + '_ {
+        self.sent.clear();
+        self.lost.clear();
+        self.sent_bytes = 0;
+        self.bytes = 0;
+        let flights = std::mem::take(&mut self.flights).into_values();
+        let flights = flights.map(|flight| (flight.message.call, flight.unsent == flight.count));
+        flights.chain(self.waiting.drain(..).map(|message| (message.call, false)))
+    }
+
+    /// When something is to be done about it next.
+    fn due(&self, patience: &Patience) -> Option<Instant> {
+        // Messages start in the order of their deadlines.
+        let flight = self.flights.values().next().map(|flight| flight.message.deadline);
+        let waiting = self.waiting.front().map(|message| message.deadline);
+        let late = |(order, sent): (&u64, &Sent)| self.rtt.late_at(patience, sent, *order < self.highest);
+        let resend = self.sent.iter().map(late).min();
+        [flight, waiting, resend].into_iter().flatten().min()
+    }
+}
+
+/// How much may be under way to one node: congestion control as in TCP Reno, with the cut of CUBIC.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    size: usize,
+    /// Below it the window doubles each round trip.
+    threshold: usize,
+    /// Losses of what was sent before this have been answered by a cut.
+    recovery: u64,
+}
+
+impl Window {
+    fn new() -> Self {
+        Self { size: WINDOW_MIN, threshold: WINDOW_MAX, recovery: 0 }
+    }
+
+    fn grow(&mut self, acked: usize) {
+        let step = if self.size < self.threshold { acked } else { acked * acked / self.size };
+        self.size = (self.size + step).min(WINDOW_MAX);
+    }
+
+    /// Something was lost that was sent under this order.
+    fn cut(&mut self, order: u64, next_order: u64) {
+        if order >= self.recovery {
+            self.size = (self.size * 7 / 10).max(WINDOW_MIN);
+            self.threshold = self.size;
+            self.recovery = next_order;
+        }
+    }
+}
+
+/// The round trip to a node, smoothed, and how far it varies (RFC 6298).
+#[derive(Debug, Clone, Copy)]
+struct RoundTrip {
+    smoothed: Option<Duration>,
+    variation: Duration,
+}
+
+impl RoundTrip {
+    fn new(known: Option<Duration>) -> Self {
+        Self { smoothed: known, variation: known.unwrap_or_default() / 2 }
+    }
+
+    fn measured(&mut self, rtt: Duration) {
+        match self.smoothed {
+            Some(smoothed) => {
+                self.variation = (self.variation * 3 + smoothed.abs_diff(rtt)) / 4;
+                self.smoothed = Some((smoothed * 7 + rtt) / 8);
+            }
+            None => *self = Self::new(Some(rtt)),
+        }
+    }
+
+    /// When a fragment is late; `is_overtaken`: one that was sent later has come.
+    fn late_at(&self, patience: &Patience, sent: &Sent, is_overtaken: bool) -> Instant {
+        let wait = self.smoothed.map_or(patience.first, |smoothed| smoothed + self.variation * 4);
+        if is_overtaken {
+            return sent.at + wait.min(patience.max);
+        }
+        let doublings = (sent.tries / TRIES_EACH).min(BACKOFF_MAX);
+        sent.at + (wait.max(patience.min) * 2_u32.pow(doublings)).min(patience.max)
+    }
+}
+
+#[cfg(test)]
+mod tests;

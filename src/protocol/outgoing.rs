@@ -1,0 +1,45 @@
+//! Datagrams on their way out, and who may be sent how many.
+
+use std::net::SocketAddr;
+
+use super::time::Instant;
+use super::{Protocol, Transmit};
+use crate::node::Generation;
+use crate::wire::{Body, Header, Writer};
+
+impl Protocol {
+    /// A datagram to some run of a node, to be filled and sent.
+    pub(super) fn datagram_to(&self, receiver: Generation) -> Writer {
+        let header = Header { tag: self.tag, sender: self.me, generation: self.generation, receiver };
+        Writer::new(Vec::new(), &header, self.settings.max_datagram)
+    }
+
+    /// Queues a datagram, unless its address has not shown itself and had its share for this second.
+    pub(super) fn transmit(&mut self, now: Instant, to: SocketAddr, datagram: Writer) {
+        if datagram.is_empty() {
+            return;
+        }
+        if self.addresses.may_send(now, to) {
+            self.answer(to, datagram);
+        } else {
+            self.metrics.withheld += 1;
+        }
+    }
+
+    /// Queues a datagram that answers one which just came from there, and is no longer: it needs no proof of the
+    /// address.
+    pub(super) fn answer(&mut self, to: SocketAddr, datagram: Writer) {
+        let datagram = datagram.finish();
+        self.metrics.datagrams_sent += 1;
+        self.metrics.bytes_sent += datagram.len() as u64;
+        self.transmits.push_back(Transmit { to, datagram });
+    }
+
+    /// Sends one body on its own.
+    pub(super) fn reply(&mut self, now: Instant, to: SocketAddr, receiver: Generation, body: &Body<'_>) {
+        let mut datagram = self.datagram_to(receiver);
+        if datagram.push(body) {
+            self.transmit(now, to, datagram);
+        }
+    }
+}
