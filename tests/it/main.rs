@@ -16,6 +16,7 @@ mod leftovers;
 mod listener;
 mod restart;
 mod rig;
+mod state;
 mod tcp;
 mod tidy;
 mod transports;
