@@ -17,6 +17,7 @@ mod listener;
 mod messages;
 mod restart;
 mod rig;
+mod state;
 mod tcp;
 mod tidy;
 mod transports;
