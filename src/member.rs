@@ -248,9 +248,9 @@ impl Member {
     /// and its streams, which get it as [`Event::Message`]. Suspected nodes are sent to like all others.
     ///
     /// `Ok` says that it was delivered to the run of the node that was active at the call, once. Messages of several
-    /// threads go at the same time, in any order. A node takes 64 messages or 2 MiB of this member at a time, and all
-    /// nodes together 16 MiB; further ones wait, in the order of the calls for each node, and their time runs. An empty
-    /// message is fine.
+    /// threads go at the same time, in any order. At most 64 messages and 2 MiB (or one longer message) are under way
+    /// to a node at a time, and 16 MiB to all nodes together; further ones wait, in the order of the calls for each
+    /// node, and their time runs. An empty message is fine.
     ///
     /// # Errors
     ///

@@ -32,6 +32,7 @@ use crate::node::Generation;
 use crate::wire::body::{FRAGMENT_OVERHEAD, Fragment, FragmentAck, Refusal};
 use crate::wire::packet::HEADER_SIZE;
 use crate::wire::{Body, NameHash};
+
 /// What an encrypted datagram is going to need besides: a key's number, a counter and an authentication tag. Left
 /// free, so that fragments do not change with it.
 const SEAL_SIZE: usize = 28;

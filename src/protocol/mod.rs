@@ -11,11 +11,11 @@
 //! ```text
 //! protocol.handle_datagram(now, received, from, bytes)      a datagram came; `received` is when it did
 //! protocol.handle_timeout(now, duty)                        the time that poll_timeout(duty) told has come
-//! protocol.join(…) / ping(…) / leave(…) / force_leave(…) / send(…)   a user wants something
+//! protocol.join(…) / ping(…) / send(…) / leave(…) / …       a user wants something
 //!
+//! while let Some(event)    = protocol.poll_event()    { … } for the user, in order; each message is settled
+//!     protocol.settle(now, handover)                        at once: whether the user gets it, for the ack
 //! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order
-//! while let Some(event)    = protocol.poll_event()    { … } for the user, in order; after each Event::Message
-//!                                                               settle(now, handover): whether the user gets it
 //! while let Some(answer)   = protocol.poll_answer()   { … } to earlier calls
 //! while let Some(chore)    = protocol.poll_chore()    { … } work that may block
 //! while let Some(note)     = protocol.poll_note()     { … } lines to log
