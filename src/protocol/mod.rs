@@ -41,6 +41,7 @@
 //! | [`sync`] | when and how views are compared |
 //! | [`join`] | admission, names, leaving |
 //! | [`fetch`] | what others have and we lack |
+//! | [`broadcasts`] | broadcasts: those that are kept, and gaps |
 //!
 //! And what combines them, each an `impl Protocol`, to which this file routes the inputs:
 //!
@@ -51,12 +52,12 @@
 //! | [`spread`] | taking in news, events, rounds of rumors |
 //! | [`compare`] | both sides of a sync |
 //! | [`state`] | key-value states: writing, telling, fetching |
+//! | [`announce`] | broadcasts: making, delivering, and giving up on them |
 //! | [`admit`], [`names`] | joining, and who may have a name |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
 //! | [`view`] | what readers are shown |
 //! | [`acquaint`] | starting out as one of many that know each other |
 //! | [`bounds`] | how much of everything there is, for who checks it |
-
 //!
 //! # Where the numbers come from
 //!
@@ -104,7 +105,9 @@
 mod accuse;
 mod acquaint;
 mod admit;
+mod announce;
 mod bounds;
+mod broadcasts;
 mod compare;
 mod contract;
 mod depart;
@@ -145,6 +148,7 @@ use crate::state::Collected;
 use crate::wire::hash::canonical;
 use crate::wire::lists::RecordKey;
 use crate::wire::{Body, ClusterTag, Header, NameHash, Packet, Record, Seq, ViewMark, Writer};
+use broadcasts::Broadcasts;
 use fetch::Fetches;
 use health::{Burials, Damping, Ears, Health};
 use join::{Addresses, Approaches, CookieJar, Join, Leave, NameChecks};
@@ -254,6 +258,8 @@ pub(crate) struct Protocol {
     /// The joins that wait for an exchange.
     fills: BTreeMap<ExchangeId, Vec<(Call, SocketAddr)>>,
     load: Load,
+    /// Whether our view was ever brought up to date with somebody else's.
+    has_synced: bool,
     /// The joins that wait for the states of a seed.
     settling: Vec<(Call, SocketAddr, NameHash)>,
     fetches: Fetches,
@@ -262,6 +268,7 @@ pub(crate) struct Protocol {
     /// The version after which the newest rumor about our own state begins.
     open_chunk: u64,
     state_budget: state::Budget,
+    broadcasts: Broadcasts,
     told: VecDeque<compare::Told>,
     /// Nodes that were dead here and came back a moment ago.
     returned: BTreeMap<NameHash, Instant>,
@@ -332,11 +339,13 @@ impl Protocol {
             exchanges: Exchanges::new(retry),
             fills: BTreeMap::new(),
             load: Load::default(),
+            has_synced: false,
             settling: Vec::new(),
             fetches: Fetches::new(retry),
             collected: BTreeMap::new(),
             open_chunk: 0,
             state_budget: state::Budget::new(now, settings.state_rate),
+            broadcasts: Broadcasts::new(),
             told: VecDeque::new(),
             returned: BTreeMap::new(),
             regossiped: (0, 0),
@@ -443,6 +452,7 @@ impl Protocol {
                 self.retry_exchanges(now);
                 self.retry_approaches(now);
                 self.retry_fetches(now);
+                self.give_up_broadcasts(now);
             }
         }
         self.spread(now);
@@ -482,7 +492,7 @@ impl Protocol {
         let deadlines = match duty {
             Duty::Probe => {
                 let tick = (!alone && self.leave.is_none()).then_some(self.next_tick);
-                [tick, self.probes.next_due(), self.errands.next_due(), None, None]
+                [tick, self.probes.next_due(), self.errands.next_due(), None, None, None]
             }
             Duty::Disseminate => [
                 self.timers.next(),
@@ -490,6 +500,7 @@ impl Protocol {
                 self.exchanges.next_due(),
                 self.approaches.next_due(),
                 self.fetches.next_due(),
+                self.broadcasts.next_due(),
             ],
         };
         deadlines.into_iter().flatten().min()
@@ -542,7 +553,15 @@ impl Protocol {
             Body::Fetched { seq } => self.handle_fetched(context, *seq),
             Body::SyncDelta(delta) => self.handle_sync_delta(context, delta),
 
-            Body::PingRequest(_) | Body::Alive(_) | Body::Verdict(_) | Body::Delta(_) | Body::Hint { .. } => {
+            Body::Broadcast(broadcast) if context.known => self.handle_broadcast(context, broadcast),
+            Body::SyncBroadcast(broadcast) => self.handle_sync_broadcast(context, broadcast),
+
+            Body::PingRequest(_)
+            | Body::Alive(_)
+            | Body::Verdict(_)
+            | Body::Delta(_)
+            | Body::Broadcast(_)
+            | Body::Hint { .. } => {
                 self.metrics.unknown_sender += 1;
             }
         }

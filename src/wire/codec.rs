@@ -4,7 +4,7 @@
 //! left over.
 
 use super::body::{
-    Accusers, Ack, Body, Delta, Digests, Fetch, Hello, HintReason, NackReason, Offer, Page, Ping,
+    Accusers, Ack, Body, Broadcast, Delta, Digests, Fetch, Hello, HintReason, NackReason, Offer, Page, Ping,
     PingRequest, Pull, Record, RejectReason, Sums, Verdict, ViewMark, Welcome,
 };
 use super::cursor::{Reader, Sink};
@@ -46,6 +46,9 @@ mod kind {
     pub(super) const FETCH: u8 = 0x41;
     pub(super) const FETCHED: u8 = 0x42;
     pub(super) const SYNC_DELTA: u8 = 0x43;
+
+    pub(super) const BROADCAST: u8 = 0x50;
+    pub(super) const SYNC_BROADCAST: u8 = 0x51;
 }
 
 impl<'a> Body<'a> {
@@ -78,6 +81,8 @@ impl<'a> Body<'a> {
             Body::Fetch(_) => kind::FETCH,
             Body::Fetched { .. } => kind::FETCHED,
             Body::SyncDelta(_) => kind::SYNC_DELTA,
+            Body::Broadcast(_) => kind::BROADCAST,
+            Body::SyncBroadcast(_) => kind::SYNC_BROADCAST,
         }
     }
 
@@ -123,6 +128,7 @@ impl<'a> Body<'a> {
             Body::Page(page) => page.encode(sink),
             Body::Delta(delta) | Body::SyncDelta(delta) => delta.encode(sink),
             Body::Fetch(fetch) => fetch.encode(sink),
+            Body::Broadcast(broadcast) | Body::SyncBroadcast(broadcast) => broadcast.encode(sink),
         }
     }
 
@@ -156,6 +162,8 @@ impl<'a> Body<'a> {
             kind::FETCH => Body::Fetch(Fetch::decode(&mut reader)?),
             kind::FETCHED => Body::Fetched { seq: reader.seq()? },
             kind::SYNC_DELTA => Body::SyncDelta(Delta::decode(&mut reader)?),
+            kind::BROADCAST => Body::Broadcast(Broadcast::decode(&mut reader)?),
+            kind::SYNC_BROADCAST => Body::SyncBroadcast(Broadcast::decode(&mut reader)?),
             _ => return Ok(None),
         };
         reader.finish()?;
@@ -554,5 +562,23 @@ impl<'a> Fetch<'a> {
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         Ok(Self { seq: reader.seq()?, cookie: reader.shown_cookie()?, lacks: Lacks::decode(reader)? })
+    }
+}
+
+impl<'a> Broadcast<'a> {
+    fn encode(&self, sink: &mut impl Sink) {
+        sink.put_u64(self.origin.0);
+        sink.put_u64(self.generation.0);
+        sink.put_varint(self.number);
+        sink.put(self.payload);
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let (origin, generation) = (reader.name_hash()?, reader.generation()?);
+        let number = reader.varint()?;
+        if number == 0 {
+            return Err(Malformed);
+        }
+        Ok(Self { origin, generation, number, payload: reader.take_rest() })
     }
 }

@@ -302,10 +302,6 @@ impl WritesBuilder {
         fits
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     pub(crate) fn as_writes(&self) -> Writes<'_> {
         Writes(&self.bytes)
     }

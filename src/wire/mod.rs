@@ -53,7 +53,7 @@
 //! A datagram has at most 128 bodies ([`packet::BODIES_MAX`]), none is fine. A type that the receiver does not know
 //! is skipped. Contents never grow: what needs another field gets another type, so that old versions skip it whole
 //! and nobody has to guess. Types are numbered in groups: `0x01` probing, `0x10` rumors, `0x20` admission, `0x30`
-//! sync. A number that was used is never used for something else.
+//! sync, `0x50` broadcasts. A number that was used is never used for something else.
 //!
 //! These fields mean the same everywhere:
 //!
@@ -235,6 +235,22 @@
 //! | `0x36` sync record | a record | learned by sync, hence not gossiped on |
 //! | `0x37` sync verdict | a verdict | likewise |
 //!
+//! ## Broadcasts
+//!
+//! | type | contents | |
+//! |---|---|---|
+//! | `0x50` broadcast | a broadcast | gossiped |
+//! | `0x51` sync broadcast | a broadcast | the answer to somebody who lacks it, hence not gossiped on |
+//!
+//! A broadcast:
+//!
+//! | type | field | |
+//! |---|---|---|
+//! | u64 | origin | a node, by its name hash; not 0 |
+//! | u64 | generation | of the origin |
+//! | varint | number | not 0: the origin counts from 1 in each of its runs |
+//! | bytes | payload | to the end; may be empty |
+//!
 //! # Hashes
 //!
 //! All are SipHash-2-4 with 64 bits of output. Keys are given as the two integers k0, k1 of the paper (which reads
@@ -256,6 +272,7 @@
 //! - another magic, version or flags. Versions do not mix: one that changes the header, or the meaning of a type,
 //!   counts up;
 //! - a zero where "not 0" stands above, also in the header;
+//! - a broadcast with the number 0;
 //! - a body that is cut off, one that leaves bytes over, one body more than 128;
 //! - any primitive, enumeration or list that breaks a rule above: an overlong varint, a status 0, an unknown
 //!   reason, a ninth accuser or one named twice, a range that ends where it begins or before, a bucket of 128,

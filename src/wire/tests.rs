@@ -4,8 +4,8 @@ use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::body::{
-    ACCUSERS_MAX, Ack, BUCKETS, Digests, Hello, HintReason, NackReason, Offer, Page, Ping, PingRequest, Pull,
-    RejectReason, Sums, Welcome,
+    ACCUSERS_MAX, Ack, BUCKETS, Broadcast, Digests, Hello, HintReason, NackReason, Offer, Page, Ping,
+    PingRequest, Pull, RejectReason, Sums, Welcome,
 };
 use super::cursor::{Reader, Sink};
 use super::hash::{canonical, siphash};
@@ -199,6 +199,7 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
     let sums: String = (0..128).map(|bucket| format!("{bucket:016x}")).collect();
     let groups = lists.groups.as_groups();
     let (half, end) = (NameHash(1 << 63), NameHash(0));
+    let broadcast = Broadcast { origin: NODE, generation: GENERATION, number: 300, payload: &[] };
     let sums_body = Sums { seq, cookie: COOKIE, count: 1000, from: NODE, sums: lists.sums() };
     vec![
         (ping(), "01 1f a1a2a3a4a5a6a7a8 b1b2b3b4b5b6b7b8 00000007 f1f2f3f4f5f6f7f8 19 ac02".into()),
@@ -281,6 +282,11 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
             Body::SyncVerdict(verdict(Status::Dead, &[])),
             "37 13 b1b2b3b4b5b6b7b8 2122232425262728 ac02 02".into(),
         ),
+        (
+            Body::Broadcast(Broadcast { payload: b"news", ..broadcast }),
+            "50 16 b1b2b3b4b5b6b7b8 2122232425262728 ac02 6e657773".into(),
+        ),
+        (Body::SyncBroadcast(broadcast), "51 12 b1b2b3b4b5b6b7b8 2122232425262728 ac02".into()),
     ]
 }
 
@@ -362,6 +368,8 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
         state_version: random_varint(rng),
         broadcast: random_varint(rng),
     };
+    let number = random_varint(rng).max(1);
+    let broadcast = Broadcast { origin: target, generation, number, payload: name.as_bytes() };
     let reasons = [
         RejectReason::NameTaken { addr: random_addr(rng) },
         RejectReason::Stale { known: generation, addr: random_addr(rng) },
@@ -391,6 +399,8 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
         Body::Page(Page { seq, next, loaded }),
         Body::SyncRecord(record),
         Body::SyncVerdict(random_verdict(rng)),
+        Body::Broadcast(broadcast),
+        Body::SyncBroadcast(broadcast),
     ]
 }
 
