@@ -25,7 +25,7 @@ use super::broadcasts::{Gap, Key};
 use super::fetch::Thing;
 use super::rumors::Topic;
 use super::time::Instant;
-use super::{Context, GENERATION_RANDOM_BITS, Protocol};
+use super::{Context, GENERATION_RANDOM_BITS, Heard, Protocol};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Generation;
@@ -171,6 +171,18 @@ impl Protocol {
     ) -> Option<u64> {
         self.held_broadcast(origin, generation)?;
         self.broadcasts.after(origin, generation, after).next_back().map(|(newest, _)| newest - after)
+    }
+
+    /// How far we are with the broadcasts of a node, whether it is active or not.
+    pub(crate) fn heard(&self, name: &str) -> Option<Heard> {
+        let origin = NameHash::of(self.tag, name);
+        let entry = self.members.get(origin)?;
+        Some(Heard { origin, generation: entry.generation(), number: entry.broadcast })
+    }
+
+    /// Whether our view was ever brought up to date with somebody else's.
+    pub(crate) fn has_synced(&self) -> bool {
+        self.has_synced
     }
 
     /// Whether our view was never brought up to date, and is about to be.

@@ -136,7 +136,7 @@ use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
 pub use contract::Rule;
-pub(crate) use contract::{Answer, Bound, Call, Chore, Duty, Note, Seen, Settings, Transmit, Without};
+pub(crate) use contract::{Answer, Bound, Call, Chore, Duty, Heard, Note, Seen, Settings, Transmit, Without};
 pub(crate) use join::copy as copy_error;
 pub(crate) use time::Instant;
 

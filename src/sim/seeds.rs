@@ -111,7 +111,7 @@ impl Run {
         let (own, peer) = (name(host), name(other));
         let (runs, well) = (self.runs(host), self.runs(host) && !self.sick.contains(&host));
         let spare = self.running().len() > LEFT_ALONE;
-        match self.below(0..24) {
+        match self.below(0..28) {
             0 | 1 if spare => self.cluster.crash(&own),
             2..=4 if !runs => self.restart(host),
             5 | 6 if self.members.len() < HOSTS_MAX => self.grow(),
@@ -158,6 +158,13 @@ impl Run {
             23 if well => {
                 // Refused while it is alive.
                 let _ = self.members[host].force_leave(&peer);
+            }
+            24..=26 if runs => {
+                for _ in 0..self.below(1..60) {
+                    let payload: [u8; 32] = self.rng.random();
+                    // Refused while it leaves.
+                    let _ = self.members[host].broadcast(&payload);
+                }
             }
             _ => {}
         }

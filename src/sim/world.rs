@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use super::checks::{Contents, Observer, check_bounds, check_length};
+use super::checks::{Contents, Observer, Said, check_bounds, check_length};
 use super::host::{Ailments, Host, Leftovers, Past, Waiting};
 use super::links::Links;
 use crate::config::{Addresses, Config, DEFAULT_PORT, Place, Seed};
@@ -59,6 +59,7 @@ pub(super) struct World {
     wakes: BTreeSet<(Instant, usize, usize)>,
     serial: u64,
     pub(super) contents: Contents,
+    said: Said,
     /// Whether the invariants are checked.
     pub(super) checks: bool,
     /// Rules that members are started without.
@@ -95,6 +96,7 @@ impl World {
             wakes: BTreeSet::new(),
             serial: 0,
             contents: Contents::default(),
+            said: Said::default(),
             checks: true,
             without: Without::default(),
             to_be_told: BTreeSet::new(),
@@ -448,6 +450,10 @@ impl World {
         }
         if self.hosts[index].checks && self.hosts[index].is_running() {
             self.check_touched(index, touched);
+            let Host { protocol, observer, .. } = &mut self.hosts[index];
+            let outcome =
+                observer.hearing.check(&self.said, protocol.has_synced(), |name| protocol.heard(name));
+            self.expect(index, outcome);
             self.expect(index, check_bounds(&self.hosts[index].protocol.bounds()));
         }
         let host = &mut self.hosts[index];
@@ -532,6 +538,8 @@ impl World {
     pub(super) fn check_transmit(&mut self, index: usize, transmit: &Transmit) {
         let limit = self.hosts[index].protocol.max_datagram();
         self.expect(index, check_length(transmit.datagram.len(), limit));
+        let outcome = self.said.check(&transmit.datagram);
+        self.expect(index, outcome);
         let outcome = self.hosts[index].observer.check_sent(self.now, transmit.to, &transmit.datagram);
         self.expect(index, outcome);
     }
