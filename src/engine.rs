@@ -24,6 +24,7 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn wait_until(&self, timeout: Duration, is_right: &mut dyn FnMut(&Nodes) -> bool) -> Result<Nodes>;
     fn set(self: Arc<Self>, key: &str, value: &[u8]) -> Result<()>;
     fn remove(self: Arc<Self>, key: &str) -> Result<()>;
+    fn broadcast(self: Arc<Self>, payload: &[u8]) -> Result<()>;
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration>;
     fn send(self: Arc<Self>, name: &str, payload: &[u8]) -> Result<()>;
     fn events(&self) -> Receiver<Event>;

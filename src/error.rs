@@ -88,7 +88,7 @@ pub enum Error {
     /// Something is larger than the limit that stands for it.
     #[error("{what} too large: {size}, the limit is {limit}")]
     TooLarge {
-        /// What is too large: "key", "value", "state", "number of keys" and so on.
+        /// What is too large: "broadcast", "key", "value", "state", "number of keys" and so on.
         what: &'static str,
         /// Its size: in bytes, if it is not a number of something.
         size: usize,

@@ -50,6 +50,22 @@ pub enum Event {
         /// What it sent, as it was given.
         payload: Vec<u8>,
     },
+    /// A node has told something to all ([`Member::broadcast`]). The broadcasts of one run of a node come in the order
+    /// in which it made them, each once.
+    Broadcast {
+        /// Who has made it.
+        from: Node,
+        /// What it says.
+        payload: Vec<u8>,
+    },
+    /// Broadcasts of a node that were never delivered here and can no longer be had: this member was cut off for too
+    /// long. What comes after this one was made after them.
+    Missed {
+        /// Who has made them.
+        from: Node,
+        /// How many.
+        count: u64,
+    },
     /// Somebody else uses our name and has the newer run of it: this member has fallen silent.
     NameConflict {
         /// Where the other one runs.
@@ -72,7 +88,9 @@ impl Event {
             | Self::Restarted(node)
             | Self::Moved(node)
             | Self::Changed { node, .. }
-            | Self::Message { from: node, .. } => Some(node),
+            | Self::Message { from: node, .. }
+            | Self::Broadcast { from: node, .. }
+            | Self::Missed { from: node, .. } => Some(node),
             Self::NameConflict { .. } | Self::Lagged(_) => None,
         }
     }
@@ -96,6 +114,10 @@ impl fmt::Display for Event {
             Self::Message { from, payload } => {
                 write!(f, "{} sent a message of {} bytes", from.name(), payload.len())
             }
+            Self::Broadcast { from, payload } => {
+                write!(f, "{} broadcast {} bytes", from.name(), payload.len())
+            }
+            Self::Missed { from, count } => write!(f, "{count} broadcasts of {} were missed", from.name()),
             Self::NameConflict { addr } => write!(f, "our name is taken by {addr}"),
             Self::Lagged(count) => write!(f, "{count} events were dropped"),
         }

@@ -221,6 +221,40 @@ impl Member {
         Arc::clone(&self.engine).remove(key)
     }
 
+    /// Tells something to all others: each node that is in the cluster now and stays in it delivers it once, after all
+    /// that this member has broadcast before ([`Event::Broadcast`]). It returns when the broadcast is on its way and
+    /// waits for nobody; usually all have it within milliseconds. This member itself is not told. While nobody else
+    /// is there nothing is sent, and who joins later hears nothing of what was said before.
+    ///
+    /// Who has lost a broadcast gets it from somebody who keeps it: each member keeps the newest 1 MiB of all, for a
+    /// minute at most. Who was cut off for longer, or has to catch up with more, is told how many it has missed
+    /// ([`Event::Missed`]). What is said in the last seconds before a crash or a leave may not reach all. As with all
+    /// events, a consumer that is too slow loses the newest ones and is told so ([`Event::Lagged`]).
+    ///
+    /// # Errors
+    ///
+    /// Nothing was sent.
+    ///
+    /// - [`Error::TooLarge`]: a broadcast fits into one datagram: it has at most
+    ///   [`Config::max_datagram`](crate::Config::max_datagram) − 104 bytes, which are 1,296 by default.
+    /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended.
+    ///
+    /// ```
+    /// use headcount::{Config, Event, Member};
+    ///
+    /// let ann = Member::create(Config::local().name("ann").bind("127.0.0.1:0"))?;
+    /// let bob = Member::create(Config::local().name("bob").bind("127.0.0.1:0"))?;
+    /// bob.join(ann.addr())?;
+    /// let events = ann.events();
+    /// bob.broadcast(b"the cache is stale")?;
+    /// let told = events.iter().find(|event| matches!(event, Event::Broadcast { .. }));
+    /// assert!(matches!(told, Some(Event::Broadcast { payload, .. }) if payload == b"the cache is stale"));
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn broadcast(&self, payload: &[u8]) -> Result<()> {
+        Arc::clone(&self.engine).broadcast(payload)
+    }
+
     /// Asks a node whether it is there, and tells how long the answer took. It is not a probe: no answer has
     /// no consequence.
     ///

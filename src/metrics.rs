@@ -85,6 +85,12 @@ counters! {
     counter syncs,
     /// Syncs that changed nothing here.
     counter syncs_idle,
+    /// Broadcasts made by this member.
+    counter broadcasts_sent,
+    /// Broadcasts of others that were delivered.
+    counter broadcasts_delivered,
+    /// Broadcasts of others that could no longer be had.
+    counter broadcasts_missed,
     /// Requests to join that were refused.
     counter joins_refused,
 

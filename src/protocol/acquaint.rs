@@ -46,6 +46,7 @@ impl Protocol {
     pub(crate) fn adopt_view(&mut self, now: Instant, view: &Members) {
         self.members.adopt(now, view);
         self.has_company(now);
+        self.has_synced = true;
         self.timers.set_earliest(Timer::Isolation, now + self.settings.isolation_timeout);
     }
 }

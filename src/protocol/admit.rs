@@ -311,6 +311,7 @@ impl Protocol {
         if self.joins.remove(&call).is_none() {
             return;
         }
+        self.has_synced = true;
         self.timers.cancel(Timer::Join(call));
         self.approaches.release(call);
         let count = self.members.visible_len();

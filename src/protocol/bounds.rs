@@ -5,13 +5,14 @@ use super::{Protocol, compare, state};
 
 impl Protocol {
     /// How much there is of everything that others can make grow.
-    pub(crate) fn bounds(&self) -> [Bound; 17] {
+    pub(crate) fn bounds(&self) -> [Bound; 20] {
         let [active, tombstones] = self.members.bounds();
         let suspicions = Bound { what: "suspicions", count: self.suspicions.len(), max: active.count };
         let told = Bound { what: "nodes to be asked", count: self.told.len(), max: compare::TOLD_MAX };
         // Two for each suspicion, one for each join, and ten others.
         let timers_max = 2 * suspicions.count + self.joins.len() + 10;
         let [lacking, requests] = self.fetches.bounds();
+        let [kept, kept_bytes, gaps] = self.broadcasts.bounds();
         let collected =
             Bound { what: "collected states", count: self.collected.len(), max: state::COLLECTED_MAX };
         let timers = Bound { what: "timers", count: self.timers.len(), max: timers_max };
@@ -34,6 +35,9 @@ impl Protocol {
             self.outbox.bound(),
             self.inbox.bound(),
             senders,
+            kept,
+            kept_bytes,
+            gaps,
         ]
     }
 }

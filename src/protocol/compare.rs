@@ -133,6 +133,7 @@ impl Protocol {
                 self.metrics.syncs_idle += 1;
             }
             self.comparer.synced(exchange.changed);
+            self.has_synced = true;
             for (call, addr) in self.fills.remove(&id).unwrap_or_default() {
                 self.settling.push((call, addr, exchange.peer.name));
             }

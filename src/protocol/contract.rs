@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::node::{Generation, Incarnation, Status};
+use crate::wire::NameHash;
 
 /// The plain data that the protocol is run by; [`Config`](crate::Config) checks it.
 #[derive(Debug, Clone)]
@@ -161,6 +162,15 @@ pub(crate) struct Seen {
     pub(crate) shown: Option<Status>,
     /// Whether the address belongs to the incarnation.
     pub(crate) is_complete: bool,
+}
+
+/// How far a view is with the broadcasts of a node, for whoever checks it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Heard {
+    pub(crate) origin: NameHash,
+    pub(crate) generation: Generation,
+    /// Delivered or given up so far.
+    pub(crate) number: u64,
 }
 
 /// How much a member keeps of something that could grow, and how much it may.

@@ -130,6 +130,11 @@ impl Fetches {
         self.lacking.retain(|_, lacking| lacking.asked || lacking.teller != teller);
     }
 
+    /// Whether a request for it is under way.
+    pub(crate) fn is_asked(&self, thing: Thing) -> bool {
+        self.lacking.get(&thing).is_some_and(|lacking| lacking.asked)
+    }
+
     /// Whether anything is to be had, or has been asked for, from a peer.
     pub(crate) fn is_asking(&self, peer: NameHash) -> bool {
         self.lacking.values().any(|lacking| lacking.teller == peer)
@@ -210,17 +215,15 @@ impl Fetches {
     }
 
     /// A request is over: what it asked for, of which `held` says how far we have it now, is had, or asked for again
-    /// if it has led on, or given up.
+    /// if the answer has brought anything, or given up. What the answer has not brought may have had no room in it.
     pub(crate) fn close(&mut self, now: Instant, seq: Seq, held: impl Fn(Thing) -> u64) {
         let Some(request) = self.end(seq) else {
             return;
         };
-        for (thing, before) in request.things {
-            let after = held(thing);
-            let leads_on =
-                self.lacking.get(&thing).is_some_and(|lacking| after > before && after < lacking.upto);
+        let leads_on = request.things.iter().any(|(thing, before)| held(*thing) > *before);
+        for (thing, _) in request.things {
             match self.lacking.get_mut(&thing) {
-                Some(lacking) if leads_on => lacking.asked = false,
+                Some(lacking) if leads_on && held(thing) < lacking.upto => lacking.asked = false,
                 _ => {
                     self.lacking.remove(&thing);
                 }

@@ -46,6 +46,7 @@ pub(crate) struct Entry {
     /// generation and incarnation are the record's, and are not here twice.
     node: Node,
     pub(crate) status: Status,
+    /// Up to which its broadcasts were delivered here or given up; of the own node, the last that it made.
     pub(crate) broadcast: u64,
     /// The incarnation that the address came with: an accusation raises `incarnation` without telling it.
     content: Incarnation,
@@ -256,7 +257,8 @@ impl Members {
         }
     }
 
-    /// Merges what a node says about itself.
+    /// Merges what a node says about itself. How far it has come with broadcasts is believed only of a run that was
+    /// not known: else it says what there is, and not what was delivered here.
     pub(crate) fn merge_alive(&mut self, now: Instant, name: NameHash, record: &Record<'_>) -> Merged {
         if record.incarnation.0 > INCARNATION_MAX {
             return Merged::Refused;
@@ -294,9 +296,9 @@ impl Members {
         self.update(now, name, Facts::of(record), |entry| {
             entry.content = record.incarnation;
             entry.status = Status::Alive;
-            entry.broadcast = if same_run { entry.broadcast.max(record.broadcast) } else { record.broadcast };
             entry.hidden = false;
             if !same_run {
+                entry.broadcast = record.broadcast;
                 entry.alias = None;
                 entry.last_heard = Instant::default();
             }
@@ -347,6 +349,14 @@ impl Members {
             entry.node = entry.node.with_state(state);
             self.version += 1;
             note_touched(&mut self.journal, entry.node.name());
+            self.recount(now, name);
+        }
+    }
+
+    /// The broadcasts of a node are dealt with up to this one.
+    pub(crate) fn set_broadcast(&mut self, now: Instant, name: NameHash, number: u64) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            entry.broadcast = number;
             self.recount(now, name);
         }
     }

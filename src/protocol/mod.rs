@@ -43,6 +43,7 @@
 //! | [`join`] | admission, names, leaving |
 //! | [`fetch`] | what others have and we lack |
 //! | [`outbox`], [`inbox`] | messages on their way: windows, resends; putting together, never twice |
+//! | [`broadcasts`] | broadcasts: those that are kept, and gaps |
 //!
 //! And what combines them, each an `impl Protocol`, to which this file routes the inputs:
 //!
@@ -53,6 +54,7 @@
 //! | [`spread`] | taking in news, events, rounds of rumors |
 //! | [`compare`] | both sides of a sync |
 //! | [`state`] | key-value states: writing, telling, fetching |
+//! | [`announce`] | broadcasts: making, delivering, and giving up on them |
 //! | [`admit`], [`names`] | joining, and who may have a name |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
 //! | [`deliver`] | messages to one node |
@@ -60,7 +62,6 @@
 //! | [`acquaint`] | starting out as one of many that know each other |
 //! | [`identity`], [`outgoing`] | what we say about ourselves; datagrams on their way out |
 //! | [`bounds`] | how much of everything there is, for who checks it |
-
 //!
 //! # Where the numbers come from
 //!
@@ -109,7 +110,9 @@
 mod accuse;
 mod acquaint;
 mod admit;
+mod announce;
 mod bounds;
+mod broadcasts;
 mod compare;
 mod contract;
 mod deliver;
@@ -144,7 +147,7 @@ use rand::{Rng, RngExt, SeedableRng};
 
 pub use contract::Rule;
 pub(crate) use contract::{
-    Answer, Bound, Call, Chore, Duty, Handover, Note, Seen, Settings, Transmit, Without,
+    Answer, Bound, Call, Chore, Duty, Handover, Heard, Note, Seen, Settings, Transmit, Without,
 };
 pub(crate) use join::copy as copy_error;
 pub(crate) use time::Instant;
@@ -157,6 +160,7 @@ use crate::state::Collected;
 use crate::wire::hash::canonical;
 use crate::wire::lists::RecordKey;
 use crate::wire::{Body, ClusterTag, NameHash, Packet, Seq, ViewMark};
+use broadcasts::Broadcasts;
 use fetch::Fetches;
 use health::{Burials, Damping, Ears, Health};
 use inbox::Inbox;
@@ -267,6 +271,8 @@ pub(crate) struct Protocol {
     /// The joins that wait for an exchange.
     fills: BTreeMap<ExchangeId, Vec<(Call, SocketAddr)>>,
     load: Load,
+    /// Whether our view was ever brought up to date with somebody else's.
+    has_synced: bool,
     /// The joins that wait for the states of a seed.
     settling: Vec<(Call, SocketAddr, NameHash)>,
     fetches: Fetches,
@@ -275,6 +281,7 @@ pub(crate) struct Protocol {
     /// The version after which the newest rumor about our own state begins.
     open_chunk: u64,
     state_budget: state::Budget,
+    broadcasts: Broadcasts,
     told: VecDeque<compare::Told>,
     /// Nodes that were dead here and came back a moment ago.
     returned: BTreeMap<NameHash, Instant>,
@@ -352,11 +359,13 @@ impl Protocol {
             exchanges: Exchanges::new(retry),
             fills: BTreeMap::new(),
             load: Load::default(),
+            has_synced: false,
             settling: Vec::new(),
             fetches: Fetches::new(retry),
             collected: BTreeMap::new(),
             open_chunk: 0,
             state_budget: state::Budget::new(now, settings.state_rate),
+            broadcasts: Broadcasts::new(),
             told: VecDeque::new(),
             returned: BTreeMap::new(),
             regossiped: (0, 0),
@@ -468,6 +477,7 @@ impl Protocol {
                 self.retry_exchanges(now);
                 self.retry_approaches(now);
                 self.retry_fetches(now);
+                self.give_up_broadcasts(now);
             }
         }
         self.end_with_the_gone(now);
@@ -508,7 +518,7 @@ impl Protocol {
         let deadlines = match duty {
             Duty::Probe => {
                 let tick = (!alone && self.leave.is_none()).then_some(self.next_tick);
-                [tick, self.probes.next_due(), self.errands.next_due(), None, None]
+                [tick, self.probes.next_due(), self.errands.next_due(), None, None, None]
             }
             Duty::Disseminate => [
                 self.timers.next(),
@@ -516,6 +526,7 @@ impl Protocol {
                 self.exchanges.next_due(),
                 self.approaches.next_due(),
                 self.fetches.next_due(),
+                self.broadcasts.next_due(),
             ],
         };
         deadlines.into_iter().flatten().min()
@@ -570,6 +581,8 @@ impl Protocol {
 
             Body::Fragment(fragment) if context.known => self.handle_fragment(context, fragment),
             Body::FragmentAck(ack) if context.known => self.handle_fragment_ack(context, ack),
+            Body::Broadcast(broadcast) if context.known => self.handle_broadcast(context, broadcast),
+            Body::SyncBroadcast(broadcast) => self.handle_sync_broadcast(context, broadcast),
 
             Body::PingRequest(_)
             | Body::Alive(_)
@@ -577,7 +590,8 @@ impl Protocol {
             | Body::Delta(_)
             | Body::Hint { .. }
             | Body::Fragment(_)
-            | Body::FragmentAck(_) => {
+            | Body::FragmentAck(_)
+            | Body::Broadcast(_) => {
                 self.metrics.unknown_sender += 1;
             }
         }

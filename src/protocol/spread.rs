@@ -41,9 +41,13 @@ impl Protocol {
         }
         if name == self.me {
             self.handle_own_name(now, record);
+            if record.generation == self.generation {
+                self.claimed(now, record.broadcast);
+            }
             return Merged::Same;
         }
-        let merged = self.members.merge_alive(now, name, record);
+        let started = Record { broadcast: self.first_broadcast(record), ..*record };
+        let merged = self.members.merge_alive(now, name, &started);
         match merged {
             Merged::Refused => self.metrics.implausible += 1,
             Merged::Changed(before) => self.record_changed(now, name, before, source),
@@ -56,6 +60,7 @@ impl Protocol {
             Source::Direct | Source::Admission => (name, false),
         };
         self.state_told(now, name, record.generation, record.state_version, teller, at_once);
+        self.broadcasts_told(now, name, record, teller, at_once);
         merged
     }
 
@@ -167,7 +172,7 @@ impl Protocol {
             },
             Topic::State(subject, _) | Topic::Broadcast(subject, _) if subject == receiver => Some(0),
             Topic::State(subject, from) => self.add_state_news(datagram, subject, from),
-            Topic::Broadcast(..) => Some(0),
+            Topic::Broadcast(origin, number) => self.add_broadcast(datagram, origin, number).then_some(0),
         }
     }
 

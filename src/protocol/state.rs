@@ -206,7 +206,7 @@ impl Protocol {
     }
 
     /// Writes that we have asked for.
-    pub(super) fn handle_sync_delta(&mut self, context: &mut Context, delta: &Delta<'_>) {
+    pub(super) fn handle_sync_delta(&mut self, context: &Context, delta: &Delta<'_>) {
         if context.fetched.is_none() {
             self.metrics.unexpected_answers += 1;
             return;
@@ -346,7 +346,9 @@ impl Protocol {
                 let (run, state) = self.told_state(*subject)?;
                 (run == *generation).then(|| state.version().saturating_sub(*from)).filter(|depth| *depth > 0)
             }
-            Lack::Broadcasts { .. } => None,
+            Lack::Broadcasts { origin, generation, after } => {
+                self.broadcasts_after(*origin, *generation, *after)
+            }
         }
     }
 
@@ -373,7 +375,9 @@ impl Protocol {
                 self.state_budget.spend(writes);
                 fits && all
             }
-            Lack::Broadcasts { .. } => true,
+            Lack::Broadcasts { origin, generation, after } => {
+                self.add_broadcasts(datagram, *origin, *generation, *after)
+            }
         }
     }
 
@@ -469,7 +473,7 @@ impl Protocol {
         self.spread(now);
     }
 
-    fn check_running(&self) -> Result<()> {
+    pub(super) fn check_running(&self) -> Result<()> {
         if self.ended || self.leave.is_some() { Err(Error::Closed) } else { Ok(()) }
     }
 

@@ -7,6 +7,8 @@
 //! | a running node never lists itself dead | likewise |
 //! | states only go forward, as they were [written](super::states) | likewise |
 //! | events tell what the view shows, in a legal order | likewise |
+//! | one number of a run stands for one broadcast | when a datagram is made |
+//! | each broadcast is delivered once, in order, unchanged, or told as missed | after each step, at the host that made it |
 //! | views and queues are within their bounds | after each step, at the host that made it |
 //! | no datagram is longer than `max_datagram` | when it is made |
 //! | an address that has proved nothing is not sent more bytes than came from it, save 20 datagrams a second | likewise |
@@ -16,9 +18,12 @@
 //! [`Cluster::assert_buried`](super::Cluster::assert_buried) and
 //! [`Cluster::assert_converged`](super::Cluster::assert_converged).
 
+mod hearing;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+pub(super) use self::hearing::{Hearing, Said};
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node, Status};
 use crate::protocol::{Bound, Instant, Seen};
@@ -37,6 +42,7 @@ pub(super) struct Observer {
     told: BTreeMap<String, bool>,
     /// What came from each address and went to it.
     accounts: BTreeMap<SocketAddr, Account>,
+    pub(super) hearing: Hearing,
 }
 
 /// What passed between a host and an address.
@@ -158,10 +164,12 @@ impl Observer {
     pub(super) fn forget(&mut self, name: &str) {
         self.records.remove(name);
         self.nodes.remove(name);
+        self.hearing.forget(name);
     }
 
     /// Notes an event; what is wrong with it, if anything.
     pub(super) fn check_event(&mut self, own: &str, event: &Event) -> Result<(), String> {
+        self.hearing.note(event);
         let Some(name) = event.node().map(|node| node.name().to_owned()) else {
             return Ok(());
         };
@@ -194,7 +202,7 @@ impl Observer {
                 self.told.remove(&name);
                 true
             }
-            Event::Moved(_) => there.is_some(),
+            Event::Moved(_) | Event::Broadcast { .. } | Event::Missed { .. } => there.is_some(),
             _ => true,
         };
         if legal { Ok(()) } else { Err(format!("{event}, after it was told {there:?} (suspected?)")) }

@@ -338,6 +338,10 @@ impl Engine for Process {
         self.sim.world().with(self.host, self.run, |protocol, now| protocol.remove(now, key))?
     }
 
+    fn broadcast(self: Arc<Self>, payload: &[u8]) -> Result<()> {
+        self.sim.world().with(self.host, self.run, |protocol, now| protocol.broadcast(now, payload))?
+    }
+
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration> {
         let call = self.call(|protocol, now| protocol.ping(now, name))?;
         match self.wait(call, Duration::from_secs(3_600))? {

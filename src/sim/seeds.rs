@@ -163,7 +163,7 @@ impl Run {
         let (own, peer) = (name(host), name(other));
         let (runs, well) = (self.runs(host), self.runs(host) && !self.sick.contains(&host));
         let spare = self.running().len() > LEFT_ALONE;
-        match self.below(0..26) {
+        match self.below(0..30) {
             0 | 1 if spare => self.cluster.crash(&own),
             2..=4 if !runs => self.restart(host),
             5 | 6 if self.members.len() < HOSTS_MAX => self.grow(),
@@ -216,6 +216,13 @@ impl Run {
                 // The cluster checks that it comes as this says. Now and then it takes many fragments.
                 let length = self.below(0..100) * self.below(0..100) * self.below(1..20);
                 let _ = self.members[host].send(&peer, &vec![self.rng.random(); length]);
+            }
+            28 | 29 if runs => {
+                for _ in 0..self.below(1..60) {
+                    let payload: [u8; 32] = self.rng.random();
+                    // Refused while it leaves.
+                    let _ = self.members[host].broadcast(&payload);
+                }
             }
             _ => {}
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use super::checks::{Contents, Observer, check_bounds, check_length};
+use super::checks::{Contents, Observer, Said, check_bounds, check_length};
 use super::host::{Ailments, Host, Leftovers, Past, Waiting};
 use super::letters::{Letter, Letters};
 use super::links::Links;
@@ -64,6 +64,7 @@ pub(super) struct World {
     ledger: Ledger,
     /// Which messages were sent, and what became of them.
     letters: Letters,
+    said: Said,
     /// Whether the invariants are checked.
     pub(super) checks: bool,
     /// Rules that members are started without.
@@ -102,6 +103,7 @@ impl World {
             contents: Contents::default(),
             ledger: Ledger::default(),
             letters: Letters::default(),
+            said: Said::default(),
             checks: true,
             without: Without::default(),
             to_be_told: BTreeSet::new(),
@@ -449,6 +451,10 @@ impl World {
         }
         if self.hosts[index].checks && self.hosts[index].is_running() {
             self.check_touched(index, touched);
+            let Host { protocol, observer, .. } = &mut self.hosts[index];
+            let outcome =
+                observer.hearing.check(&self.said, protocol.has_synced(), |name| protocol.heard(name));
+            self.expect(index, outcome);
             self.expect(index, check_bounds(&self.hosts[index].protocol.bounds()));
         }
         while let Some((call, answer)) = self.hosts[index].protocol.poll_answer() {
@@ -557,6 +563,8 @@ impl World {
     pub(super) fn check_transmit(&mut self, index: usize, transmit: &Transmit) {
         let limit = self.hosts[index].protocol.max_datagram();
         self.expect(index, check_length(transmit.datagram.len(), limit));
+        let outcome = self.said.check(&transmit.datagram);
+        self.expect(index, outcome);
         let outcome = self.hosts[index].observer.check_sent(self.now, transmit.to, &transmit.datagram);
         self.expect(index, outcome);
     }
@@ -572,8 +580,8 @@ impl World {
             }
             let host = &mut self.hosts[index];
             if let Some(node) = host.protocol.node(&name) {
-                let before = host.observer.shows(&node);
-                let outcome = self.ledger.check(before.as_ref(), &node);
+                let before = host.observer.shows(node);
+                let outcome = self.ledger.check(before.as_ref(), node);
                 self.expect(index, outcome);
             }
             let host = &mut self.hosts[index];

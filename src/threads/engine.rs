@@ -76,6 +76,10 @@ impl Engine for Shared {
         self.step(|protocol, now| protocol.remove(now, key))?
     }
 
+    fn broadcast(self: Arc<Self>, payload: &[u8]) -> Result<()> {
+        self.step(|protocol, now| protocol.broadcast(now, payload))?
+    }
+
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration> {
         let answer = self.call(|protocol, now| protocol.ping(now, name))?;
         match answer.recv_timeout(self.ping_patience()) {

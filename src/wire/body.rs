@@ -52,6 +52,8 @@ pub(crate) enum Body<'a> {
     SyncDelta(Delta<'a>),
     Fragment(Fragment<'a>),
     FragmentAck(FragmentAck<'a>),
+    Broadcast(Broadcast<'a>),
+    SyncBroadcast(Broadcast<'a>),
 }
 
 /// What a node says about itself, as others pass it on.
@@ -242,6 +244,16 @@ pub(crate) struct Delta<'a> {
     pub(crate) from: u64,
     pub(crate) to: u64,
     pub(crate) writes: Writes<'a>,
+}
+
+/// One broadcast, as its origin made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Broadcast<'a> {
+    pub(crate) origin: NameHash,
+    pub(crate) generation: Generation,
+    /// Counted from 1 in each run of the origin.
+    pub(crate) number: u64,
+    pub(crate) payload: &'a [u8],
 }
 
 /// Asks for what the sender lacks of states and broadcasts.

@@ -4,9 +4,9 @@
 //! left over.
 
 use super::body::{
-    Accusers, Ack, Body, Delta, Digests, FRAGMENT_SIZE_MIN, Fetch, Fragment, FragmentAck, Hello, HintReason,
-    MESSAGE_MAX, NUMBERS_AHEAD_MAX, NackReason, Offer, Page, Ping, PingRequest, Progress, Pull, Record,
-    Refusal, RejectReason, Sums, Verdict, ViewMark, Welcome, fragments_of,
+    Accusers, Ack, Body, Broadcast, Delta, Digests, FRAGMENT_SIZE_MIN, Fetch, Fragment, FragmentAck, Hello,
+    HintReason, MESSAGE_MAX, NUMBERS_AHEAD_MAX, NackReason, Offer, Page, Ping, PingRequest, Progress, Pull,
+    Record, Refusal, RejectReason, Sums, Verdict, ViewMark, Welcome, fragments_of,
 };
 use super::cursor::{Reader, Sink};
 use super::lists::{Bits, Groups, Lacks, SumList, Wants, Writes};
@@ -48,6 +48,9 @@ mod kind {
     pub(super) const FETCHED: u8 = 0x42;
     pub(super) const SYNC_DELTA: u8 = 0x43;
 
+    pub(super) const BROADCAST: u8 = 0x50;
+    pub(super) const SYNC_BROADCAST: u8 = 0x51;
+
     pub(super) const FRAGMENT: u8 = 0x60;
     pub(super) const FRAGMENT_ACK: u8 = 0x61;
 }
@@ -84,6 +87,8 @@ impl<'a> Body<'a> {
             Body::SyncDelta(_) => kind::SYNC_DELTA,
             Body::Fragment(_) => kind::FRAGMENT,
             Body::FragmentAck(_) => kind::FRAGMENT_ACK,
+            Body::Broadcast(_) => kind::BROADCAST,
+            Body::SyncBroadcast(_) => kind::SYNC_BROADCAST,
         }
     }
 
@@ -131,6 +136,7 @@ impl<'a> Body<'a> {
             Body::Fetch(fetch) => fetch.encode(sink),
             Body::Fragment(fragment) => fragment.encode(sink),
             Body::FragmentAck(ack) => ack.encode(sink),
+            Body::Broadcast(broadcast) | Body::SyncBroadcast(broadcast) => broadcast.encode(sink),
         }
     }
 
@@ -166,6 +172,8 @@ impl<'a> Body<'a> {
             kind::SYNC_DELTA => Body::SyncDelta(Delta::decode(&mut reader)?),
             kind::FRAGMENT => Body::Fragment(Fragment::decode(&mut reader)?),
             kind::FRAGMENT_ACK => Body::FragmentAck(FragmentAck::decode(&mut reader)?),
+            kind::BROADCAST => Body::Broadcast(Broadcast::decode(&mut reader)?),
+            kind::SYNC_BROADCAST => Body::SyncBroadcast(Broadcast::decode(&mut reader)?),
             _ => return Ok(None),
         };
         reader.finish()?;
@@ -641,5 +649,23 @@ impl<'a> FragmentAck<'a> {
             _ => return Err(Malformed),
         };
         Ok(Self { number, progress })
+    }
+}
+
+impl<'a> Broadcast<'a> {
+    fn encode(&self, sink: &mut impl Sink) {
+        sink.put_u64(self.origin.0);
+        sink.put_u64(self.generation.0);
+        sink.put_varint(self.number);
+        sink.put(self.payload);
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let (origin, generation) = (reader.name_hash()?, reader.generation()?);
+        let number = reader.varint()?;
+        if number == 0 {
+            return Err(Malformed);
+        }
+        Ok(Self { origin, generation, number, payload: reader.take_rest() })
     }
 }

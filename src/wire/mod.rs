@@ -53,7 +53,7 @@
 //! A datagram has at most 128 bodies ([`packet::BODIES_MAX`]), none is fine. A type that the receiver does not know
 //! is skipped. Contents never grow: what needs another field gets another type, so that old versions skip it whole
 //! and nobody has to guess. Types are numbered in groups: `0x01` probing, `0x10` rumors, `0x20` admission, `0x30`
-//! sync, `0x40` states, `0x60` messages. A number that was used is never used for something else.
+//! sync, `0x40` states, `0x50` broadcasts, `0x60` messages. A number that was used is never used for something else.
 //!
 //! These fields mean the same everywhere:
 //!
@@ -274,6 +274,22 @@
 //! |---|---|---|
 //! | `0x43` sync delta | a delta | asked for, hence not gossiped on |
 //!
+//! ## Broadcasts
+//!
+//! | type | contents | |
+//! |---|---|---|
+//! | `0x50` broadcast | a broadcast | gossiped |
+//! | `0x51` sync broadcast | a broadcast | the answer to somebody who lacks it, hence not gossiped on |
+//!
+//! A broadcast:
+//!
+//! | type | field | |
+//! |---|---|---|
+//! | u64 | origin | a node, by its name hash; not 0 |
+//! | u64 | generation | of the origin |
+//! | varint | number | not 0: the origin counts from 1 in each of its runs |
+//! | bytes | payload | to the end; may be empty |
+//!
 //! ## Messages
 //!
 //! A message goes from one run of a node to one run of another, in *fragments* of one size, of which the last may be
@@ -316,6 +332,7 @@
 //! - another magic, version or flags. Versions do not mix: one that changes the header, or the meaning of a type,
 //!   counts up;
 //! - a zero where "not 0" stands above, also in the header;
+//! - a broadcast with the number 0;
 //! - a body that is cut off, one that leaves bytes over, one body more than 128;
 //! - any primitive, enumeration or list that breaks a rule above: an overlong varint, a status 0, an unknown
 //!   reason, a ninth accuser or one named twice, a range that ends where it begins or before, a bucket of 128,

@@ -4,8 +4,8 @@ use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::body::{
-    ACCUSERS_MAX, Ack, BUCKETS, Delta, Digests, FRAGMENT_OVERHEAD, Fetch, Fragment, FragmentAck, Hello,
-    HintReason, MESSAGE_MAX, NackReason, Offer, Page, Ping, PingRequest, Progress, Pull, Refusal,
+    ACCUSERS_MAX, Ack, BUCKETS, Broadcast, Delta, Digests, FRAGMENT_OVERHEAD, Fetch, Fragment, FragmentAck,
+    Hello, HintReason, MESSAGE_MAX, NackReason, Offer, Page, Ping, PingRequest, Progress, Pull, Refusal,
     RejectReason, Sums, Welcome,
 };
 use super::cursor::{Reader, Sink};
@@ -252,6 +252,7 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
     let sums: String = (0..128).map(|bucket| format!("{bucket:016x}")).collect();
     let groups = lists.groups.as_groups();
     let (half, end) = (NameHash(1 << 63), NameHash(0));
+    let broadcast = Broadcast { origin: NODE, generation: GENERATION, number: 300, payload: &[] };
     let sums_body = Sums { seq, cookie: COOKIE, count: 1000, from: NODE, sums: lists.sums() };
     vec![
         (ping(), "01 1f a1a2a3a4a5a6a7a8 b1b2b3b4b5b6b7b8 00000007 f1f2f3f4f5f6f7f8 19 ac02".into()),
@@ -369,6 +370,11 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
         (refused(Refusal::NobodyListens), "61 03 ac02 02".into()),
         (refused(Refusal::Overloaded), "61 03 ac02 03".into()),
         (refused(Refusal::TooLarge), "61 03 ac02 04".into()),
+        (
+            Body::Broadcast(Broadcast { payload: b"news", ..broadcast }),
+            "50 16 b1b2b3b4b5b6b7b8 2122232425262728 ac02 6e657773".into(),
+        ),
+        (Body::SyncBroadcast(broadcast), "51 12 b1b2b3b4b5b6b7b8 2122232425262728 ac02".into()),
     ]
 }
 
@@ -454,6 +460,8 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
         state_version: random_varint(rng),
         broadcast: random_varint(rng),
     };
+    let number = random_varint(rng).max(1);
+    let broadcast = Broadcast { origin: target, generation, number, payload: name.as_bytes() };
     let reasons = [
         RejectReason::NameTaken { addr: random_addr(rng) },
         RejectReason::Stale { known: generation, addr: random_addr(rng) },
@@ -492,6 +500,8 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
             number: random_varint(rng).max(1),
             progress: Progress::Receiving { next: count, beyond: lists.bits() },
         }),
+        Body::Broadcast(broadcast),
+        Body::SyncBroadcast(broadcast),
     ]
 }
 

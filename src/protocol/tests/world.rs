@@ -571,6 +571,8 @@ impl World {
                     Event::Message { .. } => "message",
                     Event::NameConflict { .. } => "conflict",
                     Event::Changed { .. } => "changed",
+                    Event::Broadcast { .. } => "broadcast",
+                    Event::Missed { .. } => "missed",
                     Event::Lagged(_) => "lagged",
                 };
                 format!("{kind} {}", event.node().map_or("", |node| node.name()))
