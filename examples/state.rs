@@ -110,14 +110,14 @@ impl Client {
     }
 
     /// Waits until the client chooses another service, and returns its name.
-    fn next_choice(&mut self) -> AnyResult<String> {
+    fn next_choice(&self) -> AnyResult<String> {
         let choice = self.choices.recv_timeout(PATIENCE).map_err(|_| "the client stays where it is")?;
         let offer = choice.ok_or("the client knows no service any more")?;
         self.tell(&format!("    the client asks {} at {}", offer.service, offer.address));
         Ok(offer.service)
     }
 
-    fn expect_choice(&mut self, service: &str) -> AnyResult<()> {
+    fn expect_choice(&self, service: &str) -> AnyResult<()> {
         match self.next_choice()? {
             chosen if chosen == service => Ok(()),
             chosen => Err(format!("the client went to {chosen}, not to {service}").into()),

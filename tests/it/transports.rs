@@ -1,7 +1,7 @@
 //! The same stories over each transport. A further one is a function that takes a [`Network`], and a line in the list
 //! at the end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use headcount::crossbeam_channel::{self, Receiver};
 use headcount::transport::{Memory, Open, Tcp, Transport, Udp, Wanted};
-use headcount::{Config, Error, Event, Member, Status};
+use headcount::{Config, Error, Event, Member, Nodes, Status};
 
 use crate::rig::{PATIENCE, Watch, config, expect_all_quiet, names, short, wait_for_count};
 
@@ -221,6 +221,68 @@ fn the_events_and_the_view_tell_the_same(network: &Network) {
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), names(&observer));
 }
 
+fn what_each_writes_is_seen_by_all(network: &Network) {
+    let members = network.cluster(8);
+    for member in &members {
+        for key in 0..20 {
+            member.set(&format!("key {key}"), format!("{} {key}", member.name())).unwrap();
+        }
+        member.remove("key 7").unwrap();
+    }
+    for member in &members {
+        let is_complete = |nodes: &Nodes| {
+            nodes.iter().all(|node| {
+                let right = |(key, value): (&str, &[u8])| {
+                    key != "key 7" && value == key.replace("key", node.name()).as_bytes()
+                };
+                node.state().count() == 19 && node.state().all(right)
+            })
+        };
+        member.wait_until(PATIENCE, is_complete).unwrap();
+    }
+}
+
+fn messages_of_all_lengths_arrive_once(network: &Network) {
+    let (sender, receiver) = (network.start("sender"), network.start("receiver"));
+    let events = receiver.events();
+    receiver.join(sender.addr()).unwrap();
+    let lengths = [0, 1, 1_300, 1_400, 10_000, 1_024 * 1_024];
+    for length in lengths {
+        let payload: Vec<u8> = (0..=250).cycle().take(length).collect();
+        sender.send("receiver", &payload).unwrap();
+    }
+    let mut received = Vec::new();
+    for event in events.try_iter() {
+        if let Event::Message { from, payload } = event {
+            assert_eq!(from.name(), "sender");
+            assert!(payload.iter().enumerate().all(|(index, byte)| usize::from(*byte) == index % 251));
+            received.push(payload.len());
+        }
+    }
+    assert_eq!(received, lengths);
+}
+
+fn broadcasts_reach_all_in_order(network: &Network) {
+    const COUNT: u8 = 50;
+    let members = network.cluster(8);
+    let streams: Vec<Receiver<Event>> = members.iter().map(Member::events).collect();
+    for number in 0..COUNT {
+        for member in &members {
+            member.broadcast(&[number]).unwrap();
+        }
+    }
+    for (member, stream) in members.iter().zip(streams) {
+        let mut heard: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        while heard.values().map(Vec::len).sum::<usize>() < usize::from(COUNT) * 7 {
+            if let Event::Broadcast { from, payload } = stream.recv_timeout(PATIENCE).unwrap() {
+                heard.entry(from.name().to_owned()).or_default().extend(payload);
+            }
+        }
+        assert!(!heard.contains_key(member.name()));
+        assert!(heard.values().all(|numbers| numbers.iter().copied().eq(0..COUNT)), "{heard:?}");
+    }
+}
+
 macro_rules! on_each_transport {
     ($($story:ident,)+) => {
         mod udp {
@@ -246,6 +308,9 @@ on_each_transport! {
     datagrams_from_many_threads_arrive_whole,
     the_largest_datagrams_carry_a_cluster,
     the_events_and_the_view_tell_the_same,
+    what_each_writes_is_seen_by_all,
+    messages_of_all_lengths_arrive_once,
+    broadcasts_reach_all_in_order,
 }
 
 /// UDP, that says it carries less, and takes its time to be gone.
