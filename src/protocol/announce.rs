@@ -128,11 +128,15 @@ impl Protocol {
         }
     }
 
-    /// Gives up what was lacking for too long, and is not just being fetched.
+    /// Asks the origin for what was lacking for long, and gives it up when that is in vain.
     pub(super) fn give_up_broadcasts(&mut self, now: Instant) {
         while let Some(gap) = self.broadcasts.pop_due(now) {
             if self.fetches.is_asked(Thing::Broadcasts(gap.origin)) {
                 self.broadcasts.postpone(now, gap);
+            } else if !gap.urged {
+                self.broadcasts.postpone(now, Gap { urged: true, ..gap });
+                let thing = Thing::Broadcasts(gap.origin);
+                self.fetches.lack(now, thing, gap.generation, gap.upto, gap.origin, true);
             } else {
                 self.skip(now, &gap);
             }

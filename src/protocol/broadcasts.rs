@@ -8,8 +8,8 @@
 //! The store holds the newest of all origins, in order of arrival, within a bound on bytes and on age. Whatever has to
 //! go early is a loss that others may make good; a flood costs memory nowhere.
 //!
-//! A gap has two seconds from the last progress. Then all that was known of at that moment is given up where it is not
-//! here, so that many gaps in a row cost this time once.
+//! A gap has two seconds from the last progress. When half of it is over the origin itself is asked, who has the best
+//! chance to have it. Then all that was known of at that moment is given up where it is not here, so that many gaps in a row cost this time once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -25,8 +25,8 @@ const BYTES_MAX: usize = 1 << 20;
 const OVERHEAD: usize = 128;
 /// For so long a broadcast is kept.
 const MEMORY: Duration = Duration::from_secs(60);
-/// For so long a gap may stay as it is.
-const GAP_PATIENCE: Duration = Duration::from_secs(2);
+/// For so long a gap may stay as it is until its origin is asked, and for as long again until it is given up.
+const GAP_PATIENCE: Duration = Duration::from_secs(1);
 /// Origins with a gap at the same time; of more, comparing views tells again.
 const GAPS_MAX: usize = 65_536;
 
@@ -47,6 +47,8 @@ pub(crate) struct Gap {
     pub(crate) until: u64,
     /// The highest number that is known of.
     pub(crate) upto: u64,
+    /// The origin was asked.
+    pub(crate) urged: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,7 +118,7 @@ impl Broadcasts {
         if let Some(gap) = self.gaps.get_mut(&origin).filter(|gap| gap.generation == generation) {
             gap.upto = gap.upto.max(upto);
         } else if self.gaps.len() < GAPS_MAX || self.gaps.contains_key(&origin) {
-            self.gaps.insert(origin, Gap { origin, generation, until: upto, upto });
+            self.gaps.insert(origin, Gap { origin, generation, until: upto, upto, urged: false });
             self.deadlines.set(Wake::Gap(origin), now + GAP_PATIENCE);
         }
     }
@@ -131,6 +133,7 @@ impl Broadcasts {
             self.deadlines.cancel(Wake::Gap(origin));
             return;
         }
+        gap.urged = false;
         if number >= gap.until {
             gap.until = gap.upto;
         }
@@ -158,7 +161,7 @@ impl Broadcasts {
         }
     }
 
-    /// A gap that was taken gets new time: it is just being filled.
+    /// A gap that was taken gets new time.
     pub(crate) fn postpone(&mut self, now: Instant, gap: Gap) {
         self.gaps.insert(gap.origin, gap);
         self.deadlines.set(Wake::Gap(gap.origin), now + GAP_PATIENCE);

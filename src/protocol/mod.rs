@@ -476,8 +476,8 @@ impl Protocol {
                 }
                 self.retry_exchanges(now);
                 self.retry_approaches(now);
-                self.retry_fetches(now);
                 self.give_up_broadcasts(now);
+                self.retry_fetches(now);
             }
         }
         self.end_with_the_gone(now);
