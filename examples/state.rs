@@ -46,7 +46,7 @@ fn least_loaded(nodes: &Nodes) -> Option<Offer> {
 }
 
 fn main() -> AnyResult<()> {
-    let mut client = Client::start()?;
+    let client = Client::start()?;
 
     client.tell("red, green and blue start, with loads of 10, 20 and 30");
     let red = start_service("red", "10.0.0.1:8080", 10, &client.member)?;
