@@ -1,5 +1,5 @@
 //! Cluster membership for programs in plain blocking Rust: which nodes are in the cluster, which have died or left,
-//! and messages to those that are there.
+//! what each of them says of itself, and messages to one or to all.
 //!
 //! ```
 //! use std::time::Duration;
@@ -28,7 +28,9 @@
 //! - A [`Listener`] (or a closure, [`Config::on_event`]) hears what happens, as does every stream of
 //!   [`Member::events`]; [`Member::wait_until`] waits for a view that one wants.
 //! - [`Config::transport`] chooses how datagrams travel: UDP, TCP, a network in memory, or a [`Transport`] of one's own.
-//! - [`Member::send`] sends a message to one node, and tells whether it was delivered.
+//! - [`Member::set`] writes a key of the own state, [`Node::get`] reads what a node has written.
+//! - [`Member::send`] sends a message to one node, and tells whether it was delivered. [`Member::broadcast`] tells
+//!   something to all.
 //! - [`sim::Cluster`] runs members on a virtual network and clock, for tests.
 //! - [`Member::metrics`] counts, [`Member::health`] tells how far the member trusts itself.
 //!

@@ -85,6 +85,9 @@ impl Member {
     /// member is in sync with the first one that answered. The result is a clone of this handle, so that it
     /// can be chained; it may be ignored.
     ///
+    /// It waits for the states of the nodes as well: [`Node::get`] shows what the seed knew, unless the seed gives no
+    /// states or the time is over before all have come.
+    ///
     /// It takes [`Config::join_timeout`] at most, resolving host names included; all addresses of a name are
     /// asked. The own address among the seeds is skipped: if there is no other one, that is Ok, and this
     /// member is the first of its cluster. So all hosts can share one list.
