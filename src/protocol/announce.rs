@@ -31,11 +31,12 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Generation;
 use crate::wire::body::Broadcast;
+use crate::wire::packet::{HEADER_SIZE, SEAL_SIZE};
 use crate::wire::{Body, NameHash, Record, Writer};
 
 /// What a datagram holds beside the payload of a broadcast that is fetched: the header (36), what a sealed datagram
 /// needs more (28), the answer's head (10), type and length (4), and the head of the broadcast (26).
-const OVERHEAD: usize = 36 + 28 + 10 + 4 + 26;
+const OVERHEAD: usize = HEADER_SIZE + SEAL_SIZE + 10 + 4 + 26;
 /// A number this far above the one held is not believed: nobody says so much between two comparisons of views.
 const STEP_MAX: u64 = 1 << 32;
 

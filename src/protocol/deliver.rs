@@ -30,12 +30,8 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Generation;
 use crate::wire::body::{FRAGMENT_OVERHEAD, Fragment, FragmentAck, Refusal};
-use crate::wire::packet::HEADER_SIZE;
+use crate::wire::packet::{HEADER_SIZE, SEAL_SIZE};
 use crate::wire::{Body, NameHash};
-
-/// What an encrypted datagram is going to need besides: a key's number, a counter and an authentication tag. Left
-/// free, so that fragments do not change with it.
-const SEAL_SIZE: usize = 28;
 
 /// A message that was told as an event and has not been settled.
 #[derive(Debug)]

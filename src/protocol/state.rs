@@ -21,20 +21,21 @@ use super::{Context, Protocol};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::{Generation, Node};
-use crate::state::{Change, Collected, State, VALUE_MAX, VERSION_MAX, Written};
+use crate::state::{Change, Collected, KEY_MAX, State, VALUE_MAX, VERSION_MAX, Written};
 use crate::wire::body::{Delta, Fetch};
 use crate::wire::lists::{Lack, Lacks, Write, WritesBuilder};
+use crate::wire::packet::{HEADER_SIZE, SEAL_SIZE};
 use crate::wire::{Body, NameHash, Seq, Writer};
 
 /// Writes that follow each other closely leave in one rumor up to this size.
 const CHUNK: usize = 512;
 /// States that are collected anew at the same time.
 pub(super) const COLLECTED_MAX: usize = 16;
-/// What a datagram holds beside the longest key and the longest value of a delta with one write: the header, what a
-/// sealed datagram needs more (28 bytes), and the head of the delta.
-const DELTA_OVERHEAD: usize = 376;
-/// The head of a delta, at its longest.
-const DELTA_HEAD: usize = 8 + 8 + 4 * 7;
+/// The head of a delta, at its longest as long as versions are below 2³⁵.
+const DELTA_HEAD: usize = 8 + 8 + 4 * 5;
+/// What a datagram holds beside the value, of a delta with the longest key: header, seal, the body before it in an
+/// answer, type and length, the head, the key with its length, the step of the version, and the value's length.
+const DELTA_OVERHEAD: usize = HEADER_SIZE + SEAL_SIZE + 10 + 3 + DELTA_HEAD + 1 + KEY_MAX + 5 + 2;
 /// Something held back this long ago is of no account any more.
 const SHORT_MEMORY: Duration = Duration::from_secs(2);
 /// A version this far above the one held is not believed: nobody writes so much between two comparisons of views.

@@ -16,6 +16,9 @@ pub(super) const VERSION: u8 = 1;
 const FLAGS: u8 = 0;
 /// The bytes before the first body.
 pub(crate) const HEADER_SIZE: usize = 36;
+/// What an encrypted datagram is going to need besides: a key's number, a counter and an authentication tag. Left
+/// free by bodies that fill a datagram, so that their limits do not change with it.
+pub(crate) const SEAL_SIZE: usize = 28;
 /// The most bodies in one datagram, those of unknown types included. The smallest body takes two bytes and some
 /// bodies ask for an answer: without this limit one large datagram could cost its receiver tens of thousands of
 /// steps under its lock, and as many datagrams.
