@@ -141,6 +141,21 @@ impl Protocol {
         }
     }
 
+    /// Our state as it is now.
+    pub(super) fn own_state(&self) -> State {
+        self.state_of(self.me)
+    }
+
+    /// A new run of ours begins with the state of the one before it.
+    pub(super) fn carry_state(&mut self, now: Instant, mut state: State) {
+        state.renumber();
+        if state.version() > 0 {
+            self.open_chunk = 0;
+            self.members.set_state(now, self.me, state);
+            self.tell_state(now);
+        }
+    }
+
     /// A node was said to have come this far with its state, by `teller`. Answers whether we are behind.
     pub(super) fn state_told(
         &mut self,
