@@ -30,6 +30,16 @@ pub(super) enum Source {
     Sync(NameHash),
 }
 
+impl Source {
+    /// Who has told a record of this node.
+    fn teller(self, subject: NameHash) -> NameHash {
+        match self {
+            Self::Rumor(teller) | Self::Sync(teller) => teller,
+            Self::Direct | Self::Admission => subject,
+        }
+    }
+}
+
 impl Protocol {
     /// Takes what a node says about itself.
     pub(super) fn take_record(&mut self, now: Instant, record: &Record<'_>, source: Source) -> Merged {
@@ -44,6 +54,7 @@ impl Protocol {
             if record.generation == self.generation {
                 self.claimed(now, record.broadcast);
             }
+            self.state_told(now, name, record.generation, record.state_version, source.teller(name), false);
             return Merged::Same;
         }
         let started = Record { broadcast: self.first_broadcast(record), ..*record };
@@ -54,11 +65,7 @@ impl Protocol {
             Merged::Same if matches!(source, Source::Sync(_) | Source::Admission) => self.unhide(now, name),
             Merged::Same | Merged::Older => {}
         }
-        let (teller, at_once) = match source {
-            Source::Rumor(teller) => (teller, false),
-            Source::Sync(teller) => (teller, true),
-            Source::Direct | Source::Admission => (name, false),
-        };
+        let (teller, at_once) = (source.teller(name), matches!(source, Source::Sync(_)));
         self.state_told(now, name, record.generation, record.state_version, teller, at_once);
         self.broadcasts_told(now, name, record, teller, at_once);
         merged

@@ -37,8 +37,9 @@ const DELTA_OVERHEAD: usize = 376;
 const DELTA_HEAD: usize = 8 + 8 + 4 * 7;
 /// Something held back this long ago is of no account any more.
 const SHORT_MEMORY: Duration = Duration::from_secs(2);
-/// A version this far above the one held is not believed: nobody writes so much between two comparisons of views.
-const VERSION_STEP_MAX: u64 = 1 << 32;
+/// Nobody gets here by writing. Who is said to have is not told apart by higher versions any more, of which there may
+/// not be enough, but by another run.
+const VERSION_CLAIMED_MAX: u64 = VERSION_MAX / 2;
 
 /// The longest value, given how long a datagram may be.
 pub(crate) fn value_max(max_datagram: usize) -> usize {
@@ -174,7 +175,7 @@ impl Protocol {
         if version <= held || teller == self.me {
             return false;
         }
-        if version > VERSION_MAX || version - held > VERSION_STEP_MAX {
+        if version > VERSION_MAX {
             self.metrics.implausible += 1;
             return false;
         }
@@ -402,11 +403,7 @@ impl Protocol {
             return false;
         };
         let version = entry.node().state_version();
-        if delta.subject == self.me
-            || entry.generation() != delta.generation
-            || delta.to <= version
-            || delta.to - version > VERSION_STEP_MAX
-        {
+        if delta.subject == self.me || entry.generation() != delta.generation || delta.to <= version {
             return false;
         }
         let mut state = self.state_of(delta.subject);
@@ -467,6 +464,10 @@ impl Protocol {
     /// Somebody has writes of ours that we never made: forged, or an echo of a run whose memory we have lost. All of
     /// our state is written anew above them.
     fn outbid(&mut self, now: Instant, version: u64) {
+        if version > VERSION_CLAIMED_MAX {
+            self.renew(now, self.generation);
+            return;
+        }
         let mut state = self.state_of(self.me);
         state.rewrite_above(version);
         self.publish_state(now, state);

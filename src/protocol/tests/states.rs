@@ -1,7 +1,11 @@
 //! States among forged datagrams and runs that change. How they spread is tested in the simulator.
 
 use super::secs;
-use super::world::World;
+use super::world::{World, addr_of};
+use crate::state::VERSION_MAX;
+use crate::wire::Body;
+use crate::wire::body::Delta;
+use crate::wire::lists::{Write, WritesBuilder};
 
 /// What a host shows under the key of another one.
 fn shown(world: &World, at: usize, of: usize) -> Option<Vec<u8>> {
@@ -30,5 +34,59 @@ fn a_member_that_takes_another_generation_keeps_its_state() {
     assert!(world.is_converged(), "{}", world.dump());
     for at in 0..3 {
         assert_eq!(shown(&world, at, 0).as_deref(), Some(&b"true"[..]), "at {at}");
+    }
+}
+
+/// Has a host get a write of host 0 that was never made, of this version.
+fn forge_write(world: &mut World, at: usize, version: u64) {
+    let from = world.hosts[at].protocol.node("n0").unwrap().state_version();
+    let mut writes = WritesBuilder::default();
+    assert!(writes.push(&Write { key: "key", step: version - from, value: Some(b"forged") }, 100));
+    let delta = Delta {
+        subject: world.hash(0),
+        generation: world.generation(0),
+        version,
+        base: 0,
+        from,
+        to: version,
+        writes: writes.as_writes(),
+    };
+    let datagram = world.forge(1, at, &[Body::Delta(delta)]);
+    world.inject(at, addr_of(1), &datagram);
+}
+
+/// Whether all show what was written under the key of host 0.
+fn all_show(world: &World, value: &[u8]) -> bool {
+    (0..world.hosts.len()).all(|at| shown(world, at, 0).as_deref() == Some(value))
+}
+
+/// Its owner did not hear of it: views differed for good.
+#[test]
+fn a_forged_write_of_any_version_is_taken_back_when_its_owner_hears_of_the_version() {
+    for version in [2, 1 << 20, (1 << 32) + 1, VERSION_MAX - 1, VERSION_MAX] {
+        let mut world = settled(72);
+        forge_write(&mut world, 2, version);
+        assert_eq!(shown(&world, 2, 0).as_deref(), Some(&b"forged"[..]), "version {version}");
+        let is_repaired = |world: &World| world.is_converged() && all_show(world, b"true");
+        assert!(world.run_until(secs(20), is_repaired), "version {version}: {}", world.dump());
+        world.call(0, |protocol, now| protocol.set(now, "key", b"later").unwrap());
+        world.run(secs(2));
+        assert!(all_show(&world, b"later"), "version {version}: {}", world.dump());
+        let newcomer = world.add();
+        world.join(newcomer, &[1]);
+        world.run(secs(5));
+        assert!(all_show(&world, b"later"), "version {version}: {}", world.dump());
+    }
+}
+
+/// Who had the version that it was at did not believe the one that it went on with: it was not heard any more.
+#[test]
+fn an_owner_that_is_said_to_have_written_a_lot_is_still_heard() {
+    for version in [3, 1 << 32, (1 << 32) + 1, VERSION_MAX] {
+        let mut world = settled(73);
+        forge_write(&mut world, 0, version);
+        world.call(0, |protocol, now| protocol.set(now, "key", b"later").unwrap());
+        world.run(secs(10));
+        assert!(world.is_converged() && all_show(&world, b"later"), "version {version}: {}", world.dump());
     }
 }
