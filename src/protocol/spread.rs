@@ -2,12 +2,14 @@
 
 use rand::RngExt;
 
+use super::announce::NUMBER_MAX;
 use super::members::{Before, Merged};
 use super::rumors::{Topic, slot_order};
 use super::time::Instant;
 use super::{Context, Protocol, Rule, Timer, ring};
 use crate::event::Event;
 use crate::node::{Node, Status};
+use crate::state::VERSION_MAX;
 use crate::wire::{Body, NameHash, Record, Verdict, Writer};
 
 /// Records learned by sync that are told on all the same, a second.
@@ -45,7 +47,8 @@ impl Protocol {
     pub(super) fn take_record(&mut self, now: Instant, record: &Record<'_>, source: Source) -> Merged {
         let name = NameHash::of(self.tag, record.name);
         let known_run = self.members.get(name).is_some_and(|entry| entry.generation() == record.generation);
-        if !known_run && !self.is_plausible(now, record.generation) {
+        let is_possible = record.broadcast <= NUMBER_MAX && record.state_version <= VERSION_MAX;
+        if !is_possible || (!known_run && !self.is_plausible(now, record.generation)) {
             self.metrics.implausible += 1;
             return Merged::Refused;
         }

@@ -175,10 +175,6 @@ impl Protocol {
         if version <= held || teller == self.me {
             return false;
         }
-        if version > VERSION_MAX {
-            self.metrics.implausible += 1;
-            return false;
-        }
         if subject == self.me {
             self.outbid(now, version);
             return false;
