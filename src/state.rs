@@ -133,12 +133,12 @@ impl State {
     /// The owner writes everything anew, above a version that somebody claims to have. Who has that one has to
     /// collect the state anew: it may hold keys that nobody has written.
     pub(crate) fn rewrite_above(&mut self, version: u64) {
-        let mut anew = Self { version: version + 1, base: version + 1, ..Self::default() };
-        for (key, value) in self.iter() {
-            anew.version += 1;
-            anew.put(key, anew.version, Some(value.into()));
-        }
-        *self = anew;
+        *self = self.rewritten(Self { version: version + 1, base: version + 1, ..Self::default() });
+    }
+
+    /// The owner writes everything anew from the beginning, as the state of another run.
+    pub(crate) fn renumber(&mut self) {
+        *self = self.rewritten(Self::default());
     }
 
     /// A copy takes the next stretch of writes: those after `from`, up to `to`, of a state with this base. Answers
@@ -188,6 +188,15 @@ impl State {
         self.size > SIZE_MAX * COPY_SLACK
             || self.len() > KEYS_MAX * COPY_SLACK
             || self.tombstones > (TOMBSTONES_MAX + KEYS_MAX) * COPY_SLACK
+    }
+
+    /// Another state, and behind it what is here.
+    fn rewritten(&self, mut anew: Self) -> Self {
+        for (key, value) in self.iter() {
+            anew.version += 1;
+            anew.put(key, anew.version, Some(value.into()));
+        }
+        anew
     }
 
     /// How many keys there are.

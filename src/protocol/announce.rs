@@ -37,8 +37,10 @@ use crate::wire::{Body, NameHash, Record, Writer};
 /// What a datagram holds beside the payload of a broadcast that is fetched: the header (36), what a sealed datagram
 /// needs more (28), the answer's head (10), type and length (4), and the head of the broadcast (26).
 const OVERHEAD: usize = HEADER_SIZE + SEAL_SIZE + 10 + 4 + 26;
-/// A number this far above the one held is not believed: nobody says so much between two comparisons of views.
-const STEP_MAX: u64 = 1 << 32;
+/// The highest number that is believed. A thousand broadcasts a second take nine thousand years to get there.
+pub(super) const NUMBER_MAX: u64 = 1 << 48;
+/// Who is said to be beyond this goes on as another run: there may not be enough numbers above.
+const NUMBER_CLAIMED_MAX: u64 = NUMBER_MAX / 2;
 
 impl Protocol {
     /// Tells something to all others.
@@ -104,12 +106,10 @@ impl Protocol {
         at_once: bool,
     ) {
         let (generation, number) = (record.generation, record.broadcast);
-        let Some(held) = self.held_broadcast(origin, generation).filter(|held| number > *held) else {
+        if self.held_broadcast(origin, generation).is_none_or(|held| number <= held) {
             return;
-        };
-        if number - held > STEP_MAX {
-            self.metrics.implausible += 1;
-        } else if at_once && self.is_joining() {
+        }
+        if at_once && self.is_joining() {
             self.members.set_broadcast(now, origin, number);
             self.deliver(now, origin, generation);
         } else {
@@ -121,10 +121,11 @@ impl Protocol {
     /// Somebody knows a broadcast of ours with this number. If we never made it, it is forged or the echo of a run
     /// whose memory we have lost: we go on above it, because nobody who believes it delivers what is below.
     pub(super) fn claimed(&mut self, now: Instant, number: u64) {
-        let own = self.own_record().broadcast;
-        if number.saturating_sub(own) > STEP_MAX {
+        if number > NUMBER_MAX {
             self.metrics.implausible += 1;
-        } else if number > own {
+        } else if number > NUMBER_CLAIMED_MAX {
+            self.renew(now, self.generation);
+        } else if number > self.own_record().broadcast {
             self.members.set_broadcast(now, self.me, number);
         }
     }
@@ -211,7 +212,7 @@ impl Protocol {
         let Some(held) = self.held_broadcast(origin, generation).filter(|held| number > *held) else {
             return false;
         };
-        if number - held > STEP_MAX {
+        if number > NUMBER_MAX {
             self.metrics.implausible += 1;
             return false;
         }
@@ -253,7 +254,7 @@ impl Protocol {
             let there = self.broadcasts.after(origin, generation, held).next();
             let next = there.map_or(gap.until + 1, |(number, _)| number.min(gap.until + 1));
             let count = next - held - 1;
-            self.metrics.broadcasts_missed += count;
+            self.metrics.broadcasts_missed = self.metrics.broadcasts_missed.saturating_add(count);
             self.emit_about(origin, |from| Event::Missed { from, count });
             self.members.set_broadcast(now, origin, next - 1);
             self.deliver(now, origin, generation);

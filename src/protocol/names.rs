@@ -89,7 +89,7 @@ impl Protocol {
         self.renew(now, run);
     }
 
-    /// Takes a generation above one that is known of our name, and tells it.
+    /// Takes a generation above one that is known of our name, and tells it. Our state goes with us.
     pub(super) fn renew(&mut self, now: Instant, above: Generation) {
         if above < self.generation {
             return;
@@ -99,8 +99,10 @@ impl Protocol {
         self.generation = fresh.max(next);
         self.incarnation = Incarnation(0);
         self.accused = None;
+        let state = self.own_state();
         self.publish_self(now);
         self.push_rumor(now, self.me);
+        self.carry_state(now, state);
     }
 
     /// The name is held by an older run at another address: does that one still answer?

@@ -2,12 +2,14 @@
 
 use rand::RngExt;
 
+use super::announce::NUMBER_MAX;
 use super::members::{Before, Merged};
 use super::rumors::{Topic, slot_order};
 use super::time::Instant;
 use super::{Context, Protocol, Rule, Timer, ring};
 use crate::event::Event;
 use crate::node::{Node, Status};
+use crate::state::VERSION_MAX;
 use crate::wire::{Body, NameHash, Record, Verdict, Writer};
 
 /// Records learned by sync that are told on all the same, a second.
@@ -30,12 +32,23 @@ pub(super) enum Source {
     Sync(NameHash),
 }
 
+impl Source {
+    /// Who has told a record of this node.
+    fn teller(self, subject: NameHash) -> NameHash {
+        match self {
+            Self::Rumor(teller) | Self::Sync(teller) => teller,
+            Self::Direct | Self::Admission => subject,
+        }
+    }
+}
+
 impl Protocol {
     /// Takes what a node says about itself.
     pub(super) fn take_record(&mut self, now: Instant, record: &Record<'_>, source: Source) -> Merged {
         let name = NameHash::of(self.tag, record.name);
         let known_run = self.members.get(name).is_some_and(|entry| entry.generation() == record.generation);
-        if !known_run && !self.is_plausible(now, record.generation) {
+        let is_possible = record.broadcast <= NUMBER_MAX && record.state_version <= VERSION_MAX;
+        if !is_possible || (!known_run && !self.is_plausible(now, record.generation)) {
             self.metrics.implausible += 1;
             return Merged::Refused;
         }
@@ -44,6 +57,7 @@ impl Protocol {
             if record.generation == self.generation {
                 self.claimed(now, record.broadcast);
             }
+            self.state_told(now, name, record.generation, record.state_version, source.teller(name), false);
             return Merged::Same;
         }
         let started = Record { broadcast: self.first_broadcast(record), ..*record };
@@ -54,11 +68,7 @@ impl Protocol {
             Merged::Same if matches!(source, Source::Sync(_) | Source::Admission) => self.unhide(now, name),
             Merged::Same | Merged::Older => {}
         }
-        let (teller, at_once) = match source {
-            Source::Rumor(teller) => (teller, false),
-            Source::Sync(teller) => (teller, true),
-            Source::Direct | Source::Admission => (name, false),
-        };
+        let (teller, at_once) = (source.teller(name), matches!(source, Source::Sync(_)));
         self.state_told(now, name, record.generation, record.state_version, teller, at_once);
         self.broadcasts_told(now, name, record, teller, at_once);
         merged

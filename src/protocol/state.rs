@@ -38,8 +38,9 @@ const DELTA_HEAD: usize = 8 + 8 + 4 * 5;
 const DELTA_OVERHEAD: usize = HEADER_SIZE + SEAL_SIZE + 10 + 3 + DELTA_HEAD + 1 + KEY_MAX + 5 + 2;
 /// Something held back this long ago is of no account any more.
 const SHORT_MEMORY: Duration = Duration::from_secs(2);
-/// A version this far above the one held is not believed: nobody writes so much between two comparisons of views.
-const VERSION_STEP_MAX: u64 = 1 << 32;
+/// Nobody gets here by writing. Who is said to have is not told apart by higher versions any more, of which there may
+/// not be enough, but by another run.
+const VERSION_CLAIMED_MAX: u64 = VERSION_MAX / 2;
 
 /// The longest value, given how long a datagram may be.
 pub(crate) fn value_max(max_datagram: usize) -> usize {
@@ -142,6 +143,21 @@ impl Protocol {
         }
     }
 
+    /// Our state as it is now.
+    pub(super) fn own_state(&self) -> State {
+        self.state_of(self.me)
+    }
+
+    /// A new run of ours begins with the state of the one before it.
+    pub(super) fn carry_state(&mut self, now: Instant, mut state: State) {
+        state.renumber();
+        if state.version() > 0 {
+            self.open_chunk = 0;
+            self.members.set_state(now, self.me, state);
+            self.tell_state(now);
+        }
+    }
+
     /// A node was said to have come this far with its state, by `teller`. Answers whether we are behind.
     pub(super) fn state_told(
         &mut self,
@@ -158,10 +174,6 @@ impl Protocol {
         };
         let held = entry.node().state_version();
         if version <= held || teller == self.me {
-            return false;
-        }
-        if version > VERSION_MAX || version - held > VERSION_STEP_MAX {
-            self.metrics.implausible += 1;
             return false;
         }
         if subject == self.me {
@@ -184,9 +196,9 @@ impl Protocol {
         else {
             return Some(0);
         };
+        let until = self.rumors.next_state(subject, from).unwrap_or(u64::MAX).min(state.version());
         // What is below the base can not be told as a stretch.
         let from = if from < state.base() { 0 } else { from };
-        let until = self.rumors.next_state(subject, from).unwrap_or(u64::MAX).min(state.version());
         let mut builder = WritesBuilder::default();
         let (to, writes) =
             stretch(state, from, until, datagram.room().saturating_sub(DELTA_HEAD), &mut builder);
@@ -286,6 +298,7 @@ impl Protocol {
     fn fetch_from(&mut self, now: Instant, name: NameHash) {
         let Some(peer) = self.peer(name) else {
             self.fetches.forget_teller(name);
+            self.settle_joins(now, name);
             return;
         };
         loop {
@@ -293,6 +306,8 @@ impl Protocol {
             let things =
                 fetches.next_things(now, name, |thing, run| held(members, collected, thing, Some(run)));
             if things.is_empty() {
+                // All of it may have come by another way.
+                self.settle_joins(now, name);
                 return;
             }
             let seq = self.fresh_seq();
@@ -388,11 +403,7 @@ impl Protocol {
             return false;
         };
         let version = entry.node().state_version();
-        if delta.subject == self.me
-            || entry.generation() != delta.generation
-            || delta.to <= version
-            || delta.to - version > VERSION_STEP_MAX
-        {
+        if delta.subject == self.me || entry.generation() != delta.generation || delta.to <= version {
             return false;
         }
         let mut state = self.state_of(delta.subject);
@@ -453,6 +464,10 @@ impl Protocol {
     /// Somebody has writes of ours that we never made: forged, or an echo of a run whose memory we have lost. All of
     /// our state is written anew above them.
     fn outbid(&mut self, now: Instant, version: u64) {
+        if version > VERSION_CLAIMED_MAX {
+            self.renew(now, self.generation);
+            return;
+        }
         let mut state = self.state_of(self.me);
         state.rewrite_above(version);
         self.publish_state(now, state);

@@ -4,6 +4,7 @@ use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Generation, Incarnation};
 use crate::protocol::Instant;
+use crate::protocol::announce::NUMBER_MAX;
 use crate::protocol::fetch::{Fetches, Thing};
 use crate::protocol::identity::GENERATION_RANDOM_BITS;
 use crate::protocol::sync::Peer;
@@ -64,7 +65,7 @@ fn what_never_comes_is_given_up_after_two_seconds() {
 #[test]
 fn a_number_beyond_belief_is_refused() {
     let mut world = settled(63);
-    let far = broadcast(&world, 2, (1 << 32) + 1);
+    let far = broadcast(&world, 2, NUMBER_MAX + 1);
     tell(&mut world, &[Body::Broadcast(far)]);
     let own = broadcast(&world, 0, u64::MAX);
     tell(&mut world, &[Body::Broadcast(own)]);
@@ -92,6 +93,39 @@ fn who_is_said_to_have_made_more_broadcasts_goes_on_above_them() {
     let now = world.now;
     world.hosts[0].protocol.broadcast(now, b"mine").unwrap();
     assert_eq!(world.hosts[0].protocol.heard("n0").unwrap().number, 41);
+}
+
+/// Who had none of them did not believe the number that it went on with: it was not heard any more.
+#[test]
+fn an_origin_that_is_said_to_have_made_a_lot_of_broadcasts_is_still_heard() {
+    for number in [40, 1 << 32, NUMBER_MAX] {
+        let mut world = settled(67);
+        let forged = broadcast(&world, 0, number);
+        tell(&mut world, &[Body::Broadcast(forged)]);
+        world.call(0, |protocol, now| protocol.broadcast(now, b"mine").unwrap());
+        world.run(secs(10));
+        for at in [1, 2] {
+            let delivered = world.hosts[at].protocol.metrics().broadcasts_delivered;
+            assert_eq!(delivered, 1, "number {number}, at {at}: {}", world.dump());
+        }
+    }
+}
+
+/// Giving up the gap before 2^64 overflowed.
+#[test]
+fn a_record_with_the_highest_numbers_is_refused() {
+    let mut world = settled(68);
+    let made_up = |broadcast: u64| Record {
+        name: "x",
+        addr: addr_of(9),
+        generation: Generation(5),
+        incarnation: Incarnation(0),
+        state_version: u64::MAX,
+        broadcast,
+    };
+    tell(&mut world, &[Body::Alive(made_up(u64::MAX - 3)), Body::Alive(made_up(u64::MAX))]);
+    world.run(secs(3));
+    assert_eq!(counts(&world), (0, 0, 2));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod hostile;
 mod merge;
 mod messages;
 mod spread;
+mod states;
 mod world;
 
 use std::time::Duration;
