@@ -323,7 +323,7 @@ impl Protocol {
 
     /// We hold the records of a seed; if its states are here, too, or it does not give them, the joins are through.
     pub(super) fn settle_joins(&mut self, now: Instant, with: NameHash) {
-        if self.fetches.is_asking(with) {
+        if self.settling.is_empty() || self.fetches.is_asking(with) {
             return;
         }
         for (call, addr, _) in self.settling.extract_if(.., |(_, _, seed)| *seed == with).collect::<Vec<_>>()

@@ -153,18 +153,24 @@ impl Fetches {
             self.deadlines.set_earliest(Wake::Ask(peer), now + self.retry);
             return Vec::new();
         }
-        self.lacking.retain(|thing, lacking| {
-            lacking.asked || held(*thing, lacking.generation).is_some_and(|held| held < lacking.upto)
-        });
-        let mut things = Vec::new();
+        // Only as many are looked at as are needed: a joiner lacks the states of all nodes.
+        let (mut things, mut had) = (Vec::new(), Vec::new());
         for (thing, lacking) in &mut self.lacking {
             if things.len() == THINGS_MAX {
                 break;
             }
             if lacking.teller == peer && !lacking.asked {
-                lacking.asked = true;
-                things.push((*thing, held(*thing, lacking.generation).unwrap_or(0)));
+                match held(*thing, lacking.generation).filter(|held| *held < lacking.upto) {
+                    Some(held) => {
+                        lacking.asked = true;
+                        things.push((*thing, held));
+                    }
+                    None => had.push(*thing),
+                }
             }
+        }
+        for thing in had {
+            self.lacking.remove(&thing);
         }
         things
     }

@@ -195,9 +195,9 @@ impl Protocol {
         else {
             return Some(0);
         };
+        let until = self.rumors.next_state(subject, from).unwrap_or(u64::MAX).min(state.version());
         // What is below the base can not be told as a stretch.
         let from = if from < state.base() { 0 } else { from };
-        let until = self.rumors.next_state(subject, from).unwrap_or(u64::MAX).min(state.version());
         let mut builder = WritesBuilder::default();
         let (to, writes) =
             stretch(state, from, until, datagram.room().saturating_sub(DELTA_HEAD), &mut builder);
@@ -297,6 +297,7 @@ impl Protocol {
     fn fetch_from(&mut self, now: Instant, name: NameHash) {
         let Some(peer) = self.peer(name) else {
             self.fetches.forget_teller(name);
+            self.settle_joins(now, name);
             return;
         };
         loop {
@@ -304,6 +305,8 @@ impl Protocol {
             let things =
                 fetches.next_things(now, name, |thing, run| held(members, collected, thing, Some(run)));
             if things.is_empty() {
+                // All of it may have come by another way.
+                self.settle_joins(now, name);
                 return;
             }
             let seq = self.fresh_seq();

@@ -1,11 +1,16 @@
 //! States among forged datagrams and runs that change. How they spread is tested in the simulator.
 
+use std::time::Duration;
+
 use super::secs;
 use super::world::{World, addr_of};
+use crate::node::Generation;
+use crate::protocol::fetch::{Fetches, Thing};
+use crate::protocol::{Answer, Instant};
 use crate::state::VERSION_MAX;
-use crate::wire::Body;
 use crate::wire::body::Delta;
 use crate::wire::lists::{Write, WritesBuilder};
+use crate::wire::{Body, NameHash, Packet};
 
 /// What a host shows under the key of another one.
 fn shown(world: &World, at: usize, of: usize) -> Option<Vec<u8>> {
@@ -89,4 +94,66 @@ fn an_owner_that_is_said_to_have_written_a_lot_is_still_heard() {
         world.run(secs(10));
         assert!(world.is_converged() && all_show(&world, b"later"), "version {version}: {}", world.dump());
     }
+}
+
+/// The join waited until it was out of time: what had come by itself was not asked for, so no answer ended it.
+#[test]
+fn a_join_comes_through_though_the_states_of_the_seed_have_come_by_another_way() {
+    let mut world = settled(74);
+    let joiner = world.add();
+    world.drops = Some(Box::new(|_, packet| packet.bodies().any(|body| matches!(body, Body::Fetch(_)))));
+    let call = world.join(joiner, &[0]);
+    let is_settling = |world: &World| !world.hosts[joiner].protocol.settling.is_empty();
+    assert!(world.run_until(secs(1), is_settling), "{}", world.dump());
+    let (seed, generation) = (world.hash(0), world.generation(0));
+    world.call(joiner, |protocol, now| {
+        protocol.fetches = Fetches::new(Duration::from_millis(50));
+        let held = protocol.members.get(seed).map_or(0, |entry| entry.node().state_version());
+        protocol.fetches.lack(now, Thing::State(seed), generation, held, seed, true);
+    });
+    world.run(secs(1));
+    let answer = world.hosts[joiner].answers.get(&call);
+    assert!(matches!(answer, Some(Answer::Joined(Ok(())))), "{answer:?}");
+}
+
+#[test]
+fn what_is_lacking_is_asked_for_in_turn_without_looking_at_all_of_it() {
+    let (now, peer) = (Instant::default(), NameHash(9));
+    let mut fetches = Fetches::new(Duration::from_millis(50));
+    for name in 1..=1_000 {
+        fetches.lack(now, Thing::State(NameHash(name)), Generation(1), 5, peer, true);
+    }
+    let looked = std::cell::Cell::new(0);
+    // Every third has come by itself.
+    let things = fetches.next_things(now, peer, |thing, _| {
+        looked.set(looked.get() + 1);
+        let Thing::State(NameHash(name)) = thing else { panic!("{thing:?}") };
+        Some(if name % 3 == 1 { 5 } else { 0 })
+    });
+    let names: Vec<u64> = (1..).filter(|name| name % 3 != 1).take(16).collect();
+    assert_eq!(things, names.iter().map(|name| (Thing::State(NameHash(*name)), 0)).collect::<Vec<_>>());
+    assert_eq!(looked.get(), 24);
+}
+
+/// Where it ends was sought from the beginning then, and found at its own: it told of no write.
+#[test]
+fn a_rumor_of_writes_that_begins_below_the_base_tells_of_writes() {
+    let mut world = settled(75);
+    for key in ["other", "more"] {
+        world.call(0, |protocol, now| protocol.set(now, key, b"").unwrap());
+    }
+    world.recorded = Some(Vec::new());
+    forge_write(&mut world, 0, 9);
+    world.run(secs(1));
+    let recorded = world.recorded.take().unwrap();
+    let mut told = 0;
+    for (_, _, datagram) in &recorded {
+        for body in Packet::decode(datagram).unwrap().bodies() {
+            if let Body::Delta(delta) = body {
+                assert!(delta.writes.iter().count() > 0, "{delta:?}");
+                told += 1;
+            }
+        }
+    }
+    assert!(told > 0);
 }
