@@ -403,7 +403,13 @@ impl Protocol {
             return false;
         };
         let version = entry.node().state_version();
-        if delta.subject == self.me || entry.generation() != delta.generation || delta.to <= version {
+        if delta.subject == self.me
+            || entry.generation() != delta.generation
+            || delta.to <= version
+            // It does not connect: seen here, before the state is copied.
+            || delta.from > version
+            || delta.base > version
+        {
             return false;
         }
         let mut state = self.state_of(delta.subject);
