@@ -134,9 +134,9 @@ impl Protocol {
     pub(super) fn give_up_broadcasts(&mut self, now: Instant) {
         while let Some(gap) = self.broadcasts.pop_due(now) {
             if self.fetches.is_asked(Thing::Broadcasts(gap.origin)) {
-                self.broadcasts.postpone(now, gap);
+                self.broadcasts.await_answer(now, gap);
             } else if !gap.urged {
-                self.broadcasts.postpone(now, Gap { urged: true, ..gap });
+                self.broadcasts.urge(now, gap);
                 let thing = Thing::Broadcasts(gap.origin);
                 self.fetches.lack(now, thing, gap.generation, gap.upto, gap.origin, true);
             } else {

@@ -27,6 +27,8 @@ const OVERHEAD: usize = 128;
 const MEMORY: Duration = Duration::from_secs(60);
 /// For so long a gap may stay as it is until its origin is asked, and for as long again until it is given up.
 const GAP_PATIENCE: Duration = Duration::from_secs(1);
+/// While a request for it is under way a gap is looked at this often. Not in step with the probes, which may ask each time.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(70);
 /// Origins with a gap at the same time; of more, comparing views tells again.
 const GAPS_MAX: usize = 65_536;
 
@@ -161,10 +163,16 @@ impl Broadcasts {
         }
     }
 
-    /// A gap that was taken gets new time.
-    pub(crate) fn postpone(&mut self, now: Instant, gap: Gap) {
-        self.gaps.insert(gap.origin, gap);
+    /// The origin of a gap that was taken is asked: it gets new time.
+    pub(crate) fn urge(&mut self, now: Instant, gap: Gap) {
+        self.gaps.insert(gap.origin, Gap { urged: true, ..gap });
         self.deadlines.set(Wake::Gap(gap.origin), now + GAP_PATIENCE);
+    }
+
+    /// A request for what a gap that was taken lacks is under way: its answer is waited for.
+    pub(crate) fn await_answer(&mut self, now: Instant, gap: Gap) {
+        self.gaps.insert(gap.origin, gap);
+        self.deadlines.set(Wake::Gap(gap.origin), now + ANSWER_PATIENCE);
     }
 
     pub(crate) fn next_due(&self) -> Option<Instant> {

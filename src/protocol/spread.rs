@@ -17,7 +17,7 @@ const REGOSSIP_PER_SECOND: u32 = 26;
 /// A partner that was dead here so recently brings news of its side of a cut.
 const RETURN_MEMORY: std::time::Duration = std::time::Duration::from_secs(10);
 /// A rumor that does not fit does not block one that does, for so many tries a datagram.
-const MISFITS_MAX: usize = 4;
+pub(super) const MISFITS_MAX: usize = 4;
 
 /// By which way a record came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

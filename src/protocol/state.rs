@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::fetch::{Due, Thing};
 use super::rumors::Topic;
+use super::spread::MISFITS_MAX;
 use super::time::Instant;
 use super::{Context, Protocol};
 use crate::error::{Error, Result};
@@ -240,13 +241,20 @@ impl Protocol {
         }
         let now = context.now;
         let mut datagram = self.datagram_to(context.generation);
-        let mut room = datagram.push(&Body::Fetched { seq: fetch.seq });
+        if !datagram.push(&Body::Fetched { seq: fetch.seq }) {
+            return;
+        }
         // Most behind first.
         let mut lacks: Vec<(u64, Lack)> =
             fetch.lacks.iter().filter_map(|lack| Some((self.depth(&lack)?, lack))).collect();
         lacks.sort_unstable_by(|a, b| b.cmp(a));
+        // One that does not fit is not in the way of those that do.
+        let mut misfits = 0;
         for (_, lack) in lacks {
-            room = room && self.add_lacking(now, &mut datagram, &lack);
+            misfits += usize::from(!self.add_lacking(now, &mut datagram, &lack));
+            if misfits == MISFITS_MAX {
+                break;
+            }
         }
         self.transmit(now, context.from, datagram);
     }

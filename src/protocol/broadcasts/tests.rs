@@ -73,8 +73,11 @@ fn the_time_of_a_gap_begins_anew_with_progress() {
     assert_eq!(broadcasts.pop_due(at(1_899)), None);
     let gap = broadcasts.pop_due(at(1_900)).unwrap();
     assert_eq!((gap.until, gap.upto), (5, 9), "what was heard of later has more time");
-    broadcasts.postpone(at(1_900), gap);
-    assert_eq!(broadcasts.pop_due(at(2_900)), Some(gap));
+    broadcasts.urge(at(1_900), gap);
+    assert_eq!(broadcasts.pop_due(at(2_900)), Some(Gap { urged: true, ..gap }));
+    // An answer is not waited for as long: a request that is under way each time would keep the gap for ever.
+    broadcasts.await_answer(at(2_900), gap);
+    assert_eq!(broadcasts.pop_due(at(2_970)), Some(gap));
     assert_eq!(broadcasts.next_due(), None);
 }
 
