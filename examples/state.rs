@@ -46,7 +46,7 @@ fn least_loaded(nodes: &Nodes) -> Option<Offer> {
 }
 
 fn main() -> AnyResult<()> {
-    let mut client = Client::start()?;
+    let client = Client::start()?;
 
     client.tell("red, green and blue start, with loads of 10, 20 and 30");
     let red = start_service("red", "10.0.0.1:8080", 10, &client.member)?;
@@ -110,14 +110,14 @@ impl Client {
     }
 
     /// Waits until the client chooses another service, and returns its name.
-    fn next_choice(&mut self) -> AnyResult<String> {
+    fn next_choice(&self) -> AnyResult<String> {
         let choice = self.choices.recv_timeout(PATIENCE).map_err(|_| "the client stays where it is")?;
         let offer = choice.ok_or("the client knows no service any more")?;
         self.tell(&format!("    the client asks {} at {}", offer.service, offer.address));
         Ok(offer.service)
     }
 
-    fn expect_choice(&mut self, service: &str) -> AnyResult<()> {
+    fn expect_choice(&self, service: &str) -> AnyResult<()> {
         match self.next_choice()? {
             chosen if chosen == service => Ok(()),
             chosen => Err(format!("the client went to {chosen}, not to {service}").into()),
