@@ -175,7 +175,7 @@ impl Fetches {
         things
     }
 
-    /// Notes a request that is being sent, and answers the cookie to show.
+    /// Notes a request that is being sent.
     pub(crate) fn begin(&mut self, now: Instant, seq: Seq, peer: Peer, things: Vec<(Thing, u64)>) {
         self.requests.insert(seq, Request { peer, things, tries: 1 });
         self.deadlines.set(Wake::Again(seq), now + self.retry);

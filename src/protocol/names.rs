@@ -99,7 +99,7 @@ impl Protocol {
         self.generation = fresh.max(next);
         self.incarnation = Incarnation(0);
         self.accused = None;
-        let state = self.own_state();
+        let state = self.state_of(self.me);
         self.publish_self(now);
         self.push_rumor(now, self.me);
         self.carry_state(now, state);

@@ -21,7 +21,7 @@ use super::time::Instant;
 use super::{Context, Protocol};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::node::{Generation, Node};
+use crate::node::Generation;
 use crate::state::{Change, Collected, KEY_MAX, State, VALUE_MAX, VERSION_MAX, Written};
 use crate::wire::body::{Delta, Fetch};
 use crate::wire::lists::{Lack, Lacks, Write, WritesBuilder};
@@ -144,11 +144,6 @@ impl Protocol {
         }
     }
 
-    /// Our state as it is now.
-    pub(super) fn own_state(&self) -> State {
-        self.state_of(self.me)
-    }
-
     /// A new run of ours begins with the state of the one before it.
     pub(super) fn carry_state(&mut self, now: Instant, mut state: State) {
         state.renumber();
@@ -159,7 +154,7 @@ impl Protocol {
         }
     }
 
-    /// A node was said to have come this far with its state, by `teller`. Answers whether we are behind.
+    /// A node was said to have come this far with its state, by `teller`.
     pub(super) fn state_told(
         &mut self,
         now: Instant,
@@ -168,21 +163,16 @@ impl Protocol {
         version: u64,
         teller: NameHash,
         at_once: bool,
-    ) -> bool {
-        let Some(entry) = self.members.active(subject).filter(|entry| entry.generation() == generation)
-        else {
-            return false;
-        };
-        let held = entry.node().state_version();
-        if version <= held || teller == self.me {
-            return false;
+    ) {
+        let entry = self.members.active(subject).filter(|entry| entry.generation() == generation);
+        if entry.is_none_or(|entry| version <= entry.node().state_version()) {
+            return;
         }
         if subject == self.me {
             self.outbid(now, version);
-            return false;
+        } else {
+            self.fetches.lack(now, Thing::State(subject), generation, version, teller, at_once);
         }
-        self.fetches.lack(now, Thing::State(subject), generation, version, teller, at_once);
-        true
     }
 
     /// Adds what a rumor about a state has to tell: the writes after `from`, up to where the next such rumor begins.
@@ -467,7 +457,7 @@ impl Protocol {
         let Some(entry) = self.members.get(subject).filter(|entry| entry.is_visible()) else {
             return;
         };
-        let node: Node = entry.node().clone();
+        let node = entry.node();
         self.events.extend(changes.into_iter().map(|(key, value)| Event::Changed {
             node: node.clone(),
             key: key.as_ref().to_owned(),
@@ -511,7 +501,8 @@ impl Protocol {
         self.members.get(self.me).map_or(0, |entry| entry.node().state_version())
     }
 
-    fn state_of(&self, name: NameHash) -> State {
+    /// A node's state as it is now, to be changed.
+    pub(super) fn state_of(&self, name: NameHash) -> State {
         self.members.get(name).and_then(|entry| entry.node().versioned_state()).cloned().unwrap_or_default()
     }
 
