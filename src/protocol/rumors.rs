@@ -17,8 +17,8 @@
 //!
 //! **Lanes.** Nodes, states and broadcasts wait in a lane each, with a bound of its own, so that no kind of news
 //! pushes another out of the queue. In a datagram the lanes come in this order, but of every four datagrams one
-//! begins with the states and one with the broadcasts: none is starved either. Where there are budgets, news of a
-//! state that is older than a second is no longer told: comparing views brings it in better order.
+//! begins with the states and one with the broadcasts: none is starved either. News of a state
+//! that is older than a second is no longer told: comparing views brings it in better order.
 //!
 //! A **round** takes place at once after a quiet time, then every `gossip_interval`, doubling up to five times
 //! that while rounds do not fill their datagrams; a token bucket bounds the rounds under lasting news. At rest
