@@ -45,10 +45,11 @@
 //! | [`outbox`], [`inbox`] | messages on their way: windows, resends; putting together, never twice |
 //! | [`broadcasts`] | broadcasts: those that are kept, and gaps |
 //!
-//! And what combines them, each an `impl Protocol`, to which this file routes the inputs:
+//! And what combines them, each an `impl Protocol`:
 //!
 //! | file | rules |
 //! |---|---|
+//! | [`receive`] | what comes in, to whom it goes |
 //! | [`detect`] | probing: rounds, relays, lag |
 //! | [`accuse`] | suspicions, verdicts, refutation, isolation |
 //! | [`spread`] | taking in news, events, rounds of rumors |
@@ -129,6 +130,7 @@ mod names;
 mod outbox;
 mod outgoing;
 mod probe;
+mod receive;
 mod ring;
 mod rumors;
 mod spread;
@@ -157,9 +159,7 @@ use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::node::{Generation, Incarnation};
 use crate::state::Collected;
-use crate::wire::hash::canonical;
-use crate::wire::lists::RecordKey;
-use crate::wire::{Body, ClusterTag, NameHash, Packet, Seq, ViewMark};
+use crate::wire::{ClusterTag, NameHash, Seq, ViewMark};
 use broadcasts::Broadcasts;
 use fetch::Fetches;
 use health::{Burials, Damping, Ears, Health};
@@ -168,6 +168,7 @@ use join::{Addresses, Approaches, CookieJar, Join, Leave, NameChecks};
 use members::Members;
 use outbox::Outbox;
 use probe::{Errands, Probes};
+use receive::Context;
 use ring::Rounds;
 use rumors::Rumors;
 use suspicion::Suspicions;
@@ -203,32 +204,6 @@ enum Timer {
     Resend,
     /// To see whether nothing came of an incomplete message for long.
     Stale,
-}
-
-/// Where the news of a datagram stands while it is read.
-#[derive(Debug)]
-struct Context {
-    now: Instant,
-    from: SocketAddr,
-    sender: NameHash,
-    generation: Generation,
-    /// Whether the sender is an active node of ours, at its address, who knows our run.
-    known: bool,
-    /// Whether the datagram has answered a request of ours.
-    answered: bool,
-    /// Whether it was sent an answer that needs no proof of its address: one is enough, or many short requests
-    /// in one datagram would bring more than came.
-    replied: bool,
-    /// The exchange that it answers.
-    exchange: Option<ExchangeId>,
-    /// The offer in it, to be answered when all of it is read.
-    offer: Option<compare::Offered>,
-    /// Of the records that were asked for, those that an answer without room for all has not brought …
-    unserved: Vec<RecordKey>,
-    /// … and how many were asked for.
-    wanted: usize,
-    /// The request for states and broadcasts that it answers.
-    fetched: Option<Seq>,
 }
 
 /// The protocol of one member.
@@ -398,70 +373,6 @@ impl Protocol {
         protocol
     }
 
-    /// `received` is when the transport returned the datagram.
-    pub(crate) fn handle_datagram(
-        &mut self,
-        now: Instant,
-        received: Instant,
-        from: SocketAddr,
-        datagram: &[u8],
-    ) {
-        self.metrics.datagrams_received += 1;
-        self.metrics.bytes_received += datagram.len() as u64;
-        if self.ended {
-            return;
-        }
-        let from = canonical(from);
-        self.observe_lag(now, Some(received));
-        let Ok(packet) = Packet::decode(datagram) else {
-            self.metrics.malformed += 1;
-            self.note(log::Level::Debug, || {
-                format!("malformed datagram of {} bytes from {from}", datagram.len())
-            });
-            return;
-        };
-        let header = *packet.header();
-        if header.tag != self.tag {
-            self.handle_foreign(now, from, &packet);
-            return;
-        }
-        if header.sender == self.me && header.generation == self.generation {
-            self.met_ourselves(now, &packet);
-            return;
-        }
-        let mut context = Context {
-            now,
-            from,
-            sender: header.sender,
-            generation: header.generation,
-            known: header.receiver == self.generation
-                && self.members.is_known(header.sender, header.generation, from),
-            answered: false,
-            replied: false,
-            exchange: None,
-            offer: None,
-            unserved: Vec::new(),
-            wanted: 0,
-            fetched: None,
-        };
-        if context.known {
-            self.addresses.heard(from);
-            self.hear(now, header.sender);
-        }
-        for body in packet.bodies() {
-            self.handle_body(&mut context, &body);
-            if self.ended {
-                return;
-            }
-        }
-        self.answer_offer(&mut context);
-        self.ask_unserved(&mut context);
-        self.end_fetch(&mut context);
-        self.pump_exchange(now, context.exchange);
-        self.end_with_the_gone(now);
-        self.spread(now);
-    }
-
     /// The time that [`poll_timeout`](Self::poll_timeout) told for a duty has come.
     pub(crate) fn handle_timeout(&mut self, now: Instant, duty: Duty) {
         if self.ended {
@@ -538,63 +449,6 @@ impl Protocol {
         self.publish_self(now);
         self.push_rumor(now, self.me);
         self.spread(now);
-    }
-
-    fn handle_body(&mut self, context: &mut Context, body: &Body<'_>) {
-        match body {
-            Body::Ping(ping) => self.handle_ping(context, ping),
-            Body::Ack(ack) => self.handle_ack(context, ack),
-            Body::BareAck { seq } => self.handle_bare_ack(context, *seq),
-            Body::PingRequest(request) if context.known => self.handle_ping_request(context, request),
-            Body::RelayedAck { seq, incarnation } => self.handle_relayed_ack(context, *seq, *incarnation),
-            Body::Nack { seq, reason } => self.handle_nack(context, *seq, *reason),
-
-            Body::Verdict(verdict) if verdict.subject == self.me => {
-                if context.known || context.answered {
-                    self.handle_accusation(context.now, context.from, verdict);
-                }
-            }
-            Body::Alive(record) if context.known => {
-                self.take_record(context.now, record, spread::Source::Rumor(context.sender));
-            }
-            Body::Verdict(verdict) if context.known => self.hear_verdict(context, verdict),
-
-            Body::Hello(hello) => self.handle_hello(context, hello),
-            Body::Challenge { seq, cookie } => self.handle_challenge(context, *seq, *cookie),
-            Body::Welcome(welcome) => self.handle_welcome(context, welcome),
-            Body::Reject { seq, reason } => self.handle_reject(context, *seq, *reason),
-            Body::Leave { seq, incarnation } => self.handle_leave(context, *seq, *incarnation),
-
-            Body::Sums(sums) => self.handle_sums(context, sums),
-            Body::Pull(pull) => self.handle_pull(context, pull),
-            Body::Offer(offer) => self.handle_offer(context, offer),
-            Body::Digests(digests) => self.handle_digests(context, digests),
-            Body::Newer { seq, truncated } => self.handle_newer(context, *seq, *truncated),
-            Body::Page(page) => self.handle_page(context, page),
-            Body::SyncRecord(record) => self.handle_sync_record(context, record),
-            Body::SyncVerdict(verdict) => self.handle_sync_verdict(context, verdict),
-
-            Body::Delta(delta) if context.known => self.handle_delta(context, delta),
-            Body::Fetch(fetch) => self.handle_fetch(context, fetch),
-            Body::Fetched { seq } => self.handle_fetched(context, *seq),
-            Body::SyncDelta(delta) => self.handle_sync_delta(context, delta),
-
-            Body::Fragment(fragment) if context.known => self.handle_fragment(context, fragment),
-            Body::FragmentAck(ack) if context.known => self.handle_fragment_ack(context, ack),
-            Body::Broadcast(broadcast) if context.known => self.handle_broadcast(context, broadcast),
-            Body::SyncBroadcast(broadcast) => self.handle_sync_broadcast(context, broadcast),
-
-            Body::PingRequest(_)
-            | Body::Alive(_)
-            | Body::Verdict(_)
-            | Body::Delta(_)
-            | Body::Hint { .. }
-            | Body::Fragment(_)
-            | Body::FragmentAck(_)
-            | Body::Broadcast(_) => {
-                self.metrics.unknown_sender += 1;
-            }
-        }
     }
 
     fn handle_timer(&mut self, now: Instant, timer: Timer) {
