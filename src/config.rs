@@ -1,14 +1,14 @@
 //! How a member is to run.
 //!
 //! A [`Config`] is made of a profile and of what differs from it. Its setters only take down what they are
-//! given; everything is checked in one place, `Config::validate`, before anything is opened.
+//! given; everything is checked in one place, `validate`, before anything is opened.
 
 mod advertise;
 mod seeds;
+mod validate;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::ops::RangeInclusive;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use self::seeds::IntoSeeds;
@@ -17,23 +17,10 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
 use crate::member::Member;
 use crate::protocol::{Settings, Without};
-use crate::transport::{Open, Udp, Wanted, canonical};
-use crate::wire::body::MESSAGE_MAX;
+use crate::transport::{Open, Udp, Wanted};
 
 /// The port of a member, unless it is told another one.
 pub(crate) const DEFAULT_PORT: u16 = 7990;
-
-/// Names of nodes and clusters, in bytes.
-const NAME_LEN: RangeInclusive<usize> = 1..=255;
-/// The smallest datagram limit still holds the longest record; the largest fits IPv4 and IPv6.
-const MAX_DATAGRAM: RangeInclusive<usize> = 1_200..=65_000;
-const MAX_NODES: RangeInclusive<usize> = 1..=1_000_000;
-const EVENT_CAPACITY: RangeInclusive<usize> = 1..=10_000_000;
-const RECEIVE_BUFFER: RangeInclusive<usize> = 1..=1_073_741_824;
-const RETRANSMIT: RangeInclusive<usize> = 1..=24;
-const MAX_MESSAGE: RangeInclusive<usize> = 1..=MESSAGE_MAX as usize;
-/// Below the first no clock of an operating system can be trusted; above the second nobody waits.
-const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(366 * 24 * 60 * 60);
 
 /// The settings of a member.
 ///
@@ -415,45 +402,6 @@ impl Config {
         self
     }
 
-    /// Checks everything that can be checked without the system.
-    pub(crate) fn validate(&self) -> Result<Addresses> {
-        if let Some(name) = &self.name {
-            check_name("name", name)?;
-        }
-        check_name("cluster", &self.cluster)?;
-        let addresses = self.addresses()?;
-
-        check_range("probe_interval", &self.probe_interval, &DURATION)?;
-        check_range("probe_timeout", &self.probe_timeout, &DURATION)?;
-        check_range("gossip_interval", &self.gossip_interval, &DURATION)?;
-        check_range("retransmit", &self.retransmit, &RETRANSMIT)?;
-        check_range("isolation_timeout", &self.isolation_timeout, &DURATION)?;
-        check_range("rejoin_interval", &self.rejoin_interval, &DURATION)?;
-        check_range("tombstone_ttl", &self.tombstone_ttl, &DURATION)?;
-        check_range("join_timeout", &self.join_timeout, &DURATION)?;
-        check_range("max_datagram", &self.max_datagram, &MAX_DATAGRAM)?;
-        check_range("max_nodes", &self.max_nodes, &MAX_NODES)?;
-        if self.state_rate == Some(0) {
-            return Err(invalid("state_rate", "0 writes a second bring no state anywhere".to_owned()));
-        }
-        check_range("event_capacity", &self.event_capacity, &EVENT_CAPACITY)?;
-        check_range("receive_buffer", &self.receive_buffer, &RECEIVE_BUFFER)?;
-        check_range("send_timeout", &self.send_timeout, &DURATION)?;
-        check_range("max_message", &self.max_message, &MAX_MESSAGE)?;
-
-        if self.probe_timeout >= self.probe_interval {
-            let (timeout, interval) = (self.probe_timeout, self.probe_interval);
-            let reason = format!("{timeout:?} is not shorter than the probe interval of {interval:?}");
-            return Err(invalid("probe_timeout", reason));
-        }
-        if self.isolation_timeout < self.probe_interval {
-            let (timeout, interval) = (self.isolation_timeout, self.probe_interval);
-            let reason = format!("{timeout:?} is shorter than the probe interval of {interval:?}");
-            return Err(invalid("isolation_timeout", reason));
-        }
-        Ok(addresses)
-    }
-
     /// What the protocol is run by. `addresses` are this configuration's.
     pub(crate) fn settings(&self, addresses: &Addresses, bound: SocketAddr) -> Settings {
         let advertise = addresses.advertised(bound);
@@ -520,28 +468,6 @@ impl Config {
             None => Ok(()),
         }
     }
-
-    fn addresses(&self) -> Result<Addresses> {
-        let default_ip = match self.profile {
-            Profile::Local => Ipv4Addr::LOCALHOST,
-            Profile::Lan | Profile::Wan => Ipv4Addr::UNSPECIFIED,
-        };
-        let (bind, fallback) = match &self.bind {
-            Some(text) => (parse_bind(text).map_err(|reason| invalid("bind", reason))?, None),
-            None => {
-                let any_port = SocketAddr::new(default_ip.into(), 0);
-                let fallback = (self.profile == Profile::Local).then_some(any_port);
-                (SocketAddr::new(default_ip.into(), DEFAULT_PORT), fallback)
-            }
-        };
-        let advertise = match &self.advertise {
-            Some(text) => Some(parse_advertise(text).map_err(|reason| invalid("advertise", reason))?),
-            None => None,
-        };
-        let seeds = self.seeds.iter().map(|text| Seed::parse(text)).collect::<Result<Vec<_>, _>>();
-        let seeds = seeds.map_err(|reason| invalid("seeds", reason))?;
-        Ok(Addresses { bind, fallback, advertise, seeds })
-    }
 }
 
 impl Default for Config {
@@ -584,62 +510,6 @@ impl fmt::Debug for Config {
 /// The error of a setting.
 pub(crate) fn invalid(field: &'static str, reason: impl Into<String>) -> Error {
     Error::Config { field, reason: reason.into() }
-}
-
-fn check_name(field: &'static str, name: &str) -> Result<()> {
-    check_range(field, &name.len(), &NAME_LEN).map_err(|_| {
-        let (min, max) = (NAME_LEN.start(), NAME_LEN.end());
-        invalid(field, format!("has {} bytes, not {min} to {max}", name.len()))
-    })?;
-    match name.chars().find(|letter| letter.is_control()) {
-        Some(letter) => Err(invalid(field, format!("{name:?} has the control character {letter:?}"))),
-        None => Ok(()),
-    }
-}
-
-fn check_range<T: PartialOrd + fmt::Debug>(
-    field: &'static str,
-    value: &T,
-    range: &RangeInclusive<T>,
-) -> Result<()> {
-    if range.contains(value) {
-        return Ok(());
-    }
-    let (min, max) = (range.start(), range.end());
-    Err(invalid(field, format!("{value:?} is not between {min:?} and {max:?}")))
-}
-
-/// Whether a datagram can be meant for one member at this address.
-fn check_destination(addr: SocketAddr) -> Result<(), String> {
-    let is_broadcast = matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast());
-    if addr.ip().is_unspecified() {
-        Err("a wildcard is not an address to send to".into())
-    } else if addr.ip().is_multicast() || is_broadcast {
-        Err("is not the address of one host".into())
-    } else if addr.port() == 0 {
-        Err("port 0 is not a port to send to".into())
-    } else {
-        Ok(())
-    }
-}
-
-fn parse_bind(text: &str) -> Result<SocketAddr, String> {
-    let addr = match text.strip_prefix(':').map(str::parse) {
-        Some(Ok(port)) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port),
-        _ => text.parse().map_err(|_| format!("{text:?} is neither \"ip:port\" nor \":port\""))?,
-    };
-    let is_broadcast = matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast());
-    if addr.ip().is_multicast() || is_broadcast {
-        return Err(format!("{text:?} is not the address of an interface"));
-    }
-    Ok(canonical(addr))
-}
-
-fn parse_advertise(text: &str) -> Result<SocketAddr, String> {
-    let addr = text.parse().map_err(|_| format!("{text:?} is not \"ip:port\""))?;
-    let addr = canonical(addr);
-    check_destination(addr).map_err(|reason| format!("{text:?}: {reason}"))?;
-    Ok(addr)
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{DEFAULT_PORT, check_destination};
+use super::DEFAULT_PORT;
+use super::validate::check_destination;
 use crate::transport::canonical;
 
 /// The longest host name, in bytes (RFC 1035, section 2.3.4, in its textual form).

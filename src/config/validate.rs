@@ -1,0 +1,142 @@
+//! Whether a configuration can be run: every mistake is found here, before anything is opened.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::{Addresses, Config, DEFAULT_PORT, Profile, Seed, invalid};
+use crate::error::Result;
+use crate::transport::canonical;
+use crate::wire::body::MESSAGE_MAX;
+
+/// Names of nodes and clusters, in bytes.
+const NAME_LEN: RangeInclusive<usize> = 1..=255;
+/// The smallest datagram limit still holds the longest record; the largest fits IPv4 and IPv6.
+const MAX_DATAGRAM: RangeInclusive<usize> = 1_200..=65_000;
+const MAX_NODES: RangeInclusive<usize> = 1..=1_000_000;
+const EVENT_CAPACITY: RangeInclusive<usize> = 1..=10_000_000;
+const RECEIVE_BUFFER: RangeInclusive<usize> = 1..=1_073_741_824;
+const RETRANSMIT: RangeInclusive<usize> = 1..=24;
+const MAX_MESSAGE: RangeInclusive<usize> = 1..=MESSAGE_MAX as usize;
+/// Below the first no clock of an operating system can be trusted; above the second nobody waits.
+const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(366 * 24 * 60 * 60);
+
+impl Config {
+    /// Checks everything that can be checked without the system.
+    pub(crate) fn validate(&self) -> Result<Addresses> {
+        if let Some(name) = &self.name {
+            check_name("name", name)?;
+        }
+        check_name("cluster", &self.cluster)?;
+        let addresses = self.addresses()?;
+
+        check_range("probe_interval", &self.probe_interval, &DURATION)?;
+        check_range("probe_timeout", &self.probe_timeout, &DURATION)?;
+        check_range("gossip_interval", &self.gossip_interval, &DURATION)?;
+        check_range("retransmit", &self.retransmit, &RETRANSMIT)?;
+        check_range("isolation_timeout", &self.isolation_timeout, &DURATION)?;
+        check_range("rejoin_interval", &self.rejoin_interval, &DURATION)?;
+        check_range("tombstone_ttl", &self.tombstone_ttl, &DURATION)?;
+        check_range("join_timeout", &self.join_timeout, &DURATION)?;
+        check_range("max_datagram", &self.max_datagram, &MAX_DATAGRAM)?;
+        check_range("max_nodes", &self.max_nodes, &MAX_NODES)?;
+        if self.state_rate == Some(0) {
+            return Err(invalid("state_rate", "0 writes a second bring no state anywhere".to_owned()));
+        }
+        check_range("event_capacity", &self.event_capacity, &EVENT_CAPACITY)?;
+        check_range("receive_buffer", &self.receive_buffer, &RECEIVE_BUFFER)?;
+        check_range("send_timeout", &self.send_timeout, &DURATION)?;
+        check_range("max_message", &self.max_message, &MAX_MESSAGE)?;
+
+        if self.probe_timeout >= self.probe_interval {
+            let (timeout, interval) = (self.probe_timeout, self.probe_interval);
+            let reason = format!("{timeout:?} is not shorter than the probe interval of {interval:?}");
+            return Err(invalid("probe_timeout", reason));
+        }
+        if self.isolation_timeout < self.probe_interval {
+            let (timeout, interval) = (self.isolation_timeout, self.probe_interval);
+            let reason = format!("{timeout:?} is shorter than the probe interval of {interval:?}");
+            return Err(invalid("isolation_timeout", reason));
+        }
+        Ok(addresses)
+    }
+
+    fn addresses(&self) -> Result<Addresses> {
+        let default_ip = match self.profile {
+            Profile::Local => Ipv4Addr::LOCALHOST,
+            Profile::Lan | Profile::Wan => Ipv4Addr::UNSPECIFIED,
+        };
+        let (bind, fallback) = match &self.bind {
+            Some(text) => (parse_bind(text).map_err(|reason| invalid("bind", reason))?, None),
+            None => {
+                let any_port = SocketAddr::new(default_ip.into(), 0);
+                let fallback = (self.profile == Profile::Local).then_some(any_port);
+                (SocketAddr::new(default_ip.into(), DEFAULT_PORT), fallback)
+            }
+        };
+        let advertise = match &self.advertise {
+            Some(text) => Some(parse_advertise(text).map_err(|reason| invalid("advertise", reason))?),
+            None => None,
+        };
+        let seeds = self.seeds.iter().map(|text| Seed::parse(text)).collect::<Result<Vec<_>, _>>();
+        let seeds = seeds.map_err(|reason| invalid("seeds", reason))?;
+        Ok(Addresses { bind, fallback, advertise, seeds })
+    }
+}
+
+fn check_name(field: &'static str, name: &str) -> Result<()> {
+    check_range(field, &name.len(), &NAME_LEN).map_err(|_| {
+        let (min, max) = (NAME_LEN.start(), NAME_LEN.end());
+        invalid(field, format!("has {} bytes, not {min} to {max}", name.len()))
+    })?;
+    match name.chars().find(|letter| letter.is_control()) {
+        Some(letter) => Err(invalid(field, format!("{name:?} has the control character {letter:?}"))),
+        None => Ok(()),
+    }
+}
+
+fn check_range<T: PartialOrd + fmt::Debug>(
+    field: &'static str,
+    value: &T,
+    range: &RangeInclusive<T>,
+) -> Result<()> {
+    if range.contains(value) {
+        return Ok(());
+    }
+    let (min, max) = (range.start(), range.end());
+    Err(invalid(field, format!("{value:?} is not between {min:?} and {max:?}")))
+}
+
+/// Whether a datagram can be meant for one member at this address.
+pub(super) fn check_destination(addr: SocketAddr) -> Result<(), String> {
+    let is_broadcast = matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast());
+    if addr.ip().is_unspecified() {
+        Err("a wildcard is not an address to send to".into())
+    } else if addr.ip().is_multicast() || is_broadcast {
+        Err("is not the address of one host".into())
+    } else if addr.port() == 0 {
+        Err("port 0 is not a port to send to".into())
+    } else {
+        Ok(())
+    }
+}
+
+fn parse_bind(text: &str) -> Result<SocketAddr, String> {
+    let addr = match text.strip_prefix(':').map(str::parse) {
+        Some(Ok(port)) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port),
+        _ => text.parse().map_err(|_| format!("{text:?} is neither \"ip:port\" nor \":port\""))?,
+    };
+    let is_broadcast = matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast());
+    if addr.ip().is_multicast() || is_broadcast {
+        return Err(format!("{text:?} is not the address of an interface"));
+    }
+    Ok(canonical(addr))
+}
+
+fn parse_advertise(text: &str) -> Result<SocketAddr, String> {
+    let addr = text.parse().map_err(|_| format!("{text:?} is not \"ip:port\""))?;
+    let addr = canonical(addr);
+    check_destination(addr).map_err(|reason| format!("{text:?}: {reason}"))?;
+    Ok(addr)
+}
