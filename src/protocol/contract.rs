@@ -53,6 +53,13 @@ pub enum Rule {
     Silence,
     /// Who does badly waits longer for answers.
     Health,
+    /// A probe pings three times, and then the verdict falls; without it as by Lifeguard (section IV.A): it pings once,
+    /// asks relays at the timeout, and waits for the end of the interval. Health stretches the interval, too, and each
+    /// failure counts against it.
+    Ladder,
+    /// A suspicion that is confirmed lasts four probe timeouts, however many nodes there are; without it as by Lifeguard
+    /// (section IV.B): five intervals times log10 n, with n rounded down to a power of two.
+    QuickBurial,
     /// Five nodes check a new suspicion at once.
     Witnesses,
     /// Who is accused by one member only is probed again before it is buried.
@@ -80,6 +87,8 @@ impl Rule {
         Self::Lag,
         Self::Silence,
         Self::Health,
+        Self::Ladder,
+        Self::QuickBurial,
         Self::Witnesses,
         Self::Confirmed,
         Self::AskFirst,
