@@ -54,6 +54,27 @@ pub(crate) struct Variant {
 /// The LAN profile and all rules.
 pub(crate) const ALL_RULES: Variant = Variant { without: &[], configure: |config| config };
 
+/// What of our rules is not Lifeguard's.
+const BEYOND_LIFEGUARD: &[Rule] = &[
+    Rule::CommonRounds,
+    Rule::LastHeard,
+    Rule::Proof,
+    Rule::Lag,
+    Rule::Silence,
+    Rule::Ladder,
+    Rule::QuickBurial,
+    Rule::Witnesses,
+    Rule::Confirmed,
+    Rule::Damping,
+    Rule::Patience,
+    Rule::Ring,
+];
+/// Lifeguard's rules, as near as leaving out ours gets to them.
+pub(crate) const LIFEGUARD: Variant = Variant {
+    without: BEYOND_LIFEGUARD,
+    // Twelve sends for 128 nodes, as memberlist; and nobody is hidden.
+    configure: |config| config.retransmit(9).isolation_timeout(Duration::from_secs(3_600)),
+};
 /// A cluster in which all suspicions and deaths are noted.
 pub(crate) struct Lab {
     pub(crate) cluster: Cluster,
