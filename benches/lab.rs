@@ -68,12 +68,13 @@ const BEYOND_LIFEGUARD: &[Rule] = &[
     Rule::Damping,
     Rule::Patience,
     Rule::Ring,
+    Rule::Burst,
 ];
 /// Lifeguard's rules, as near as leaving out ours gets to them.
 pub(crate) const LIFEGUARD: Variant = Variant {
     without: BEYOND_LIFEGUARD,
-    // Twelve sends for 128 nodes, as memberlist; and nobody is hidden.
-    configure: |config| config.retransmit(9).isolation_timeout(Duration::from_secs(3_600)),
+    // Nobody is hidden.
+    configure: |config| config.isolation_timeout(Duration::from_secs(3_600)),
 };
 /// A cluster in which all suspicions and deaths are noted.
 pub(crate) struct Lab {

@@ -18,11 +18,10 @@
 //! 33 s, I of 4 ms to 16 s.
 //!
 //! Next to our rules are Lifeguard's, as near as leaving out ours gets to them: probes, suspicions (α = 5, β = 6, K = 3),
-//! health and buddy system are the paper's. What stays ours makes for other figures than memberlist's:
+//! health and buddy system are the paper's, and news is told as memberlist does. What stays ours makes for other figures:
 //!
-//! - Kinder: news leaves at once and not every 200 ms (to as many nodes, and at random), views are compared by
-//!   fingerprints, and a death that comes out of the blue is checked before it is believed. Without that last rule of
-//!   ours one wrong verdict becomes one at every member, seven times as many in all.
+//! - Kinder: views are compared by fingerprints, and a death that comes out of the blue is checked before it is
+//!   believed. Without that rule of ours one wrong verdict becomes one at every member, several times as many in all.
 //! - Harsher: who is held dead has to be let in again before anybody listens to it, and so its suspicions are refuted
 //!   later. After 4 ms, the shortest interval, it has hardly said hello.
 //! - Targets are drawn at random, not from a shuffled list: the longest times are longer.

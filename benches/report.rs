@@ -11,6 +11,30 @@ use plotters::prelude::*;
 
 use crate::lab::{AnyResult, THREADS};
 
+/// What the command line asks for.
+pub(crate) struct Arguments {
+    /// The experiments; none: all of them.
+    pub(crate) names: Vec<String>,
+    pub(crate) numbers: Vec<usize>,
+    /// Where the plots go: anything with a slash.
+    charts: Option<PathBuf>,
+}
+
+impl Arguments {
+    pub(crate) fn parse() -> Self {
+        let mut arguments = Self { names: Vec::new(), numbers: Vec::new(), charts: None };
+        // `cargo bench` passes "--bench".
+        for argument in env::args().skip(1).filter(|argument| !argument.starts_with('-')) {
+            match argument.parse() {
+                Ok(number) => arguments.numbers.push(number),
+                Err(_) if argument.contains('/') => arguments.charts = Some(argument.into()),
+                Err(_) => arguments.names.push(argument),
+            }
+        }
+        arguments
+    }
+}
+
 /// A part of a benchmark that can be run by itself.
 pub(crate) struct Experiment {
     pub(crate) name: &'static str,
@@ -19,26 +43,19 @@ pub(crate) struct Experiment {
     pub(crate) measure: fn(&mut Report, u64) -> AnyResult<()>,
 }
 
-/// Makes the experiments that the command line names, or all: with a number, so many runs of each; with a directory
-/// (anything with a slash), the plots go there.
+/// Makes the experiments that the command line names, or all; with a number, so many runs of each.
 pub(crate) fn run(experiments: &[Experiment]) -> ExitCode {
-    // `cargo bench` passes "--bench".
-    let arguments: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let runs = arguments.iter().find_map(|argument| argument.parse().ok());
-    let charts = arguments.iter().find(|argument| argument.contains('/')).map(PathBuf::from);
-    let named: Vec<&String> = arguments
-        .iter()
-        .filter(|argument| argument.parse::<u64>().is_err() && !argument.contains('/'))
-        .collect();
-    let is_known = |name: &&String| experiments.iter().any(|experiment| experiment.name == **name);
-    if !named.iter().all(is_known) {
-        let names: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
-        eprintln!("error: the experiments are {}", names.join(", "));
+    let arguments = Arguments::parse();
+    let (names, numbers) = (&arguments.names, &arguments.numbers);
+    let runs = numbers.first().map(|runs| *runs as u64);
+    if !names.iter().all(|name| experiments.iter().any(|experiment| experiment.name == *name)) {
+        let known: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
+        eprintln!("error: the experiments are {}", known.join(", "));
         return ExitCode::FAILURE;
     }
-    let mut report = Report { missed: 0, charts };
+    let mut report = Report::new(&arguments);
     for experiment in experiments {
-        if !named.is_empty() && !named.iter().any(|name| **name == experiment.name) {
+        if !names.is_empty() && !names.iter().any(|name| name == experiment.name) {
             continue;
         }
         let began = Instant::now();
@@ -50,11 +67,7 @@ pub(crate) fn run(experiments: &[Experiment]) -> ExitCode {
         report.note(&format!("wall time, on {THREADS} threads at most"), took);
         println!();
     }
-    if report.missed == 0 {
-        return ExitCode::SUCCESS;
-    }
-    println!("{} missed.", report.missed);
-    ExitCode::FAILURE
+    report.end()
 }
 
 /// What is printed and drawn.
@@ -64,6 +77,19 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    pub(crate) fn new(arguments: &Arguments) -> Self {
+        Self { missed: 0, charts: arguments.charts.clone() }
+    }
+
+    /// Whether all bars were met, for the exit code.
+    pub(crate) fn end(&self) -> ExitCode {
+        if self.missed == 0 {
+            return ExitCode::SUCCESS;
+        }
+        println!("{} missed.", self.missed);
+        ExitCode::FAILURE
+    }
+
     pub(crate) fn title(&self, title: &str) {
         println!("{title}\n");
     }

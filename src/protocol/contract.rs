@@ -74,6 +74,9 @@ pub enum Rule {
     Patience,
     /// Rumors go along a ring that all members share; without it, to random nodes.
     Ring,
+    /// News leaves at once, to most of its peers; without it as by memberlist: at a tick of ten gossip intervals to three
+    /// nodes, at the next one to three again, and so on, four times for each digit of the cluster's size.
+    Burst,
     /// Views that differ are compared and repaired.
     Sync,
 }
@@ -96,6 +99,7 @@ impl Rule {
         Self::Damping,
         Self::Patience,
         Self::Ring,
+        Self::Burst,
         Self::Sync,
     ];
 }

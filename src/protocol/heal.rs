@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
+use super::members::Entry;
 use super::probe::Purpose;
 use super::time::Instant;
 use super::{Chore, Protocol, Timer};
@@ -31,12 +32,28 @@ impl Protocol {
             .collect();
         seeds.sort_unstable();
         seeds.dedup();
-        let absent = |seed: &SocketAddr| {
-            !self.members.iter().any(|(_, entry)| entry.is_visible() && entry.is_at(*seed))
-        };
-        seeds.retain(absent);
+        self.seeds_held.retain(|seed, _| seeds.contains(seed));
         for seed in seeds {
-            self.approach(now, seed);
+            if !self.holds_seed(seed) {
+                self.approach(now, seed);
+            }
+        }
+    }
+
+    /// Whether the view holds a node at the address of a seed. Asked again and again while all is well: the node that
+    /// was there last is looked at first, and all of them only if it is not there any more.
+    fn holds_seed(&mut self, seed: SocketAddr) -> bool {
+        let is_there = |entry: &Entry| entry.is_visible() && entry.is_at(seed);
+        let last = self.seeds_held.get(&seed).and_then(|name| self.members.get(*name));
+        if last.is_some_and(is_there) {
+            return true;
+        }
+        match self.members.iter().find(|(_, entry)| is_there(entry)) {
+            Some((name, _)) => {
+                self.seeds_held.insert(seed, name);
+                true
+            }
+            None => false,
         }
     }
 

@@ -265,6 +265,8 @@ pub(crate) struct Protocol {
     cookies: CookieJar,
     addresses: Addresses,
     approaches: Approaches,
+    /// The nodes that were found at the addresses of the seeds.
+    seeds_held: BTreeMap<SocketAddr, NameHash>,
     joins: BTreeMap<Call, Join>,
     name_checks: NameChecks,
     rival: Option<(SocketAddr, Generation)>,
@@ -347,6 +349,7 @@ impl Protocol {
             cookies: CookieJar::new((rng.next_u64(), rng.next_u64())),
             addresses: Addresses::default(),
             approaches: Approaches::new(retry),
+            seeds_held: BTreeMap::new(),
             joins: BTreeMap::new(),
             name_checks: NameChecks::new(),
             rival: None,
@@ -369,6 +372,9 @@ impl Protocol {
             rng,
             settings,
         };
+        if !protocol.follows(Rule::Burst) {
+            protocol.rumors.tick_from(now + phase);
+        }
         protocol.publish_self(now);
         protocol
     }
