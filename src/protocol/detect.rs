@@ -77,6 +77,7 @@ impl Protocol {
     /// A known sender was heard.
     pub(super) fn hear(&mut self, now: Instant, sender: NameHash) {
         self.members.heard(now, sender);
+        self.ears.note(sender);
         let silence = self.ears.heard(now, silence_limit(self.settings.probe_timeout));
         if let Some(silence) = silence.filter(|_| self.follows(Rule::Silence)) {
             self.give_time(now, silence);
@@ -360,15 +361,9 @@ impl Protocol {
         else {
             return;
         };
-        let others: Vec<NameHash> = self
-            .members
-            .ring()
-            .iter()
-            .copied()
-            .filter(|name| *name != self.me && *name != target.name)
-            .collect();
-        self.probes.set_relay_exists(id, !others.is_empty());
-        for relay in self.choose_relays(&others, wanted) {
+        let relay_exists = self.members.ring().iter().any(|name| *name != self.me && *name != target.name);
+        self.probes.set_relay_exists(id, relay_exists);
+        for relay in self.choose_relays(target.name, wanted) {
             let Some(entry) = self.members.active(relay) else {
                 continue;
             };
@@ -387,14 +382,17 @@ impl Protocol {
         }
     }
 
-    /// The node that was heard last, which surely is there, and then any.
-    fn choose_relays(&mut self, others: &[NameHash], wanted: usize) -> Vec<NameHash> {
-        let heard = |name: &NameHash| self.members.get(*name).map(|entry| entry.last_heard);
-        let last = others.iter().copied().max_by_key(heard).filter(|_| self.follows(Rule::LastHeard));
+    /// The node that was heard last, which surely is there, and then any: from random places on the ring on.
+    fn choose_relays(&mut self, target: NameHash, wanted: usize) -> Vec<NameHash> {
+        let ring = self.members.ring();
+        let fits = |name: NameHash| name != self.me && name != target;
+        let is_active = |name: NameHash| fits(name) && self.members.active(name).is_some();
+        let last = self.ears.latest(is_active).filter(|_| self.follows(Rule::LastHeard));
         let mut relays: Vec<NameHash> = last.into_iter().collect();
         while relays.len() < wanted {
-            let rest: Vec<NameHash> = others.iter().copied().filter(|name| !relays.contains(name)).collect();
-            let Some(relay) = self.draw(&rest) else {
+            let from = self.rng.random_range(0..ring.len().max(1));
+            let mut others = ring[from..].iter().chain(&ring[..from]).copied();
+            let Some(relay) = others.find(|name| fits(*name) && !relays.contains(name)) else {
                 break;
             };
             relays.push(relay);
