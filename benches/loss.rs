@@ -125,12 +125,12 @@ fn spread(lab: &mut Lab, pieces: usize) -> Vec<Duration> {
 }
 
 fn even(report: &mut Report, runs: u64) -> AnyResult<()> {
-    const PERCENT: [u32; 9] = [0, 2, 5, 10, 20, 25, 30, 40, 50];
+    const PERCENT: [u32; 7] = [0, 5, 10, 15, 25, 35, 50];
     const PIECES: usize = 50;
     report.title(&format!("even: so much of all datagrams is lost for 10 min, {runs} runs each"));
     let heads = ["deaths", "shown", "datagrams/s", "bytes/s", "news: median", "99 %"];
     report.line("means of a run and member; news in ms", heads.map(str::to_owned));
-    let run = |variant: Variant, percent: u32| -> AnyResult<Summary> {
+    let run = |variant: Variant, runs: u64, percent: u32| -> AnyResult<Summary> {
         let outcomes = in_parallel(runs, |run| {
             let mut lab = Lab::of(run, NODES, variant)?;
             lab.cluster.loss(f64::from(percent) / 100.0);
@@ -143,7 +143,7 @@ fn even(report: &mut Report, runs: u64) -> AnyResult<()> {
     let mut bars = Vec::new();
     let mut theirs_load = Vec::new();
     for percent in PERCENT {
-        let (ours, theirs) = (run(ALL_RULES, percent)?, run(LIFEGUARD, percent)?);
+        let (ours, theirs) = (run(ALL_RULES, runs, percent)?, run(LIFEGUARD, runs.div_ceil(3), percent)?);
         for (what, summary) in [("headcount", &ours), ("Lifeguard's rules", &theirs)] {
             let millis = |part| share(&summary.news, part).as_secs_f64() * 1_000.0;
             let cells = [

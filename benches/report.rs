@@ -166,6 +166,8 @@ impl Chart<'_> {
             .build_cartesian_2d(extent(|point| point.0).log_scale(), extent(|point| point.1).log_scale())?;
         plot.configure_mesh()
             .light_line_style(BLACK.mix(0.05))
+            .label_style(("sans-serif", 13))
+            .axis_desc_style(("sans-serif", 15))
             .x_desc(self.x)
             .y_desc(self.y)
             .x_label_formatter(&|value| number(*value))
@@ -181,6 +183,7 @@ impl Chart<'_> {
         }
         plot.configure_series_labels()
             .position(SeriesLabelPosition::UpperLeft)
+            .label_font(("sans-serif", 13))
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.3))
             .draw()?;
