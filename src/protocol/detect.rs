@@ -120,7 +120,6 @@ impl Protocol {
         }
         if let Some(entry) = self.members.get(context.sender)
             && entry.generation() == context.generation
-            && entry.incarnation() >= ping.incarnation
             && !entry.is_active()
         {
             // Refused only if there is no room, which there is.
@@ -175,9 +174,7 @@ impl Protocol {
             self.probe_answered(now, id, seq);
         }
         // It does not know us, or it is another run, which we do not know.
-        if context.sender != self.me {
-            self.approach(now, from);
-        }
+        context.is_stranger = context.sender != self.me;
     }
 
     pub(super) fn handle_ping_request(&mut self, context: &Context, request: &PingRequest) {
