@@ -51,6 +51,8 @@ const HEADERS: u64 = 28;
 /// How long is waited for what must happen.
 const PATIENCE: Duration = secs(120);
 const CRASHES: usize = 5;
+/// How often it is asked who has missed one that has crashed: with ten thousand members it takes longer than they do.
+const DEATH_STEP: Duration = Duration::from_millis(25);
 /// How a process is told to measure one size.
 const ONE: &str = "one";
 
@@ -272,7 +274,7 @@ fn deaths(group: &mut Group) -> AnyResult<(f64, f64)> {
         let all = open.len();
         let mut first = None;
         while !open.is_empty() {
-            group.cluster.run(Duration::from_millis(10));
+            group.cluster.run(DEATH_STEP);
             let is_active = |member: &usize| {
                 let node = group.members[*member].node(&name(victim));
                 node.is_some_and(|node| node.status() != Status::Dead)
