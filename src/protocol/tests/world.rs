@@ -95,6 +95,8 @@ pub(super) fn lan() -> Settings {
         send_timeout: Duration::from_secs(5),
         max_message: 1_024 * 1_024,
         has_seeds: false,
+        #[cfg(feature = "encryption")]
+        keyring: crate::keyring::Keyring::plain(),
         without: Without::default(),
     }
 }
