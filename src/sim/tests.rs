@@ -1,4 +1,6 @@
 mod broadcasts;
+#[cfg(feature = "encryption")]
+mod keys;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
