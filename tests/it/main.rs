@@ -12,6 +12,8 @@ mod detection;
 mod end;
 mod hostile;
 mod join;
+#[cfg(feature = "encryption")]
+mod keys;
 mod leave;
 mod leftovers;
 mod listener;
