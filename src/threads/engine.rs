@@ -29,6 +29,14 @@ impl Engine for Shared {
         Self::addr(self)
     }
 
+    fn cluster(&self) -> &str {
+        Self::cluster(self)
+    }
+
+    fn bound(&self) -> Option<SocketAddr> {
+        Some(Self::bound(self))
+    }
+
     fn local(&self) -> Node {
         self.read(|protocol| protocol.local())
     }
