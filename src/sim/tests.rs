@@ -1,4 +1,5 @@
 mod broadcasts;
+mod discovery;
 #[cfg(feature = "encryption")]
 mod keys;
 
