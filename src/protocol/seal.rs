@@ -31,7 +31,7 @@ use super::replay::{Reached, Run, Window};
 use super::time::Instant;
 use super::{Context, Protocol};
 use crate::error::Result;
-use crate::keyring::{Cipher, KeyId, Keyring};
+use crate::keyring::{Cipher, Key, KeyId, Keyring};
 use crate::node::Generation;
 use crate::wire::packet::{HEADER_SIZE, Malformed};
 use crate::wire::sealed::{Parts, fill_head, is_to_be_sealed};
@@ -58,6 +58,23 @@ struct Peer {
     window: Window,
     /// What its last datagram was opened with.
     cipher: Option<(KeyId, Cipher)>,
+}
+
+impl Peer {
+    /// Opens a datagram, whose counter is seen then. False, and nothing is changed, if it is not authentic.
+    fn open(&mut self, key: &Key, head: &SealedHead, parts: &Parts<'_>, opened: &mut Vec<u8>) -> bool {
+        let cached = self.cipher.as_ref().filter(|(id, _)| *id == key.id()).map(|(_, cipher)| cipher);
+        let derived = cached.is_none().then(|| Cipher::new(key, head.header.sender, head.header.generation));
+        let is_open =
+            cached.or(derived.as_ref()).is_some_and(|cipher| cipher.open(head.counter, parts, opened));
+        if is_open {
+            self.window.note(head.counter);
+            if let Some(cipher) = derived {
+                self.cipher = Some((key.id(), cipher));
+            }
+        }
+        is_open
+    }
 }
 
 /// Why a datagram was not opened.
@@ -120,16 +137,7 @@ impl Sealing {
         let parts = Parts::of(datagram).ok_or(Refused::Closed)?;
         let mut opened = std::mem::take(&mut self.buffer);
         let is_open = match peer {
-            Some(peer) => {
-                let cached = peer.cipher.take_if(|(id, _)| *id == key.id());
-                let (id, cipher) = cached.unwrap_or_else(|| (key.id(), Cipher::new(key, run.0, run.1)));
-                let is_open = cipher.open(head.counter, &parts, &mut opened);
-                if is_open {
-                    peer.window.note(head.counter);
-                }
-                peer.cipher = Some((id, cipher));
-                is_open
-            }
+            Some(peer) => peer.open(key, head, &parts, &mut opened),
             None => Cipher::new(key, run.0, run.1).open(head.counter, &parts, &mut opened),
         };
         if is_open {
