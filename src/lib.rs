@@ -94,6 +94,7 @@ mod metrics;
 mod node;
 mod protocol;
 pub mod sim;
+mod snapshot;
 mod state;
 mod threads;
 pub mod transport;

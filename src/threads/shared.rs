@@ -21,6 +21,7 @@ use super::Owner;
 use super::alarm::Alarm;
 use super::chores::Chores;
 use super::end::End;
+use super::keeper::Keeper;
 use super::path::Path;
 use crate::config::Seed;
 use crate::consumer::{self, Consumer};
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     prober: Alarm,
     disseminator: Alarm,
     chores: Chores,
+    /// Set at the start, if there is to be a snapshot.
+    pub(super) keeper: OnceLock<Keeper>,
 
     /// The view's version as of the last step.
     view_version: AtomicU64,
@@ -186,6 +189,7 @@ impl Shared {
             prober: Alarm::new(),
             disseminator: Alarm::new(),
             chores: Chores::default(),
+            keeper: OnceLock::new(),
             view_version: AtomicU64::new(0),
             view: RwLock::new(None),
             owner: OnceLock::new(),
@@ -328,7 +332,10 @@ impl Shared {
         }
         for chore in outputs.chores.drain(..) {
             match chore {
-                Chore::ResolveSeeds => self.chores.resolve_seeds(self, &self.seeds),
+                Chore::ResolveSeeds => {
+                    self.look_for_the_absent();
+                    self.chores.resolve_seeds(self, &self.seeds);
+                }
             }
         }
         if let Some(path) = outputs.closed.take() {
@@ -471,6 +478,9 @@ impl Shared {
         metrics.events_dropped = events_dropped;
         metrics.listener_panics = self.listener_panics.load(Ordering::Relaxed);
         metrics.socket_errors = self.socket_errors.load(Ordering::Relaxed);
+        if let Some(keeper) = self.keeper.get() {
+            keeper.count(&mut metrics);
+        }
         metrics
     }
 }
@@ -567,6 +577,9 @@ impl Shared {
         self.prober.ring();
         self.disseminator.ring();
         self.chores.end();
+        if let Some(keeper) = self.keeper.get() {
+            keeper.end();
+        }
     }
 
     /// Waits until the threads are joined and the socket is closed. The threads of the protocol come at once;
@@ -583,6 +596,9 @@ impl Shared {
                 threads.protocol.into_iter().filter(|thread| thread.thread().id() != me).for_each(join);
             }
             Ok(never) => match never {},
+        }
+        if let Some(keeper) = self.keeper.get() {
+            keeper.wait(&self.name);
         }
         if self.notifier_id.get() != Some(&me) {
             let result = self.notifier_thread.recv_timeout(NOTIFIER_PATIENCE);
