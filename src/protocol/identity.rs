@@ -45,7 +45,9 @@ impl Protocol {
             let ahead = (earlier.0 - self.generation.0) >> GENERATION_RANDOM_BITS;
             self.note(log::Level::Warn, || {
                 let ahead = Duration::from_millis(ahead);
-                format!("the clock is {ahead:.0?} behind that of the run before: it went back, or was wrong then")
+                format!(
+                    "the clock is {ahead:.0?} behind that of the run before: it went back, or was wrong then"
+                )
             });
             self.generation = self.generation_above(now, earlier);
             self.publish_self(now);

@@ -46,8 +46,7 @@ impl Book {
     /// Whom to ask now: the next ones in turn. Who has left is asked for only if nobody else is there.
     pub(crate) fn take_turn(&mut self, is_alone: bool) -> Vec<SocketAddr> {
         let wanted = |contact: &&Contact| is_alone || contact.standing != Standing::Left;
-        let wanted: Vec<SocketAddr> =
-            self.absent.iter().filter(wanted).map(|contact| contact.addr).collect();
+        let wanted: Vec<SocketAddr> = self.absent.iter().filter(wanted).map(|contact| contact.addr).collect();
         if wanted.is_empty() {
             return wanted;
         }

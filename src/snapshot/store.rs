@@ -89,7 +89,13 @@ impl Store {
             Ok(snapshot) if snapshot.name != name => {
                 self.set_aside(&format!("is of the node {:?}; its addresses are used", snapshot.name));
                 let nodes = snapshot.nodes.into_iter().filter(|node| node.name != name).collect();
-                Some(Snapshot { generation: Default::default(), state_version: 0, state: None, nodes, ..snapshot })
+                Some(Snapshot {
+                    generation: Default::default(),
+                    state_version: 0,
+                    state: None,
+                    nodes,
+                    ..snapshot
+                })
             }
             Ok(snapshot) => Some(snapshot),
             Err(flaw) => {

@@ -33,18 +33,18 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A directory of this test's own, gone with it.
-struct Directory(PathBuf);
+pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!("headcount-store-{}-{number}", process::id()));
+        let path = env::temp_dir().join(format!("headcount-unit-{}-{number}", process::id()));
         fs::create_dir(&path).unwrap();
         Self(path)
     }
 
-    fn snapshot(&self) -> PathBuf {
+    pub(crate) fn snapshot(&self) -> PathBuf {
         self.0.join("members")
     }
 

@@ -96,28 +96,13 @@ pub(super) fn start(shared: &Arc<Shared>, keeping: Keeping) -> Result<()> {
 /// Writes until the member ends, and then once more.
 fn run(shared: &Arc<Shared>, requests: &Receiver<Request>, mut writer: Writer) {
     // An error says that the member has ended.
-    let Ok(watch) = shared.watch() else {
-        return;
-    };
-    let mut goes_on = true;
-    while goes_on {
-        if writer.failures == 0 {
-            select! {
-                recv(requests) -> request => {
-                    goes_on = writer.answer(shared, request.ok());
-                    continue;
-                }
-                // An error says that the member ends; so do the requests, in a moment.
-                recv(watch.changes()) -> _ => {}
-            }
-        }
-        writer.keep_up(shared);
-        let rested = Instant::now() + writer.rest();
+    if let Ok(watch) = shared.watch() {
+        // The first time for what has changed before it was watched.
+        let mut goes_on = !writer.keep_up(shared) || writer.rest(shared, requests);
         while goes_on {
-            match requests.recv_deadline(rested) {
-                Err(RecvTimeoutError::Timeout) => break,
-                request => goes_on = writer.answer(shared, request.ok()),
-            }
+            goes_on = writer.await_change(shared, requests, watch.changes());
+            writer.keep_up(shared);
+            goes_on = goes_on && writer.rest(shared, requests);
         }
     }
     writer.keep_up(shared);
@@ -138,13 +123,14 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes, if anything has changed; what fails is logged.
-    fn keep_up(&mut self, shared: &Shared) {
+    /// Writes, if anything has changed, and tells whether it had. What fails is logged.
+    fn keep_up(&mut self, shared: &Shared) -> bool {
         let path = self.store.path().display().to_string();
         let failed_before = self.failures > 0;
         match self.write(shared) {
-            Ok(()) if failed_before => log::info!("the snapshot {path} is written again"),
-            Ok(()) => {}
+            Ok(false) => return false,
+            Ok(true) if failed_before => log::info!("the snapshot {path} is written again"),
+            Ok(true) => {}
             Err(error) => {
                 let now = Instant::now();
                 if self.failure_logged.is_none_or(|last| now.duration_since(last) >= FAILURE_LOG_INTERVAL) {
@@ -153,40 +139,72 @@ impl Writer {
                 }
             }
         }
+        true
     }
 
-    /// Writes for somebody who waits. False if there is no such request: the member has ended.
-    fn answer(&mut self, shared: &Shared, request: Option<Request>) -> bool {
-        let Some(caller) = request else {
-            return false;
-        };
-        let result = self.write(shared).map_err(|source| {
+    /// Waits until the view or the own state changes, or a write has failed that is to be tried again. False at the end
+    /// of the member.
+    fn await_change(
+        &mut self,
+        shared: &Shared,
+        requests: &Receiver<Request>,
+        changes: &Receiver<()>,
+    ) -> bool {
+        while self.failures == 0 {
+            select! {
+                recv(requests) -> request => match request {
+                    Ok(caller) => self.answer(shared, &caller),
+                    Err(_) => return false,
+                },
+                recv(changes) -> change => return change.is_ok(),
+            }
+        }
+        true
+    }
+
+    /// Writes only what somebody asks for, for a while. False at the end of the member.
+    fn rest(&mut self, shared: &Shared, requests: &Receiver<Request>) -> bool {
+        let rested = Instant::now() + REST_MAX.min(REST * 2_u32.pow(self.failures.min(6)));
+        loop {
+            match requests.recv_deadline(rested) {
+                Ok(caller) => self.answer(shared, &caller),
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+
+    /// Writes for somebody who waits.
+    fn answer(&mut self, shared: &Shared, caller: &Request) {
+        let result = self.write(shared).map(drop).map_err(|source| {
             let what = format!("write the snapshot {}", self.store.path().display());
             Error::Io { what, source }
         });
         // Whoever asked may have given up.
         let _ = caller.send(result);
-        true
     }
 
-    /// Writes, if anything has changed.
-    fn write(&mut self, shared: &Shared) -> io::Result<()> {
+    /// Writes, if anything has changed, and tells whether it had.
+    fn write(&mut self, shared: &Shared) -> io::Result<bool> {
         let snapshot = self.snapshot(shared);
         if self.written.as_ref().is_some_and(|written| written.says_the_same_as(&snapshot)) {
-            return Ok(());
+            return Ok(false);
         }
-        let result = self.store.save(&snapshot);
-        if result.is_ok() {
-            self.written = Some(snapshot);
-            self.failures = 0;
-            self.counts.written.fetch_add(1, Ordering::Relaxed);
-        } else {
-            // The directory may have changed without having reached the disk.
-            self.written = None;
-            self.failures = self.failures.saturating_add(1);
-            self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        match self.store.save(&snapshot) {
+            Ok(()) => {
+                self.written = Some(snapshot);
+                self.failures = 0;
+                self.counts.written.fetch_add(1, Ordering::Relaxed);
+                Ok(true)
+            }
+            Err(error) => {
+                // It may be there without having reached the disk.
+                self.written = None;
+                self.failures = self.failures.saturating_add(1);
+                self.counts.failed.fetch_add(1, Ordering::Relaxed);
+                Err(error)
+            }
         }
-        result
     }
 
     fn snapshot(&self, shared: &Shared) -> Snapshot {
@@ -197,10 +215,6 @@ impl Writer {
         });
         let absent = shared.keeper.get().map(|keeper| keeper.absent().clone()).unwrap_or_default();
         Snapshot::of(&self.cluster, &local, self.keep_state, view.iter(), &absent)
-    }
-
-    fn rest(&self) -> Duration {
-        REST_MAX.min(REST * 2_u32.pow(self.failures.min(6)))
     }
 }
 
@@ -240,11 +254,14 @@ impl Shared {
         let Some(keeper) = self.keeper.get() else {
             return Err(invalid("snapshot", "there is none"));
         };
+        let Some(requests) = lock(&keeper.requests).clone() else {
+            return Err(self.end_error());
+        };
         let (caller, result) = crossbeam_channel::bounded(1);
-        if let Some(requests) = &*lock(&keeper.requests) {
-            // An error says that the thread is through.
-            let _ = requests.send(caller);
-        }
+        // An error says that the thread is through, and then there is no result.
+        let _ = requests.send(caller);
+        // It would keep the thread from ending.
+        drop(requests);
         result.recv().unwrap_or_else(|_| Err(self.end_error()))
     }
 
@@ -275,3 +292,6 @@ impl Shared {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ mod detection;
 mod hostile;
 mod merge;
 mod messages;
+mod resume;
 mod spread;
 mod states;
 mod world;
