@@ -31,6 +31,7 @@
 //! - [`Member::set`] writes a key of the own state, [`Node::get`] reads what a node has written.
 //! - [`Member::send`] sends a message to one node, and tells whether it was delivered. [`Member::broadcast`] tells
 //!   something to all.
+//! - [`Config::snapshot`] lets a member that is started again find its cluster by itself.
 //! - [`sim::Cluster`] runs members on a virtual network and clock, for tests.
 //! - [`Member::metrics`] counts, [`Member::health`] tells how far the member trusts itself.
 //!
@@ -41,6 +42,7 @@
 //!        │
 //!  engine                          what is behind a member, one of:
 //!        ├── threads               OS threads, locks, the clock of the system ── transport: UDP, TCP, memory
+//!        │                                                                    ── snapshot: the file to come back with
 //!        └── sim                   a virtual network and a virtual clock
 //!        │
 //!  protocol                        the pure state machine: (now, input) → outputs
@@ -76,8 +78,8 @@
 //! ```
 //!
 //! Each step is short and neither waits nor calls user code, so a listener that blocks, panics or calls back can
-//! not hurt the protocol. One more thread, `hc-chores`, is started when host names have to be resolved, and a
-//! [transport](transport::Tcp) may have its own. An idle member sleeps: it wakes for its probe, and for those of others.
+//! not hurt the protocol. One more thread, `hc-chores`, is started when host names have to be resolved, `hc-keeper`
+//! writes the [snapshot](Config::snapshot) of a member that has one, and a [transport](transport::Tcp) may have its own. An idle member sleeps: it wakes for its probe, and for those of others.
 //!
 //! # Logging
 //!

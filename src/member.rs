@@ -181,7 +181,8 @@ impl Member {
     /// show it; the others hear of it within milliseconds ([`Event::Changed`], [`Node::get`]). Writing the value that
     /// is there already does nothing.
     ///
-    /// Only a node itself writes its state, and a new run of it begins with an empty one. The state of a node that
+    /// Only a node itself writes its state, and a new run of it begins with an empty one, unless it
+    /// [keeps](Config::keep_state) the one before. The state of a node that
     /// has died or left can be read until the node is forgotten ([`all_nodes`](Self::all_nodes)).
     ///
     /// # Errors
