@@ -113,7 +113,7 @@ fn revive(
 ) -> AnyResult<usize> {
     let from = fleet.log.len();
     let began = now();
-    let mut started = began;
+    let mut started = began.saturating_sub(stagger);
     for name in order {
         fleet.watch((started + stagger).saturating_sub(now()));
         let addr = addrs.get_mut(name).ok_or("no such member")?;

@@ -222,6 +222,12 @@ fn last_number(text: &str, word: &str) -> Option<u64> {
     numbers.filter_map(|number| number.trim().parse().ok()).next_back()
 }
 
+/// A member that keeps its state, in whatever process.
+fn start_with_state(file: &Path) -> Member {
+    let config = Config::local().cluster("processes").name("a").bind("127.0.0.1:0");
+    Member::create(config.snapshot(file).keep_state(true)).unwrap()
+}
+
 /// A state of some kilobytes that shows whether it is whole.
 fn write_state(member: &Member, number: u32) {
     member.set("number", number.to_string()).unwrap();
@@ -242,8 +248,7 @@ fn read_state(member: &Member) -> Option<u32> {
 
 /// A member that writes its snapshot all the time, and says each time that it has.
 fn write_until_killed(file: &Path) {
-    let config = Config::local().cluster("kills").name("a").bind("127.0.0.1:0").snapshot(file);
-    let member = Member::create(config.keep_state(true)).unwrap();
+    let member = start_with_state(file);
     let mut number = read_state(&member).unwrap_or(0);
     say(&format!("generation {}", member.local().generation()));
     say(&format!("found {number}"));
@@ -255,9 +260,28 @@ fn write_until_killed(file: &Path) {
     }
 }
 
+/// A test that, as a process of its own, is a member that writes until it is killed.
+const WRITER: &str = "snapshot::a_kill_at_any_moment_loses_nothing_that_was_reported_as_written";
+
+#[test]
+fn a_second_process_with_the_same_snapshot_is_refused_until_the_first_is_killed() {
+    let directory = Directory::new();
+    let file = directory.file("a");
+    let mut child = process(WRITER, &file, "");
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    while last_number(&text, "written ").is_none() {
+        assert!(lines.read_line(&mut text).unwrap() > 0, "it ended by itself: {text}");
+    }
+    let error = Member::create(config("a").snapshot(&file)).unwrap_err();
+    assert!(matches!(error, Error::Config { field: "snapshot", .. }), "{error}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(read_state(&start_with_state(&file)).is_some());
+}
+
 #[test]
 fn a_kill_at_any_moment_loses_nothing_that_was_reported_as_written() {
-    const TEST: &str = "snapshot::a_kill_at_any_moment_loses_nothing_that_was_reported_as_written";
     if let Some(file) = env::var_os(FILE) {
         return write_until_killed(file.as_ref());
     }
@@ -266,7 +290,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_reported_as_written() {
     let mut rng = ChaCha12Rng::seed_from_u64(6);
     let (mut reported, mut generation, mut starts, mut wrote) = (0, 0, 0, 0);
     for kill in 0..kills {
-        let mut child = process(TEST, &directory.file("a"), "");
+        let mut child = process(WRITER, &directory.file("a"), "");
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut text = String::new();
         // Every fourth is killed while it starts, the others while they write.
@@ -306,9 +330,8 @@ fn a_kill_at_any_moment_loses_nothing_that_was_reported_as_written() {
 #[test]
 fn a_full_disk_is_counted_and_the_snapshot_before_it_stays() {
     const TEST: &str = "snapshot::a_full_disk_is_counted_and_the_snapshot_before_it_stays";
-    let config = |file: &Path| Config::local().cluster("full").name("a").bind("127.0.0.1:0").snapshot(file);
     if let Some(file) = env::var_os(FILE) {
-        let member = Member::create(config(file.as_ref()).keep_state(true)).unwrap();
+        let member = start_with_state(file.as_ref());
         say(&format!("found {}", read_state(&member).unwrap()));
         write_state(&member, 8);
         assert!(matches!(member.save_snapshot(), Err(Error::Io { .. })));
@@ -318,7 +341,7 @@ fn a_full_disk_is_counted_and_the_snapshot_before_it_stays() {
     }
     let directory = Directory::new();
     let file = directory.file("a");
-    let member = Member::create(config(&file).keep_state(true)).unwrap();
+    let member = start_with_state(&file);
     write_state(&member, 7);
     member.save_snapshot().unwrap();
     drop(member);
