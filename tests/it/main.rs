@@ -19,6 +19,7 @@ mod listener;
 mod messages;
 mod restart;
 mod rig;
+mod snapshot;
 mod state;
 mod tcp;
 mod tidy;
