@@ -13,6 +13,8 @@ mod discovery;
 mod end;
 mod hostile;
 mod join;
+#[cfg(feature = "encryption")]
+mod keys;
 mod leave;
 mod leftovers;
 mod listener;
