@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::join::Join;
+use super::join::{JOINS_MAX, Join};
 use super::members::Merged;
 use super::probe::Purpose;
 use super::spread::Source;
@@ -37,14 +37,19 @@ impl Protocol {
             return call;
         }
         let deadline = now + self.settings.join_timeout;
-        for seed in &others {
+        let has_room = self.joins.len() < JOINS_MAX;
+        let mut seeds = Vec::with_capacity(others.len());
+        for seed in others {
             let seq = self.fresh_seq();
-            self.approaches.begin(now, seq, *seed, Some(call));
+            let is_asked = has_room
+                && self.settings.allow.takes_address(seed.ip())
+                && self.approaches.begin(now, seq, seed, Some(call));
+            seeds.push((seed, (!is_asked).then_some(Error::Refused)));
         }
-        let seeds = others.into_iter().map(|seed| (seed, None)).collect();
         self.joins.insert(call, Join { seeds, deadline });
         self.timers.set(Timer::Join(call), deadline);
         self.retry_approaches(now);
+        self.check_join(now, call);
         call
     }
 
@@ -63,6 +68,10 @@ impl Protocol {
     /// Tries to become known to the member at an address, unless that is under way.
     pub(super) fn approach(&mut self, now: Instant, addr: SocketAddr) {
         if self.leave.is_some() || self.burials.waits(now) {
+            return;
+        }
+        if !self.settings.allow.takes_address(addr.ip()) {
+            self.metrics.not_allowed += 1;
             return;
         }
         let seq = self.fresh_seq();
@@ -176,7 +185,7 @@ impl Protocol {
         let begun = if alike {
             None
         } else if self.members.visible_len() * 2 < welcome.count as usize {
-            self.begin_fill(now, peer, approach.cookie)
+            self.begin_fill(now, peer, approach.cookie, approach.call.is_some())
         } else {
             self.begin_comparison(now, peer, approach.cookie, approach.call.is_some())
         };
@@ -184,11 +193,22 @@ impl Protocol {
             return;
         };
         let running = begun.or_else(|| self.exchanges.with(context.sender));
-        match running.filter(|_| !alike) {
-            Some(id) => {
-                self.fills.entry(id).or_default().push((call, from));
-            }
-            None => self.joined(now, call, from, context.sender),
+        match running {
+            _ if alike => self.joined(now, call, from, context.sender),
+            Some(id) => self.fills.entry(id).or_default().push((call, from)),
+            None => self.seed_failed(now, call, from, Error::Refused),
+        }
+    }
+
+    /// Who has let us in is not on our own lists: we do not join through it.
+    pub(super) fn turn_away(&mut self, now: Instant, host: NameHash) {
+        let Some(id) = self.exchanges.with(host) else {
+            return;
+        };
+        self.exchanges.end(id);
+        for (call, addr) in self.fills.remove(&id).unwrap_or_default() {
+            self.seed_failed(now, call, addr, Error::Refused);
+            self.ask_other_seeds(now, call);
         }
     }
 
@@ -220,6 +240,7 @@ impl Protocol {
             RejectReason::NameTaken { addr } => Error::NameTaken { name: self.settings.name.clone(), addr },
             RejectReason::ClockAhead => Error::ClockAhead,
             RejectReason::Full => Error::Full,
+            RejectReason::NotAllowed => Error::Refused,
         };
         self.approaches.end(seq);
         match call {
@@ -374,6 +395,10 @@ impl Protocol {
         name: NameHash,
         record: &Record<'_>,
     ) -> Admission {
+        if !self.takes(record) {
+            self.metrics.not_allowed += 1;
+            return Admission::No(RejectReason::NotAllowed);
+        }
         if !self.is_plausible(now, record.generation) {
             return Admission::No(RejectReason::ClockAhead);
         }

@@ -1,11 +1,12 @@
 //! What could grow without end, and how far it may: for whoever checks that it does not.
 
 use super::contract::Bound;
+use super::join::JOINS_MAX;
 use super::{Protocol, compare, state};
 
 impl Protocol {
     /// How much there is of everything that others can make grow.
-    pub(crate) fn bounds(&self) -> [Bound; 20] {
+    pub(crate) fn bounds(&self) -> [Bound; 23] {
         let [active, tombstones] = self.members.bounds();
         let suspicions = Bound { what: "suspicions", count: self.suspicions.len(), max: active.count };
         let told = Bound { what: "nodes to be asked", count: self.told.len(), max: compare::TOLD_MAX };
@@ -15,6 +16,7 @@ impl Protocol {
         let [kept, kept_bytes, gaps] = self.broadcasts.bounds();
         let collected =
             Bound { what: "collected states", count: self.collected.len(), max: state::COLLECTED_MAX };
+        let joins = Bound { what: "joins", count: self.joins.len(), max: JOINS_MAX };
         let timers = Bound { what: "timers", count: self.timers.len(), max: timers_max };
         let senders = Bound { what: "senders", count: self.inbox.len(), max: active.max + tombstones.max };
         [
@@ -23,6 +25,9 @@ impl Protocol {
             suspicions,
             told,
             timers,
+            joins,
+            self.approaches.bound(),
+            self.exchanges.bound(),
             self.rumors.bound(),
             self.probes.bound(),
             self.errands.bound(),

@@ -106,8 +106,14 @@ impl Protocol {
     }
 
     /// Has a peer fill our view, which is much smaller than its own.
-    pub(super) fn begin_fill(&mut self, now: Instant, peer: Peer, cookie: Cookie) -> Option<ExchangeId> {
-        let id = self.exchanges.begin_fill(peer, cookie)?;
+    pub(super) fn begin_fill(
+        &mut self,
+        now: Instant,
+        peer: Peer,
+        cookie: Cookie,
+        urgent: bool,
+    ) -> Option<ExchangeId> {
+        let id = self.exchanges.begin_fill(peer, cookie, urgent)?;
         self.metrics.syncs += 1;
         self.pump_exchange(now, Some(id));
         Some(id)
@@ -322,6 +328,9 @@ impl Protocol {
         } else if context.answered {
             // Beside a welcome: the record of who lets us in.
             self.take_record(now, record, Source::Sync(context.sender));
+            if !self.takes(record) && NameHash::of(self.tag, record.name) == context.sender {
+                self.turn_away(now, context.sender);
+            }
         } else {
             self.metrics.unknown_sender += 1;
         }

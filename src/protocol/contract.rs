@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::allow::Allow;
 use crate::error::{Error, Result};
 use crate::node::{Generation, Incarnation, Status};
 use crate::wire::NameHash;
@@ -31,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) max_nodes: usize,
     pub(crate) send_timeout: Duration,
     pub(crate) max_message: usize,
+    /// Who may be in the view, and be sent to.
+    pub(crate) allow: Allow,
     /// Whether the configuration names seeds: then [`Chore::ResolveSeeds`] is asked for now and then.
     pub(crate) has_seeds: bool,
     /// Rules that are left out, in experiments.

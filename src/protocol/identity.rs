@@ -37,6 +37,12 @@ impl Protocol {
         self.wall + now.since(self.started)
     }
 
+    /// Whether our lists have the name and the address of a record.
+    pub(super) fn takes(&self, record: &Record<'_>) -> bool {
+        let allow = &self.settings.allow;
+        allow.takes_address(record.addr.ip()) && allow.takes_name(record.name)
+    }
+
     /// Whether a generation is not absurdly far in the future: neither by our clock nor by those of the
     /// others.
     pub(super) fn is_plausible(&self, now: Instant, generation: Generation) -> bool {

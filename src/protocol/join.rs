@@ -33,8 +33,12 @@ use crate::wire::{Cookie, NameHash, Seq};
 
 /// A cookie is good for one to two of these.
 const COOKIE_EPOCH: Duration = Duration::from_secs(30);
-/// Approaches to members that do not know us, at the same time; joins by call are not bounded by it.
+/// Joins by call that run at the same time; of more, every seed is refused.
+pub(crate) const JOINS_MAX: usize = 64;
+/// Approaches to members that do not know us, at the same time, unless for a join by call …
 const APPROACHES_MAX: usize = 64;
+/// … and with those. A seed beyond it is refused.
+const APPROACHES_CALLED_MAX: usize = 4_096;
 /// An approach that nobody called for is given up after so many tries.
 const APPROACH_TRIES_MAX: u32 = 12;
 
@@ -113,9 +117,9 @@ impl Approaches {
 
     /// Begins one; its first hello is due at once. False if there is one to that address, or too many.
     pub(crate) fn begin(&mut self, now: Instant, seq: Seq, addr: SocketAddr, call: Option<Call>) -> bool {
-        if call.is_none()
-            && (self.by_seq.len() >= APPROACHES_MAX || self.by_seq.values().any(|other| other.addr == addr))
-        {
+        let max = if call.is_some() { APPROACHES_CALLED_MAX } else { APPROACHES_MAX };
+        let is_known = || self.by_seq.values().any(|other| other.addr == addr);
+        if self.by_seq.len() >= max || (call.is_none() && is_known()) {
             return false;
         }
         self.by_seq.insert(seq, Approach { addr, call, cookie: Cookie(0), tries: 0 });
@@ -185,6 +189,10 @@ impl Approaches {
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.deadlines.next()
     }
+
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "approaches", count: self.by_seq.len(), max: APPROACHES_CALLED_MAX }
+    }
 }
 
 /// One `join` that is under way.
@@ -223,6 +231,7 @@ pub(crate) fn copy(error: &Error) -> Error {
         Error::WrongKey => Error::WrongKey,
         Error::ClockAhead => Error::ClockAhead,
         Error::Full => Error::Full,
+        Error::Refused => Error::Refused,
         Error::Timeout => Error::Timeout,
         Error::Closed => Error::Closed,
         _ => Error::NoAnswer,

@@ -49,6 +49,11 @@ impl Protocol {
             return;
         }
         let from = canonical(from);
+        if !self.settings.allow.takes_address(from.ip()) {
+            // Not a word to it, not even that somebody is here.
+            self.metrics.not_allowed += 1;
+            return;
+        }
         self.observe_lag(now, Some(received));
         let Ok(packet) = Packet::decode(datagram) else {
             self.metrics.malformed += 1;

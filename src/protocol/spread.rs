@@ -45,6 +45,10 @@ impl Source {
 impl Protocol {
     /// Takes what a node says about itself.
     pub(super) fn take_record(&mut self, now: Instant, record: &Record<'_>, source: Source) -> Merged {
+        if !self.takes(record) {
+            self.metrics.not_allowed += 1;
+            return Merged::Refused;
+        }
         let name = NameHash::of(self.tag, record.name);
         let known_run = self.members.get(name).is_some_and(|entry| entry.generation() == record.generation);
         let is_possible = record.broadcast <= NUMBER_MAX && record.state_version <= VERSION_MAX;

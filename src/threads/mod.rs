@@ -98,7 +98,7 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let addresses = config.validate()?;
     let transport = open(&config, &addresses)?;
     let bound = transport.local_addr();
-    let settings = config.settings(&addresses, bound);
+    let settings = config.settings(&addresses, bound)?;
 
     let origin = Instant::now();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

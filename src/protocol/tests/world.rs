@@ -7,6 +7,7 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
+use crate::allow::Allow;
 use crate::error::Error;
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node, Status};
@@ -94,6 +95,7 @@ pub(super) fn lan() -> Settings {
         state_rate: None,
         send_timeout: Duration::from_secs(5),
         max_message: 1_024 * 1_024,
+        allow: Allow::default(),
         has_seeds: false,
         without: Without::default(),
     }
