@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::join::{JOINS_MAX, Join};
-use super::members::Merged;
+use super::members::{Entry, Merged};
 use super::probe::Purpose;
 use super::spread::Source;
 use super::sync::Peer;
@@ -407,31 +407,28 @@ impl Protocol {
         }
         let held = self.members.get(name).map(|entry| (entry.generation(), entry.addr(), entry.is_active()));
         let full = self.members.ring().len() >= self.settings.max_nodes;
-        match held {
-            None if full || !self.addresses.may_admit(now, from) => Admission::No(RejectReason::Full),
+        let admission = match held {
+            None | Some((_, _, false)) if full => Admission::No(RejectReason::Full),
             None => Admission::Yes,
-            Some((_, _, false)) if full => Admission::No(RejectReason::Full),
             Some((run, _, _)) if run == record.generation => Admission::Yes,
             Some((run, addr, _)) if run > record.generation => {
                 Admission::No(RejectReason::Stale { known: run, addr })
             }
             Some((_, addr, _)) if addr == record.addr => Admission::Yes,
             Some(_) => self.check_name(now, name, record.generation),
+        };
+        // A run that comes back is nobody new, and a name under another run after the other is.
+        let is_new = held.is_none_or(|(run, _, _)| run != record.generation);
+        if admission == Admission::Yes && is_new && !self.addresses.may_admit(now, from) {
+            return Admission::No(RejectReason::Full);
         }
+        admission
     }
 
     /// Lets somebody in who has proved its address.
     fn admit(&mut self, context: &mut Context, hello: &Hello<'_>) {
         let (now, from) = (context.now, context.from);
         let (sender, run, record) = (context.sender, context.generation, &hello.record);
-        let older: Vec<NameHash> = self
-            .members
-            .iter()
-            .filter(|(name, entry)| {
-                *name != sender && *name != self.me && entry.is_active() && entry.addr() == record.addr
-            })
-            .map(|(name, _)| name)
-            .collect();
         let merged = self.take_record(now, record, Source::Admission);
         self.members.set_alias(sender, from);
         if merged == Merged::Refused {
@@ -439,9 +436,8 @@ impl Protocol {
             self.reply(now, from, run, &full);
             return;
         }
-        // Two names at one address: the older one may be gone.
-        for name in older {
-            self.probe_node(now, Purpose::Witness, name);
+        if merged != Merged::Same {
+            self.probe_others_at(now, sender, record.addr);
         }
         context.known = self.members.is_known(sender, run, from);
         context.answered = true;
@@ -458,8 +454,20 @@ impl Protocol {
             let _ = datagram.push(&body);
         }
         self.transmit(now, from, datagram);
-        if context.known {
+        // A newcomer has shown where it is, and has still to show that it runs.
+        if context.known && self.was_heard(sender) {
             self.hear(now, sender);
+        }
+    }
+
+    /// Two names at one address: the older one may be gone.
+    fn probe_others_at(&mut self, now: Instant, newcomer: NameHash, addr: SocketAddr) {
+        let is_there = |(name, entry): &(NameHash, &Entry)| {
+            *name != newcomer && *name != self.me && entry.is_active() && entry.addr() == addr
+        };
+        let others: Vec<NameHash> = self.members.iter().filter(is_there).map(|(name, _)| name).collect();
+        for name in others {
+            self.probe_node(now, Purpose::Witness, name);
         }
     }
 

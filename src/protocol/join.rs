@@ -383,12 +383,15 @@ impl Addresses {
         sends.count <= Self::UNPROVEN_PER_SECOND
     }
 
-    /// Whether one more newcomer may come from there now. Members that share a loopback address are not
-    /// bounded.
+    /// Whether one more newcomer may come from there now, which it then does. Members that share a loopback address
+    /// are not bounded.
     pub(crate) fn may_admit(&mut self, now: Instant, addr: SocketAddr) -> bool {
-        if addr.ip().is_loopback() {
-            return true;
-        }
+        addr.ip().is_loopback() || self.came(now, addr)
+    }
+
+    /// A newcomer from there was let in, here or elsewhere: so that one source does not have its share of each member.
+    /// False if it was one too many.
+    pub(crate) fn came(&mut self, now: Instant, addr: SocketAddr) -> bool {
         if !self.newcomers.contains_key(&addr.ip()) {
             self.make_room();
         }

@@ -196,6 +196,8 @@ pub(crate) struct Members {
     ring: Vec<NameHash>,
     suspects: usize,
     hidden: usize,
+    /// The two that were heard last, the latest first.
+    heard_last: [Option<NameHash>; 2],
     /// Dead and left ones by the time they became so.
     tombstones: BTreeSet<(Instant, NameHash)>,
     tombstones_max: usize,
@@ -220,6 +222,7 @@ impl Members {
             ring: Vec::new(),
             suspects: 0,
             hidden: 0,
+            heard_last: [None; 2],
             tombstones: BTreeSet::new(),
             tombstones_max: nodes_max,
             nodes_max: nodes_max + nodes_max / 4,
@@ -374,7 +377,16 @@ impl Members {
     pub(crate) fn heard(&mut self, now: Instant, name: NameHash) {
         if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
             entry.last_heard = now;
+            if self.heard_last[0] != Some(name) {
+                self.heard_last = [Some(name), self.heard_last[0]];
+            }
         }
+    }
+
+    /// The active node that was heard last, of all but one; none if that is not among the two that were.
+    pub(crate) fn heard_last_but(&self, not: NameHash) -> Option<NameHash> {
+        let mut last = self.heard_last.into_iter().flatten();
+        last.find(|name| *name != not && self.active(*name).is_some())
     }
 
     /// Notes that a run has proved an address other than its record's.

@@ -60,6 +60,7 @@
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
 //! | [`deliver`] | messages to one node |
 //! | [`view`] | what readers are shown |
+//! | [`crowd`] | members among names that nobody answers to |
 //! | [`acquaint`] | starting out as one of many that know each other |
 //! | [`identity`], [`outgoing`] | what we say about ourselves; datagrams on their way out |
 //! | [`bounds`] | how much of everything there is, for who checks it |
@@ -116,6 +117,7 @@ mod bounds;
 mod broadcasts;
 mod compare;
 mod contract;
+mod crowd;
 mod deliver;
 mod depart;
 mod detect;
@@ -230,6 +232,7 @@ pub(crate) struct Protocol {
     health: Health,
     ears: Ears,
     damping: Damping,
+    crowd: crowd::Crowd,
     burials: Burials,
     last_lag: Option<Instant>,
     /// The highest incarnation of ours that was accused and not refuted yet.
@@ -322,6 +325,7 @@ impl Protocol {
             health: Health::default(),
             ears: Ears::new(now),
             damping: Damping::default(),
+            crowd: crowd::Crowd::default(),
             burials: Burials::default(),
             last_lag: None,
             accused: None,

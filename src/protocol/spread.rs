@@ -66,6 +66,9 @@ impl Protocol {
         }
         let started = Record { broadcast: self.first_broadcast(record), ..*record };
         let merged = self.members.merge_alive(now, name, &started);
+        if merged == Merged::Changed(None) && matches!(source, Source::Rumor(_)) {
+            self.addresses.came(now, record.addr);
+        }
         match merged {
             Merged::Refused => self.metrics.implausible += 1,
             Merged::Changed(before) => self.record_changed(now, name, before, source),
@@ -271,6 +274,9 @@ impl Protocol {
         used: &[NameHash],
         topics: &[Topic],
     ) -> Option<NameHash> {
+        if self.is_crowded(now) {
+            return self.peer_in_crowd(used);
+        }
         let ring = self.members.ring();
         let n = ring.len();
         let own = ring.binary_search(&self.me).unwrap_or(0);

@@ -9,6 +9,7 @@ mod merge;
 mod messages;
 mod spread;
 mod states;
+mod storm;
 mod world;
 
 use std::time::Duration;
