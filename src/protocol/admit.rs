@@ -43,7 +43,7 @@ impl Protocol {
             let seq = self.fresh_seq();
             let is_asked = has_room
                 && self.settings.allow.takes_address(seed.ip())
-                && self.approaches.begin(now, seq, seed, Some(call));
+                && self.begin_approach(now, seq, seed, Some(call));
             seeds.push((seed, (!is_asked).then_some(Error::Refused)));
         }
         self.joins.insert(call, Join { seeds, deadline });
@@ -75,9 +75,16 @@ impl Protocol {
             return;
         }
         let seq = self.fresh_seq();
-        if self.approaches.begin(now, seq, addr, None) {
+        if self.begin_approach(now, seq, addr, None) {
             self.retry_approaches(now);
         }
+    }
+
+    fn begin_approach(&mut self, now: Instant, seq: Seq, addr: SocketAddr, call: Option<Call>) -> bool {
+        let is_dead_there = |entry: &Entry| entry.addr() == addr && entry.status == Status::Dead;
+        let mut tombstones = self.members.tombstones().map(|(_, name)| name);
+        let dead = tombstones.find(|name| self.members.get(*name).is_some_and(is_dead_there));
+        self.approaches.begin(now, seq, addr, call, dead)
     }
 
     /// Sends the hellos that are due.
@@ -87,8 +94,8 @@ impl Protocol {
             let Some(seq) = self.approaches.pop_due(now, jitter) else {
                 return;
             };
-            let Some((addr, cookie)) =
-                self.approaches.get(seq).map(|approach| (approach.addr, approach.cookie))
+            let Some((addr, cookie, dead)) =
+                self.approaches.get(seq).map(|approach| (approach.addr, approach.cookie, approach.dead))
             else {
                 continue;
             };
@@ -97,12 +104,8 @@ impl Protocol {
                 continue;
             }
             // Whoever we hold dead at that address is told so, and can refute it.
-            let dead = self.members.tombstones().map(|(_, name)| name).find(|name| {
-                self.members
-                    .get(*name)
-                    .is_some_and(|entry| entry.addr() == addr && entry.status == Status::Dead)
-            });
-            if let Some(verdict) = dead.and_then(|name| self.held_against(name)) {
+            let verdict = dead.and_then(|name| self.held_against(name));
+            if let Some(verdict) = verdict.filter(|verdict| verdict.status == Status::Dead) {
                 // Without room it is told later.
                 let _ = datagram.push(&Body::Verdict(verdict));
             }
@@ -322,7 +325,7 @@ impl Protocol {
         let open: Vec<SocketAddr> = open.map(|(addr, _)| *addr).collect();
         for addr in open {
             let seq = self.fresh_seq();
-            self.approaches.begin(now, seq, addr, Some(call));
+            self.begin_approach(now, seq, addr, Some(call));
         }
         self.retry_approaches(now);
     }
@@ -405,7 +408,9 @@ impl Protocol {
         if name == self.me {
             return Admission::No(RejectReason::NameTaken { addr: self.settings.advertise });
         }
-        let held = self.members.get(name).map(|entry| (entry.generation(), entry.addr(), entry.is_active()));
+        let held = self.members.get(name);
+        let is_there = held.is_some_and(|entry| entry.is_at(from) && entry.addr() == record.addr);
+        let held = held.map(|entry| (entry.generation(), entry.addr(), entry.is_active()));
         let full = self.members.ring().len() >= self.settings.max_nodes;
         let admission = match held {
             None | Some((_, _, false)) if full => Admission::No(RejectReason::Full),
@@ -414,7 +419,7 @@ impl Protocol {
             Some((run, addr, _)) if run > record.generation => {
                 Admission::No(RejectReason::Stale { known: run, addr })
             }
-            Some((_, addr, _)) if addr == record.addr => Admission::Yes,
+            Some(_) if is_there => Admission::Yes,
             Some(_) => self.check_name(now, name, record.generation),
         };
         // A run that comes back is nobody new, and a name under another run after the other is.

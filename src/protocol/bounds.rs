@@ -10,8 +10,8 @@ impl Protocol {
         let [active, tombstones] = self.members.bounds();
         let suspicions = Bound { what: "suspicions", count: self.suspicions.len(), max: active.count };
         let told = Bound { what: "nodes to be asked", count: self.told.len(), max: compare::TOLD_MAX };
-        // Two for each suspicion, one for each join, and ten others.
-        let timers_max = 2 * suspicions.count + self.joins.len() + 10;
+        // Two for each suspicion, one for each join, and eleven others.
+        let timers_max = 2 * suspicions.count + self.joins.len() + 11;
         let [lacking, requests] = self.fetches.bounds();
         let [kept, kept_bytes, gaps] = self.broadcasts.bounds();
         let collected =

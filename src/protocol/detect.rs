@@ -91,7 +91,7 @@ impl Protocol {
             return;
         }
         self.hear_round(ping.round);
-        self.take_incarnation(now, context.sender, ping.incarnation);
+        self.take_incarnation(now, context.sender, ping.incarnation, Source::Direct);
         let cookie = self.cookies.bake(now, from, context.sender, context.generation);
         let ack = Ack {
             seq: ping.seq,
@@ -138,7 +138,7 @@ impl Protocol {
         self.addresses.heard(context.from);
         self.hear_round(ack.round);
         if context.known {
-            self.take_incarnation(now, context.sender, ack.incarnation);
+            self.take_incarnation(now, context.sender, ack.incarnation, Source::Answer);
             self.compare(now, context.sender, &ack.view, ack.cookie);
         }
         self.probe_answered(now, id, ack.seq);
@@ -478,13 +478,13 @@ impl Protocol {
     }
 
     /// Takes the incarnation that a node tells in a ping or ack from its own address.
-    fn take_incarnation(&mut self, now: Instant, name: NameHash, incarnation: Incarnation) {
+    fn take_incarnation(&mut self, now: Instant, name: NameHash, incarnation: Incarnation, source: Source) {
         let Some(entry) = self.members.active(name).filter(|entry| incarnation > entry.incarnation()) else {
             return;
         };
         let node = entry.node().clone();
         let record = crate::wire::Record { name: node.name(), incarnation, ..entry.record() };
-        self.take_record(now, &record, Source::Direct);
+        self.take_record(now, &record, source);
     }
 }
 

@@ -98,6 +98,8 @@ pub(crate) struct Approach {
     /// The join that it belongs to; none if it is to return to somebody who does not know us.
     pub(crate) call: Option<Call>,
     pub(crate) cookie: Cookie,
+    /// A node that we hold dead at that address: it is to hear of it.
+    pub(crate) dead: Option<NameHash>,
     tries: u32,
 }
 
@@ -115,14 +117,21 @@ impl Approaches {
         Self { by_seq: BTreeMap::new(), deadlines: Deadlines::new(), retry }
     }
 
-    /// Begins one; its first hello is due at once. False if there is one to that address, or too many.
-    pub(crate) fn begin(&mut self, now: Instant, seq: Seq, addr: SocketAddr, call: Option<Call>) -> bool {
+    /// Begins one; its first hello is due at once. `dead`: whom we hold dead at that address. False if there is one to that address, or too many.
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        seq: Seq,
+        addr: SocketAddr,
+        call: Option<Call>,
+        dead: Option<NameHash>,
+    ) -> bool {
         let max = if call.is_some() { APPROACHES_CALLED_MAX } else { APPROACHES_MAX };
         let is_known = || self.by_seq.values().any(|other| other.addr == addr);
         if self.by_seq.len() >= max || (call.is_none() && is_known()) {
             return false;
         }
-        self.by_seq.insert(seq, Approach { addr, call, cookie: Cookie(0), tries: 0 });
+        self.by_seq.insert(seq, Approach { addr, call, cookie: Cookie(0), dead, tries: 0 });
         self.deadlines.set(seq, now);
         true
     }

@@ -263,6 +263,15 @@ impl Members {
     /// Merges what a node says about itself. How far it has come with broadcasts is believed only of a run that was
     /// not known: else it says what there is, and not what was delivered here.
     pub(crate) fn merge_alive(&mut self, now: Instant, name: NameHash, record: &Record<'_>) -> Merged {
+        let far = self.entries.get(&name).is_some_and(|entry| {
+            record.generation == entry.generation()
+                && record.incarnation.0 > entry.incarnation().0.saturating_add(INCARNATION_STEP_MAX)
+        });
+        if far { Merged::Refused } else { self.merge_proven(now, name, record) }
+    }
+
+    /// The same of what nobody but the node itself can have said: it may have refuted more than we have heard of.
+    pub(crate) fn merge_proven(&mut self, now: Instant, name: NameHash, record: &Record<'_>) -> Merged {
         if record.incarnation.0 > INCARNATION_MAX {
             return Merged::Refused;
         }
@@ -277,9 +286,6 @@ impl Members {
             return Merged::Refused;
         }
         let same_run = record.generation == entry.generation();
-        if same_run && record.incarnation.0 > entry.incarnation().0.saturating_add(INCARNATION_STEP_MAX) {
-            return Merged::Refused;
-        }
         let news = (record.generation, record.incarnation, Status::Alive);
         if news <= entry.order() {
             let same = news.0 == entry.generation() && news.1 == entry.incarnation();

@@ -60,6 +60,7 @@
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
 //! | [`deliver`] | messages to one node |
 //! | [`view`] | what readers are shown |
+//! | [`claims`] | what others have of us that we never said |
 //! | [`crowd`] | members among names that nobody answers to |
 //! | [`acquaint`] | starting out as one of many that know each other |
 //! | [`identity`], [`outgoing`] | what we say about ourselves; datagrams on their way out |
@@ -115,6 +116,7 @@ mod admit;
 mod announce;
 mod bounds;
 mod broadcasts;
+mod claims;
 mod compare;
 mod contract;
 mod crowd;
@@ -202,6 +204,8 @@ enum Timer {
     Leave,
     /// Another run of our name is to be probed.
     Rival,
+    /// What others have of us that we never said is to be answered.
+    Claims,
     /// An ack of a message is late, or a message is out of time.
     Resend,
     /// To see whether nothing came of an incomplete message for long.
@@ -219,6 +223,8 @@ pub(crate) struct Protocol {
     started: Instant,
     /// The time since the Unix epoch at `started`.
     wall: Duration,
+    /// When half of the others had started, as of this moment.
+    median_start: Option<(Instant, u64)>,
     rng: ChaCha12Rng,
 
     members: Members,
@@ -271,6 +277,7 @@ pub(crate) struct Protocol {
     joins: BTreeMap<Call, Join>,
     name_checks: NameChecks,
     rival: Option<(SocketAddr, Generation)>,
+    claims: claims::Claims,
     leave: Option<Leave>,
     hints: (u64, u32),
     next_call: u64,
@@ -314,6 +321,7 @@ impl Protocol {
             incarnation: Incarnation(0),
             started: now,
             wall,
+            median_start: None,
             members: Members::new(tag, settings.max_nodes, now),
             suspicions: Suspicions::default(),
             probes: Probes::new(),
@@ -354,6 +362,7 @@ impl Protocol {
             joins: BTreeMap::new(),
             name_checks: NameChecks::new(),
             rival: None,
+            claims: claims::Claims::default(),
             leave: None,
             hints: (0, 0),
             next_call: 0,
@@ -468,6 +477,7 @@ impl Protocol {
             Timer::Join(call) => self.join_is_over(now, call),
             Timer::Leave => self.tell_leave(now),
             Timer::Rival => self.probe_rival(now),
+            Timer::Claims => self.answer_claims(now),
             Timer::Resend => self.resend(now),
             Timer::Stale => self.drop_stale(now),
         }

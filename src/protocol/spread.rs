@@ -24,8 +24,10 @@ pub(super) const MISFITS_MAX: usize = 4;
 pub(super) enum Source {
     /// Gossiped by this member, or added to its ping or ack.
     Rumor(NameHash),
-    /// From the node itself.
+    /// From the node itself, by its address.
     Direct,
+    /// From the node itself, in answer to us: nobody else could have sent it.
+    Answer,
     /// From the node itself, which we let in.
     Admission,
     /// Told by this partner when views were compared.
@@ -37,7 +39,7 @@ impl Source {
     fn teller(self, subject: NameHash) -> NameHash {
         match self {
             Self::Rumor(teller) | Self::Sync(teller) => teller,
-            Self::Direct | Self::Admission => subject,
+            Self::Direct | Self::Answer | Self::Admission => subject,
         }
     }
 }
@@ -59,13 +61,18 @@ impl Protocol {
         if name == self.me {
             self.handle_own_name(now, record);
             if record.generation == self.generation {
-                self.claimed(now, record.broadcast);
+                self.claim_broadcast(now, record.broadcast);
             }
             self.state_told(now, name, record.generation, record.state_version, source.teller(name), false);
             return Merged::Same;
         }
         let started = Record { broadcast: self.first_broadcast(record), ..*record };
-        let merged = self.members.merge_alive(now, name, &started);
+        let merged = match source {
+            Source::Answer | Source::Admission => self.members.merge_proven(now, name, &started),
+            Source::Rumor(_) | Source::Direct | Source::Sync(_) => {
+                self.members.merge_alive(now, name, &started)
+            }
+        };
         if merged == Merged::Changed(None) && matches!(source, Source::Rumor(_)) {
             self.addresses.came(now, record.addr);
         }

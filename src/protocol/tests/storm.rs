@@ -57,7 +57,7 @@ struct Outcome {
     evictions: usize,
     /// Suspicions of running members, likewise.
     suspicions: usize,
-    nodes_max: usize,
+    nodes_max: u64,
     /// Nanoseconds for each forged datagram.
     cost: u128,
     bytes_max: u64,
@@ -224,7 +224,7 @@ fn look(world: &mut World, outcome: &mut Outcome, crashed: Option<Instant>) {
         }
         let bounds = host.protocol.bounds();
         assert!(bounds.iter().all(|bound| bound.count <= bound.max), "{bounds:?}");
-        outcome.nodes_max = outcome.nodes_max.max(host.protocol.nodes().count());
+        outcome.nodes_max = outcome.nodes_max.max(host.protocol.metrics().nodes);
     }
     let is_out = |at| world.status(at, VICTIM).is_none_or(|status| !status.is_active());
     if let Some(crashed) = crashed
