@@ -14,6 +14,7 @@ use std::time::Duration;
 
 pub use self::seeds::IntoSeeds;
 pub(crate) use self::seeds::{Place, Seed, texts};
+use crate::allow::Allow;
 use crate::discovery::Discovery;
 use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
@@ -87,6 +88,8 @@ pub struct Config {
     keyring: Keyring,
     snapshot: Option<PathBuf>,
     keep_state: bool,
+    allow_networks: Option<Vec<String>>,
+    allow_names: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +110,8 @@ pub(crate) struct Addresses {
     pub(crate) advertise: Option<SocketAddr>,
     /// Whom to join.
     pub(crate) seeds: Vec<Seed>,
+    /// Whom to take at all.
+    pub(crate) allow: Allow,
 }
 
 impl Addresses {
@@ -184,6 +189,8 @@ impl Config {
             keyring: Keyring::plain(),
             snapshot: None,
             keep_state: false,
+            allow_networks: None,
+            allow_names: None,
         }
     }
 
@@ -465,6 +472,17 @@ impl Config {
     /// another node of the same cluster, the addresses are used. A disk that is full, or may not be written to, is a
     /// warning and a counter ([`Metrics::snapshot_errors`](crate::Metrics::snapshot_errors)). If the clock was far ahead
     /// when it was written, and the others answer [`Error::ClockAhead`], remove the file.
+    /// The networks that nodes may be in, in CIDR notation, IPv4 and IPv6: `"10.0.0.0/8"`, `"fd00::/8"`; an address
+    /// alone is a network of one. What comes from elsewhere is dropped unseen and never answered, no node with another
+    /// address gets into the view by whichever way, and nothing is sent to any; [`Metrics::not_allowed`] counts it. A
+    /// seed elsewhere is [`Error::Refused`]. The own address has to be in them. A second call replaces the first.
+    /// Default: any.
+    ///
+    /// All members should have the same. Where they differ, views may differ for good: each holds whom its own lists
+    /// take. Members that find this out compare their views again and again: every 30 s at rest, and about every 3 s
+    /// while news goes round all the time, for some 2 KiB each.
+    ///
+    /// It is no proof of who sends: who can forge a source address is not kept out.
     ///
     /// ```
     /// use headcount::{Config, Member};
@@ -490,11 +508,45 @@ impl Config {
         self
     }
 
+    /// let config = Config::local().bind("127.0.0.1:0").allow_networks(["127.0.0.0/8", "::1"]);
+    /// let member = Member::create(config)?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    ///
+    /// [`Metrics::not_allowed`]: crate::Metrics::not_allowed
+    pub fn allow_networks(mut self, networks: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.allow_networks = Some(networks.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The names that nodes may have, as patterns in which `*` stands for any text: `"web-*"`. Nodes of other names do
+    /// not get into the view by whichever way, and are told so when they join: [`Error::Refused`]. The own name has to
+    /// be of one of them. A second call replaces the first. Default: any. What is said of differing lists at
+    /// [`allow_networks`](Self::allow_networks) holds here, too.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let config = Config::local().bind("127.0.0.1:0").name("web-1").allow_names(["web-*", "db-*"]);
+    /// let member = Member::create(config)?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn allow_names(mut self, patterns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.allow_names = Some(patterns.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// What the protocol is run by. `addresses` are this configuration's.
-    pub(crate) fn settings(&self, addresses: &Addresses, bound: SocketAddr) -> Settings {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the own name or address, which may be known only now, is not on the own lists.
+    pub(crate) fn settings(&self, addresses: &Addresses, bound: SocketAddr) -> Result<Settings> {
         let advertise = addresses.advertised(bound);
-        Settings {
-            name: self.name.clone().unwrap_or_else(|| advertise.to_string()),
+        let name = self.name.clone().unwrap_or_else(|| advertise.to_string());
+        validate::check_allowed(&addresses.allow, Some(&name), Some(advertise))?;
+        Ok(Settings {
+            name,
             cluster: self.cluster.clone(),
             advertise,
             bound,
@@ -514,8 +566,9 @@ impl Config {
             #[cfg(feature = "encryption")]
             keyring: self.keyring.clone(),
             discovers: !(addresses.seeds.is_empty() && self.discoveries.is_empty()),
+            allow: addresses.allow.clone(),
             without: Without::default(),
-        }
+        })
     }
 
     /// The name, if it was given.
@@ -617,6 +670,8 @@ impl fmt::Debug for Config {
             .field("max_message", &self.max_message)
             .field("snapshot", &self.snapshot)
             .field("keep_state", &self.keep_state)
+            .field("allow_networks", &self.allow_networks)
+            .field("allow_names", &self.allow_names)
             .finish()
     }
 }

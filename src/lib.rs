@@ -90,6 +90,7 @@
 //! Through the `log` crate: *warn* is for the operator, *info* tells the own life and the changes of the view,
 //! *debug* the decisions of the protocol, *trace* each datagram. Nothing is printed.
 
+mod allow;
 mod config;
 mod consumer;
 pub mod discovery;

@@ -63,6 +63,8 @@ counters! {
     counter unexpected_answers,
     /// News dropped because its numbers are beyond belief.
     counter implausible,
+    /// Datagrams, joins and news dropped because an address or a name is not on this member's lists.
+    counter not_allowed,
     /// Datagrams not sent because their address has not shown itself and had its share for this second.
     counter withheld,
 

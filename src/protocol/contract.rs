@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::allow::Allow;
 use crate::error::{Error, Result};
 use crate::node::{Generation, Incarnation, Status};
 use crate::wire::NameHash;
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) keyring: crate::keyring::Keyring,
     /// Whether there is a way to find others: then [`Chore::Discover`] is asked for now and then.
     pub(crate) discovers: bool,
+    /// Who may be in the view, and be sent to.
+    pub(crate) allow: Allow,
     /// Rules that are left out, in experiments.
     pub(crate) without: Without,
 }

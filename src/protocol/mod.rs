@@ -63,6 +63,8 @@
 //! | [`seek`] | looking for others in the background |
 //! | [`deliver`] | messages to one node |
 //! | [`view`] | what readers are shown |
+//! | [`claims`] | what others have of us that we never said |
+//! | [`crowd`] | members among names that nobody answers to |
 //! | [`acquaint`] | starting out as one of many that know each other |
 //! | [`identity`], [`outgoing`] | what we say about ourselves; datagrams on their way out |
 //! | `seal`, `unsealed` | sealed datagrams, with and without the feature `encryption` |
@@ -118,8 +120,10 @@ mod admit;
 mod announce;
 mod bounds;
 mod broadcasts;
+mod claims;
 mod compare;
 mod contract;
+mod crowd;
 mod deliver;
 mod depart;
 mod detect;
@@ -215,6 +219,8 @@ enum Timer {
     Leave,
     /// Another run of our name is to be probed.
     Rival,
+    /// What others have of us that we never said is to be answered.
+    Claims,
     /// An ack of a message is late, or a message is out of time.
     Resend,
     /// To see whether nothing came of an incomplete message for long.
@@ -232,6 +238,8 @@ pub(crate) struct Protocol {
     started: Instant,
     /// The time since the Unix epoch at `started`.
     wall: Duration,
+    /// When half of the others had started, as of this moment.
+    median_start: Option<(Instant, u64)>,
     rng: ChaCha12Rng,
 
     members: Members,
@@ -245,6 +253,7 @@ pub(crate) struct Protocol {
     health: Health,
     ears: Ears,
     damping: Damping,
+    crowd: crowd::Crowd,
     burials: Burials,
     last_lag: Option<Instant>,
     /// The highest incarnation of ours that was accused and not refuted yet.
@@ -284,6 +293,7 @@ pub(crate) struct Protocol {
     joins: BTreeMap<Call, Join>,
     name_checks: NameChecks,
     rival: Option<(SocketAddr, Generation)>,
+    claims: claims::Claims,
     leave: Option<Leave>,
     hints: (u64, u32),
     #[cfg(feature = "encryption")]
@@ -329,6 +339,7 @@ impl Protocol {
             incarnation: Incarnation(0),
             started: now,
             wall,
+            median_start: None,
             members: Members::new(tag, settings.max_nodes, now),
             suspicions: Suspicions::default(),
             probes: Probes::new(),
@@ -340,6 +351,7 @@ impl Protocol {
             health: Health::default(),
             ears: Ears::new(now),
             damping: Damping::default(),
+            crowd: crowd::Crowd::default(),
             burials: Burials::default(),
             last_lag: None,
             accused: None,
@@ -369,6 +381,7 @@ impl Protocol {
             joins: BTreeMap::new(),
             name_checks: NameChecks::new(),
             rival: None,
+            claims: claims::Claims::default(),
             leave: None,
             hints: (0, 0),
             #[cfg(feature = "encryption")]
@@ -493,6 +506,7 @@ impl Protocol {
             Timer::Join(call) => self.join_is_over(now, call),
             Timer::Leave => self.tell_leave(now),
             Timer::Rival => self.probe_rival(now),
+            Timer::Claims => self.answer_claims(now),
             Timer::Resend => self.resend(now),
             Timer::Stale => self.drop_stale(now),
         }

@@ -27,12 +27,15 @@ impl Protocol {
         }
     }
 
-    /// Queues a datagram, unless its address has not shown itself and had its share for this second.
+    /// Queues a datagram, unless its address is not on our lists, or has not shown itself and had its share for this
+    /// second.
     pub(super) fn transmit(&mut self, now: Instant, to: SocketAddr, datagram: Writer) {
         if datagram.is_empty() {
             return;
         }
-        if self.addresses.may_send(now, to) {
+        if !self.settings.allow.takes_address(to.ip()) {
+            self.metrics.not_allowed += 1;
+        } else if self.addresses.may_send(now, to) {
             self.answer(to, datagram);
         } else {
             self.metrics.withheld += 1;

@@ -132,7 +132,7 @@ impl World {
             return Err(crate::config::invalid("advertise", "another host has this address"));
         }
         let addresses = Addresses { advertise: Some(addr), ..addresses };
-        let settings = Settings { without: self.without, ..config.settings(&addresses, addr) };
+        let settings = Settings { without: self.without, ..config.settings(&addresses, addr)? };
         let protocol = self.new_protocol(&settings);
         let mut host = Host {
             name: settings.name.clone(),

@@ -108,7 +108,7 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let store = config.snapshot_path().map(Store::open).transpose()?;
     let transport = open(&config, &addresses)?;
     let bound = transport.local_addr();
-    let mut settings = config.settings(&addresses, bound);
+    let mut settings = config.settings(&addresses, bound)?;
     let past = store.as_ref().and_then(|store| store.load(&settings.cluster, &settings.name));
     settings.discovers |= past.as_ref().is_some_and(|past| !past.nodes.is_empty());
 

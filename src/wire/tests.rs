@@ -305,6 +305,7 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
         ),
         (Body::Reject { seq, reason: RejectReason::ClockAhead }, "23 09 a1a2a3a4a5a6a7a8 03".into()),
         (Body::Reject { seq, reason: RejectReason::Full }, "23 09 a1a2a3a4a5a6a7a8 04".into()),
+        (Body::Reject { seq, reason: RejectReason::NotAllowed }, "23 09 a1a2a3a4a5a6a7a8 05".into()),
         (Body::Hint { seq, reason: HintReason::WrongCluster }, "24 09 a1a2a3a4a5a6a7a8 01".into()),
         (Body::Hint { seq, reason: HintReason::WrongKey }, "24 09 a1a2a3a4a5a6a7a8 02".into()),
         (Body::Leave { seq, incarnation }, "25 0a a1a2a3a4a5a6a7a8 ac02".into()),
@@ -468,6 +469,7 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
         RejectReason::Stale { known: generation, addr: random_addr(rng) },
         RejectReason::ClockAhead,
         RejectReason::Full,
+        RejectReason::NotAllowed,
     ];
     vec![
         Body::Ping(Ping { seq, target, round, view, incarnation }),
@@ -741,7 +743,7 @@ fn what_breaks_the_format_is_refused() {
             verdict(&format!("00 01 09 {names}"))
         }),
         ("an empty challenge", format!("21 {seq} 0000000000000000")),
-        ("a reject's reason 5", format!("23 {seq} 05")),
+        ("a reject's reason 6", format!("23 {seq} 06")),
         ("a hint's reason 3", format!("24 {seq} 03")),
         ("a sum too few", format!("30 {seq} {node} 00 {node} {}", "00".repeat(SUMS_SIZE - 8))),
         ("a sum too many", format!("30 {seq} {node} 00 {node} {}", "00".repeat(SUMS_SIZE + 8))),

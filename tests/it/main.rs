@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can not go on shall stop")]
 
+mod allow;
 mod broadcasts;
 mod create;
 mod detection;

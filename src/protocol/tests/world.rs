@@ -7,6 +7,7 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
+use crate::allow::Allow;
 use crate::error::Error;
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node, Status};
@@ -101,6 +102,7 @@ pub(super) fn lan() -> Settings {
         #[cfg(feature = "encryption")]
         keyring: crate::keyring::Keyring::plain(),
         discovers: false,
+        allow: Allow::default(),
         without: Without::default(),
     }
 }
