@@ -12,10 +12,9 @@
 
 use std::net::SocketAddr;
 
+use super::Protocol;
 use super::time::Instant;
-use super::{Context, Protocol};
 use crate::error::Error;
-use crate::node::Generation;
 use crate::wire::body::HintReason;
 use crate::wire::{Body, Frame, Header, Packet, SealedHead, Seq};
 
@@ -34,9 +33,7 @@ impl Protocol {
                 Some(Body::Hello(hello)) => {
                     self.hint(now, from, packet.header(), hello.seq, HintReason::WrongCluster);
                 }
-                Some(Body::Hint { seq, reason }) => {
-                    self.handle_hint(now, from, packet.header().receiver, seq, reason);
-                }
+                Some(Body::Hint { seq, reason }) => self.handle_hint(now, from, seq, reason),
                 _ => {}
             },
         }
@@ -46,7 +43,7 @@ impl Protocol {
     pub(super) fn refuse_plain(&mut self, now: Instant, from: SocketAddr, packet: &Packet<'_>) {
         let header = packet.header();
         match packet.bodies().next() {
-            Some(Body::Hint { seq, reason }) => self.handle_hint(now, from, header.receiver, seq, reason),
+            Some(Body::Hint { seq, reason }) => self.handle_hint(now, from, seq, reason),
             first => {
                 self.metrics.plain_refused += 1;
                 if let Some(Body::Hello(hello)) = first
@@ -75,16 +72,8 @@ impl Protocol {
     }
 
     /// Somebody says why it does not answer.
-    pub(super) fn handle_hint(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        receiver: Generation,
-        seq: Seq,
-        reason: HintReason,
-    ) {
-        let is_for_sealed = receiver == self.generation && self.has_sealed(seq.0);
-        if !is_for_sealed && self.approaches.answered(seq, from).is_none() {
+    pub(super) fn handle_hint(&mut self, now: Instant, from: SocketAddr, seq: Seq, reason: HintReason) {
+        if !self.has_sealed(seq.0) && self.approaches.answered(seq, from).is_none() {
             self.metrics.unexpected_answers += 1;
             return;
         }
@@ -93,11 +82,6 @@ impl Protocol {
             HintReason::WrongKey => Error::WrongKey,
         };
         self.seed_refuses(now, from, error);
-    }
-
-    /// Likewise, where datagrams need not be sealed.
-    pub(super) fn handle_plain_hint(&mut self, context: &Context, seq: Seq, reason: HintReason) {
-        self.handle_hint(context.now, context.from, self.generation, seq, reason);
     }
 
     /// Who is at an address is never going to let us in, by all that can be known.
