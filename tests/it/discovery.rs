@@ -216,3 +216,17 @@ fn a_dual_stack_member_finds_peers_of_both_families() {
     dual.ping("v4").unwrap();
     dual.ping("v6").unwrap();
 }
+
+#[cfg(feature = "mdns")]
+#[test]
+fn members_on_one_host_find_each_other_by_mdns() {
+    use headcount::discovery::Mdns;
+
+    let a = create(config("a").discovery(Mdns::new()));
+    let b = create(config("b").discovery(Mdns::new()));
+    let stranger = create(config("a").cluster("another").discovery(Mdns::new()));
+    wait_for_count(&a, 2);
+    wait_for_count(&b, 2);
+    assert_eq!(names(&stranger), ["a"]);
+    assert_eq!(stranger.metrics().datagrams_received, 0);
+}
