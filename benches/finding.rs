@@ -1,12 +1,12 @@
 //! Members that find each other by multicast alone: six hosts on one switch (network namespaces on a bridge), with one
-//! process each and with ten each. Counts what is said to the group.
+//! process each and with ten each. Counts what is said to the group. At last one host gets another address.
 //!
 //!     cargo bench --bench finding              # needs root and the `ip` command (iproute2)
 //!     cargo bench --bench finding -- 10        # listens for 10 s more, not for 60
 //!
 //! No member knows an address of another one. The namespaces are made here and removed again, also on failure; all
 //! addresses live inside them. Prints a table; the exit code tells whether all found each other, and whether more was
-//! said than has to be. Without root or `ip` it says so and measures nothing.
+//! said than has to be, and whether the one that moved was taken for dead. Without root or `ip` it says so and measures nothing.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints a table")]
 
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use fleet::{AnyResult, Fleet, What, now, row};
+use fleet::{AnyResult, Fleet, What, now, row, spread};
 use namespaces::{Janitor, ip, launcher};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -79,6 +79,7 @@ fn run() -> AnyResult<bool> {
     is_right &= measure(&network, "IPv4", 1, calm, Network::v4)?;
     is_right &= measure(&network, "IPv6", 1, calm, Network::v6)?;
     is_right &= measure(&network, "IPv4", 10, calm, Network::v4)?;
+    is_right &= measure_move(&network)?;
     Ok(is_right)
 }
 
@@ -120,6 +121,36 @@ fn measure(
         && later_questions <= QUESTIONS_PER_10_S * (calm.as_secs() / 10 + 1)
         && later_answers == 0;
     Ok(equal.is_some() && few && deaths == 0)
+}
+
+/// A host gets another address while its member runs.
+fn measure_move(network: &Network) -> AnyResult<bool> {
+    println!("{HOSTS} members, bound to all interfaces; one host gets another address\n");
+    let mut fleet = Fleet::new();
+    let began = now();
+    for (host, namespace) in network.hosts.iter().enumerate() {
+        fleet.start_with_multicast(&launcher(namespace), &format!("m{host}"), "0.0.0.0:7990")?;
+    }
+    if fleet.wait_for_equal_views(HOSTS, began, LIMIT)?.is_none() {
+        return Ok(false);
+    }
+    let (since, from) = (now(), fleet.log.len());
+    let mover = HOSTS - 1;
+    network.renumber(mover, Network::v4(100))?;
+    let name = format!("m{mover}");
+    let moves = |fleet: &Fleet| -> Vec<Duration> {
+        let told = fleet.log[from..].iter().filter(|told| told.is_event("moved", &name));
+        told.map(|told| told.at.saturating_sub(since)).collect()
+    };
+    fleet.wait(LIMIT, |fleet| moves(fleet).len() == HOSTS - 1);
+    row("until the others have seen it move (least / middle / greatest)", &spread(moves(&fleet)));
+    let equal = fleet.wait_for_equal_views(HOSTS, since, LIMIT)?;
+    row("until all views are equal again", &equal.map_or("never".into(), seconds));
+    let deaths = fleet.log[from..].iter();
+    let deaths =
+        deaths.filter(|told| matches!(&told.what, What::Event { word, .. } if word == "died")).count();
+    row("deaths reported", &deaths.to_string());
+    Ok(moves(&fleet).len() == HOSTS - 1 && equal.is_some() && deaths == 0)
 }
 
 fn seconds(time: Duration) -> String {
@@ -238,8 +269,17 @@ impl Network {
             ip(&format!("-n {namespace} addr add {v4}/24 dev eth0"))?;
             ip(&format!("-n {namespace} addr add {v6}/64 dev eth0 nodad"))?;
             ip(&format!("-n {namespace} link set eth0 up"))?;
+            ip(&format!("-n {namespace} route add default dev eth0"))?;
         }
         Ok(network)
+    }
+
+    /// Takes the addresses of a host away and gives it this one.
+    fn renumber(&self, host: usize, addr: IpAddr) -> AnyResult<()> {
+        let namespace = &self.hosts[host];
+        ip(&format!("-n {namespace} addr flush dev eth0"))?;
+        ip(&format!("-n {namespace} addr add {addr}/24 dev eth0"))?;
+        ip(&format!("-n {namespace} route add default dev eth0"))
     }
 
     /// Inside the namespaces only.

@@ -59,6 +59,7 @@
 //! | [`admit`], [`names`] | joining, and who may have a name |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
 //! | [`seek`] | looking for others in the background |
+//! | [`relocate`] | having another address than before |
 //! | [`deliver`] | messages to one node |
 //! | [`view`] | what readers are shown |
 //! | [`acquaint`] | starting out as one of many that know each other |
@@ -132,6 +133,7 @@ mod outbox;
 mod outgoing;
 mod probe;
 mod receive;
+mod relocate;
 mod ring;
 mod rumors;
 mod seek;
@@ -242,6 +244,8 @@ pub(crate) struct Protocol {
     refuted: Option<Instant>,
     /// Who holds us dead and should hear of our return.
     accusers: Vec<SocketAddr>,
+    /// When it was last looked whether our address is still ours.
+    address_doubted: Option<Instant>,
 
     rumors: Rumors,
     ring_offsets: (usize, Vec<usize>),
@@ -333,6 +337,7 @@ impl Protocol {
             accused: None,
             refuted: None,
             accusers: Vec::new(),
+            address_doubted: None,
             rumors: Rumors::new(now, settings.gossip_interval),
             ring_offsets: (0, Vec::new()),
             comparer: Comparer::new(now),

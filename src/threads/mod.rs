@@ -31,6 +31,7 @@
 //!   and each thread ends by itself. Only the callers of `shutdown` and `leave`, and the drop of the last
 //!   handle, wait for that.
 
+mod address;
 mod alarm;
 mod chores;
 mod discover;
@@ -61,7 +62,6 @@ use crate::transport::Transport;
 pub(crate) use self::end::End;
 pub(crate) use self::shared::Shared;
 
-use self::discover::Discoveries;
 use self::path::Path;
 use self::shared::{Token, Tokens};
 use crate::consumer::Consumer;
@@ -108,11 +108,10 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let protocol = Protocol::new(settings.clone(), protocol::Instant::default(), wall, entropy()?);
     let (path, path_gone) = Path::new(transport);
     let path = Arc::new(path);
-    let seeds = addresses.seeds;
-    let discoveries = Discoveries::new(bound, &seeds);
+    let seeds = addresses.seeds.clone();
     let (shared, tokens) = Shared::new(
         &settings,
-        discoveries,
+        addresses,
         config.events_max(),
         origin,
         protocol,

@@ -18,11 +18,13 @@ use std::time::{Duration, Instant as OsInstant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
 use super::Owner;
+use super::address::OwnAddress;
 use super::alarm::Alarm;
 use super::chores::Chores;
 use super::discover::Discoveries;
 use super::end::End;
 use super::path::Path;
+use crate::config::Addresses;
 use crate::consumer::{self, Consumer};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -56,7 +58,7 @@ pub(super) struct Tokens {
 #[derive(Debug)]
 pub(crate) struct Shared {
     name: String,
-    addr: SocketAddr,
+    addr: OwnAddress,
     bound: SocketAddr,
     cluster: String,
     join_timeout: Duration,
@@ -154,7 +156,7 @@ impl Drop for Watch<'_> {
 impl Shared {
     pub(super) fn new(
         settings: &Settings,
-        discoveries: Discoveries,
+        addresses: Addresses,
         event_capacity: usize,
         origin: OsInstant,
         protocol: Protocol,
@@ -174,7 +176,8 @@ impl Shared {
         };
         let shared = Self {
             name: settings.name.clone(),
-            addr: settings.advertise,
+            discoveries: Discoveries::new(settings.bound, &addresses.seeds),
+            addr: OwnAddress::new(addresses, settings.bound),
             bound: settings.bound,
             cluster: settings.cluster.clone(),
             join_timeout: settings.join_timeout,
@@ -187,7 +190,6 @@ impl Shared {
             prober: Alarm::new(),
             disseminator: Alarm::new(),
             chores: Chores::default(),
-            discoveries,
             view_version: AtomicU64::new(0),
             view: RwLock::new(None),
             owner: OnceLock::new(),
@@ -331,6 +333,11 @@ impl Shared {
         for chore in outputs.chores.drain(..) {
             match chore {
                 Chore::Discover => self.discoveries.ask(self),
+                Chore::CheckAddress => {
+                    let addr = self.addr.look();
+                    // An error says that the member has ended.
+                    let _ = self.step(|protocol, now| protocol.move_to(now, addr));
+                }
             }
         }
         if let Some(path) = outputs.closed.take() {
@@ -385,7 +392,7 @@ impl Shared {
 
     /// What others send to.
     pub(crate) fn addr(&self) -> SocketAddr {
-        self.addr
+        self.addr.get()
     }
 
     /// Where the socket is bound.
@@ -430,10 +437,11 @@ impl Shared {
 
     /// Whether an address is certainly the own one.
     pub(super) fn is_own(&self, addr: SocketAddr) -> bool {
+        let own = self.addr();
         let is_interface = self.bound.ip().is_unspecified()
             && addr.port() == self.bound.port()
-            && (addr.ip().is_loopback() || addr.ip() == self.addr.ip());
-        addr == self.addr || addr == self.bound || is_interface
+            && (addr.ip().is_loopback() || addr.ip() == own.ip());
+        addr == own || addr == self.bound || is_interface
     }
 
     /// Whether the socket can send to an address of this family.
@@ -553,7 +561,7 @@ impl Shared {
     /// and the threads are woken. Does not wait for them: it may be called from any thread.
     pub(crate) fn end(&self, end: End) {
         if self.end.set(end).is_ok() {
-            log::info!("{} at {} has ended", self.name, self.addr);
+            log::info!("{} at {} has ended", self.name, self.addr());
         }
         let path = self.core_mut().close();
         if let Some(path) = path {

@@ -6,6 +6,7 @@ mod detection;
 mod hostile;
 mod merge;
 mod messages;
+mod relocate;
 mod seek;
 mod spread;
 mod states;
