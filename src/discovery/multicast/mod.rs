@@ -155,7 +155,12 @@ impl Multicast {
         if !named.is_empty() {
             return open(&named);
         }
-        let any = if group.is_ipv4() { Interface::V4(Ipv4Addr::UNSPECIFIED) } else { Interface::V6(0) };
+        let any = match group {
+            // It is the one that there is.
+            SocketAddr::V4(_) if me.addr().ip().is_loopback() => Interface::V4(Ipv4Addr::LOCALHOST),
+            SocketAddr::V4(_) => Interface::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => Interface::V6(0),
+        };
         if is_of_family(&bound.ip()) {
             open(&[interface(bound.ip())])
         } else if is_of_family(&me.addr().ip()) {
