@@ -33,7 +33,7 @@ const HOPS: u32 = 1;
 /// Finds the members on the same network, and is found by them, without any address given.
 ///
 /// Each member is part of a multicast group. One that looks for others asks the group, and one or two of those who hear
-/// it answer; among a thousand it is hardly more. Members of other clusters ([`Config::cluster`]) do not answer, any
+/// it answer; of a thousand, some eight. Members of other clusters ([`Config::cluster`]) do not answer, any
 /// number of members of one host take part, and cut-off halves of a cluster find each other.
 ///
 /// | | default | |
