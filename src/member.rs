@@ -129,7 +129,9 @@ impl Member {
         self.engine.name()
     }
 
-    /// The own address, as others are told it: with the real port, never a wildcard.
+    /// The own address, as others are told it: with the real port, never a wildcard. It stays the same, save for a member
+    /// that is bound to all interfaces and has no [`Config::advertise`]: when its host gets another address, it moves, and
+    /// the others are told so ([`Event::Moved`]).
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.engine.addr()

@@ -199,4 +199,6 @@ pub(crate) enum Chore {
     /// Find out where members may be and call [`Protocol::addresses_found`](super::Protocol::addresses_found), once
     /// for each answer.
     Discover,
+    /// Find out where others reach us, and call [`Protocol::move_to`](super::Protocol::move_to).
+    CheckAddress,
 }

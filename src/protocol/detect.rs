@@ -171,6 +171,7 @@ impl Protocol {
         }
         // It does not know us, or it is another run, which we do not know.
         if context.sender != self.me {
+            self.doubt_address(now);
             self.approach(now, from);
         }
     }

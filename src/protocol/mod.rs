@@ -61,6 +61,7 @@
 //! | [`hints`] | why somebody is not answered |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
 //! | [`seek`] | looking for others in the background |
+//! | [`relocate`] | having another address than before |
 //! | [`deliver`] | messages to one node |
 //! | [`view`] | what readers are shown |
 //! | [`claims`] | what others have of us that we never said |
@@ -140,6 +141,7 @@ mod outbox;
 mod outgoing;
 mod probe;
 mod receive;
+mod relocate;
 #[cfg(feature = "encryption")]
 mod replay;
 mod ring;
@@ -261,6 +263,8 @@ pub(crate) struct Protocol {
     refuted: Option<Instant>,
     /// Who holds us dead and should hear of our return.
     accusers: Vec<SocketAddr>,
+    /// When it was last looked whether our address is still ours.
+    address_doubted: Option<Instant>,
 
     rumors: Rumors,
     ring_offsets: (usize, Vec<usize>),
@@ -357,6 +361,7 @@ impl Protocol {
             accused: None,
             refuted: None,
             accusers: Vec::new(),
+            address_doubted: None,
             rumors: Rumors::new(now, settings.gossip_interval),
             ring_offsets: (0, Vec::new()),
             comparer: Comparer::new(now),

@@ -475,8 +475,9 @@ impl World {
             self.lines.push((note.level, format!("{}: {}", host.name, note.text)));
         }
         let mut discovers = false;
-        while let Some(Chore::Discover) = host.protocol.poll_chore() {
-            discovers = true;
+        while let Some(chore) = host.protocol.poll_chore() {
+            // Addresses stay what they are here.
+            discovers |= chore == Chore::Discover;
         }
         if let Some(error) = host.protocol.poll_end() {
             host.end = Some(error);

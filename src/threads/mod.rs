@@ -33,6 +33,7 @@
 //!   and each thread ends by itself. Only the callers of `shutdown` and `leave`, and the drop of the last
 //!   handle, wait for that.
 
+mod address;
 mod alarm;
 mod chores;
 mod discover;
@@ -65,7 +66,6 @@ use crate::transport::Transport;
 pub(crate) use self::end::End;
 pub(crate) use self::shared::Shared;
 
-use self::discover::Discoveries;
 use self::keeper::Keeping;
 use self::path::Path;
 use self::shared::{Token, Tokens};
@@ -124,11 +124,10 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     }
     let (path, path_gone) = Path::new(transport);
     let path = Arc::new(path);
-    let seeds = addresses.seeds;
-    let discoveries = Discoveries::new(bound, &seeds);
+    let seeds = addresses.seeds.clone();
     let (shared, tokens) = Shared::new(
         &settings,
-        discoveries,
+        addresses,
         config.events_max(),
         origin,
         protocol,

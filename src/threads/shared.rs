@@ -19,12 +19,14 @@ use std::time::{Duration, Instant as OsInstant};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::Owner;
+use super::address::OwnAddress;
 use super::alarm::Alarm;
 use super::chores::Chores;
 use super::discover::Discoveries;
 use super::end::End;
 use super::keeper::Keeper;
 use super::path::Path;
+use crate::config::Addresses;
 use crate::consumer::{self, Consumer};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -53,7 +55,7 @@ pub(super) struct Tokens {
 #[derive(Debug)]
 pub(crate) struct Shared {
     name: String,
-    addr: SocketAddr,
+    addr: OwnAddress,
     bound: SocketAddr,
     cluster: String,
     join_timeout: Duration,
@@ -153,7 +155,7 @@ impl Drop for Watch<'_> {
 impl Shared {
     pub(super) fn new(
         settings: &Settings,
-        discoveries: Discoveries,
+        addresses: Addresses,
         event_capacity: usize,
         origin: OsInstant,
         protocol: Protocol,
@@ -173,7 +175,8 @@ impl Shared {
         };
         let shared = Self {
             name: settings.name.clone(),
-            addr: settings.advertise,
+            discoveries: Discoveries::new(settings.bound, &addresses.seeds),
+            addr: OwnAddress::new(addresses, settings.bound),
             bound: settings.bound,
             cluster: settings.cluster.clone(),
             join_timeout: settings.join_timeout,
@@ -186,7 +189,6 @@ impl Shared {
             prober: Alarm::new(),
             disseminator: Alarm::new(),
             chores: Chores::default(),
-            discoveries,
             keeper: OnceLock::new(),
             view_version: AtomicU64::new(0),
             view: RwLock::new(None),
@@ -334,6 +336,11 @@ impl Shared {
                     self.look_for_the_absent();
                     self.discoveries.ask(self);
                 }
+                Chore::CheckAddress => {
+                    let addr = self.addr.look();
+                    // An error says that the member has ended.
+                    let _ = self.step(|protocol, now| protocol.move_to(now, addr));
+                }
             }
         }
         if let Some(path) = outputs.closed.take() {
@@ -388,7 +395,7 @@ impl Shared {
 
     /// What others send to.
     pub(crate) fn addr(&self) -> SocketAddr {
-        self.addr
+        self.addr.get()
     }
 
     /// Where the socket is bound.
@@ -433,10 +440,11 @@ impl Shared {
 
     /// Whether an address is certainly the own one.
     pub(super) fn is_own(&self, addr: SocketAddr) -> bool {
+        let own = self.addr();
         let is_interface = self.bound.ip().is_unspecified()
             && addr.port() == self.bound.port()
-            && (addr.ip().is_loopback() || addr.ip() == self.addr.ip());
-        addr == self.addr || addr == self.bound || is_interface
+            && (addr.ip().is_loopback() || addr.ip() == own.ip());
+        addr == own || addr == self.bound || is_interface
     }
 
     /// Whether the socket can send to an address of this family.

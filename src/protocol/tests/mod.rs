@@ -7,6 +7,7 @@ mod detection;
 mod hostile;
 mod merge;
 mod messages;
+mod relocate;
 mod resume;
 #[cfg(feature = "encryption")]
 mod sealed;

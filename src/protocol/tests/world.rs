@@ -269,6 +269,13 @@ impl World {
     }
 
     /// The process is stopped: nothing runs, datagrams queue up.
+    /// Gives a host another address, without a word to anybody.
+    pub(super) fn relocate(&mut self, index: usize, addr: SocketAddr) {
+        self.by_addr.remove(&self.hosts[index].addr);
+        self.hosts[index].addr = addr;
+        self.by_addr.insert(addr, index);
+    }
+
     pub(super) fn pause(&mut self, index: usize) {
         self.hosts[index].paused = true;
     }
@@ -493,9 +500,17 @@ impl World {
             host.answers.insert(call, answer);
         }
         host.notes.extend(std::iter::from_fn(|| host.protocol.poll_note()));
-        let mut asked = false;
-        while let Some(Chore::Discover) = host.protocol.poll_chore() {
-            asked = true;
+        let (mut asked, mut moved) = (false, false);
+        while let Some(chore) = host.protocol.poll_chore() {
+            match chore {
+                Chore::Discover => asked = true,
+                Chore::CheckAddress => moved |= host.protocol.local().addr() != host.addr,
+            }
+        }
+        if moved && host.running {
+            host.protocol.move_to(now, host.addr);
+            self.drain(index);
+            return;
         }
         if asked && host.running {
             let seeds = self.seeds.clone();

@@ -43,7 +43,7 @@ impl Shared {
     /// and the threads are woken. Does not wait for them: it may be called from any thread.
     pub(crate) fn end(&self, end: End) {
         if self.end.set(end).is_ok() {
-            log::info!("{} at {} has ended", self.name, self.addr);
+            log::info!("{} at {} has ended", self.name, self.addr());
         }
         let path = self.core_mut().close();
         if let Some(path) = path {
