@@ -4,7 +4,7 @@ use std::env;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process;
+use std::process::{self, Command};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -120,6 +120,26 @@ impl Drop for Directory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Set where a test runs alone in a process.
+const ALONE: &str = "HEADCOUNT_TEST_ALONE";
+
+/// Runs a test in a process of its own: the threads of other tests must not be counted there, or their sockets be held
+/// by the many processes that it starts. Returns what it has printed.
+pub(crate) fn run_alone(test: &str, body: impl FnOnce()) -> String {
+    if env::var_os(ALONE).is_some() {
+        body();
+        return String::new();
+    }
+    let output = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    text
 }
 
 /// Everything that one member is told from now on.
