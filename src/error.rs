@@ -98,7 +98,9 @@ pub enum Error {
     },
 
     /// The request was understood and not granted: an active node can not be buried, too much is under way, or the
-    /// receiver of a message has no room for it, or nobody who listens.
+    /// receiver of a message has no room for it, or nobody who listens. Of a seed: it does not have this member on its
+    /// lists, or is not on ours ([`Config::allow_networks`](crate::Config::allow_networks),
+    /// [`allow_names`](crate::Config::allow_names)).
     #[error("refused")]
     Refused,
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::health::{HEALTH_MAX, silence_limit};
+use super::health::silence_limit;
 use super::join::NameCheck;
-use super::probe::{Errand, Probe, ProbeId, Purpose, Step, Target, Way};
+use super::probe::{Errand, Probe, ProbeId, Purpose, ROUNDS_MAX, Step, Target, Way};
 use super::spread::Source;
 use super::time::Instant;
 use super::{Answer, Context, Duty, Protocol, Rule};
@@ -18,9 +18,6 @@ use crate::error::Error;
 use crate::node::{Incarnation, Status};
 use crate::wire::body::{Ack, NackReason, Ping, PingRequest};
 use crate::wire::{Body, NameHash, Seq, Verdict};
-
-/// Round probes that may overlap.
-const ROUNDS_MAX: usize = HEALTH_MAX as usize + 1;
 
 impl Protocol {
     /// The duty to probe: the round, and what running probes and errands have due.
@@ -94,7 +91,7 @@ impl Protocol {
             return;
         }
         self.hear_round(ping.round);
-        self.take_incarnation(now, context.sender, ping.incarnation);
+        self.take_incarnation(now, context.sender, ping.incarnation, Source::Direct);
         let cookie = self.cookies.bake(now, from, context.sender, context.generation);
         let ack = Ack {
             seq: ping.seq,
@@ -112,7 +109,7 @@ impl Protocol {
 
     /// Who is not known learns no more than that we run, and what we hold against it.
     fn answer_stranger(&mut self, context: &Context, ping: &Ping) {
-        let mut datagram = self.datagram_to(context.generation);
+        let mut datagram = self.datagram_back(context);
         if !datagram.push(&Body::BareAck { seq: ping.seq }) {
             return;
         }
@@ -141,7 +138,7 @@ impl Protocol {
         self.addresses.heard(context.from);
         self.hear_round(ack.round);
         if context.known {
-            self.take_incarnation(now, context.sender, ack.incarnation);
+            self.take_incarnation(now, context.sender, ack.incarnation, Source::Answer);
             self.compare(now, context.sender, &ack.view, ack.cookie);
         }
         self.probe_answered(now, id, ack.seq);
@@ -286,6 +283,13 @@ impl Protocol {
             self.rng.random_range(1..n)
         };
         let target = ring[(own + offset) % n];
+        self.probe_in_round(now, target);
+        if let Some(another) = self.target_in_crowd(now, target) {
+            self.probe_in_round(now, another);
+        }
+    }
+
+    fn probe_in_round(&mut self, now: Instant, target: NameHash) {
         let running = || self.probes.iter().filter(|probe| probe.purpose == Purpose::Round);
         if target == self.me
             || running().any(|probe| probe.target.name == target)
@@ -349,15 +353,9 @@ impl Protocol {
         else {
             return;
         };
-        let others: Vec<NameHash> = self
-            .members
-            .ring()
-            .iter()
-            .copied()
-            .filter(|name| *name != self.me && *name != target.name)
-            .collect();
-        self.probes.set_relay_exists(id, !others.is_empty());
-        for relay in self.choose_relays(&others, wanted) {
+        let relays = self.choose_relays(target.name, wanted);
+        self.probes.set_relay_exists(id, !relays.is_empty());
+        for relay in relays {
             let Some(entry) = self.members.active(relay) else {
                 continue;
             };
@@ -377,18 +375,32 @@ impl Protocol {
     }
 
     /// The node that was heard last, which surely is there, and then any.
-    fn choose_relays(&mut self, others: &[NameHash], wanted: usize) -> Vec<NameHash> {
-        let heard = |name: &NameHash| self.members.get(*name).map(|entry| entry.last_heard);
-        let last = others.iter().copied().max_by_key(heard).filter(|_| self.follows(Rule::LastHeard));
+    fn choose_relays(&mut self, target: NameHash, wanted: usize) -> Vec<NameHash> {
+        let last = self.members.heard_last_but(target).filter(|_| self.follows(Rule::LastHeard));
         let mut relays: Vec<NameHash> = last.into_iter().collect();
         while relays.len() < wanted {
-            let rest: Vec<NameHash> = others.iter().copied().filter(|name| !relays.contains(name)).collect();
-            let Some(relay) = self.draw(&rest) else {
+            let Some(relay) = self.draw_active_but(target, &relays) else {
                 break;
             };
             relays.push(relay);
         }
         relays
+    }
+
+    /// Any other active node that is none of these, without a look at all of them: probes may be many.
+    fn draw_active_but(&mut self, target: NameHash, others: &[NameHash]) -> Option<NameHash> {
+        let ring = self.members.ring();
+        let not = [self.me, target].into_iter().chain(others.iter().copied());
+        let mut places: Vec<usize> = not.filter_map(|name| ring.binary_search(&name).ok()).collect();
+        places.sort_unstable();
+        places.dedup();
+        let left = ring.len() - places.len();
+        if left == 0 {
+            return None;
+        }
+        let drawn = self.rng.random_range(0..left);
+        let place = places.into_iter().fold(drawn, |place, not| place + usize::from(not <= place));
+        self.members.ring().get(place).copied()
     }
 
     /// The direct probe that an answer with this number is for, if it comes from the run that was asked.
@@ -436,7 +448,10 @@ impl Protocol {
         };
         let target = probe.target;
         match probe.purpose {
-            Purpose::Round | Purpose::Witness => self.judge(now, &probe, None),
+            Purpose::Round | Purpose::Witness => {
+                self.notice_silence(now, target.name);
+                self.judge(now, &probe, None);
+            }
             Purpose::Told { by } => self.judge(now, &probe, Some(by)),
             Purpose::User(call) => self.answers.push_back((call, Answer::Pinged(Err(Error::Timeout)))),
             Purpose::Incumbent => self.name_checks.decide(now, target.name, NameCheck::Free),
@@ -463,13 +478,13 @@ impl Protocol {
     }
 
     /// Takes the incarnation that a node tells in a ping or ack from its own address.
-    fn take_incarnation(&mut self, now: Instant, name: NameHash, incarnation: Incarnation) {
+    fn take_incarnation(&mut self, now: Instant, name: NameHash, incarnation: Incarnation, source: Source) {
         let Some(entry) = self.members.active(name).filter(|entry| incarnation > entry.incarnation()) else {
             return;
         };
         let node = entry.node().clone();
         let record = crate::wire::Record { name: node.name(), incarnation, ..entry.record() };
-        self.take_record(now, &record, Source::Direct);
+        self.take_record(now, &record, source);
     }
 }
 

@@ -15,6 +15,8 @@ use crate::wire::Record;
 pub(super) const GENERATION_RANDOM_BITS: u32 = 22;
 /// A clock may be so far ahead of what we believe.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(366 * 24 * 3600);
+/// For so long the median of the others' starts is not looked up again.
+const MEDIAN_MEMORY: Duration = Duration::from_millis(100);
 
 impl Protocol {
     /// What we say about ourselves.
@@ -76,9 +78,15 @@ impl Protocol {
         self.wall + now.since(self.started)
     }
 
+    /// Whether our lists have the name and the address of a record.
+    pub(super) fn takes(&self, record: &Record<'_>) -> bool {
+        let allow = &self.settings.allow;
+        allow.takes_address(record.addr.ip()) && allow.takes_name(record.name)
+    }
+
     /// Whether a generation is not absurdly far in the future: neither by our clock nor by those of the
     /// others.
-    pub(super) fn is_plausible(&self, now: Instant, generation: Generation) -> bool {
+    pub(super) fn is_plausible(&mut self, now: Instant, generation: Generation) -> bool {
         let limit = |believed: u64| {
             believed.saturating_add(u64::try_from(CLOCK_TOLERANCE.as_millis()).unwrap_or(u64::MAX))
         };
@@ -87,14 +95,23 @@ impl Protocol {
         if told <= limit(ours) {
             return true;
         }
-        let mut held: Vec<u64> = self
+        // All are looked at for it, but not for each of many records that somebody has made up.
+        if self.median_start.is_none_or(|(at, _)| now.since(at) >= MEDIAN_MEMORY) {
+            self.median_start = self.median_of_starts().map(|median| (now, median));
+        }
+        self.median_start.is_none_or(|(_, median)| told <= limit(median))
+    }
+
+    /// When half of the others had started, in milliseconds since the epoch by their clocks; none if there are none.
+    fn median_of_starts(&self) -> Option<u64> {
+        let mut starts: Vec<u64> = self
             .members
             .iter()
             .filter(|(name, entry)| *name != self.me && entry.is_active())
             .map(|(_, entry)| entry.generation().0 >> GENERATION_RANDOM_BITS)
             .collect();
-        held.sort_unstable();
-        held.get(held.len() / 2).is_none_or(|median| told <= limit(*median))
+        let half = starts.len() / 2;
+        (!starts.is_empty()).then(|| *starts.select_nth_unstable(half).1)
     }
 }
 

@@ -35,14 +35,14 @@ impl Protocol {
             self.handle_accusation(now, record.addr, &verdict);
             if record.incarnation.0 == self.incarnation.0.saturating_add(INCARNATION_STEP_MAX) {
                 // Who has heard it believes it, and who has not would not believe what refutes it.
-                self.renew(now, self.generation);
+                self.claim_run(now, self.generation);
             }
         }
         if record.generation > self.generation && record.addr != self.settings.advertise {
             self.meet_rival(now, record.addr, record.generation);
         } else if record.generation > self.generation {
             // An older run of ours, at our address, whose clock was ahead.
-            self.renew(now, record.generation);
+            self.claim_run(now, record.generation);
         }
     }
 

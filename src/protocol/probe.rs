@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use super::Call;
 use super::contract::Bound;
+use super::health::HEALTH_MAX;
 use super::time::{Deadlines, Instant};
 use crate::node::{Generation, Incarnation};
 use crate::wire::body::NackReason;
@@ -32,6 +33,8 @@ use crate::wire::{NameHash, Seq};
 
 /// Probes that may run at the same time; beyond it none begins but those of the common rounds.
 pub(crate) const PROBES_MAX: usize = 256;
+/// Probes of common rounds that may run at the same time: in a crowd a round has two.
+pub(crate) const ROUNDS_MAX: usize = 2 * (HEALTH_MAX as usize + 1);
 /// Pings that this member may relay for others at the same time.
 const ERRANDS_MAX: usize = 1_024;
 /// The probe timeout is at least this many round trips. One longer than the configured timeout counts as that: it
@@ -322,7 +325,7 @@ impl Probes {
     }
 
     pub(crate) fn bound(&self) -> Bound {
-        Bound { what: "probes", count: self.by_id.len(), max: PROBES_MAX }
+        Bound { what: "probes", count: self.by_id.len(), max: PROBES_MAX + ROUNDS_MAX }
     }
 
     pub(crate) fn next_due(&self) -> Option<Instant> {

@@ -113,8 +113,8 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// If they are of several clusters, if one of them knows somebody already, and if there are more than the
-    /// smallest [`Config::max_nodes`] of theirs: mistakes of the test.
+    /// If they are of several clusters or their lists differ, if one of them knows somebody already, and if there are
+    /// more than the smallest [`Config::max_nodes`] of theirs: mistakes of the test.
     #[track_caller]
     pub fn acquaint(&self) {
         let outcome = self.sim.world().acquaint();

@@ -285,7 +285,7 @@ impl Shared {
             absent.take_turn(is_alone)
         };
         addrs.retain(|addr| self.can_reach(*addr));
-        self.seeds_resolved(&addrs);
+        self.addresses_found(&addrs);
     }
 }
 

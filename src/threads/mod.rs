@@ -16,7 +16,7 @@
 //!                                 └─────┬─────────────────────┘
 //!      under the guard: events ─────────┼──▶ the listener's queue ─▶ hc-notifier ─▶ Listener
 //!                                       │    and each events() stream
-//!      after it: datagrams, answers, wake-ups, log lines, chores ─▶ hc-chores (host names)
+//!      after it: datagrams, answers, wake-ups, log lines, chores ─▶ hc-discovery, one for each
 //!                                       └──▶ changes ─▶ hc-keeper (the snapshot)
 //! ```
 //!
@@ -35,6 +35,7 @@
 
 mod alarm;
 mod chores;
+mod discover;
 mod disseminator;
 mod end;
 mod engine;
@@ -64,6 +65,7 @@ use crate::transport::Transport;
 pub(crate) use self::end::End;
 pub(crate) use self::shared::Shared;
 
+use self::discover::Discoveries;
 use self::keeper::Keeping;
 use self::path::Path;
 use self::shared::{Token, Tokens};
@@ -75,6 +77,7 @@ const PROBER: &str = "hc-prober";
 const DISSEMINATOR: &str = "hc-disseminator";
 const NOTIFIER: &str = "hc-notifier";
 const CHORES: &str = "hc-chores";
+const DISCOVERY: &str = "hc-discovery";
 const KEEPER: &str = "hc-keeper";
 
 /// What keeps a member running: when the last one that holds it lets go, the threads end, without a leave.
@@ -105,9 +108,9 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let store = config.snapshot_path().map(Store::open).transpose()?;
     let transport = open(&config, &addresses)?;
     let bound = transport.local_addr();
-    let mut settings = config.settings(&addresses, bound);
+    let mut settings = config.settings(&addresses, bound)?;
     let past = store.as_ref().and_then(|store| store.load(&settings.cluster, &settings.name));
-    settings.has_seeds |= past.as_ref().is_some_and(|past| !past.nodes.is_empty());
+    settings.discovers |= past.as_ref().is_some_and(|past| !past.nodes.is_empty());
 
     let origin = Instant::now();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -122,13 +125,22 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let (path, path_gone) = Path::new(transport);
     let path = Arc::new(path);
     let seeds = addresses.seeds;
-    let (shared, tokens) =
-        Shared::new(&settings, seeds, config.events_max(), origin, protocol, Arc::clone(&path), path_gone);
+    let discoveries = Discoveries::new(bound, &seeds);
+    let (shared, tokens) = Shared::new(
+        &settings,
+        discoveries,
+        config.events_max(),
+        origin,
+        protocol,
+        Arc::clone(&path),
+        path_gone,
+    );
     let shared = Arc::new(shared);
     // From here on its drop ends what was started.
     let owner = Arc::new(Owner { shared: Arc::clone(&shared) });
     shared.set_owner(Arc::downgrade(&owner));
 
+    shared.discoveries().start(&shared, seeds, config.take_discoveries())?;
     if let Some(store) = store {
         let keeping = Keeping {
             store,

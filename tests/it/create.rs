@@ -152,4 +152,11 @@ fn public_types_go_where_threads_go() {
     shared::<Memory>();
     shared::<Wanted>();
     sent::<Config>();
+    #[cfg(feature = "encryption")]
+    {
+        shared::<headcount::Key>();
+        shared::<headcount::KeyId>();
+        shared::<headcount::Keyring>();
+        shared::<headcount::MemberKeyring<'static>>();
+    }
 }

@@ -88,7 +88,7 @@ fn a_run_after_a_kill_replaces_the_one_before_with_its_state() {
     world.crash(2);
     world.restart(2);
     world.call(2, |protocol, now| protocol.resume(now, earlier, iter::once(("key", &b"kept"[..]))));
-    world.call(2, |protocol, now| protocol.seeds_resolved(now, &[addr_of(2), addr_of(1), addr_of(0)]));
+    world.call(2, |protocol, now| protocol.addresses_found(now, &[addr_of(2), addr_of(1), addr_of(0)]));
     world.run(secs(3));
     assert!(world.is_converged(), "{}", world.dump());
     for at in 0..3 {
