@@ -100,7 +100,8 @@ impl Cluster {
     /// # Errors
     ///
     /// [`Error::Config`]: a setting is wrong, a host of this name runs already, or a
-    /// [transport](Config::transport) was given: the network here is the simulator's.
+    /// [transport](Config::transport) was given (the network here is the simulator's) or a
+    /// [snapshot](Config::snapshot) (there is no disk).
     pub fn add(&self, config: Config) -> Result<Member> {
         self.sim.start(config)
     }

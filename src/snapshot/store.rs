@@ -28,7 +28,7 @@ const SET_ASIDE_MAX: u32 = 4;
 pub(crate) struct Store {
     path: PathBuf,
     /// Held for its lock; none where no lock can be had.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl Store {
@@ -63,7 +63,7 @@ impl Store {
                 None
             }
         };
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     /// Where it is.
@@ -134,6 +134,16 @@ impl Store {
         match fs::rename(&self.path, &to) {
             Ok(()) => log::warn!("the snapshot {shown} {why}: it is now {}", to.display()),
             Err(error) => log::warn!("the snapshot {shown} {why}, and can not be set aside: {error}"),
+        }
+    }
+}
+
+impl Drop for Store {
+    /// Not left to the closing of the file: a process that is just being started by this one has it open, too, until it
+    /// runs another program.
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.lock.as_ref().map(File::unlock) {
+            log::debug!("{} is not unlocked: {error}", self.path.display());
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::snapshot::{Book, Snapshot, Store};
 
 /// From one write to the next, unless somebody asks for it.
 const REST: Duration = Duration::from_secs(1);
-/// The same after writes that failed: twice as long after each, up to this.
+/// The same after a write that failed: twice as long after each, up to this.
 const REST_MAX: Duration = Duration::from_secs(60);
 /// Failures are logged this far apart.
 const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -46,7 +46,7 @@ pub(super) struct Keeper {
     is_done: Receiver<Infallible>,
     /// Nodes of an earlier run that this one has not seen.
     absent: Mutex<Book>,
-    /// Who was in no company for so long is not forgotten.
+    /// When those who have not been seen are forgotten: after this time, but never by who is alone.
     forget_after: Duration,
     counts: Arc<Counts>,
 }

@@ -2,32 +2,14 @@
 
 #![cfg(target_os = "linux")]
 
-use std::env;
 use std::fs;
-use std::process::Command;
 
-use crate::rig::{Directory, config, eventually, start, wait_for_count};
+use crate::rig::{Directory, config, eventually, run_alone, start, wait_for_count};
 use headcount::Member;
 use headcount::transport::Tcp;
 
-/// Set where this test runs alone in a process: the threads of other tests must not be counted.
-const ALONE: &str = "HEADCOUNT_TEST_ALONE";
-
 fn count(dir: &str) -> usize {
     fs::read_dir(dir).unwrap().count()
-}
-
-fn run_alone(test: &str, body: impl FnOnce()) {
-    if env::var_os(ALONE).is_some() {
-        return body();
-    }
-    let output = Command::new(env::current_exe().unwrap())
-        .args(["--exact", test, "--test-threads=1"])
-        .env(ALONE, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -13,15 +14,29 @@ use headcount::{Config, Error, Member, sim};
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
-use crate::rig::{Directory, PATIENCE, Watch, config, eventually, names, wait_for_count};
+use crate::rig::{Directory, PATIENCE, Watch, config, eventually, names, run_alone, wait_for_count};
 
 /// A member that keeps its snapshot in a file of its name.
 fn kept(directory: &Directory, name: &str) -> Config {
-    config(name).snapshot(directory.file(name))
+    config(name).bind(directory.bind()).snapshot(directory.file(name))
 }
 
 fn start(directory: &Directory, name: &str) -> Member {
     Member::create(kept(directory, name)).unwrap()
+}
+
+/// The member again, at the address that it had. That may take a moment: a process which another test is just starting
+/// has the old socket open, too, until it runs its program.
+fn start_at(directory: &Directory, name: &str, addr: SocketAddr) -> Member {
+    let mut member = None;
+    eventually("its address is free", || match Member::create(kept(directory, name).bind(addr)) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AddrInUse => false,
+        result => {
+            member = Some(result.unwrap());
+            true
+        }
+    });
+    member.unwrap()
 }
 
 /// Members of these names that all see each other, and whose snapshots say so.
@@ -49,7 +64,7 @@ fn a_member_that_is_started_anew_rejoins_by_itself_also_at_another_address() {
     watch.expect("c restarted");
     assert!(c.local().generation() > old.generation());
     assert_ne!(c.addr(), old.addr());
-    assert_eq!(b.node("c").unwrap().addr(), c.addr());
+    eventually("b knows where c is", || b.node("c").unwrap().addr() == c.addr());
 }
 
 #[test]
@@ -58,7 +73,7 @@ fn a_cluster_that_was_down_is_whole_again_without_a_seed_and_with_one_address_ch
     let members = cluster(&directory, ["a", "b", "c", "d"]);
     let addrs = members.each_ref().map(Member::addr);
     drop(members);
-    let again = |index: usize, name| Member::create(kept(&directory, name).bind(addrs[index])).unwrap();
+    let again = |index: usize, name| start_at(&directory, name, addrs[index]);
     // "b" is elsewhere, and starts first: nobody can find it, it has to find the others.
     let b = start(&directory, "b");
     let members = [b, again(3, "d"), again(0, "a"), again(2, "c")];
@@ -76,8 +91,8 @@ fn a_cluster_whose_members_have_all_left_is_whole_again() {
     for member in [&a, &b, &c] {
         member.leave(PATIENCE).unwrap();
     }
-    let a = Member::create(kept(&directory, "a").bind(first)).unwrap();
-    let c = Member::create(kept(&directory, "c").bind(last)).unwrap();
+    let a = start_at(&directory, "a", first);
+    let c = start_at(&directory, "c", last);
     wait_for_count(&a, 2);
     wait_for_count(&c, 2);
 }
@@ -94,8 +109,9 @@ fn a_member_that_comes_back_alone_forgets_nobody() {
         assert_eq!(names(&a), ["a"]);
         a.save_snapshot().unwrap();
     }
-    // This one has no snapshot: it is found.
-    let b = Member::create(config("b").bind(addr)).unwrap();
+    // This one has lost its snapshot: it is found.
+    fs::remove_file(directory.file("b")).unwrap();
+    let b = start_at(&directory, "b", addr);
     let _a = start(&directory, "a");
     wait_for_count(&b, 2);
 }
@@ -151,8 +167,8 @@ fn a_renamed_member_finds_its_cluster_by_the_addresses_of_its_old_name() {
     let [a, b] = cluster(&directory, ["a", "b"]);
     drop(b);
     let renamed = Member::create(config("renamed").snapshot(directory.file("b"))).unwrap();
-    wait_for_count(&renamed, 2);
-    assert!(a.node("renamed").unwrap().is_active());
+    let sees = |member: &Member, name| member.node(name).is_some_and(|node| node.is_active());
+    eventually("they have found each other", || sees(&a, "renamed") && sees(&renamed, "a"));
 }
 
 #[test]
@@ -230,10 +246,10 @@ fn start_with_state(file: &Path) -> Member {
 
 /// A state of some kilobytes that shows whether it is whole.
 fn write_state(member: &Member, number: u32) {
-    member.set("number", number.to_string()).unwrap();
     for key in 0..16 {
         member.set(&format!("fill-{key}"), [number.to_be_bytes()[3]; 1_000]).unwrap();
     }
+    member.set("number", number.to_string()).unwrap();
 }
 
 /// The number of the state, or none if there is none. The file is of one moment, which may be between two keys.
@@ -241,8 +257,8 @@ fn read_state(member: &Member) -> Option<u32> {
     let local = member.local();
     let number: u32 = local.text("number")?.parse().unwrap();
     let mut fills = (0..16).filter_map(|key| local.get(&format!("fill-{key}")));
-    let [now, before] = [number, number.wrapping_sub(1)].map(|number| number.to_be_bytes()[3]);
-    assert!(fills.all(|fill| fill.len() == 1_000 && (fill[0] == now || fill[0] == before)));
+    let [now, next] = [number, number + 1].map(|number| number.to_be_bytes()[3]);
+    assert!(fills.all(|fill| fill.len() == 1_000 && (fill[0] == now || fill[0] == next)));
     Some(number)
 }
 
@@ -285,6 +301,11 @@ fn a_kill_at_any_moment_loses_nothing_that_was_reported_as_written() {
     if let Some(file) = env::var_os(FILE) {
         return write_until_killed(file.as_ref());
     }
+    println!("{}", run_alone(WRITER, kill_writers));
+}
+
+/// Starts it again and again, and kills it at random moments.
+fn kill_writers() {
     let kills = env::var(KILLS).map_or(KILLS_DEFAULT, |kills| kills.parse().unwrap());
     let directory = Directory::new();
     let mut rng = ChaCha12Rng::seed_from_u64(6);
@@ -319,10 +340,10 @@ fn a_kill_at_any_moment_loses_nothing_that_was_reported_as_written() {
         // A write that was killed leaves a file that nobody reads; nothing was ever broken.
         assert!(!directory.files().iter().any(|file| file.contains("set-aside")), "{:?}", directory.files());
     }
-    println!(
-        "{kills} kills: {starts} starts read a snapshot, {wrote} wrote, {reported} writes were reported"
-    );
     assert!(starts > 0 && wrote > 0);
+    say(&format!(
+        "{kills} kills: {starts} starts read a snapshot, {wrote} wrote, {reported} writes were reported"
+    ));
 }
 
 /// A disk that takes no byte more: what is written beyond the limit is an error, as on a full disk.

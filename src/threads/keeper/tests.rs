@@ -1,4 +1,5 @@
 use std::fs;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -8,7 +9,7 @@ use crate::error::Error;
 use crate::member::Member;
 use crate::node::Generation;
 use crate::snapshot::tests::Directory;
-use crate::snapshot::{Snapshot, Store};
+use crate::snapshot::{Contact, Snapshot, Standing, Store};
 
 fn member(directory: &Directory) -> Member {
     let config = Config::local().bind("127.0.0.1:0").name("me").snapshot(directory.snapshot());
@@ -127,4 +128,60 @@ fn what_was_said_last_is_written_at_the_end() {
         );
         assert!(matches!(member.save_snapshot(), Err(Error::Closed)));
     }
+}
+
+/// A member whose earlier run knew somebody at this socket, who never answers. It asks often and forgets early.
+fn member_that_knew(directory: &Directory, ghost: &UdpSocket) -> Member {
+    let nodes = vec![Contact {
+        name: "ghost".to_owned(),
+        addr: ghost.local_addr().unwrap(),
+        standing: Standing::Active,
+    }];
+    let earlier = Snapshot {
+        cluster: "headcount".to_owned(),
+        name: "me".to_owned(),
+        generation: Generation(1),
+        state_version: 0,
+        state: None,
+        nodes,
+    };
+    Store::open(&directory.snapshot()).unwrap().save(&earlier).unwrap();
+    let config = Config::local().bind("127.0.0.1:0").name("me").snapshot(directory.snapshot());
+    let often = config.rejoin_interval(Duration::from_millis(50)).tombstone_ttl(Duration::from_millis(1));
+    Member::create(often.keep_state(true)).unwrap()
+}
+
+/// Whether it is still in the snapshot, which is written for that.
+fn is_remembered(directory: &Directory, member: &Member, number: u32) -> bool {
+    member.set("written", number.to_string()).unwrap();
+    member.save_snapshot().unwrap();
+    on_disk(&directory.snapshot()).unwrap().nodes.iter().any(|node| node.name == "ghost")
+}
+
+#[test]
+fn who_is_alone_asks_for_the_absent_without_end() {
+    let directory = Directory::new();
+    let ghost = UdpSocket::bind("127.0.0.1:0").unwrap();
+    ghost.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let member = member_that_knew(&directory, &ghost);
+    // Each time it is asked a dozen times.
+    for _ in 0..40 {
+        ghost.recv(&mut [0; 2_000]).unwrap();
+    }
+    assert!(is_remembered(&directory, &member, 1));
+}
+
+#[test]
+fn who_has_company_forgets_the_absent_after_a_while() {
+    let directory = Directory::new();
+    let ghost = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let member = member_that_knew(&directory, &ghost);
+    assert!(is_remembered(&directory, &member, 0));
+    let other = Member::create(Config::local().bind("127.0.0.1:0").name("other")).unwrap();
+    member.join(other.addr()).unwrap();
+    let mut number = 0;
+    soon("it is forgotten", || {
+        number += 1;
+        !is_remembered(&directory, &member, number)
+    });
 }
