@@ -408,6 +408,9 @@ impl Protocol {
             rng,
             settings,
         };
+        if !protocol.follows(Rule::Burst) {
+            protocol.rumors.tick_from(now + phase);
+        }
         protocol.publish_self(now);
         protocol
     }

@@ -116,7 +116,8 @@ pub(crate) struct Probe {
     /// is unknown if we were away since.
     pings: Vec<(Seq, Option<Instant>)>,
     rtt: Option<Duration>,
-    /// T, stretched by health.
+    /// When the relays are asked and when the verdict falls, counted from the beginning: stretched by health.
+    relays_after: Duration,
     timeout: Duration,
     /// T, not stretched.
     base_timeout: Duration,
@@ -138,13 +139,15 @@ impl Probe {
         health: u8,
     ) -> Self {
         let base_timeout = rtt.map_or(timeout, |rtt| timeout.max(rtt.min(timeout) * TIMEOUT_RTTS));
+        let timeout = base_timeout * (1 + u32::from(health));
         Self {
             purpose,
             target,
             began: now,
             pings: Vec::with_capacity(3),
             rtt,
-            timeout: base_timeout * (1 + u32::from(health)),
+            relays_after: timeout / 2,
+            timeout,
             base_timeout,
             stage: Stage::First,
             relays: Vec::new(),
@@ -153,9 +156,27 @@ impl Probe {
         }
     }
 
+    /// A probe as by Lifeguard's rules: a ping, relays (and another ping, as memberlist's by TCP) at the timeout, and
+    /// the verdict at the end of the interval, both stretched by health.
+    pub(crate) fn of_lifeguard(
+        now: Instant,
+        target: Target,
+        timeout: Duration,
+        interval: Duration,
+        health: u8,
+    ) -> Self {
+        let stretch = 1 + u32::from(health);
+        Self {
+            relays_after: timeout * stretch,
+            timeout: interval * stretch,
+            stage: Stage::Second,
+            ..Self::new(now, Purpose::Round, target, None, timeout, health)
+        }
+    }
+
     /// When its next step is due.
     pub(crate) fn due(&self) -> Instant {
-        let half = self.began + self.timeout / 2;
+        let half = self.began + self.relays_after;
         match self.stage {
             Stage::First if self.purpose == Purpose::Witness => half,
             Stage::First => {
