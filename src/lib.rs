@@ -84,6 +84,9 @@
 //! Through the `log` crate: *warn* is for the operator, *info* tells the own life and the changes of the view,
 //! *debug* the decisions of the protocol, *trace* each datagram. Nothing is printed.
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod config;
 mod consumer;
 mod engine;

@@ -63,6 +63,7 @@
 //! | [`acquaint`] | starting out as one of many that know each other |
 //! | [`identity`], [`outgoing`] | what we say about ourselves; datagrams on their way out |
 //! | [`bounds`] | how much of everything there is, for who checks it |
+//! | `imagine` | views full of nodes that are not there, for benchmarks |
 //!
 //! # Where the numbers come from
 //!
@@ -123,6 +124,8 @@ mod fetch;
 mod heal;
 pub(crate) mod health;
 mod identity;
+#[cfg(feature = "bench")]
+pub(crate) mod imagine;
 mod inbox;
 mod join;
 mod members;

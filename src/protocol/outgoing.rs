@@ -10,8 +10,12 @@ use crate::wire::{Body, Header, Writer};
 impl Protocol {
     /// A datagram to some run of a node, to be filled and sent.
     pub(super) fn datagram_to(&self, receiver: Generation) -> Writer {
-        let header = Header { tag: self.tag, sender: self.me, generation: self.generation, receiver };
-        Writer::new(Vec::new(), &header, self.settings.max_datagram)
+        Writer::new(Vec::new(), &self.header_to(receiver), self.settings.max_datagram)
+    }
+
+    /// Says that we send to some run of a node.
+    pub(super) fn header_to(&self, receiver: Generation) -> Header {
+        Header { tag: self.tag, sender: self.me, generation: self.generation, receiver }
     }
 
     /// Queues a datagram, unless its address has not shown itself and had its share for this second.
