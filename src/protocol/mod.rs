@@ -15,7 +15,8 @@
 //!
 //! while let Some(event)    = protocol.poll_event()    { … } for the user, in order; each message is settled
 //!     protocol.settle(now, handover)                        at once: whether the user gets it, for the ack
-//! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order
+//! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order; each may come back
+//!     protocol.reuse(datagram)                              when it was sent: so a member at rest allocates nothing
 //! while let Some(answer)   = protocol.poll_answer()   { … } to earlier calls
 //! while let Some(chore)    = protocol.poll_chore()    { … } work that may block
 //! while let Some(note)     = protocol.poll_note()     { … } lines to log
@@ -284,6 +285,8 @@ pub(crate) struct Protocol {
 
     timers: Deadlines<Timer>,
     transmits: VecDeque<Transmit>,
+    /// Memory of datagrams that were sent.
+    spare: Vec<Vec<u8>>,
     events: VecDeque<Event>,
     answers: VecDeque<(Call, Answer)>,
     chores: VecDeque<Chore>,
@@ -316,7 +319,7 @@ impl Protocol {
             wall,
             members: Members::new(tag, settings.max_nodes, now),
             suspicions: Suspicions::default(),
-            probes: Probes::new(),
+            probes: Probes::default(),
             errands: Errands::new(),
             rounds: Rounds::default(),
             round: rng.next_u32() >> 8,
@@ -362,6 +365,7 @@ impl Protocol {
             messages_checked: 0,
             timers,
             transmits: VecDeque::new(),
+            spare: Vec::new(),
             events: VecDeque::new(),
             answers: VecDeque::new(),
             chores: VecDeque::new(),

@@ -7,9 +7,25 @@ use super::{Protocol, Transmit};
 use crate::node::Generation;
 use crate::wire::{Body, Header, Writer};
 
+/// Datagrams whose memory is kept for the next ones: at rest there is a ping and an ack under way.
+const SPARE_MAX: usize = 2;
+
 impl Protocol {
+    /// Takes back the memory of a datagram that was sent, for the next one.
+    pub(crate) fn reuse(&mut self, datagram: Vec<u8>) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(datagram);
+        }
+    }
+
     /// A datagram to some run of a node, to be filled and sent.
-    pub(super) fn datagram_to(&self, receiver: Generation) -> Writer {
+    pub(super) fn datagram_to(&mut self, receiver: Generation) -> Writer {
+        let memory = self.spare.pop().unwrap_or_default();
+        Writer::new(memory, &self.header_to(receiver), self.settings.max_datagram)
+    }
+
+    /// Likewise, in memory of its own: for long ones, and those that are only tried.
+    pub(super) fn long_datagram_to(&self, receiver: Generation) -> Writer {
         Writer::new(Vec::new(), &self.header_to(receiver), self.settings.max_datagram)
     }
 

@@ -121,6 +121,8 @@ pub(super) struct Core {
 pub(super) struct Outputs {
     path: Option<Arc<Path>>,
     transmits: Vec<Transmit>,
+    /// Datagrams that were sent, whose memory goes back to the protocol in the next step.
+    sent: Vec<Vec<u8>>,
     answers: Vec<(Sender<Answer>, Answer)>,
     /// To be logged.
     events: Vec<Event>,
@@ -239,6 +241,7 @@ impl Shared {
             // Read under the guard: so time never goes back from one step to the next.
             let now = self.now();
             let result = panic::catch_unwind(AssertUnwindSafe(|| {
+                outputs.sent.drain(..).for_each(|datagram| core.protocol.reuse(datagram));
                 let result = work(&mut core, now);
                 self.drain(&mut core, now, outputs);
                 result
@@ -309,6 +312,7 @@ impl Shared {
                 if let Err(error) = path.send(&datagram, to) {
                     self.note_trouble("send", &error);
                 }
+                outputs.sent.push(datagram);
             }
         }
         for (caller, answer) in outputs.answers.drain(..) {
