@@ -6,6 +6,10 @@ mod detection;
 mod hostile;
 mod merge;
 mod messages;
+mod resume;
+#[cfg(feature = "encryption")]
+mod sealed;
+mod seek;
 mod spread;
 mod states;
 mod world;
