@@ -106,17 +106,11 @@ impl Run {
         0..self.arguments.members
     }
 
-    /// All ordered pairs of them.
-    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-    fn pairs(&self) -> f64 {
-        (self.arguments.members * (self.arguments.members - 1)) as f64
-    }
-
-    /// The share of the pairs of which the one lists the other.
-    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    /// The share of all ordered pairs of them of which the one lists the other.
     fn pairs_listed(&self) -> f64 {
         let listed: usize = self.originals().map(|observer| self.board.count(observer)).sum();
-        listed as f64 / self.pairs()
+        let members = self.arguments.members;
+        float(listed as u64) / float((members * (members - 1)) as u64)
     }
 
     /// A time, or what is left of the run if that is less.
@@ -148,7 +142,11 @@ impl Run {
 }
 
 /// A count for each member and second.
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 fn rate(count: u64, members: usize, time: Duration) -> f64 {
-    count as f64 / members as f64 / time.as_secs_f64()
+    float(count) / float(members as u64) / time.as_secs_f64()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn float(count: u64) -> f64 {
+    count as f64
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Run, rate};
+use super::{Run, float, rate};
 use crate::AnyResult;
 use crate::json::Object;
 use crate::sample::{Sample, context_switches};
@@ -26,7 +26,7 @@ pub(super) fn steady(run: &Run) -> AnyResult<Object> {
 
     let members = run.arguments.members;
     let each = |after: u64, before: u64| Some(rate(after - before, members, time));
-    let resident = |kb: u64| Some(rate(kb, members, Duration::from_secs(1)));
+    let resident = |kb: u64| Some(float(kb) / float(members as u64));
     Ok(Object::default()
         .seconds("secs", Some(time))
         .number("cpu_ms_per_member_s", Some(processor_rate(run, &before, &after, time)))
@@ -64,8 +64,7 @@ pub(super) fn idle(run: &Run) -> AnyResult<Object> {
 
     let members = run.arguments.members;
     let sent = after.datagrams_out - before.datagrams_out;
-    let one = Duration::from_secs(1);
-    let arrived = rate(after.datagrams_in - before.datagrams_in, 1, one) / rate(sent.max(1), 1, one);
+    let arrived = float(after.datagrams_in - before.datagrams_in) / float(sent.max(1));
     Ok(Object::default()
         .seconds("secs", Some(time))
         .with("fp", wrongs.deaths - wrongs_before.deaths)
@@ -89,7 +88,6 @@ fn processor_rate(run: &Run, before: &Sample, after: &Sample, time: Duration) ->
     rate(micros, run.arguments.members, time) / 1_000.0
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 fn mean(shares: &[f64]) -> Option<f64> {
-    (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
+    (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / float(shares.len() as u64))
 }
