@@ -91,6 +91,9 @@
 //! *debug* the decisions of the protocol, *trace* each datagram. Nothing is printed.
 
 mod allow;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod config;
 mod consumer;
 pub mod discovery;
