@@ -772,6 +772,28 @@ fn a_page_that_leads_out_of_its_range_ends_it() {
     assert!(matches!(world.hosts[0].answers.get(&call), Some(Answer::Joined(Ok(())))));
 }
 
+#[test]
+fn a_peer_whose_digests_never_end_is_given_up() {
+    // Each page was remembered, for as long as the peer went on to answer.
+    let (mut world, _, sent) = let_in_by_a_stranger(21, 1);
+    let sums = |sent: &[(SocketAddr, Vec<u8>)]| {
+        bodies_of(sent, |body| if let Body::Sums(sums) = body { Some(sums.seq) } else { None })
+    };
+    let (mut seq, mut pages) = (sums(&sent)[0], 0);
+    for from in 1..20_000_u64 {
+        let groups = Groups::default();
+        let page = Body::Digests(Digests { seq, from: NameHash(from), next: NameHash(from + 1), groups });
+        let datagram = world.forge_stranger("x", 0, &[page]);
+        if let Some(next) = sums(&world.answers(0, foreign(), &datagram)).first() {
+            (seq, pages) = (*next, from);
+        }
+    }
+    println!("asked for more until page {pages}");
+    assert_eq!(pages, 16_384);
+    world.run(secs(30));
+    assert_eq!(world.hosts[0].protocol.exchanges.next_due(), None);
+}
+
 /// A member alone that has said hello to a stranger, and is told that it is in a cluster of so many: its call, and what
 /// it sends then.
 fn let_in_by_a_stranger(seed: u64, count: u32) -> (World, Call, Vec<(SocketAddr, Vec<u8>)>) {
