@@ -351,6 +351,8 @@ mod cursor;
 pub(crate) mod hash;
 pub(crate) mod lists;
 pub(crate) mod packet;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod reproduce;
 #[cfg(test)]
 mod tests;
 
