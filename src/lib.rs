@@ -89,6 +89,9 @@ mod consumer;
 mod engine;
 mod error;
 mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod member;
 mod metrics;
 mod node;
