@@ -15,6 +15,8 @@ pub use self::seeds::IntoSeeds;
 pub(crate) use self::seeds::{Place, Seed, texts};
 use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
+#[cfg(feature = "encryption")]
+use crate::keyring::Keyring;
 use crate::member::Member;
 use crate::protocol::{Settings, Without};
 use crate::transport::{Open, Udp, Wanted};
@@ -78,6 +80,8 @@ pub struct Config {
     transport: Option<Box<dyn Open>>,
     send_timeout: Duration,
     max_message: usize,
+    #[cfg(feature = "encryption")]
+    keyring: Keyring,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +174,8 @@ impl Config {
             transport: None,
             send_timeout: Duration::from_secs(5),
             max_message: 1024 * 1024,
+            #[cfg(feature = "encryption")]
+            keyring: Keyring::plain(),
         }
     }
 
@@ -402,6 +408,23 @@ impl Config {
         self
     }
 
+    /// Which keys datagrams are sealed and opened with. All members of a cluster have to hold the one that is used; who
+    /// joins with another one, or with none, is told [`Error::WrongKey`]. It takes 28 bytes of each datagram. Only with
+    /// the feature `encryption`. Default: [`Keyring::plain`], no key.
+    ///
+    /// ```no_run
+    /// use headcount::{Config, Key, Keyring, Member};
+    ///
+    /// let key = Key::from_file("/etc/shop/cluster.key")?;
+    /// let member = Member::create(Config::lan().cluster("shop").keyring(Keyring::new(key)))?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    #[cfg(feature = "encryption")]
+    pub fn keyring(mut self, keyring: Keyring) -> Self {
+        self.keyring = keyring;
+        self
+    }
+
     /// What the protocol is run by. `addresses` are this configuration's.
     pub(crate) fn settings(&self, addresses: &Addresses, bound: SocketAddr) -> Settings {
         let advertise = addresses.advertised(bound);
@@ -423,6 +446,8 @@ impl Config {
             state_rate: self.state_rate,
             send_timeout: self.send_timeout,
             max_message: self.max_message,
+            #[cfg(feature = "encryption")]
+            keyring: self.keyring.clone(),
             has_seeds: !addresses.seeds.is_empty(),
             without: Without::default(),
         }
@@ -479,7 +504,10 @@ impl Default for Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
+        let mut fields = f.debug_struct("Config");
+        #[cfg(feature = "encryption")]
+        fields.field("keyring", &self.keyring);
+        fields
             .field("profile", &self.profile)
             .field("name", &self.name)
             .field("cluster", &self.cluster)

@@ -32,6 +32,7 @@
 //! - [`Member::send`] sends a message to one node, and tells whether it was delivered. [`Member::broadcast`] tells
 //!   something to all.
 //! - [`sim::Cluster`] runs members on a virtual network and clock, for tests.
+//! - With the feature `encryption`, `Config::keyring` has all datagrams sealed with a key that the members share.
 //! - [`Member::metrics`] counts, [`Member::health`] tells how far the member trusts itself.
 //!
 //! # How it is built
@@ -89,6 +90,8 @@ mod consumer;
 mod engine;
 mod error;
 mod event;
+#[cfg(feature = "encryption")]
+mod keyring;
 mod member;
 mod metrics;
 mod node;
@@ -104,6 +107,8 @@ pub use crossbeam_channel;
 pub use crate::config::{Config, IntoSeeds};
 pub use crate::error::{Error, Result};
 pub use crate::event::{Event, Listener};
+#[cfg(feature = "encryption")]
+pub use crate::keyring::{Key, KeyId, Keyring, MemberKeyring};
 pub use crate::member::Member;
 pub use crate::metrics::Metrics;
 pub use crate::node::{Node, Nodes, Status};

@@ -13,6 +13,8 @@ use crate::engine::{Engine, Owner};
 use crate::error::Error;
 use crate::error::Result;
 use crate::event::Event;
+#[cfg(feature = "encryption")]
+use crate::keyring::MemberKeyring;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
 use crate::threads;
@@ -95,7 +97,7 @@ impl Member {
     /// # Errors
     ///
     /// - [`Error::Join`]: no seed let us in. It has one entry per seed: [`Error::NoAnswer`],
-    ///   [`Error::WrongCluster`], [`Error::NameTaken`], [`Error::Full`], [`Error::ClockAhead`];
+    ///   [`Error::WrongCluster`], [`Error::WrongKey`], [`Error::NameTaken`], [`Error::Full`], [`Error::ClockAhead`];
     ///   [`Error::Io`] for a name that does not resolve or an address that the socket can not send to,
     ///   [`Error::Timeout`] for one whose resolver did not answer, [`Error::Config`] for a seed that makes no
     ///   sense. The member goes on as it was; try again.
@@ -368,6 +370,22 @@ impl Member {
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         self.engine.metrics()
+    }
+
+    /// The keys that this member seals and opens datagrams with, to be looked at and changed while it runs. Only with
+    /// the feature `encryption`.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// assert_eq!(member.keyring().used(), None);
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    #[cfg(feature = "encryption")]
+    #[must_use]
+    pub fn keyring(&self) -> MemberKeyring<'_> {
+        MemberKeyring::new(&self.engine)
     }
 
     /// Declares a dead node to have left, in the whole cluster: it is not looked for any more.

@@ -48,6 +48,8 @@ impl Config {
         check_range("receive_buffer", &self.receive_buffer, &RECEIVE_BUFFER)?;
         check_range("send_timeout", &self.send_timeout, &DURATION)?;
         check_range("max_message", &self.max_message, &MAX_MESSAGE)?;
+        #[cfg(feature = "encryption")]
+        self.keyring.check()?;
 
         if self.probe_timeout >= self.probe_interval {
             let (timeout, interval) = (self.probe_timeout, self.probe_interval);

@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) max_message: usize,
     /// Whether the configuration names seeds: then [`Chore::ResolveSeeds`] is asked for now and then.
     pub(crate) has_seeds: bool,
+    #[cfg(feature = "encryption")]
+    pub(crate) keyring: crate::keyring::Keyring,
     /// Rules that are left out, in experiments.
     pub(crate) without: Without,
 }

@@ -15,7 +15,7 @@
 //!
 //! while let Some(event)    = protocol.poll_event()    { … } for the user, in order; each message is settled
 //!     protocol.settle(now, handover)                        at once: whether the user gets it, for the ack
-//! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order
+//! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order, and soon
 //! while let Some(answer)   = protocol.poll_answer()   { … } to earlier calls
 //! while let Some(chore)    = protocol.poll_chore()    { … } work that may block
 //! while let Some(note)     = protocol.poll_note()     { … } lines to log
@@ -44,6 +44,7 @@
 //! | [`fetch`] | what others have and we lack |
 //! | [`outbox`], [`inbox`] | messages on their way: windows, resends; putting together, never twice |
 //! | [`broadcasts`] | broadcasts: those that are kept, and gaps |
+//! | `replay` | which counters of sealed datagrams were seen |
 //!
 //! And what combines them, each an `impl Protocol`:
 //!
@@ -57,11 +58,13 @@
 //! | [`state`] | key-value states: writing, telling, fetching |
 //! | [`announce`] | broadcasts: making, delivering, and giving up on them |
 //! | [`admit`], [`names`] | joining, and who may have a name |
+//! | [`hints`] | why somebody is not answered |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
 //! | [`deliver`] | messages to one node |
 //! | [`view`] | what readers are shown |
 //! | [`acquaint`] | starting out as one of many that know each other |
 //! | [`identity`], [`outgoing`] | what we say about ourselves; datagrams on their way out |
+//! | `seal`, `unsealed` | sealed datagrams, with and without the feature `encryption` |
 //! | [`bounds`] | how much of everything there is, for who checks it |
 //!
 //! # Where the numbers come from
@@ -122,6 +125,7 @@ mod detect;
 mod fetch;
 mod heal;
 pub(crate) mod health;
+mod hints;
 mod identity;
 mod inbox;
 mod join;
@@ -131,13 +135,19 @@ mod outbox;
 mod outgoing;
 mod probe;
 mod receive;
+#[cfg(feature = "encryption")]
+mod replay;
 mod ring;
 mod rumors;
+#[cfg(feature = "encryption")]
+mod seal;
 mod spread;
 mod state;
 mod suspicion;
 mod sync;
 mod time;
+#[cfg(not(feature = "encryption"))]
+mod unsealed;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -270,6 +280,8 @@ pub(crate) struct Protocol {
     rival: Option<(SocketAddr, Generation)>,
     leave: Option<Leave>,
     hints: (u64, u32),
+    #[cfg(feature = "encryption")]
+    sealing: seal::Sealing,
     next_call: u64,
 
     outbox: Outbox,
@@ -352,6 +364,8 @@ impl Protocol {
             rival: None,
             leave: None,
             hints: (0, 0),
+            #[cfg(feature = "encryption")]
+            sealing: seal::Sealing::new(settings.keyring.clone(), seed),
             next_call: 0,
             outbox: Outbox::new(deliver::patience(&settings), deliver::fragment_size(&settings)),
             inbox: Inbox::default(),
@@ -396,7 +410,14 @@ impl Protocol {
     }
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        while let Some(transmit) = self.transmits.pop_front() {
+            if let Some(transmit) = self.sealed(transmit) {
+                self.metrics.datagrams_sent += 1;
+                self.metrics.bytes_sent += transmit.datagram.len() as u64;
+                return Some(transmit);
+            }
+        }
+        None
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {

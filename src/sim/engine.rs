@@ -18,6 +18,8 @@ use crate::consumer::Consumer;
 use crate::engine::{Engine, Owner};
 use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
+#[cfg(feature = "encryption")]
+use crate::keyring::Keyring;
 use crate::member::Member;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
@@ -409,6 +411,16 @@ impl Engine for Process {
 
     fn has_ended(&self) -> bool {
         self.sim.world().check_running(self.host, self.run).is_err()
+    }
+
+    #[cfg(feature = "encryption")]
+    fn keyring(&self) -> Keyring {
+        self.read(|protocol| protocol.keyring().clone())
+    }
+
+    #[cfg(feature = "encryption")]
+    fn change_keyring(self: Arc<Self>, change: &mut dyn FnMut(&mut Keyring) -> Result<()>) -> Result<()> {
+        self.sim.world().with(self.host, self.run, |protocol, _| protocol.change_keyring(change))?
     }
 
     fn owner(&self) -> Option<Arc<dyn Owner>> {

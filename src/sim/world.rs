@@ -392,8 +392,9 @@ impl World {
 
     fn handle(&mut self, host: usize, received: Instant, from: SocketAddr, datagram: &[u8]) {
         if self.hosts[host].checks {
-            let own = self.hosts[host].protocol.local().generation();
-            self.hosts[host].observer.received(own, from, datagram);
+            let Host { protocol, observer, .. } = &mut self.hosts[host];
+            let own = protocol.local().generation();
+            observer.received(own, from, &protocol.in_plain(datagram), datagram.len());
         }
         self.hosts[host].protocol.handle_datagram(self.now, received, from, datagram);
         self.drain(host);
@@ -561,11 +562,12 @@ impl World {
     }
 
     pub(super) fn check_transmit(&mut self, index: usize, transmit: &Transmit) {
-        let limit = self.hosts[index].protocol.max_datagram();
-        self.expect(index, check_length(transmit.datagram.len(), limit));
-        let outcome = self.said.check(&transmit.datagram);
-        self.expect(index, outcome);
-        let outcome = self.hosts[index].observer.check_sent(self.now, transmit.to, &transmit.datagram);
+        let Host { protocol, observer, .. } = &mut self.hosts[index];
+        let (limit, plain) = (protocol.max_datagram(), protocol.in_plain(&transmit.datagram));
+        let length = transmit.datagram.len();
+        let outcome = check_length(length, limit)
+            .and_then(|()| self.said.check(&plain))
+            .and_then(|()| observer.check_sent(self.now, transmit.to, &plain, length));
         self.expect(index, outcome);
     }
 

@@ -6,6 +6,8 @@ mod detection;
 mod hostile;
 mod merge;
 mod messages;
+#[cfg(feature = "encryption")]
+mod sealed;
 mod spread;
 mod states;
 mod world;
