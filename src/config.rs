@@ -13,6 +13,7 @@ use std::time::Duration;
 
 pub use self::seeds::IntoSeeds;
 pub(crate) use self::seeds::{Place, Seed, texts};
+use crate::discovery::Discovery;
 use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
 #[cfg(feature = "encryption")]
@@ -62,6 +63,7 @@ pub struct Config {
     profile: Profile,
     advertise: Option<String>,
     seeds: Vec<String>,
+    discoveries: Vec<Box<dyn Discovery>>,
     listener: Option<Box<dyn Listener>>,
     probe_interval: Duration,
     probe_timeout: Duration,
@@ -157,6 +159,7 @@ impl Config {
             profile: Profile::Lan,
             advertise: None,
             seeds: Vec::new(),
+            discoveries: Vec::new(),
             listener: None,
             probe_interval: Duration::from_secs(1),
             probe_timeout: Duration::from_millis(500),
@@ -237,11 +240,29 @@ impl Config {
         self
     }
 
-    /// Members to look for in the background, from the start, until one has answered, and again whenever this
-    /// member is alone. [`Member::create`] does not wait for them, and it is no error when none is there yet.
-    /// The own address among them is skipped. A second call replaces the first. Default: none.
+    /// Members to look for in the background, from the start, until one has answered, and again as described in
+    /// [`discovery`](crate::discovery). [`Member::create`] does not wait for them, and it is no error when none is
+    /// there yet. Host names are resolved anew each time. The own address among them is skipped. A second call
+    /// replaces the first. Default: none.
     pub fn seeds(mut self, seeds: impl IntoSeeds) -> Self {
         self.seeds = texts(seeds);
+        self
+    }
+
+    /// A way to find other members, besides the [seeds](Self::seeds): one of the module
+    /// [`discovery`](crate::discovery), a closure, or a [`Discovery`] of one's own. Each call adds one, up to 16, and
+    /// each has a thread of its own. Default: none.
+    ///
+    /// ```
+    /// use headcount::discovery::{Dns, Multicast};
+    /// use headcount::{Config, Member};
+    ///
+    /// let config = Config::local().discovery(Multicast::new()).discovery(Dns::new("localhost", 7990));
+    /// let member = Member::create(config)?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn discovery(mut self, discovery: impl Discovery + 'static) -> Self {
+        self.discoveries.push(Box::new(discovery));
         self
     }
 
@@ -307,7 +328,8 @@ impl Config {
         self
     }
 
-    /// How often a seed or one of the dead is asked in the background, to heal a partition. Default: 10 s
+    /// How often others are [looked for](crate::discovery) in the background, and one of the dead is asked whether it is
+    /// back, to heal a partition. A member that is alone begins at 1/16 of it. Default: 10 s
     /// (LAN), 30 s (WAN), 3 s (local). Raised, it saves datagrams and lets a healed partition stay apart for
     /// longer.
     pub fn rejoin_interval(mut self, interval: Duration) -> Self {
@@ -448,7 +470,7 @@ impl Config {
             max_message: self.max_message,
             #[cfg(feature = "encryption")]
             keyring: self.keyring.clone(),
-            has_seeds: !addresses.seeds.is_empty(),
+            discovers: !(addresses.seeds.is_empty() && self.discoveries.is_empty()),
             without: Without::default(),
         }
     }
@@ -461,6 +483,11 @@ impl Config {
     /// Takes the listener out.
     pub(crate) fn take_listener(&mut self) -> Option<Box<dyn Listener>> {
         self.listener.take()
+    }
+
+    /// Takes the discoveries out.
+    pub(crate) fn take_discoveries(&mut self) -> Vec<Box<dyn Discovery>> {
+        std::mem::take(&mut self.discoveries)
     }
 
     /// How many events wait for one consumer.
@@ -514,6 +541,7 @@ impl fmt::Debug for Config {
             .field("bind", &self.bind)
             .field("advertise", &self.advertise)
             .field("seeds", &self.seeds)
+            .field("discoveries", &self.discoveries.len())
             .field("listener", &self.listener.is_some())
             .field("probe_interval", &self.probe_interval)
             .field("probe_timeout", &self.probe_timeout)

@@ -19,6 +19,9 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn join(self: Arc<Self>, seeds: Vec<String>) -> Result<()>;
     fn name(&self) -> &str;
     fn addr(&self) -> SocketAddr;
+    fn cluster(&self) -> &str;
+    /// Where its socket is bound; none in the simulator, which has none.
+    fn bound(&self) -> Option<SocketAddr>;
     fn local(&self) -> Node;
     fn nodes(&self) -> Nodes;
     fn node(&self, name: &str) -> Option<Node>;

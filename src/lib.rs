@@ -27,6 +27,7 @@
 //! - [`Member::nodes`] is the view: an immutable snapshot, cheap enough for a hot path.
 //! - A [`Listener`] (or a closure, [`Config::on_event`]) hears what happens, as does every stream of
 //!   [`Member::events`]; [`Member::wait_until`] waits for a view that one wants.
+//! - [`Config::seeds`] and [`Config::discovery`] say how members find each other: addresses, names, files, multicast.
 //! - [`Config::transport`] chooses how datagrams travel: UDP, TCP, a network in memory, or a [`Transport`] of one's own.
 //! - [`Member::set`] writes a key of the own state, [`Node::get`] reads what a node has written.
 //! - [`Member::send`] sends a message to one node, and tells whether it was delivered. [`Member::broadcast`] tells
@@ -77,8 +78,9 @@
 //! ```
 //!
 //! Each step is short and neither waits nor calls user code, so a listener that blocks, panics or calls back can
-//! not hurt the protocol. One more thread, `hc-chores`, is started when host names have to be resolved, and a
-//! [transport](transport::Tcp) may have its own. An idle member sleeps: it wakes for its probe, and for those of others.
+//! not hurt the protocol. One more thread, `hc-chores`, is started when a join has host names to resolve, one for each
+//! [`Discovery`] (and for the seeds, if there are host names among them), and a [transport](transport::Tcp) may have
+//! its own. An idle member sleeps: it wakes for its probe, and for those of others.
 //!
 //! # Logging
 //!
@@ -87,6 +89,7 @@
 
 mod config;
 mod consumer;
+pub mod discovery;
 mod engine;
 mod error;
 mod event;
@@ -105,6 +108,7 @@ mod wire;
 pub use crossbeam_channel;
 
 pub use crate::config::{Config, IntoSeeds};
+pub use crate::discovery::Discovery;
 pub use crate::error::{Error, Result};
 pub use crate::event::{Event, Listener};
 #[cfg(feature = "encryption")]

@@ -46,7 +46,7 @@ use crate::threads;
 /// ```
 pub struct Member {
     engine: Arc<dyn Engine>,
-    /// None: the handle of a listener, which keeps nothing running.
+    /// None: the handle of a listener or a discovery, which keeps nothing running.
     owner: Option<Arc<dyn Owner>>,
 }
 
@@ -78,9 +78,14 @@ impl Member {
         Self { engine, owner: Some(owner) }
     }
 
-    /// The handle that a listener is given.
-    pub(crate) fn for_listener(engine: Arc<dyn Engine>) -> Self {
+    /// The handle that a listener or a discovery is given.
+    pub(crate) fn unowned(engine: Arc<dyn Engine>) -> Self {
         Self { engine, owner: None }
+    }
+
+    /// A handle that keeps nothing running.
+    pub(crate) fn watching(&self) -> Self {
+        Self::unowned(Arc::clone(&self.engine))
     }
 
     /// Joins the cluster that any of the seeds belongs to: asks all of them in parallel, and returns when this
@@ -127,6 +132,17 @@ impl Member {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.engine.addr()
+    }
+
+    /// The cluster's name ([`Config::cluster`]).
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        self.engine.cluster()
+    }
+
+    /// Where the socket is bound; none in the simulator, which has no sockets.
+    pub(crate) fn bound(&self) -> Option<SocketAddr> {
+        self.engine.bound()
     }
 
     /// The own node.

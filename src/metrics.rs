@@ -99,6 +99,12 @@ counters! {
     counter broadcasts_missed,
     /// Requests to join that were refused.
     counter joins_refused,
+    /// Rounds in which this member looked for others in the background.
+    counter seeks,
+    /// Those of them that found nobody, though this member was alone.
+    counter seeks_in_vain,
+    /// Times that a discovery failed or panicked.
+    counter discovery_errors,
 
     /// Messages of this member that were delivered.
     counter messages_sent,

@@ -60,6 +60,7 @@
 //! | [`admit`], [`names`] | joining, and who may have a name |
 //! | [`hints`] | why somebody is not answered |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
+//! | [`seek`] | looking for others in the background |
 //! | [`deliver`] | messages to one node |
 //! | [`view`] | what readers are shown |
 //! | [`acquaint`] | starting out as one of many that know each other |
@@ -141,6 +142,7 @@ mod ring;
 mod rumors;
 #[cfg(feature = "encryption")]
 mod seal;
+mod seek;
 mod spread;
 mod state;
 mod suspicion;
@@ -181,6 +183,7 @@ use probe::{Errands, Probes};
 use receive::Context;
 use ring::Rounds;
 use rumors::Rumors;
+use seek::Search;
 use suspicion::Suspicions;
 use sync::{Comparer, ExchangeId, Exchanges, Load};
 use time::Deadlines;
@@ -196,8 +199,10 @@ enum Timer {
     Isolation,
     /// An accusation is to be refuted.
     Refute,
-    /// Probe the dead, ask the seeds.
+    /// Probe the dead.
     Heal,
+    /// Look for others.
+    Seek,
     /// The oldest tombstone is to be forgotten.
     Reap,
     /// Views that differed are to be compared again.
@@ -275,6 +280,7 @@ pub(crate) struct Protocol {
     cookies: CookieJar,
     addresses: Addresses,
     approaches: Approaches,
+    search: Search,
     joins: BTreeMap<Call, Join>,
     name_checks: NameChecks,
     rival: Option<(SocketAddr, Generation)>,
@@ -313,8 +319,8 @@ impl Protocol {
         let phase = rng.random_range(0..settings.probe_interval.as_micros().max(1));
         let phase = Duration::from_micros(u64::try_from(phase).unwrap_or(0));
         let mut timers = Deadlines::new();
-        if settings.has_seeds {
-            timers.set(Timer::Heal, now);
+        if settings.discovers {
+            timers.set(Timer::Seek, now);
         }
         let mut protocol = Self {
             tag,
@@ -359,6 +365,7 @@ impl Protocol {
             cookies: CookieJar::new((rng.next_u64(), rng.next_u64())),
             addresses: Addresses::default(),
             approaches: Approaches::new(retry),
+            search: Search::default(),
             joins: BTreeMap::new(),
             name_checks: NameChecks::new(),
             rival: None,
@@ -479,6 +486,7 @@ impl Protocol {
             Timer::Isolation => self.check_isolation(now),
             Timer::Refute => self.refute(now),
             Timer::Heal => self.heal(now),
+            Timer::Seek => self.seek(now),
             Timer::Reap => self.reap(now),
             Timer::Recheck => self.compare_again(now),
             Timer::Told => self.ask_the_told(now),

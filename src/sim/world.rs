@@ -71,6 +71,8 @@ pub(super) struct World {
     pub(super) without: Without,
     /// Hosts whose listeners have something to hear.
     pub(super) to_be_told: BTreeSet<usize>,
+    /// Hosts whose discoveries are to be asked.
+    pub(super) to_discover: BTreeSet<usize>,
     /// A hash over all that was sent, and when.
     pub(super) trace: u64,
     /// To be logged when the guard is gone: a logger is code of the user.
@@ -107,6 +109,7 @@ impl World {
             checks: true,
             without: Without::default(),
             to_be_told: BTreeSet::new(),
+            to_discover: BTreeSet::new(),
             trace: 0,
             lines: Vec::new(),
         }
@@ -133,6 +136,7 @@ impl World {
         let protocol = self.new_protocol(&settings);
         let mut host = Host {
             name: settings.name.clone(),
+            cluster: settings.cluster.clone(),
             addr,
             run: self.hosts.get(index).map_or(0, |host| host.run + 1),
             protocol,
@@ -146,6 +150,8 @@ impl World {
             owner: None,
             consumers: Vec::new(),
             listener: config.take_listener(),
+            discoveries: config.take_discoveries(),
+            discovery_errors: 0,
             listener_events: None,
             events_dropped: 0,
             listener_panics: 0,
@@ -468,9 +474,9 @@ impl World {
         while let Some(note) = host.protocol.poll_note() {
             self.lines.push((note.level, format!("{}: {}", host.name, note.text)));
         }
-        let mut wants_seeds = false;
-        while let Some(Chore::ResolveSeeds) = host.protocol.poll_chore() {
-            wants_seeds = true;
+        let mut discovers = false;
+        while let Some(Chore::Discover) = host.protocol.poll_chore() {
+            discovers = true;
         }
         if let Some(error) = host.protocol.poll_end() {
             host.end = Some(error);
@@ -478,10 +484,11 @@ impl World {
             host.consumers.clear();
         }
         self.set_wakes(index);
-        if wants_seeds && self.hosts[index].is_running() {
+        if discovers && self.hosts[index].is_running() {
+            self.to_discover.insert(index);
             let seeds: Vec<SocketAddr> =
                 self.hosts[index].seeds.iter().filter_map(|seed| self.resolve(index, seed)).collect();
-            self.hosts[index].protocol.seeds_resolved(self.now, &seeds);
+            self.hosts[index].protocol.addresses_found(self.now, &seeds);
             self.drain(index);
         }
     }

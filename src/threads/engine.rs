@@ -31,6 +31,14 @@ impl Engine for Shared {
         Self::addr(self)
     }
 
+    fn cluster(&self) -> &str {
+        Self::cluster(self)
+    }
+
+    fn bound(&self) -> Option<SocketAddr> {
+        Some(Self::bound(self))
+    }
+
     fn local(&self) -> Node {
         self.read(|protocol| protocol.local())
     }

@@ -13,6 +13,7 @@
 //! | `codec` | the layout of each body |
 //! | `lists` | the lists in bodies, read in place |
 //! | `hash` | the three hashes |
+//! | `notice` | what is said to a multicast group |
 //!
 //! # Primitives
 //!
@@ -344,6 +345,20 @@
 //! In the cluster "headcount", whose tag is `0xc9439f408ea36340`, the node "web-1" has the name hash
 //! `0x2b1838a5560beed7`.
 //!
+//! # Notices
+//!
+//! A member that looks for others by multicast says a notice to a group. It is no datagram of the protocol: it has
+//! neither its magic nor its port, and nothing follows it.
+//!
+//! | at | type | field | |
+//! |---|---|---|---|
+//! | 0 | u16 | magic | `0x6864`, "hd" |
+//! | 2 | u8 | version | 1 |
+//! | 3 | u8 | kind | 1 question: who else is there? 2 answer: I am |
+//! | 4 | u64 | tag | of the cluster |
+//! | 12 | u64 | view | 0: the speaker is alone; else the wrapping sum of the name hashes of the active nodes that it knows, itself included, and 1 if that is 0 |
+//! | 20 | address | | where the speaker receives |
+//!
 //! # What a decoder refuses
 //!
 //! A datagram is taken whole or not at all; nothing of one that is refused is used, not even its header. Refused is:
@@ -370,6 +385,7 @@ mod codec;
 mod cursor;
 pub(crate) mod hash;
 pub(crate) mod lists;
+pub(crate) mod notice;
 pub(crate) mod packet;
 pub(crate) mod sealed;
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod merge;
 mod messages;
 #[cfg(feature = "encryption")]
 mod sealed;
+mod seek;
 mod spread;
 mod states;
 mod world;

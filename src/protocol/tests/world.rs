@@ -10,7 +10,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use crate::error::Error;
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node, Status};
-use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Protocol, Settings, Without};
+use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Note, Protocol, Settings, Without};
 use crate::wire::{Body, ClusterTag, Header, NameHash, Packet, Record, Writer};
 
 /// The wall clock at the virtual clock's zero.
@@ -31,6 +31,8 @@ pub(super) struct Host {
     pub(super) events: Vec<(Instant, Event)>,
     pub(super) answers: BTreeMap<Call, Answer>,
     pub(super) ended: Option<Error>,
+    /// What would be logged, if logging is on.
+    pub(super) notes: Vec<Note>,
     /// What becomes of messages that arrive.
     pub(super) handover: Handover,
     pub(super) running: bool,
@@ -65,7 +67,7 @@ pub(super) struct World {
     deaf: BTreeSet<usize>,
     pub(super) drops: Option<Filter>,
     pub(super) settings: Settings,
-    /// The seeds that everybody is configured with, if `settings.has_seeds`.
+    /// The seeds that everybody is configured with, if `settings.discovers`.
     pub(super) seeds: Vec<SocketAddr>,
     /// Sent over the network: datagrams and bytes.
     pub(super) sent: (u64, u64),
@@ -96,9 +98,9 @@ pub(super) fn lan() -> Settings {
         state_rate: None,
         send_timeout: Duration::from_secs(5),
         max_message: 1_024 * 1_024,
-        has_seeds: false,
         #[cfg(feature = "encryption")]
         keyring: crate::keyring::Keyring::plain(),
+        discovers: false,
         without: Without::default(),
     }
 }
@@ -210,6 +212,7 @@ impl World {
             events: Vec::new(),
             answers: BTreeMap::new(),
             ended: None,
+            notes: Vec::new(),
             handover: Handover::Taken,
             running: true,
             paused: false,
@@ -487,14 +490,14 @@ impl World {
         while let Some((call, answer)) = host.protocol.poll_answer() {
             host.answers.insert(call, answer);
         }
-        while host.protocol.poll_note().is_some() {}
+        host.notes.extend(std::iter::from_fn(|| host.protocol.poll_note()));
         let mut asked = false;
-        while let Some(Chore::ResolveSeeds) = host.protocol.poll_chore() {
+        while let Some(Chore::Discover) = host.protocol.poll_chore() {
             asked = true;
         }
         if asked && host.running {
             let seeds = self.seeds.clone();
-            self.hosts[index].protocol.seeds_resolved(now, &seeds);
+            self.hosts[index].protocol.addresses_found(now, &seeds);
             self.drain(index);
             return;
         }
