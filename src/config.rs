@@ -13,8 +13,11 @@ use std::time::Duration;
 
 pub use self::seeds::IntoSeeds;
 pub(crate) use self::seeds::{Place, Seed, texts};
+use crate::discovery::Discovery;
 use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
+#[cfg(feature = "encryption")]
+use crate::keyring::Keyring;
 use crate::member::Member;
 use crate::protocol::{Settings, Without};
 use crate::transport::{Open, Udp, Wanted};
@@ -60,6 +63,7 @@ pub struct Config {
     profile: Profile,
     advertise: Option<String>,
     seeds: Vec<String>,
+    discoveries: Vec<Box<dyn Discovery>>,
     listener: Option<Box<dyn Listener>>,
     probe_interval: Duration,
     probe_timeout: Duration,
@@ -78,6 +82,8 @@ pub struct Config {
     transport: Option<Box<dyn Open>>,
     send_timeout: Duration,
     max_message: usize,
+    #[cfg(feature = "encryption")]
+    keyring: Keyring,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +159,7 @@ impl Config {
             profile: Profile::Lan,
             advertise: None,
             seeds: Vec::new(),
+            discoveries: Vec::new(),
             listener: None,
             probe_interval: Duration::from_secs(1),
             probe_timeout: Duration::from_millis(500),
@@ -170,6 +177,8 @@ impl Config {
             transport: None,
             send_timeout: Duration::from_secs(5),
             max_message: 1024 * 1024,
+            #[cfg(feature = "encryption")]
+            keyring: Keyring::plain(),
         }
     }
 
@@ -231,11 +240,29 @@ impl Config {
         self
     }
 
-    /// Members to look for in the background, from the start, until one has answered, and again whenever this
-    /// member is alone. [`Member::create`] does not wait for them, and it is no error when none is there yet.
-    /// The own address among them is skipped. A second call replaces the first. Default: none.
+    /// Members to look for in the background, from the start, until one has answered, and again as described in
+    /// [`discovery`](crate::discovery). [`Member::create`] does not wait for them, and it is no error when none is
+    /// there yet. Host names are resolved anew each time. The own address among them is skipped. A second call
+    /// replaces the first. Default: none.
     pub fn seeds(mut self, seeds: impl IntoSeeds) -> Self {
         self.seeds = texts(seeds);
+        self
+    }
+
+    /// A way to find other members, besides the [seeds](Self::seeds): one of the module
+    /// [`discovery`](crate::discovery), a closure, or a [`Discovery`] of one's own. Each call adds one, up to 16, and
+    /// each has a thread of its own. Default: none.
+    ///
+    /// ```
+    /// use headcount::discovery::{Dns, Multicast};
+    /// use headcount::{Config, Member};
+    ///
+    /// let config = Config::local().discovery(Multicast::new()).discovery(Dns::new("localhost", 7990));
+    /// let member = Member::create(config)?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn discovery(mut self, discovery: impl Discovery + 'static) -> Self {
+        self.discoveries.push(Box::new(discovery));
         self
     }
 
@@ -301,7 +328,8 @@ impl Config {
         self
     }
 
-    /// How often a seed or one of the dead is asked in the background, to heal a partition. Default: 10 s
+    /// How often others are [looked for](crate::discovery) in the background, and one of the dead is asked whether it is
+    /// back, to heal a partition. A member that is alone begins at 1/16 of it. Default: 10 s
     /// (LAN), 30 s (WAN), 3 s (local). Raised, it saves datagrams and lets a healed partition stay apart for
     /// longer.
     pub fn rejoin_interval(mut self, interval: Duration) -> Self {
@@ -402,6 +430,23 @@ impl Config {
         self
     }
 
+    /// Which keys datagrams are sealed and opened with. All members of a cluster have to hold the one that is used; who
+    /// joins with another one, or with none, is told [`Error::WrongKey`]. It takes 28 bytes of each datagram. Only with
+    /// the feature `encryption`. Default: [`Keyring::plain`], no key.
+    ///
+    /// ```no_run
+    /// use headcount::{Config, Key, Keyring, Member};
+    ///
+    /// let key = Key::from_file("/etc/shop/cluster.key")?;
+    /// let member = Member::create(Config::lan().cluster("shop").keyring(Keyring::new(key)))?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    #[cfg(feature = "encryption")]
+    pub fn keyring(mut self, keyring: Keyring) -> Self {
+        self.keyring = keyring;
+        self
+    }
+
     /// What the protocol is run by. `addresses` are this configuration's.
     pub(crate) fn settings(&self, addresses: &Addresses, bound: SocketAddr) -> Settings {
         let advertise = addresses.advertised(bound);
@@ -423,7 +468,9 @@ impl Config {
             state_rate: self.state_rate,
             send_timeout: self.send_timeout,
             max_message: self.max_message,
-            has_seeds: !addresses.seeds.is_empty(),
+            #[cfg(feature = "encryption")]
+            keyring: self.keyring.clone(),
+            discovers: !(addresses.seeds.is_empty() && self.discoveries.is_empty()),
             without: Without::default(),
         }
     }
@@ -436,6 +483,11 @@ impl Config {
     /// Takes the listener out.
     pub(crate) fn take_listener(&mut self) -> Option<Box<dyn Listener>> {
         self.listener.take()
+    }
+
+    /// Takes the discoveries out.
+    pub(crate) fn take_discoveries(&mut self) -> Vec<Box<dyn Discovery>> {
+        std::mem::take(&mut self.discoveries)
     }
 
     /// How many events wait for one consumer.
@@ -479,13 +531,17 @@ impl Default for Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
+        let mut fields = f.debug_struct("Config");
+        #[cfg(feature = "encryption")]
+        fields.field("keyring", &self.keyring);
+        fields
             .field("profile", &self.profile)
             .field("name", &self.name)
             .field("cluster", &self.cluster)
             .field("bind", &self.bind)
             .field("advertise", &self.advertise)
             .field("seeds", &self.seeds)
+            .field("discoveries", &self.discoveries.len())
             .field("listener", &self.listener.is_some())
             .field("probe_interval", &self.probe_interval)
             .field("probe_timeout", &self.probe_timeout)

@@ -13,6 +13,8 @@ use crate::engine::{Engine, Owner};
 use crate::error::Error;
 use crate::error::Result;
 use crate::event::Event;
+#[cfg(feature = "encryption")]
+use crate::keyring::MemberKeyring;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
 use crate::threads;
@@ -44,7 +46,7 @@ use crate::threads;
 /// ```
 pub struct Member {
     engine: Arc<dyn Engine>,
-    /// None: the handle of a listener, which keeps nothing running.
+    /// None: the handle of a listener or a discovery, which keeps nothing running.
     owner: Option<Arc<dyn Owner>>,
 }
 
@@ -76,9 +78,14 @@ impl Member {
         Self { engine, owner: Some(owner) }
     }
 
-    /// The handle that a listener is given.
-    pub(crate) fn for_listener(engine: Arc<dyn Engine>) -> Self {
+    /// The handle that a listener or a discovery is given.
+    pub(crate) fn unowned(engine: Arc<dyn Engine>) -> Self {
         Self { engine, owner: None }
+    }
+
+    /// A handle that keeps nothing running.
+    pub(crate) fn watching(&self) -> Self {
+        Self::unowned(Arc::clone(&self.engine))
     }
 
     /// Joins the cluster that any of the seeds belongs to: asks all of them in parallel, and returns when this
@@ -95,7 +102,7 @@ impl Member {
     /// # Errors
     ///
     /// - [`Error::Join`]: no seed let us in. It has one entry per seed: [`Error::NoAnswer`],
-    ///   [`Error::WrongCluster`], [`Error::NameTaken`], [`Error::Full`], [`Error::ClockAhead`];
+    ///   [`Error::WrongCluster`], [`Error::WrongKey`], [`Error::NameTaken`], [`Error::Full`], [`Error::ClockAhead`];
     ///   [`Error::Io`] for a name that does not resolve or an address that the socket can not send to,
     ///   [`Error::Timeout`] for one whose resolver did not answer, [`Error::Config`] for a seed that makes no
     ///   sense. The member goes on as it was; try again.
@@ -125,6 +132,17 @@ impl Member {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.engine.addr()
+    }
+
+    /// The cluster's name ([`Config::cluster`]).
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        self.engine.cluster()
+    }
+
+    /// Where the socket is bound; none in the simulator, which has no sockets.
+    pub(crate) fn bound(&self) -> Option<SocketAddr> {
+        self.engine.bound()
     }
 
     /// The own node.
@@ -368,6 +386,22 @@ impl Member {
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         self.engine.metrics()
+    }
+
+    /// The keys that this member seals and opens datagrams with, to be looked at and changed while it runs. Only with
+    /// the feature `encryption`.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// assert_eq!(member.keyring().used(), None);
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    #[cfg(feature = "encryption")]
+    #[must_use]
+    pub fn keyring(&self) -> MemberKeyring<'_> {
+        MemberKeyring::new(&self.engine)
     }
 
     /// Declares a dead node to have left, in the whole cluster: it is not looked for any more.

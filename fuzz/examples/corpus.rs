@@ -13,7 +13,8 @@ use headcount::fuzz::Corpus;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let corpus = Corpus::new()?;
-    for (target, inputs) in [("decode", corpus.decode), ("protocol", corpus.protocol)] {
+    let inputs = [("decode", &corpus.decode), ("protocol", &corpus.protocol), ("sealed", &corpus.protocol)];
+    for (target, inputs) in inputs {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
         fs::create_dir_all(&dir)?;
         for (number, input) in inputs.iter().enumerate() {

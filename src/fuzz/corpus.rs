@@ -17,8 +17,8 @@ use crate::wire::Packet;
 use crate::wire::packet::HEADER_SIZE;
 
 /// The choices of settings at the beginning of a script: the usual ones, among nodes that are known or alone.
-const KNOWN: [u8; 7] = [0; 7];
-const ALONE: [u8; 7] = [0, 0, 0, 0, 0, 0, 1];
+const KNOWN: [u8; 8] = [0; 8];
+const ALONE: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 1];
 /// Datagrams that come before the one that a script is about.
 const CONTEXT: usize = 4;
 /// The calls that a script can make …
@@ -31,7 +31,7 @@ const HARMLESS: u8 = 6;
 pub struct Corpus {
     /// For [`decode`](super::decode).
     pub decode: Vec<Vec<u8>>,
-    /// For [`protocol`](super::protocol).
+    /// For [`protocol`](super::protocol) and [`sealed`](super::sealed).
     pub protocol: Vec<Vec<u8>>,
 }
 
@@ -43,14 +43,19 @@ impl Corpus {
     /// If what is done in that cluster fails.
     pub fn new() -> Result<Self> {
         let sent = lived()?;
-        let mut kinds = BTreeSet::new();
         let mut corpus = Self { decode: Vec::new(), protocol: Vec::new() };
+        let (mut kinds, mut kinds_heard) = (BTreeSet::new(), BTreeSet::new());
         for (place, (_, transmit)) in sent.iter().enumerate() {
-            if kinds.insert(kinds_of(&transmit.datagram)) {
+            let kind = kinds_of(&transmit.datagram);
+            let until_here = &sent[..=place];
+            if kinds.insert(kind.clone()) {
                 corpus.decode.push(transmit.datagram.clone());
-                for settings in [KNOWN, ALONE] {
-                    corpus.protocol.push(conversation(settings, 0..HARMLESS, &sent[..=place]));
-                }
+                corpus.protocol.push(conversation(ALONE, 0..HARMLESS, until_here));
+                corpus.protocol.push(conversation(KNOWN, 0..HARMLESS, until_here));
+            }
+            // What is told to `n0` fits best: it is the one that hears it again.
+            if transmit.to == addr_of(0) && kinds_heard.insert(kind) {
+                corpus.protocol.push(conversation(KNOWN, 0..HARMLESS, until_here));
             }
         }
         corpus.protocol.extend((0..CALLS).map(|call| conversation(KNOWN, call..call + 1, &sent)));
@@ -65,7 +70,7 @@ pub(super) fn kinds_of(datagram: &[u8]) -> BTreeSet<u8> {
 
 /// A script in which a user makes these calls, and then the last of these datagrams come that went to the receiver of
 /// the very last one.
-fn conversation(settings: [u8; 7], calls: Range<u8>, sent: &[(SocketAddr, Transmit)]) -> Vec<u8> {
+fn conversation(settings: [u8; 8], calls: Range<u8>, sent: &[(SocketAddr, Transmit)]) -> Vec<u8> {
     let mut script = settings.to_vec();
     for call in calls {
         write(&mut script, &Step::Call { call: Choice(call), whom: Choice(0), text: b"some text" });
@@ -78,6 +83,7 @@ fn conversation(settings: [u8; 7], calls: Range<u8>, sent: &[(SocketAddr, Transm
         write(&mut script, &Step::Wait { time: Duration::from_millis(100), pace: Pace::Answered });
         write(&mut script, &Step::Datagram { from, how: How::AIMED, bodies: &datagram[HEADER_SIZE..] });
     }
+    write(&mut script, &Step::Again { which: Choice(0) });
     script
 }
 

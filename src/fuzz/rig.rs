@@ -10,11 +10,13 @@
 //!
 //! The names are those of the simulation that the [corpus](super::corpus) is taken from.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::aim::{Aim, Sender, Told};
+use super::form::{DATAGRAM_MAX, Form};
 use super::script::{Choice, How, Pace, Script, Step};
 use crate::config::{Config, DEFAULT_PORT};
 use crate::event::Event;
@@ -22,6 +24,7 @@ use crate::node::{Generation, Incarnation, Node};
 use crate::protocol::{Duty, Handover, Instant, Protocol, Settings};
 use crate::sim::checks::{Observer, Said, check_bounds, check_length};
 use crate::wire::body::Ack;
+use crate::wire::packet::HEADER_SIZE;
 use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Packet, Writer};
 
 /// As the simulated members call it, who do not say otherwise.
@@ -36,8 +39,8 @@ const DUTIES: [Duty; 2] = [Duty::Probe, Duty::Disseminate];
 const WAKES_MAX: u32 = 256;
 /// Wake-ups at one moment. More of them would be a member that does not sleep any more.
 const WAKES_AT_ONCE_MAX: u32 = 32;
-/// The longest datagram that is made of bodies.
-const DATAGRAM_MAX: usize = 65_507;
+/// Datagrams that can come again.
+const RECEIVED_MAX: usize = 64;
 
 /// Somebody whom a script plays.
 #[derive(Debug, Clone)]
@@ -71,17 +74,25 @@ pub(super) struct Rig {
     handover: Handover,
     persons: Vec<Person>,
     own: Person,
+    form: Form,
+    /// Whether what comes again must change nothing.
+    counts_once: bool,
+    /// The last datagrams that have come; the newest last.
+    received: VecDeque<(SocketAddr, Vec<u8>)>,
     told: Told,
     observer: Observer,
     said: Said,
+    events: u64,
     wakes: u32,
     has_ended: bool,
 }
 
 impl Rig {
     /// A protocol as the beginning of a script wants it.
-    pub(super) fn new(script: &mut Script<'_>) -> Self {
-        let settings = draw_settings(script);
+    pub(super) fn new(script: &mut Script<'_>, form: Form) -> Self {
+        let config = draw_config(script);
+        let accepts_plain = script.choice().of(&[false, true]);
+        let settings = settings(0, form.equip(config, accepts_plain));
         let handover = script.choice().of(&[Handover::Taken, Handover::NobodyListens, Handover::NoRoom]);
         let mut protocol = start(0, settings);
         protocol.keep_journal();
@@ -98,9 +109,13 @@ impl Rig {
             handover,
             persons,
             own,
+            counts_once: form.counts_once() && !accepts_plain,
+            form,
+            received: VecDeque::new(),
             told: Told::default(),
             observer: Observer::default(),
             said: Said::default(),
+            events: 0,
             wakes: 0,
             has_ended: false,
         };
@@ -151,8 +166,9 @@ impl Rig {
             Step::Datagram { from, how, bodies } => self.datagram(from, how, bodies),
             Step::Bytes { from, bytes } => {
                 let from = self.person(from).addr;
-                self.receive(self.now, from, bytes);
+                self.receive(self.now, from, bytes.to_vec());
             }
+            Step::Again { which } => self.again(which),
             Step::Wait { time, pace } => self.wait(time, pace),
             Step::Call { call, whom, text } => self.call(call, whom, text),
         }
@@ -167,18 +183,34 @@ impl Rig {
         let mut person = self.person(from);
         person.generation.0 += u64::from(how.is_restarted());
         let header = self.header(&person, !how.is_unbound());
-        let mut datagram = Writer::new(Vec::new(), &header, DATAGRAM_MAX).finish();
-        datagram.extend(bodies);
         if how.is_elsewhere() {
             person.addr.set_port(person.addr.port() + 1);
         }
-        if let Ok(packet) = Packet::decode(&datagram)
-            && how.is_aimed()
-        {
-            datagram = self.aimed(&packet, &person, how);
-        }
+        let datagram = match Packet::new(header, bodies) {
+            Ok(packet) if how.is_aimed() => {
+                let aimed = self.aimed(&packet, &person, how);
+                self.form.write(&header, &aimed[HEADER_SIZE..])
+            }
+            _ => self.form.write(&header, bodies),
+        };
         let waited = Duration::from_secs(how.is_late().into());
-        self.receive(self.now - waited, person.addr, &datagram);
+        self.receive(self.now - waited, person.addr, datagram);
+    }
+
+    /// One of the last datagrams comes again, from where it came.
+    fn again(&mut self, which: Choice) {
+        let from_end = usize::from(which.0) % self.received.len().max(1);
+        let Some((from, datagram)) = self.received.iter().rev().nth(from_end).cloned() else {
+            return;
+        };
+        let before = self.state();
+        self.receive(self.now, from, datagram);
+        assert!(!self.counts_once || self.state() == before, "a datagram that has come again counts");
+    }
+
+    /// What a user sees, and has heard.
+    fn state(&self) -> (u64, u64, u64) {
+        (self.protocol.fingerprint(), self.protocol.view_version(), self.events)
     }
 
     fn header(&self, person: &Person, is_bound: bool) -> Header {
@@ -210,10 +242,14 @@ impl Rig {
         writer.finish()
     }
 
-    fn receive(&mut self, received: Instant, from: SocketAddr, datagram: &[u8]) {
+    fn receive(&mut self, received: Instant, from: SocketAddr, datagram: Vec<u8>) {
         let own = self.protocol.local().generation();
-        self.observer.received(own, from, datagram);
-        self.protocol.handle_datagram(self.now, received, from, datagram);
+        self.observer.received(own, from, &self.protocol.in_plain(&datagram), datagram.len());
+        self.protocol.handle_datagram(self.now, received, from, &datagram);
+        self.received.push_back((from, datagram));
+        if self.received.len() > RECEIVED_MAX {
+            self.received.pop_front();
+        }
         self.drain();
     }
 
@@ -249,9 +285,11 @@ impl Rig {
                 incarnation: Incarnation(node.map_or(0, Node::incarnation)),
                 cookie: Cookie(1),
             };
-            let mut writer = Writer::new(Vec::new(), &self.header(person, true), DATAGRAM_MAX);
+            let header = self.header(person, true);
+            let mut writer = Writer::new(Vec::new(), &header, DATAGRAM_MAX);
             if writer.push(&Body::Ack(ack)) {
-                self.receive(self.now, to, &writer.finish());
+                let ack = self.form.write(&header, &writer.finish()[HEADER_SIZE..]);
+                self.receive(self.now, to, ack);
             }
         }
     }
@@ -291,7 +329,7 @@ impl Rig {
             5 => drop(protocol.broadcast(now, text)),
             6 => drop(protocol.force_leave(now, &name)),
             7 => protocol.touch(now),
-            8 => protocol.seeds_resolved(now, &[addr]),
+            8 => protocol.addresses_found(now, &[addr]),
             _ => drop(protocol.leave(now, Duration::from_secs(5))),
         }
         self.drain();
@@ -300,18 +338,19 @@ impl Rig {
     /// Takes out what a step has left, and checks it.
     fn drain(&mut self) {
         while let Some(event) = self.protocol.poll_event() {
+            self.events += 1;
             expect(self.observer.check_event(&self.own.name, &event));
             if matches!(event, Event::Message { .. }) {
                 self.protocol.settle(self.now, self.handover);
             }
         }
         while let Some(transmit) = self.protocol.poll_transmit() {
-            let datagram = &transmit.datagram;
-            expect(check_length(datagram.len(), self.protocol.max_datagram()));
-            expect(self.observer.check_sent(self.now, transmit.to, datagram));
-            match Packet::decode(datagram) {
+            let (length, plain) = (transmit.datagram.len(), self.protocol.in_plain(&transmit.datagram));
+            expect(check_length(length, self.protocol.max_datagram()));
+            expect(self.observer.check_sent(self.now, transmit.to, &plain, length));
+            match Packet::decode(&plain) {
                 Ok(packet) => self.told.note(transmit.to, &packet),
-                Err(_) => panic!("nobody can read what it sends: {datagram:02x?}"),
+                Err(_) => panic!("nobody can read what it sends: {plain:02x?}"),
             }
         }
         self.has_ended |= self.protocol.poll_end().is_some();
@@ -339,18 +378,17 @@ impl Rig {
     }
 }
 
-/// The settings that a script begins with.
-fn draw_settings(script: &mut Script<'_>) -> Settings {
+/// The configuration that a script begins with.
+fn draw_config(script: &mut Script<'_>) -> Config {
     let config = Config::lan()
         .max_datagram(script.choice().of(&[1_400, 1_200, 9_000, 65_000]))
         .max_nodes(script.choice().of(&[16_384, KNOWN, 8]))
         .max_message(script.choice().of(&[1 << 20, 1, 5_000]))
         .tombstone_ttl(Duration::from_secs(script.choice().of(&[24 * 3_600, 10])));
-    let config = match script.choice().of(&[None, Some(1), Some(100)]) {
+    match script.choice().of(&[None, Some(1), Some(100)]) {
         Some(rate) => config.state_rate(rate),
         None => config,
-    };
-    settings(0, config)
+    }
 }
 
 fn settings(index: usize, config: Config) -> Settings {

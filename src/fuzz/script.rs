@@ -76,6 +76,8 @@ pub(super) enum Step<'a> {
     Datagram { from: Choice, how: How, bodies: &'a [u8] },
     /// Any bytes come.
     Bytes { from: Choice, bytes: &'a [u8] },
+    /// One of the last datagrams comes again.
+    Again { which: Choice },
     /// Time passes.
     Wait { time: Duration, pace: Pace },
     /// A user wants something of or about a person.
@@ -120,7 +122,7 @@ impl<'a> Iterator for Script<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        Some(match self.byte() % 4 {
+        Some(match self.byte() % 5 {
             0 => Step::Datagram { from: self.choice(), how: How(self.byte()), bodies: self.bytes() },
             1 => Step::Bytes { from: self.choice(), bytes: self.bytes() },
             2 => {
@@ -128,6 +130,7 @@ impl<'a> Iterator for Script<'a> {
                 let pace = Choice(scale / SCALES).of(&Pace::ALL);
                 Step::Wait { time: Duration::from_millis(u64::from(length) << (scale % SCALES)), pace }
             }
+            3 => Step::Again { which: self.choice() },
             _ => Step::Call { call: self.choice(), whom: self.choice(), text: self.bytes() },
         })
     }
@@ -151,8 +154,9 @@ pub(super) fn write(script: &mut Vec<u8>, step: &Step<'_>) {
             let pace = (0..3).find(|choice| Choice(*choice).of(&Pace::ALL) == pace).unwrap_or_default();
             script.extend([2, length, scale + SCALES * pace]);
         }
+        Step::Again { which } => script.extend([3, which.0]),
         Step::Call { call, whom, text } => {
-            script.extend([3, call.0, whom.0]);
+            script.extend([4, call.0, whom.0]);
             write_bytes(script, text);
         }
     }

@@ -11,13 +11,11 @@ use super::time::Instant;
 use super::{Answer, Call, Context, Protocol, Timer};
 use crate::error::{Error, Result};
 use crate::node::{Generation, Status};
-use crate::wire::body::{Hello, HintReason, RejectReason, Welcome};
+use crate::wire::body::{Hello, RejectReason, Welcome};
 use crate::wire::{Body, Cookie, NameHash, Packet, Record, Seq};
 
 /// What is logged when nobody but ourselves was named.
 const ALONE: &str = "no seed but this member itself: alone";
-/// Hints to joiners of other clusters, a second.
-const HINTS_PER_SECOND: u32 = 10;
 /// The closing sync comes this many gossip intervals after a join, or after a sync that changed something.
 const CLOSING_PAUSE: u32 = 10;
 
@@ -109,8 +107,7 @@ impl Protocol {
             self.metrics.malformed += 1;
             return;
         }
-        if !self.cookies.accepts(now, hello.cookie, from, sender, run) {
-            self.challenge(context, hello.seq);
+        if !self.has_cookie(context, hello.seq, hello.cookie) {
             return;
         }
         let reason = match self.admission(now, from, sender, record) {
@@ -225,40 +222,6 @@ impl Protocol {
         match call {
             Some(call) => self.seed_failed(now, call, from, error),
             None => self.note(log::Level::Debug, || format!("{from} does not let us in: {error}")),
-        }
-    }
-
-    /// A datagram with another cluster's tag: a joiner is told so, and so are we.
-    pub(super) fn handle_foreign(&mut self, now: Instant, from: SocketAddr, packet: &Packet<'_>) {
-        self.metrics.foreign_cluster += 1;
-        match packet.bodies().next() {
-            Some(Body::Hello(hello)) => {
-                let second = now.as_micros() / 1_000_000;
-                if self.hints.0 != second {
-                    self.hints = (second, 0);
-                }
-                self.hints.1 += 1;
-                if self.hints.1 <= HINTS_PER_SECOND {
-                    let hint = Body::Hint { seq: hello.seq, reason: HintReason::WrongCluster };
-                    let mut datagram = self.datagram_to(packet.header().generation);
-                    if datagram.push(&hint) {
-                        self.answer(from, datagram);
-                    }
-                }
-            }
-            Some(Body::Hint { seq, reason }) => {
-                let Some(call) = self.approaches.answered(seq, from).and_then(|approach| approach.call)
-                else {
-                    return;
-                };
-                self.approaches.end(seq);
-                let error = match reason {
-                    HintReason::WrongCluster => Error::WrongCluster,
-                    HintReason::WrongKey => Error::WrongKey,
-                };
-                self.seed_failed(now, call, from, error);
-            }
-            _ => {}
         }
     }
 

@@ -5,7 +5,7 @@ use super::{Protocol, compare, state};
 
 impl Protocol {
     /// How much there is of everything that others can make grow.
-    pub(crate) fn bounds(&self) -> [Bound; 20] {
+    pub(crate) fn bounds(&self) -> [Bound; 22] {
         let [active, tombstones] = self.members.bounds();
         let suspicions = Bound { what: "suspicions", count: self.suspicions.len(), max: active.count };
         let told = Bound { what: "nodes to be asked", count: self.told.len(), max: compare::TOLD_MAX };
@@ -16,6 +16,7 @@ impl Protocol {
         let collected =
             Bound { what: "collected states", count: self.collected.len(), max: state::COLLECTED_MAX };
         let timers = Bound { what: "timers", count: self.timers.len(), max: timers_max };
+        let [windows, reached] = self.sealing_bounds();
         let senders = Bound { what: "senders", count: self.inbox.len(), max: active.max + tombstones.max };
         [
             active,
@@ -38,6 +39,8 @@ impl Protocol {
             kept,
             kept_bytes,
             gaps,
+            windows,
+            reached,
         ]
     }
 }

@@ -422,6 +422,7 @@ impl Protocol {
     /// Whether a request carries a good cookie; who has none is given one.
     pub(super) fn has_cookie(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) -> bool {
         if self.cookies.accepts(context.now, cookie, context.from, context.sender, context.generation) {
+            self.note_proof(context);
             return true;
         }
         self.challenge(context, seq);
@@ -430,10 +431,10 @@ impl Protocol {
 
     /// Has the sender show that it receives at its address, once a datagram.
     pub(super) fn challenge(&mut self, context: &mut Context, seq: Seq) {
-        let (now, from, run) = (context.now, context.from, context.generation);
+        let (now, from) = (context.now, context.from);
         if !std::mem::replace(&mut context.replied, true) {
-            let cookie = self.cookies.bake(now, from, context.sender, run);
-            let mut datagram = self.datagram_to(run);
+            let cookie = self.cookies.bake(now, from, context.sender, context.generation);
+            let mut datagram = self.datagram_back(context);
             if datagram.push(&Body::Challenge { seq, cookie }) {
                 self.answer(from, datagram);
             }

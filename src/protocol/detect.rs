@@ -112,7 +112,7 @@ impl Protocol {
 
     /// Who is not known learns no more than that we run, and what we hold against it.
     fn answer_stranger(&mut self, context: &Context, ping: &Ping) {
-        let mut datagram = self.datagram_to(context.generation);
+        let mut datagram = self.datagram_back(context);
         if !datagram.push(&Body::BareAck { seq: ping.seq }) {
             return;
         }

@@ -1,4 +1,5 @@
 mod broadcasts;
+mod discovery;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -15,7 +15,7 @@
 //!                                 └─────┬─────────────────────┘
 //!      under the guard: events ─────────┼──▶ the listener's queue ─▶ hc-notifier ─▶ Listener
 //!                                       │    and each events() stream
-//!      after it: datagrams, answers, wake-ups, log lines, chores ─▶ hc-chores (host names)
+//!      after it: datagrams, answers, wake-ups, log lines, chores ─▶ hc-discovery, one for each
 //! ```
 //!
 //! The rules that keep this simple:
@@ -33,6 +33,7 @@
 
 mod alarm;
 mod chores;
+mod discover;
 mod disseminator;
 mod end;
 mod engine;
@@ -60,6 +61,7 @@ use crate::transport::Transport;
 pub(crate) use self::end::End;
 pub(crate) use self::shared::Shared;
 
+use self::discover::Discoveries;
 use self::path::Path;
 use self::shared::{Token, Tokens};
 use crate::consumer::Consumer;
@@ -70,6 +72,7 @@ const PROBER: &str = "hc-prober";
 const DISSEMINATOR: &str = "hc-disseminator";
 const NOTIFIER: &str = "hc-notifier";
 const CHORES: &str = "hc-chores";
+const DISCOVERY: &str = "hc-discovery";
 
 /// What keeps a member running: when the last one that holds it lets go, the threads end, without a leave.
 #[derive(Debug)]
@@ -106,13 +109,22 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let (path, path_gone) = Path::new(transport);
     let path = Arc::new(path);
     let seeds = addresses.seeds;
-    let (shared, tokens) =
-        Shared::new(&settings, seeds, config.events_max(), origin, protocol, Arc::clone(&path), path_gone);
+    let discoveries = Discoveries::new(bound, &seeds);
+    let (shared, tokens) = Shared::new(
+        &settings,
+        discoveries,
+        config.events_max(),
+        origin,
+        protocol,
+        Arc::clone(&path),
+        path_gone,
+    );
     let shared = Arc::new(shared);
     // From here on its drop ends what was started.
     let owner = Arc::new(Owner { shared: Arc::clone(&shared) });
     shared.set_owner(Arc::downgrade(&owner));
 
+    shared.discoveries().start(&shared, seeds, config.take_discoveries())?;
     launch(&shared, config.take_listener(), path, tokens)?;
     // An empty step tells the threads their first deadlines.
     shared.step(|_, _| ())?;

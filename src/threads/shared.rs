@@ -20,9 +20,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use super::Owner;
 use super::alarm::Alarm;
 use super::chores::Chores;
+use super::discover::Discoveries;
 use super::end::End;
 use super::path::Path;
-use crate::config::Seed;
 use crate::consumer::{self, Consumer};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -58,7 +58,7 @@ pub(crate) struct Shared {
     name: String,
     addr: SocketAddr,
     bound: SocketAddr,
-    seeds: Vec<Seed>,
+    cluster: String,
     join_timeout: Duration,
     send_timeout: Duration,
     probe_interval: Duration,
@@ -71,6 +71,7 @@ pub(crate) struct Shared {
     prober: Alarm,
     disseminator: Alarm,
     chores: Chores,
+    discoveries: Discoveries,
 
     /// The view's version as of the last step.
     view_version: AtomicU64,
@@ -153,7 +154,7 @@ impl Drop for Watch<'_> {
 impl Shared {
     pub(super) fn new(
         settings: &Settings,
-        seeds: Vec<Seed>,
+        discoveries: Discoveries,
         event_capacity: usize,
         origin: OsInstant,
         protocol: Protocol,
@@ -175,7 +176,7 @@ impl Shared {
             name: settings.name.clone(),
             addr: settings.advertise,
             bound: settings.bound,
-            seeds,
+            cluster: settings.cluster.clone(),
             join_timeout: settings.join_timeout,
             send_timeout: settings.send_timeout,
             probe_interval: settings.probe_interval,
@@ -186,6 +187,7 @@ impl Shared {
             prober: Alarm::new(),
             disseminator: Alarm::new(),
             chores: Chores::default(),
+            discoveries,
             view_version: AtomicU64::new(0),
             view: RwLock::new(None),
             owner: OnceLock::new(),
@@ -328,7 +330,7 @@ impl Shared {
         }
         for chore in outputs.chores.drain(..) {
             match chore {
-                Chore::ResolveSeeds => self.chores.resolve_seeds(self, &self.seeds),
+                Chore::Discover => self.discoveries.ask(self),
             }
         }
         if let Some(path) = outputs.closed.take() {
@@ -336,10 +338,10 @@ impl Shared {
         }
     }
 
-    /// Gives the protocol the addresses of the configured seeds.
-    pub(super) fn seeds_resolved(self: &Arc<Self>, addrs: &[SocketAddr]) {
+    /// Gives the protocol addresses at which others may be.
+    pub(super) fn addresses_found(self: &Arc<Self>, addrs: &[SocketAddr]) {
         // An error says that the member has ended.
-        let _ = self.step(|protocol, now| protocol.seeds_resolved(now, addrs));
+        let _ = self.step(|protocol, now| protocol.addresses_found(now, addrs));
     }
 
     /// The time of the protocol: microseconds since the member's creation.
@@ -391,6 +393,11 @@ impl Shared {
         self.bound
     }
 
+    /// The cluster's name.
+    pub(super) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
     /// Disconnected when the threads of the protocol are through.
     pub(super) fn protocol_threads(&self) -> &Receiver<Infallible> {
         &self.protocol_threads
@@ -415,6 +422,10 @@ impl Shared {
 
     pub(super) fn chores(&self) -> &Chores {
         &self.chores
+    }
+
+    pub(super) fn discoveries(&self) -> &Discoveries {
+        &self.discoveries
     }
 
     /// Whether an address is certainly the own one.
@@ -470,6 +481,7 @@ impl Shared {
         };
         metrics.events_dropped = events_dropped;
         metrics.listener_panics = self.listener_panics.load(Ordering::Relaxed);
+        metrics.discovery_errors = self.discoveries.errors();
         metrics.socket_errors = self.socket_errors.load(Ordering::Relaxed);
         metrics
     }
@@ -567,6 +579,7 @@ impl Shared {
         self.prober.ring();
         self.disseminator.ring();
         self.chores.end();
+        self.discoveries.end();
     }
 
     /// Waits until the threads are joined and the socket is closed. The threads of the protocol come at once;

@@ -9,6 +9,7 @@
 mod broadcasts;
 mod create;
 mod detection;
+mod discovery;
 mod end;
 mod hostile;
 mod join;

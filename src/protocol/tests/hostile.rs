@@ -291,9 +291,23 @@ fn many_pings_in_one_datagram_make_one_answer() {
 
 #[test]
 fn an_answer_to_an_unknown_sender_is_never_longer_than_what_came() {
+    expect_short_answers(World::new(6));
+}
+
+/// While keys change: a seal would make the answer longer than a question that had none.
+#[test]
+#[cfg(feature = "encryption")]
+fn an_answer_to_an_unknown_sender_without_a_key_is_never_longer_than_what_came() {
+    let mut world = World::new(6);
+    let key = crate::Key::from_bytes([7; 32]);
+    world.settings.keyring = crate::Keyring::new(key).accepting_plain();
+    expect_short_answers(world);
+}
+
+fn expect_short_answers(mut world: World) {
     let mut buffer = [0; SUMS_SIZE];
     let sums = SumList::encode(&[0; BUCKETS], &mut buffer);
-    let mut world = World::cluster(6, 5);
+    world.grow(5);
     // Two addresses of former members: one died, one left.
     world.crash(3);
     world.call(4, |protocol, now| protocol.leave(now, secs(5)));
@@ -640,6 +654,48 @@ fn another_cluster_is_counted_and_told_at_most_ten_times_a_second() {
         assert_eq!(world.hosts[0].protocol.metrics().foreign_cluster - before, 80);
         world.run(secs(1));
     }
+    assert_eq!(world.view(0), view);
+}
+
+/// Without the key of it, and so also without the feature that opens it.
+#[test]
+fn a_sealed_datagram_of_a_stranger_is_counted_and_answered_by_at_most_ten_hints_a_second() {
+    let mut world = World::cluster(15, 2);
+    world.run(secs(1));
+    world.now = crate::protocol::Instant::from_micros((world.now.as_micros() / 1_000_000 + 1) * 1_000_000);
+    let view = world.view(0);
+    let run = world.generation(0);
+    let mut hints = 0;
+    for (number, receiver) in (0..40).zip([Generation(0), run].into_iter().cycle()) {
+        let header = Header { tag: world.tag(), sender: NameHash(1), generation: Generation(5), receiver };
+        let mut sealed = datagram(&header, &[]);
+        sealed[3] = 1;
+        sealed.extend([0, 0, 0, 1]);
+        sealed.extend(77_u64.to_be_bytes());
+        sealed.extend([0; 16]);
+        let from = forged_addr(number);
+        for (to, answer) in world.answers(0, from, &sealed) {
+            assert!(to == from && answer.len() <= sealed.len());
+            let packet = Packet::decode(&answer).unwrap();
+            assert_eq!(packet.header().receiver, Generation(5));
+            let bodies: Vec<Body<'_>> = packet.bodies().collect();
+            assert_eq!(bodies, [Body::Hint { seq: Seq(77), reason: HintReason::WrongKey }]);
+            hints += 1;
+        }
+    }
+    assert_eq!((hints, world.hosts[0].protocol.metrics().unopened), (10, 40));
+    // A member whose key is another one for the moment is not told again and again.
+    let header = Header {
+        tag: world.tag(),
+        sender: world.hash(1),
+        generation: world.generation(1),
+        receiver: Generation(0),
+    };
+    let mut sealed = datagram(&header, &[]);
+    sealed[3] = 1;
+    sealed.extend([1; 28]);
+    world.run(secs(1));
+    assert!(world.answers(0, addr_of(1), &sealed).is_empty());
     assert_eq!(world.view(0), view);
 }
 

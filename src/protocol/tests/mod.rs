@@ -6,6 +6,9 @@ mod detection;
 mod hostile;
 mod merge;
 mod messages;
+#[cfg(feature = "encryption")]
+mod sealed;
+mod seek;
 mod spread;
 mod states;
 mod world;
