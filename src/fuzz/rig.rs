@@ -75,8 +75,8 @@ pub(super) struct Rig {
     persons: Vec<Person>,
     own: Person,
     form: Form,
-    /// Whether what comes again must change nothing.
-    counts_once: bool,
+    /// Whether what comes again may change anything.
+    counts_again: bool,
     /// The last datagrams that have come; the newest last.
     received: VecDeque<(SocketAddr, Vec<u8>)>,
     told: Told,
@@ -90,9 +90,8 @@ pub(super) struct Rig {
 impl Rig {
     /// A protocol as the beginning of a script wants it.
     pub(super) fn new(script: &mut Script<'_>, form: Form) -> Self {
-        let config = draw_config(script);
-        let accepts_plain = script.choice().of(&[false, true]);
-        let settings = settings(0, form.equip(config, accepts_plain));
+        let (config, counts_again) = form.equip(draw_config(script), script);
+        let settings = settings(0, config);
         let handover = script.choice().of(&[Handover::Taken, Handover::NobodyListens, Handover::NoRoom]);
         let mut protocol = start(0, settings);
         protocol.keep_journal();
@@ -109,8 +108,8 @@ impl Rig {
             handover,
             persons,
             own,
-            counts_once: form.counts_once() && !accepts_plain,
             form,
+            counts_again,
             received: VecDeque::new(),
             told: Told::default(),
             observer: Observer::default(),
@@ -205,7 +204,7 @@ impl Rig {
         };
         let before = self.state();
         self.receive(self.now, from, datagram);
-        assert!(!self.counts_once || self.state() == before, "a datagram that has come again counts");
+        assert!(self.counts_again || self.state() == before, "a datagram that has come again counts");
     }
 
     /// What a user sees, and has heard.
