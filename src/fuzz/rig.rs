@@ -67,6 +67,15 @@ impl Person {
     }
 }
 
+/// A datagram on its way to the protocol.
+#[derive(Debug, Clone)]
+struct Arriving {
+    from: SocketAddr,
+    datagram: Vec<u8>,
+    /// As it is without a seal.
+    plain: Vec<u8>,
+}
+
 /// The protocol, its clock, and who is around.
 pub(super) struct Rig {
     protocol: Protocol,
@@ -78,7 +87,7 @@ pub(super) struct Rig {
     /// Whether what comes again may change anything.
     counts_again: bool,
     /// The last datagrams that have come; the newest last.
-    received: VecDeque<(SocketAddr, Vec<u8>)>,
+    received: VecDeque<Arriving>,
     told: Told,
     observer: Observer,
     said: Said,
@@ -165,7 +174,8 @@ impl Rig {
             Step::Datagram { from, how, bodies } => self.datagram(from, how, bodies),
             Step::Bytes { from, bytes } => {
                 let from = self.person(from).addr;
-                self.receive(self.now, from, bytes.to_vec());
+                let (datagram, plain) = (bytes.to_vec(), bytes.to_vec());
+                self.receive(self.now, Arriving { from, datagram, plain });
             }
             Step::Again { which } => self.again(which),
             Step::Wait { time, pace } => self.wait(time, pace),
@@ -185,25 +195,29 @@ impl Rig {
         if how.is_elsewhere() {
             person.addr.set_port(person.addr.port() + 1);
         }
-        let datagram = match Packet::new(header, bodies) {
+        let arriving = match Packet::new(header, bodies) {
             Ok(packet) if how.is_aimed() => {
                 let aimed = self.aimed(&packet, &person, how);
-                self.form.write(&header, &aimed[HEADER_SIZE..])
+                self.arriving(person.addr, &header, &aimed[HEADER_SIZE..])
             }
-            _ => self.form.write(&header, bodies),
+            _ => self.arriving(person.addr, &header, bodies),
         };
         let waited = Duration::from_secs(how.is_late().into());
-        self.receive(self.now - waited, person.addr, datagram);
+        self.receive(self.now - waited, arriving);
+    }
+
+    fn arriving(&self, from: SocketAddr, header: &Header, bodies: &[u8]) -> Arriving {
+        Arriving { from, datagram: self.form.write(header, bodies), plain: Form::Plain.write(header, bodies) }
     }
 
     /// One of the last datagrams comes again, from where it came.
     fn again(&mut self, which: Choice) {
         let from_end = usize::from(which.0) % self.received.len().max(1);
-        let Some((from, datagram)) = self.received.iter().rev().nth(from_end).cloned() else {
+        let Some(arriving) = self.received.iter().rev().nth(from_end).cloned() else {
             return;
         };
         let before = self.state();
-        self.receive(self.now, from, datagram);
+        self.receive(self.now, arriving);
         assert!(self.counts_again || self.state() == before, "a datagram that has come again counts");
     }
 
@@ -241,11 +255,12 @@ impl Rig {
         writer.finish()
     }
 
-    fn receive(&mut self, received: Instant, from: SocketAddr, datagram: Vec<u8>) {
+    fn receive(&mut self, received: Instant, arriving: Arriving) {
+        let Arriving { from, datagram, plain } = &arriving;
         let own = self.protocol.local().generation();
-        self.observer.received(own, from, &self.protocol.in_plain(&datagram), datagram.len());
-        self.protocol.handle_datagram(self.now, received, from, &datagram);
-        self.received.push_back((from, datagram));
+        self.observer.received(own, *from, plain, datagram.len());
+        self.protocol.handle_datagram(self.now, received, *from, datagram);
+        self.received.push_back(arriving);
         if self.received.len() > RECEIVED_MAX {
             self.received.pop_front();
         }
@@ -287,8 +302,8 @@ impl Rig {
             let header = self.header(person, true);
             let mut writer = Writer::new(Vec::new(), &header, DATAGRAM_MAX);
             if writer.push(&Body::Ack(ack)) {
-                let ack = self.form.write(&header, &writer.finish()[HEADER_SIZE..]);
-                self.receive(self.now, to, ack);
+                let ack = self.arriving(to, &header, &writer.finish()[HEADER_SIZE..]);
+                self.receive(self.now, ack);
             }
         }
     }
