@@ -11,6 +11,7 @@ use std::env;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -32,13 +33,16 @@ const STAY: Duration = Duration::from_secs(3);
 pub(crate) fn is_member() -> AnyResult<bool> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [AS_MEMBER, name, bind] => run_member(name, bind).map(|()| true),
+        [AS_MEMBER, name, bind] => run_member(Config::lan().name(name).bind(bind)).map(|()| true),
+        [AS_MEMBER, name, bind, snapshot] => {
+            run_member(Config::lan().name(name).bind(bind).snapshot(snapshot)).map(|()| true)
+        }
         _ => Ok(false),
     }
 }
 
-fn run_member(name: &str, bind: &str) -> AnyResult<()> {
-    let member = Member::create(Config::lan().name(name).bind(bind).on_event(|member, event| {
+fn run_member(config: Config) -> AnyResult<()> {
+    let member = Member::create(config.on_event(|member, event| {
         let View { count, hash } = View::of(member);
         say(&format!("event {} {} {count} {hash}", word(&event), about(&event)));
     }))?;
@@ -190,8 +194,18 @@ impl Fleet {
 
     /// Starts a member, with `launcher` (a command that runs what follows it) in front if there is one.
     pub(crate) fn start(&mut self, launcher: &[&str], name: &str, bind: &str) -> AnyResult<SocketAddr> {
+        self.start_with(launcher, name, &[bind])
+    }
+
+    /// Starts a member that keeps its snapshot in a file.
+    pub(crate) fn start_kept(&mut self, name: &str, bind: &str, snapshot: &Path) -> AnyResult<SocketAddr> {
+        self.start_with(&[], name, &[bind, &snapshot.display().to_string()])
+    }
+
+    fn start_with(&mut self, launcher: &[&str], name: &str, arguments: &[&str]) -> AnyResult<SocketAddr> {
         let program = env::current_exe()?.display().to_string();
-        let mut words = launcher.iter().copied().chain([program.as_str(), AS_MEMBER, name, bind]);
+        let words = launcher.iter().copied().chain([program.as_str(), AS_MEMBER, name]);
+        let mut words = words.chain(arguments.iter().copied());
         let mut child = Command::new(words.next().unwrap_or_default())
             .args(words)
             .stdin(Stdio::piped())

@@ -9,6 +9,7 @@ mod validate;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::seeds::IntoSeeds;
@@ -84,6 +85,8 @@ pub struct Config {
     max_message: usize,
     #[cfg(feature = "encryption")]
     keyring: Keyring,
+    snapshot: Option<PathBuf>,
+    keep_state: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +182,8 @@ impl Config {
             max_message: 1024 * 1024,
             #[cfg(feature = "encryption")]
             keyring: Keyring::plain(),
+            snapshot: None,
+            keep_state: false,
         }
     }
 
@@ -447,6 +452,44 @@ impl Config {
         self
     }
 
+    /// A file in which this member keeps what it needs to come back: the nodes that it knows and their addresses, and
+    /// its own generation. When it is started again, it rejoins by itself, without a seed, also if all members were
+    /// down at the same time and some come back at other addresses; and the others take it for the newer run whatever
+    /// its clock says. It is written by a thread of its own, at the start, after changes (once a second at most) and at
+    /// the end; [`Member::save_snapshot`] writes it now. Default: none.
+    ///
+    /// The directory has to exist, and the member needs a [`name`](Self::name) if its address may change, since the
+    /// address is the name of a member that has none. Beside the file there are others whose names go on with
+    /// `.lock`, `.new` and `.set-aside-1` to `-4`. A second member that is given the same file is refused. A file that
+    /// is damaged, of another cluster, or of a later version of the crate is set aside, with a warning; of one of
+    /// another node of the same cluster, the addresses are used. A disk that is full, or may not be written to, is a
+    /// warning and a counter ([`Metrics::snapshot_errors`](crate::Metrics::snapshot_errors)). If the clock was far ahead
+    /// when it was written, and the others answer [`Error::ClockAhead`], remove the file.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// # let directory = std::env::temp_dir().join(format!("headcount-doc-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&directory).unwrap();
+    /// let config = Config::local().bind("127.0.0.1:0").name("web-1").snapshot(directory.join("members"));
+    /// let member = Member::create(config)?;
+    /// assert_eq!(member.metrics().snapshots_written, 1);
+    /// # drop(member);
+    /// # std::fs::remove_dir_all(&directory).unwrap();
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn snapshot(mut self, path: impl Into<PathBuf>) -> Self {
+        self.snapshot = Some(path.into());
+        self
+    }
+
+    /// Whether the [`snapshot`](Self::snapshot) holds the own state ([`Member::set`]) as well, so that the next run
+    /// begins with it instead of an empty one. Default: false.
+    pub fn keep_state(mut self, keep: bool) -> Self {
+        self.keep_state = keep;
+        self
+    }
+
     /// What the protocol is run by. `addresses` are this configuration's.
     pub(crate) fn settings(&self, addresses: &Addresses, bound: SocketAddr) -> Settings {
         let advertise = addresses.advertised(bound);
@@ -513,12 +556,25 @@ impl Config {
         Err(invalid("max_datagram", format!("{} is more than the transport's {largest}", self.max_datagram)))
     }
 
-    /// An error if a transport was given, where there is no place for one.
-    pub(crate) fn refuse_transport(&self) -> Result<()> {
-        match self.transport {
-            Some(_) => Err(invalid("transport", "the simulator has a network of its own")),
-            None => Ok(()),
+    /// Where the snapshot is to be.
+    pub(crate) fn snapshot_path(&self) -> Option<&Path> {
+        self.snapshot.as_deref()
+    }
+
+    /// Whether the snapshot is to hold the own state.
+    pub(crate) fn keeps_state(&self) -> bool {
+        self.keep_state
+    }
+
+    /// An error if it needs what a simulated member has not: a network of one's own, a disk.
+    pub(crate) fn refuse_the_outside(&self) -> Result<()> {
+        if self.transport.is_some() {
+            return Err(invalid("transport", "the simulator has a network of its own"));
         }
+        if self.snapshot.is_some() {
+            return Err(invalid("snapshot", "the simulator has no disk"));
+        }
+        Ok(())
     }
 }
 
@@ -559,6 +615,8 @@ impl fmt::Debug for Config {
             .field("transport", &self.transport.is_some())
             .field("send_timeout", &self.send_timeout)
             .field("max_message", &self.max_message)
+            .field("snapshot", &self.snapshot)
+            .field("keep_state", &self.keep_state)
             .finish()
     }
 }

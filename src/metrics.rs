@@ -121,6 +121,11 @@ counters! {
     /// Fragments that came after their message was decided.
     counter fragments_late,
 
+    /// Snapshots written: each is whole on the disk.
+    counter snapshots_written,
+    /// Snapshots that could not be written.
+    counter snapshot_errors,
+
     /// Events dropped because a consumer was too slow.
     counter events_dropped,
     /// Panics of the listener.

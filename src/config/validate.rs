@@ -53,6 +53,12 @@ impl Config {
         check_range("max_message", &self.max_message, &MAX_MESSAGE)?;
         #[cfg(feature = "encryption")]
         self.keyring.check()?;
+        if self.snapshot.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(invalid("snapshot", "is empty"));
+        }
+        if self.keep_state && self.snapshot.is_none() {
+            return Err(invalid("keep_state", "there is no snapshot to keep it in"));
+        }
 
         if self.probe_timeout >= self.probe_interval {
             let (timeout, interval) = (self.probe_timeout, self.probe_interval);

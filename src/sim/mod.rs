@@ -248,7 +248,7 @@ impl Cluster {
             return Err(crate::config::invalid("name", format!("is not {name:?}")));
         }
         config.validate()?;
-        config.refuse_transport()?;
+        config.refuse_the_outside()?;
         self.crash(name);
         self.sim.start(config.name(name))
     }

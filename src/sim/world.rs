@@ -124,7 +124,7 @@ impl World {
     /// The second result is what is left of the run before, to be dropped where no lock is held.
     pub(super) fn start(&mut self, config: &mut Config) -> Result<(usize, Option<Box<Host>>)> {
         let addresses = config.validate()?;
-        config.refuse_transport()?;
+        config.refuse_the_outside()?;
         let index = match config.name_given().and_then(|name| self.by_name.get(name)) {
             Some(index) => *index,
             None => self.hosts.len(),

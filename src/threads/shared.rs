@@ -1,11 +1,12 @@
 //! What the threads and the handles of one member share: [`Shared`], with the lock around the protocol, and
 //! [`Shared::step`], by which everybody uses it.
 
+mod ending;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
-use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,13 +16,14 @@ use std::sync::{
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant as OsInstant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::Owner;
 use super::alarm::Alarm;
 use super::chores::Chores;
 use super::discover::Discoveries;
 use super::end::End;
+use super::keeper::Keeper;
 use super::path::Path;
 use crate::consumer::{self, Consumer};
 use crate::error::{Error, Result};
@@ -31,11 +33,6 @@ use crate::node::{Node, Nodes};
 use crate::protocol::{Answer, Call, Chore, Duty, Instant, Note, Protocol, Settings, Transmit};
 use crate::transport::{Trouble, classify};
 
-/// How long the end waits for the threads of the protocol. They come at once, save on a host that is
-/// overloaded: there a socket that is really closed is worth more than being on time.
-const THREADS_PATIENCE: Duration = Duration::from_secs(2);
-/// How long the end waits for the listener.
-const NOTIFIER_PATIENCE: Duration = Duration::from_millis(50);
 /// Strange errors of the socket are logged this far apart.
 const TROUBLE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// An answer of the protocol may come this much later than its deadline: it has to wait for its turn.
@@ -72,6 +69,8 @@ pub(crate) struct Shared {
     disseminator: Alarm,
     chores: Chores,
     discoveries: Discoveries,
+    /// Set at the start, if there is to be a snapshot.
+    pub(super) keeper: OnceLock<Keeper>,
 
     /// The view's version as of the last step.
     view_version: AtomicU64,
@@ -188,6 +187,7 @@ impl Shared {
             disseminator: Alarm::new(),
             chores: Chores::default(),
             discoveries,
+            keeper: OnceLock::new(),
             view_version: AtomicU64::new(0),
             view: RwLock::new(None),
             owner: OnceLock::new(),
@@ -330,7 +330,10 @@ impl Shared {
         }
         for chore in outputs.chores.drain(..) {
             match chore {
-                Chore::Discover => self.discoveries.ask(self),
+                Chore::Discover => {
+                    self.look_for_the_absent();
+                    self.discoveries.ask(self);
+                }
             }
         }
         if let Some(path) = outputs.closed.take() {
@@ -483,6 +486,9 @@ impl Shared {
         metrics.listener_panics = self.listener_panics.load(Ordering::Relaxed);
         metrics.discovery_errors = self.discoveries.errors();
         metrics.socket_errors = self.socket_errors.load(Ordering::Relaxed);
+        if let Some(keeper) = self.keeper.get() {
+            keeper.count(&mut metrics);
+        }
         metrics
     }
 }
@@ -527,88 +533,8 @@ impl Shared {
     }
 }
 
-/// The end.
+/// Threads and owner.
 impl Shared {
-    /// Whether the member has ended.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.end.get().is_some()
-    }
-
-    /// Why it has ended, if it has.
-    pub(crate) fn end_reason(&self) -> Option<&End> {
-        self.end.get()
-    }
-
-    /// An error if it has ended.
-    pub(crate) fn check_running(&self) -> Result<()> {
-        self.end.get().map_or(Ok(()), |end| Err(end.error()))
-    }
-
-    /// What calls answer after the end.
-    pub(crate) fn end_error(&self) -> Error {
-        self.end.get().map_or(Error::Closed, End::error)
-    }
-
-    /// Ends the member, if it has not ended: nothing is handled any more, streams and waiting calls are over,
-    /// and the threads are woken. Does not wait for them: it may be called from any thread.
-    pub(crate) fn end(&self, end: End) {
-        if self.end.set(end).is_ok() {
-            log::info!("{} at {} has ended", self.name, self.addr);
-        }
-        let path = self.core_mut().close();
-        if let Some(path) = path {
-            self.wake_all(&path);
-        }
-    }
-
-    /// Runs a thread's body; its panic ends the member.
-    pub(super) fn contain(&self, thread: &str, body: impl FnOnce()) {
-        if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(body)) {
-            self.end_by_panic(thread, &*payload);
-        }
-    }
-
-    /// Ends the member because a thread panicked.
-    pub(super) fn end_by_panic(&self, thread: &str, payload: &(dyn Any + Send)) {
-        log::error!("the thread {thread} panicked: {}", panic_message(payload));
-        self.end(End::Panicked(thread.to_owned()));
-    }
-
-    fn wake_all(&self, path: &Path) {
-        path.close();
-        self.prober.ring();
-        self.disseminator.ring();
-        self.chores.end();
-        self.discoveries.end();
-    }
-
-    /// Waits until the threads are joined and the socket is closed. The threads of the protocol come at once;
-    /// the listener is left behind after 50 ms; a thread does not wait for itself.
-    pub(crate) fn wait_for_end(&self) {
-        let deadline = OsInstant::now() + THREADS_PATIENCE;
-        let me = thread::current().id();
-        let threads = mem::take(&mut *self.threads());
-
-        // Whoever comes second finds no handles, and waits for the tokens only.
-        match self.protocol_threads.recv_deadline(deadline) {
-            Err(RecvTimeoutError::Timeout) => log::warn!("{}: a thread does not end", self.name),
-            Err(RecvTimeoutError::Disconnected) => {
-                threads.protocol.into_iter().filter(|thread| thread.thread().id() != me).for_each(join);
-            }
-            Ok(never) => match never {},
-        }
-        if self.notifier_id.get() != Some(&me) {
-            let result = self.notifier_thread.recv_timeout(NOTIFIER_PATIENCE);
-            if matches!(result, Err(RecvTimeoutError::Disconnected)) {
-                threads.notifier.into_iter().for_each(join);
-            }
-        }
-        self.abandoned.store(true, Ordering::Release);
-        // A call of another thread may be sending its last datagram, and holds the path so long. An error says that
-        // it is gone, or that the time is over.
-        let _ = self.path_gone.recv_deadline(deadline);
-    }
-
     /// Takes care of a thread of the protocol.
     pub(super) fn own(&self, thread: JoinHandle<()>) {
         self.threads().protocol.push(thread);
@@ -678,9 +604,4 @@ impl Core {
 pub(super) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let literal = payload.downcast_ref::<&str>().copied();
     literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
-}
-
-fn join(thread: JoinHandle<()>) {
-    // Its panic has been caught and told.
-    let _ = thread.join();
 }

@@ -382,7 +382,7 @@
 
 pub(crate) mod body;
 mod codec;
-mod cursor;
+pub(crate) mod cursor;
 pub(crate) mod hash;
 pub(crate) mod lists;
 pub(crate) mod notice;

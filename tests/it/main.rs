@@ -13,12 +13,15 @@ mod discovery;
 mod end;
 mod hostile;
 mod join;
+#[cfg(feature = "encryption")]
+mod keys;
 mod leave;
 mod leftovers;
 mod listener;
 mod messages;
 mod restart;
 mod rig;
+mod snapshot;
 mod state;
 mod tcp;
 mod tidy;

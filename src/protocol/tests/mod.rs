@@ -6,6 +6,7 @@ mod detection;
 mod hostile;
 mod merge;
 mod messages;
+mod resume;
 #[cfg(feature = "encryption")]
 mod sealed;
 mod seek;
