@@ -100,6 +100,9 @@ pub mod discovery;
 mod engine;
 mod error;
 mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(feature = "encryption")]
 mod keyring;
 mod member;

@@ -297,8 +297,9 @@ impl Protocol {
         self.addresses.heard(context.from);
         context.exchange = Some(id);
         self.exchanges.close(page.seq);
-        // Zero ends the range, and so does what does not lead on.
-        if page.next <= from {
+        // Zero ends the range, and so does what does not lead on, or leads out of it.
+        let is_beyond = until.is_some_and(|until| until.0 != 0 && page.next >= until);
+        if page.next <= from || is_beyond {
             return;
         }
         match until {
