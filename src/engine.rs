@@ -32,6 +32,7 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn broadcast(self: Arc<Self>, payload: &[u8]) -> Result<()>;
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration>;
     fn send(self: Arc<Self>, name: &str, payload: &[u8]) -> Result<()>;
+    fn save_snapshot(&self) -> Result<()>;
     fn events(&self) -> Receiver<Event>;
     fn health(&self) -> u8;
     fn metrics(&self) -> Metrics;

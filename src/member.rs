@@ -56,7 +56,8 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// - [`Error::Config`]: a setting is wrong; nothing was opened.
+    /// - [`Error::Config`]: a setting is wrong, or another member uses the [snapshot](Config::snapshot); no socket was
+    ///   opened.
     /// - [`Error::Io`]: the address can not be bound, a thread can not be started, or the system has no random
     ///   numbers. Nothing is left running.
     ///
@@ -128,7 +129,9 @@ impl Member {
         self.engine.name()
     }
 
-    /// The own address, as others are told it: with the real port, never a wildcard.
+    /// The own address, as others are told it: with the real port, never a wildcard. It stays the same, save for a member
+    /// that is bound to all interfaces and has no [`Config::advertise`]: when its host gets another address, it moves, and
+    /// the others are told so ([`Event::Moved`]).
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.engine.addr()
@@ -198,7 +201,8 @@ impl Member {
     /// show it; the others hear of it within milliseconds ([`Event::Changed`], [`Node::get`]). Writing the value that
     /// is there already does nothing.
     ///
-    /// Only a node itself writes its state, and a new run of it begins with an empty one. The state of a node that
+    /// Only a node itself writes its state, and a new run of it begins with an empty one, unless it
+    /// [keeps](Config::keep_state) the one before. The state of a node that
     /// has died or left can be read until the node is forgotten ([`all_nodes`](Self::all_nodes)).
     ///
     /// # Errors
@@ -343,6 +347,38 @@ impl Member {
         Arc::clone(&self.engine).send(name, payload)
     }
 
+    /// Writes the [snapshot](Config::snapshot) now, if anything has changed, and returns when it is on the disk: what
+    /// this member knows at the call, its own state included if that [is kept](Config::keep_state), survives a kill and
+    /// a power cut from here on. It is not needed for coming back: the snapshot is written by itself, within a second.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Io`]: the disk did not take it. The snapshot before it is still there, and the member goes on trying.
+    /// - [`Error::Config`]: this member has no snapshot.
+    /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended, before or meanwhile.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// # let directory = std::env::temp_dir().join(format!("headcount-save-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&directory).unwrap();
+    /// let config = || Config::local().bind("127.0.0.1:0").name("db-1").snapshot(directory.join("members"));
+    /// let member = Member::create(config().keep_state(true))?;
+    /// member.set("shards", "0-31")?;
+    /// member.save_snapshot()?;
+    /// # drop(member);
+    ///
+    /// // After a kill, at the next start:
+    /// let member = Member::create(config().keep_state(true))?;
+    /// assert_eq!(member.local().text("shards"), Some("0-31"));
+    /// # drop(member);
+    /// # std::fs::remove_dir_all(&directory).unwrap();
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn save_snapshot(&self) -> Result<()> {
+        self.engine.save_snapshot()
+    }
+
     /// Opens a stream of the events from now on. Each call opens its own; clones of one receiver share it. It
     /// ends with the end of the member, and does not keep the member running.
     ///
@@ -448,7 +484,8 @@ impl Member {
     }
 
     /// Ends the member without a word: to the others that is a crash. Returns within 100 ms, with the socket
-    /// closed, so that its port can be bound again, and the threads joined; a listener that does not return is
+    /// closed, so that its port can be bound again, and the threads joined (a last [snapshot](Config::snapshot) is waited
+    /// for, 1 s at most); a listener that does not return is
     /// left behind, and ends when it returns. From any thread, also from inside a listener, also twice.
     ///
     /// # Errors

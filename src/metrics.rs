@@ -63,6 +63,8 @@ counters! {
     counter unexpected_answers,
     /// News dropped because its numbers are beyond belief.
     counter implausible,
+    /// Datagrams, joins and news dropped because an address or a name is not on this member's lists.
+    counter not_allowed,
     /// Datagrams not sent because their address has not shown itself and had its share for this second.
     counter withheld,
 
@@ -120,6 +122,11 @@ counters! {
     counter fragments_resent,
     /// Fragments that came after their message was decided.
     counter fragments_late,
+
+    /// Snapshots written: each is whole on the disk.
+    counter snapshots_written,
+    /// Snapshots that could not be written.
+    counter snapshot_errors,
 
     /// Events dropped because a consumer was too slow.
     counter events_dropped,

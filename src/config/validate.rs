@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{Addresses, Config, DEFAULT_PORT, Profile, Seed, invalid};
+use crate::allow::Allow;
 use crate::error::Result;
 use crate::transport::canonical;
 use crate::wire::body::MESSAGE_MAX;
@@ -53,6 +54,12 @@ impl Config {
         check_range("max_message", &self.max_message, &MAX_MESSAGE)?;
         #[cfg(feature = "encryption")]
         self.keyring.check()?;
+        if self.snapshot.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(invalid("snapshot", "is empty"));
+        }
+        if self.keep_state && self.snapshot.is_none() {
+            return Err(invalid("keep_state", "there is no snapshot to keep it in"));
+        }
 
         if self.probe_timeout >= self.probe_interval {
             let (timeout, interval) = (self.probe_timeout, self.probe_interval);
@@ -86,8 +93,32 @@ impl Config {
         };
         let seeds = self.seeds.iter().map(|text| Seed::parse(text)).collect::<Result<Vec<_>, _>>();
         let seeds = seeds.map_err(|reason| invalid("seeds", reason))?;
-        Ok(Addresses { bind, fallback, advertise, seeds })
+        let allow = self.allow()?;
+        check_allowed(&allow, self.name.as_deref(), advertise)?;
+        Ok(Addresses { bind, fallback, advertise, seeds, allow })
     }
+
+    fn allow(&self) -> Result<Allow> {
+        let mut allow = Allow::default();
+        if let Some(networks) = &self.allow_networks {
+            allow.set_networks(networks).map_err(|reason| invalid("allow_networks", reason))?;
+        }
+        if let Some(names) = &self.allow_names {
+            allow.set_names(names).map_err(|reason| invalid("allow_names", reason))?;
+        }
+        Ok(allow)
+    }
+}
+
+/// An error if the own name or address, as far as they are known, is not on the own lists.
+pub(super) fn check_allowed(allow: &Allow, name: Option<&str>, addr: Option<SocketAddr>) -> Result<()> {
+    if let Some(addr) = addr.filter(|addr| !allow.takes_address(addr.ip())) {
+        return Err(invalid("allow_networks", format!("the own address {addr} is in none of them")));
+    }
+    if let Some(name) = name.filter(|name| !allow.takes_name(name)) {
+        return Err(invalid("allow_names", format!("the own name {name} is of none of these patterns")));
+    }
+    Ok(())
 }
 
 fn check_name(field: &'static str, name: &str) -> Result<()> {

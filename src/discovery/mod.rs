@@ -10,6 +10,7 @@
 //! | [`Dns`] | all addresses of one name | orchestrators: the headless service of Kubernetes, for example |
 //! | [`File`] | the lines of a file | where something else writes the file |
 //! | [`Multicast`] | whoever is on the same network | one LAN, or one host; nothing has to be known |
+//! | `Mdns` | the same, by the protocol of printers and the like; with the feature `mdns` | where that is what gets through |
 //!
 //! What it finds are hints: addresses to say hello to. Whoever answers there has to be a member of the cluster, and an
 //! address that does not answer is sent 20 datagrams a second at most. So a discovery may be wrong, late or lied to; it
@@ -91,6 +92,8 @@
 
 mod dns;
 mod file;
+#[cfg(feature = "mdns")]
+mod mdns;
 mod multicast;
 mod seeds;
 
@@ -99,6 +102,8 @@ use std::net::SocketAddr;
 
 pub use self::dns::Dns;
 pub use self::file::File;
+#[cfg(feature = "mdns")]
+pub use self::mdns::Mdns;
 pub use self::multicast::Multicast;
 pub use self::seeds::Seeds;
 pub(crate) use self::seeds::resolve;

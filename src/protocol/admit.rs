@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::join::Join;
-use super::members::Merged;
+use super::join::{JOINS_MAX, Join};
+use super::members::{Entry, Merged};
 use super::probe::Purpose;
 use super::spread::Source;
 use super::sync::Peer;
@@ -35,14 +35,19 @@ impl Protocol {
             return call;
         }
         let deadline = now + self.settings.join_timeout;
-        for seed in &others {
+        let has_room = self.joins.len() < JOINS_MAX;
+        let mut seeds = Vec::with_capacity(others.len());
+        for seed in others {
             let seq = self.fresh_seq();
-            self.approaches.begin(now, seq, *seed, Some(call));
+            let is_asked = has_room
+                && self.settings.allow.takes_address(seed.ip())
+                && self.begin_approach(now, seq, seed, Some(call));
+            seeds.push((seed, (!is_asked).then_some(Error::Refused)));
         }
-        let seeds = others.into_iter().map(|seed| (seed, None)).collect();
         self.joins.insert(call, Join { seeds, deadline });
         self.timers.set(Timer::Join(call), deadline);
         self.retry_approaches(now);
+        self.check_join(now, call);
         call
     }
 
@@ -63,10 +68,21 @@ impl Protocol {
         if self.leave.is_some() || self.burials.waits(now) {
             return;
         }
+        if !self.settings.allow.takes_address(addr.ip()) {
+            self.metrics.not_allowed += 1;
+            return;
+        }
         let seq = self.fresh_seq();
-        if self.approaches.begin(now, seq, addr, None) {
+        if self.begin_approach(now, seq, addr, None) {
             self.retry_approaches(now);
         }
+    }
+
+    fn begin_approach(&mut self, now: Instant, seq: Seq, addr: SocketAddr, call: Option<Call>) -> bool {
+        let is_dead_there = |entry: &Entry| entry.addr() == addr && entry.status == Status::Dead;
+        let mut tombstones = self.members.tombstones().map(|(_, name)| name);
+        let dead = tombstones.find(|name| self.members.get(*name).is_some_and(is_dead_there));
+        self.approaches.begin(now, seq, addr, call, dead)
     }
 
     /// Sends the hellos that are due.
@@ -76,8 +92,8 @@ impl Protocol {
             let Some(seq) = self.approaches.pop_due(now, jitter) else {
                 return;
             };
-            let Some((addr, cookie)) =
-                self.approaches.get(seq).map(|approach| (approach.addr, approach.cookie))
+            let Some((addr, cookie, dead)) =
+                self.approaches.get(seq).map(|approach| (approach.addr, approach.cookie, approach.dead))
             else {
                 continue;
             };
@@ -86,12 +102,8 @@ impl Protocol {
                 continue;
             }
             // Whoever we hold dead at that address is told so, and can refute it.
-            let dead = self.members.tombstones().map(|(_, name)| name).find(|name| {
-                self.members
-                    .get(*name)
-                    .is_some_and(|entry| entry.addr() == addr && entry.status == Status::Dead)
-            });
-            if let Some(verdict) = dead.and_then(|name| self.held_against(name)) {
+            let verdict = dead.and_then(|name| self.held_against(name));
+            if let Some(verdict) = verdict.filter(|verdict| verdict.status == Status::Dead) {
                 // Without room it is told later.
                 let _ = datagram.push(&Body::Verdict(verdict));
             }
@@ -173,7 +185,7 @@ impl Protocol {
         let begun = if alike {
             None
         } else if self.members.visible_len() * 2 < welcome.count as usize {
-            self.begin_fill(now, peer, approach.cookie)
+            self.begin_fill(now, peer, approach.cookie, approach.call.is_some())
         } else {
             self.begin_comparison(now, peer, approach.cookie, approach.call.is_some())
         };
@@ -181,11 +193,22 @@ impl Protocol {
             return;
         };
         let running = begun.or_else(|| self.exchanges.with(context.sender));
-        match running.filter(|_| !alike) {
-            Some(id) => {
-                self.fills.entry(id).or_default().push((call, from));
-            }
-            None => self.joined(now, call, from, context.sender),
+        match running {
+            _ if alike => self.joined(now, call, from, context.sender),
+            Some(id) => self.fills.entry(id).or_default().push((call, from)),
+            None => self.seed_failed(now, call, from, Error::Refused),
+        }
+    }
+
+    /// Who has let us in is not on our own lists: we do not join through it.
+    pub(super) fn turn_away(&mut self, now: Instant, host: NameHash) {
+        let Some(id) = self.exchanges.with(host) else {
+            return;
+        };
+        self.exchanges.end(id);
+        for (call, addr) in self.fills.remove(&id).unwrap_or_default() {
+            self.seed_failed(now, call, addr, Error::Refused);
+            self.ask_other_seeds(now, call);
         }
     }
 
@@ -217,6 +240,7 @@ impl Protocol {
             RejectReason::NameTaken { addr } => Error::NameTaken { name: self.settings.name.clone(), addr },
             RejectReason::ClockAhead => Error::ClockAhead,
             RejectReason::Full => Error::Full,
+            RejectReason::NotAllowed => Error::Refused,
         };
         self.approaches.end(seq);
         match call {
@@ -264,7 +288,7 @@ impl Protocol {
         let open: Vec<SocketAddr> = open.map(|(addr, _)| *addr).collect();
         for addr in open {
             let seq = self.fresh_seq();
-            self.approaches.begin(now, seq, addr, Some(call));
+            self.begin_approach(now, seq, addr, Some(call));
         }
         self.retry_approaches(now);
     }
@@ -337,39 +361,42 @@ impl Protocol {
         name: NameHash,
         record: &Record<'_>,
     ) -> Admission {
+        if !self.takes(record) {
+            self.metrics.not_allowed += 1;
+            return Admission::No(RejectReason::NotAllowed);
+        }
         if !self.is_plausible(now, record.generation) {
             return Admission::No(RejectReason::ClockAhead);
         }
         if name == self.me {
             return Admission::No(RejectReason::NameTaken { addr: self.settings.advertise });
         }
-        let held = self.members.get(name).map(|entry| (entry.generation(), entry.addr(), entry.is_active()));
+        let held = self.members.get(name);
+        let is_there = held.is_some_and(|entry| entry.is_at(from) && entry.addr() == record.addr);
+        let held = held.map(|entry| (entry.generation(), entry.addr(), entry.is_active()));
         let full = self.members.ring().len() >= self.settings.max_nodes;
-        match held {
-            None if full || !self.addresses.may_admit(now, from) => Admission::No(RejectReason::Full),
+        let admission = match held {
+            None | Some((_, _, false)) if full => Admission::No(RejectReason::Full),
             None => Admission::Yes,
-            Some((_, _, false)) if full => Admission::No(RejectReason::Full),
             Some((run, _, _)) if run == record.generation => Admission::Yes,
             Some((run, addr, _)) if run > record.generation => {
                 Admission::No(RejectReason::Stale { known: run, addr })
             }
-            Some((_, addr, _)) if addr == record.addr => Admission::Yes,
+            Some(_) if is_there => Admission::Yes,
             Some(_) => self.check_name(now, name, record.generation),
+        };
+        // A run that comes back is nobody new, and a name under another run after the other is.
+        let is_new = held.is_none_or(|(run, _, _)| run != record.generation);
+        if admission == Admission::Yes && is_new && !self.addresses.may_admit(now, from) {
+            return Admission::No(RejectReason::Full);
         }
+        admission
     }
 
     /// Lets somebody in who has proved its address.
     fn admit(&mut self, context: &mut Context, hello: &Hello<'_>) {
         let (now, from) = (context.now, context.from);
         let (sender, run, record) = (context.sender, context.generation, &hello.record);
-        let older: Vec<NameHash> = self
-            .members
-            .iter()
-            .filter(|(name, entry)| {
-                *name != sender && *name != self.me && entry.is_active() && entry.addr() == record.addr
-            })
-            .map(|(name, _)| name)
-            .collect();
         let merged = self.take_record(now, record, Source::Admission);
         self.members.set_alias(sender, from);
         if merged == Merged::Refused {
@@ -377,9 +404,8 @@ impl Protocol {
             self.reply(now, from, run, &full);
             return;
         }
-        // Two names at one address: the older one may be gone.
-        for name in older {
-            self.probe_node(now, Purpose::Witness, name);
+        if merged != Merged::Same {
+            self.probe_others_at(now, sender, record.addr);
         }
         context.known = self.members.is_known(sender, run, from);
         context.answered = true;
@@ -396,8 +422,20 @@ impl Protocol {
             let _ = datagram.push(&body);
         }
         self.transmit(now, from, datagram);
-        if context.known {
+        // A newcomer has shown where it is, and has still to show that it runs.
+        if context.known && self.was_heard(sender) {
             self.hear(now, sender);
+        }
+    }
+
+    /// Two names at one address: the older one may be gone.
+    fn probe_others_at(&mut self, now: Instant, newcomer: NameHash, addr: SocketAddr) {
+        let is_there = |(name, entry): &(NameHash, &Entry)| {
+            *name != newcomer && *name != self.me && entry.is_active() && entry.addr() == addr
+        };
+        let others: Vec<NameHash> = self.members.iter().filter(is_there).map(|(name, _)| name).collect();
+        for name in others {
+            self.probe_node(now, Purpose::Witness, name);
         }
     }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::health::{HEALTH_MAX, silence_limit};
+use super::health::silence_limit;
 use super::join::NameCheck;
-use super::probe::{Errand, Probe, ProbeId, Purpose, Step, Target, Way};
+use super::probe::{Errand, Probe, ProbeId, Purpose, ROUNDS_MAX, Step, Target, Way};
 use super::spread::Source;
 use super::time::Instant;
 use super::{Answer, Context, Duty, Protocol, Rule};
@@ -18,9 +18,6 @@ use crate::error::Error;
 use crate::node::{Incarnation, Status};
 use crate::wire::body::{Ack, NackReason, Ping, PingRequest};
 use crate::wire::{Body, NameHash, Seq, Verdict};
-
-/// Round probes that may overlap.
-const ROUNDS_MAX: usize = HEALTH_MAX as usize + 1;
 
 impl Protocol {
     /// The duty to probe: the round, and what running probes and errands have due.
@@ -40,9 +37,10 @@ impl Protocol {
             self.reply(now, errand.asker, errand.asker_generation, &nack);
         }
         if now >= self.next_tick {
-            self.next_tick = self.next_tick + self.settings.probe_interval;
+            let interval = self.probe_interval();
+            self.next_tick = self.next_tick + interval;
             if self.next_tick <= now {
-                self.next_tick = now + self.settings.probe_interval;
+                self.next_tick = now + interval;
             }
             self.begin_round(now);
         }
@@ -94,7 +92,7 @@ impl Protocol {
             return;
         }
         self.hear_round(ping.round);
-        self.take_incarnation(now, context.sender, ping.incarnation);
+        self.take_incarnation(now, context.sender, ping.incarnation, Source::Direct);
         let cookie = self.cookies.bake(now, from, context.sender, context.generation);
         let ack = Ack {
             seq: ping.seq,
@@ -141,7 +139,7 @@ impl Protocol {
         self.addresses.heard(context.from);
         self.hear_round(ack.round);
         if context.known {
-            self.take_incarnation(now, context.sender, ack.incarnation);
+            self.take_incarnation(now, context.sender, ack.incarnation, Source::Answer);
             self.compare(now, context.sender, &ack.view, ack.cookie);
         }
         self.probe_answered(now, id, ack.seq);
@@ -174,6 +172,7 @@ impl Protocol {
         }
         // It does not know us, or it is another run, which we do not know.
         if context.sender != self.me {
+            self.doubt_address(now);
             self.approach(now, from);
         }
     }
@@ -247,7 +246,11 @@ impl Protocol {
         let rtt = self.members.get(target.name).and_then(|entry| entry.node().rtt());
         let timeout = self.settings.probe_timeout;
         let health = if self.follows(Rule::Health) { self.health.score() } else { 0 };
-        let probe = Probe::new(now, purpose, target, rtt, timeout, health);
+        let probe = if purpose == Purpose::Round && !self.follows(Rule::Ladder) {
+            Probe::of_lifeguard(now, target, timeout, self.settings.probe_interval, health)
+        } else {
+            Probe::new(now, purpose, target, rtt, timeout, health)
+        };
         let id = self.probes.begin(probe)?;
         self.send_ping(now, id);
         Some(id)
@@ -286,6 +289,13 @@ impl Protocol {
             self.rng.random_range(1..n)
         };
         let target = ring[(own + offset) % n];
+        self.probe_in_round(now, target);
+        if let Some(another) = self.target_in_crowd(now, target) {
+            self.probe_in_round(now, another);
+        }
+    }
+
+    fn probe_in_round(&mut self, now: Instant, target: NameHash) {
         let running = || self.probes.iter().filter(|probe| probe.purpose == Purpose::Round);
         if target == self.me
             || running().any(|probe| probe.target.name == target)
@@ -296,6 +306,12 @@ impl Protocol {
         if self.probe_node(now, Purpose::Round, target).is_some() {
             self.metrics.probes += 1;
         }
+    }
+
+    /// From one round to the next. Probes may overlap, so bad health is no reason to probe less often.
+    fn probe_interval(&self) -> Duration {
+        let health = if self.follows(Rule::Ladder) { 0 } else { u32::from(self.health.score()) };
+        self.settings.probe_interval * (1 + health)
     }
 
     fn hear_round(&mut self, round: u32) {
@@ -349,15 +365,9 @@ impl Protocol {
         else {
             return;
         };
-        let others: Vec<NameHash> = self
-            .members
-            .ring()
-            .iter()
-            .copied()
-            .filter(|name| *name != self.me && *name != target.name)
-            .collect();
-        self.probes.set_relay_exists(id, !others.is_empty());
-        for relay in self.choose_relays(&others, wanted) {
+        let relays = self.choose_relays(target.name, wanted);
+        self.probes.set_relay_exists(id, !relays.is_empty());
+        for relay in relays {
             let Some(entry) = self.members.active(relay) else {
                 continue;
             };
@@ -377,18 +387,32 @@ impl Protocol {
     }
 
     /// The node that was heard last, which surely is there, and then any.
-    fn choose_relays(&mut self, others: &[NameHash], wanted: usize) -> Vec<NameHash> {
-        let heard = |name: &NameHash| self.members.get(*name).map(|entry| entry.last_heard);
-        let last = others.iter().copied().max_by_key(heard).filter(|_| self.follows(Rule::LastHeard));
+    fn choose_relays(&mut self, target: NameHash, wanted: usize) -> Vec<NameHash> {
+        let last = self.members.heard_last_but(target).filter(|_| self.follows(Rule::LastHeard));
         let mut relays: Vec<NameHash> = last.into_iter().collect();
         while relays.len() < wanted {
-            let rest: Vec<NameHash> = others.iter().copied().filter(|name| !relays.contains(name)).collect();
-            let Some(relay) = self.draw(&rest) else {
+            let Some(relay) = self.draw_active_but(target, &relays) else {
                 break;
             };
             relays.push(relay);
         }
         relays
+    }
+
+    /// Any other active node that is none of these, without a look at all of them: probes may be many.
+    fn draw_active_but(&mut self, target: NameHash, others: &[NameHash]) -> Option<NameHash> {
+        let ring = self.members.ring();
+        let not = [self.me, target].into_iter().chain(others.iter().copied());
+        let mut places: Vec<usize> = not.filter_map(|name| ring.binary_search(&name).ok()).collect();
+        places.sort_unstable();
+        places.dedup();
+        let left = ring.len() - places.len();
+        if left == 0 {
+            return None;
+        }
+        let drawn = self.rng.random_range(0..left);
+        let place = places.into_iter().fold(drawn, |place, not| place + usize::from(not <= place));
+        self.members.ring().get(place).copied()
     }
 
     /// The direct probe that an answer with this number is for, if it comes from the run that was asked.
@@ -436,7 +460,10 @@ impl Protocol {
         };
         let target = probe.target;
         match probe.purpose {
-            Purpose::Round | Purpose::Witness => self.judge(now, &probe, None),
+            Purpose::Round | Purpose::Witness => {
+                self.notice_silence(now, target.name);
+                self.judge(now, &probe, None);
+            }
             Purpose::Told { by } => self.judge(now, &probe, Some(by)),
             Purpose::User(call) => self.answers.push_back((call, Answer::Pinged(Err(Error::Timeout)))),
             Purpose::Incumbent => self.name_checks.decide(now, target.name, NameCheck::Free),
@@ -454,6 +481,9 @@ impl Protocol {
             return;
         }
         self.metrics.probes_failed += 1;
+        if !self.follows(Rule::Ladder) {
+            self.health.worsen();
+        }
         let mut verdict = suspicion_of(&probe.target);
         verdict.accusers.insert(self.me);
         if let Some(teller) = teller {
@@ -463,13 +493,13 @@ impl Protocol {
     }
 
     /// Takes the incarnation that a node tells in a ping or ack from its own address.
-    fn take_incarnation(&mut self, now: Instant, name: NameHash, incarnation: Incarnation) {
+    fn take_incarnation(&mut self, now: Instant, name: NameHash, incarnation: Incarnation, source: Source) {
         let Some(entry) = self.members.active(name).filter(|entry| incarnation > entry.incarnation()) else {
             return;
         };
         let node = entry.node().clone();
         let record = crate::wire::Record { name: node.name(), incarnation, ..entry.record() };
-        self.take_record(now, &record, Source::Direct);
+        self.take_record(now, &record, source);
     }
 }
 

@@ -33,8 +33,12 @@ use crate::wire::{Cookie, NameHash, Seq};
 
 /// A cookie is good for one to two of these.
 const COOKIE_EPOCH: Duration = Duration::from_secs(30);
-/// Approaches to members that do not know us, at the same time; joins by call are not bounded by it.
+/// Joins by call that run at the same time; of more, every seed is refused.
+pub(crate) const JOINS_MAX: usize = 64;
+/// Approaches to members that do not know us, at the same time, unless for a join by call …
 const APPROACHES_MAX: usize = 64;
+/// … and with those. A seed beyond it is refused.
+const APPROACHES_CALLED_MAX: usize = 4_096;
 /// An approach that nobody called for is given up after so many tries.
 const APPROACH_TRIES_MAX: u32 = 12;
 
@@ -94,6 +98,8 @@ pub(crate) struct Approach {
     /// The join that it belongs to; none if it is to return to somebody who does not know us.
     pub(crate) call: Option<Call>,
     pub(crate) cookie: Cookie,
+    /// A node that we hold dead at that address: it is to hear of it.
+    pub(crate) dead: Option<NameHash>,
     tries: u32,
 }
 
@@ -111,14 +117,21 @@ impl Approaches {
         Self { by_seq: BTreeMap::new(), deadlines: Deadlines::new(), retry }
     }
 
-    /// Begins one; its first hello is due at once. False if there is one to that address, or too many.
-    pub(crate) fn begin(&mut self, now: Instant, seq: Seq, addr: SocketAddr, call: Option<Call>) -> bool {
-        if call.is_none()
-            && (self.by_seq.len() >= APPROACHES_MAX || self.by_seq.values().any(|other| other.addr == addr))
-        {
+    /// Begins one; its first hello is due at once. `dead`: whom we hold dead at that address. False if there is one to that address, or too many.
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        seq: Seq,
+        addr: SocketAddr,
+        call: Option<Call>,
+        dead: Option<NameHash>,
+    ) -> bool {
+        let max = if call.is_some() { APPROACHES_CALLED_MAX } else { APPROACHES_MAX };
+        let is_known = || self.by_seq.values().any(|other| other.addr == addr);
+        if self.by_seq.len() >= max || (call.is_none() && is_known()) {
             return false;
         }
-        self.by_seq.insert(seq, Approach { addr, call, cookie: Cookie(0), tries: 0 });
+        self.by_seq.insert(seq, Approach { addr, call, cookie: Cookie(0), dead, tries: 0 });
         self.deadlines.set(seq, now);
         true
     }
@@ -191,6 +204,10 @@ impl Approaches {
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.deadlines.next()
     }
+
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "approaches", count: self.by_seq.len(), max: APPROACHES_CALLED_MAX }
+    }
 }
 
 /// One `join` that is under way.
@@ -229,6 +246,7 @@ pub(crate) fn copy(error: &Error) -> Error {
         Error::WrongKey => Error::WrongKey,
         Error::ClockAhead => Error::ClockAhead,
         Error::Full => Error::Full,
+        Error::Refused => Error::Refused,
         Error::Timeout => Error::Timeout,
         Error::Closed => Error::Closed,
         _ => Error::NoAnswer,
@@ -380,12 +398,15 @@ impl Addresses {
         sends.count <= Self::UNPROVEN_PER_SECOND
     }
 
-    /// Whether one more newcomer may come from there now. Members that share a loopback address are not
-    /// bounded.
+    /// Whether one more newcomer may come from there now, which it then does. Members that share a loopback address
+    /// are not bounded.
     pub(crate) fn may_admit(&mut self, now: Instant, addr: SocketAddr) -> bool {
-        if addr.ip().is_loopback() {
-            return true;
-        }
+        addr.ip().is_loopback() || self.came(now, addr)
+    }
+
+    /// A newcomer from there was let in, here or elsewhere: so that one source does not have its share of each member.
+    /// False if it was one too many.
+    pub(crate) fn came(&mut self, now: Instant, addr: SocketAddr) -> bool {
         if !self.newcomers.contains_key(&addr.ip()) {
             self.make_room();
         }

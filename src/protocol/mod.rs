@@ -15,7 +15,8 @@
 //!
 //! while let Some(event)    = protocol.poll_event()    { … } for the user, in order; each message is settled
 //!     protocol.settle(now, handover)                        at once: whether the user gets it, for the ack
-//! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order, and soon
+//! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order, and soon; each may come back
+//!     protocol.reuse(datagram)                              when it was sent: so a member at rest allocates nothing
 //! while let Some(answer)   = protocol.poll_answer()   { … } to earlier calls
 //! while let Some(chore)    = protocol.poll_chore()    { … } work that may block
 //! while let Some(note)     = protocol.poll_note()     { … } lines to log
@@ -61,12 +62,16 @@
 //! | [`hints`] | why somebody is not answered |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
 //! | [`seek`] | looking for others in the background |
+//! | [`relocate`] | having another address than before |
 //! | [`deliver`] | messages to one node |
 //! | [`view`] | what readers are shown |
+//! | [`claims`] | what others have of us that we never said |
+//! | [`crowd`] | members among names that nobody answers to |
 //! | [`acquaint`] | starting out as one of many that know each other |
 //! | [`identity`], [`outgoing`] | what we say about ourselves; datagrams on their way out |
 //! | `seal`, `unsealed` | sealed datagrams, with and without the feature `encryption` |
 //! | [`bounds`] | how much of everything there is, for who checks it |
+//! | `imagine` | views full of nodes that are not there, for benchmarks |
 //!
 //! # Where the numbers come from
 //!
@@ -118,8 +123,10 @@ mod admit;
 mod announce;
 mod bounds;
 mod broadcasts;
+mod claims;
 mod compare;
 mod contract;
+mod crowd;
 mod deliver;
 mod depart;
 mod detect;
@@ -128,6 +135,8 @@ mod heal;
 pub(crate) mod health;
 mod hints;
 mod identity;
+#[cfg(feature = "bench")]
+pub(crate) mod imagine;
 mod inbox;
 mod join;
 mod members;
@@ -136,6 +145,7 @@ mod outbox;
 mod outgoing;
 mod probe;
 mod receive;
+mod relocate;
 #[cfg(feature = "encryption")]
 mod replay;
 mod ring;
@@ -215,6 +225,8 @@ enum Timer {
     Leave,
     /// Another run of our name is to be probed.
     Rival,
+    /// What others have of us that we never said is to be answered.
+    Claims,
     /// An ack of a message is late, or a message is out of time.
     Resend,
     /// To see whether nothing came of an incomplete message for long.
@@ -232,6 +244,8 @@ pub(crate) struct Protocol {
     started: Instant,
     /// The time since the Unix epoch at `started`.
     wall: Duration,
+    /// When half of the others had started, as of this moment.
+    median_start: Option<(Instant, u64)>,
     rng: ChaCha12Rng,
 
     members: Members,
@@ -245,6 +259,7 @@ pub(crate) struct Protocol {
     health: Health,
     ears: Ears,
     damping: Damping,
+    crowd: crowd::Crowd,
     burials: Burials,
     last_lag: Option<Instant>,
     /// The highest incarnation of ours that was accused and not refuted yet.
@@ -252,6 +267,8 @@ pub(crate) struct Protocol {
     refuted: Option<Instant>,
     /// Who holds us dead and should hear of our return.
     accusers: Vec<SocketAddr>,
+    /// When it was last looked whether our address is still ours.
+    address_doubted: Option<Instant>,
 
     rumors: Rumors,
     ring_offsets: (usize, Vec<usize>),
@@ -284,6 +301,7 @@ pub(crate) struct Protocol {
     joins: BTreeMap<Call, Join>,
     name_checks: NameChecks,
     rival: Option<(SocketAddr, Generation)>,
+    claims: claims::Claims,
     leave: Option<Leave>,
     hints: (u64, u32),
     #[cfg(feature = "encryption")]
@@ -299,6 +317,8 @@ pub(crate) struct Protocol {
 
     timers: Deadlines<Timer>,
     transmits: VecDeque<Transmit>,
+    /// Memory of datagrams that were sent.
+    spare: Vec<Vec<u8>>,
     events: VecDeque<Event>,
     answers: VecDeque<(Call, Answer)>,
     chores: VecDeque<Chore>,
@@ -329,9 +349,10 @@ impl Protocol {
             incarnation: Incarnation(0),
             started: now,
             wall,
+            median_start: None,
             members: Members::new(tag, settings.max_nodes, now),
             suspicions: Suspicions::default(),
-            probes: Probes::new(),
+            probes: Probes::default(),
             errands: Errands::new(),
             rounds: Rounds::default(),
             round: rng.next_u32() >> 8,
@@ -340,11 +361,13 @@ impl Protocol {
             health: Health::default(),
             ears: Ears::new(now),
             damping: Damping::default(),
+            crowd: crowd::Crowd::default(),
             burials: Burials::default(),
             last_lag: None,
             accused: None,
             refuted: None,
             accusers: Vec::new(),
+            address_doubted: None,
             rumors: Rumors::new(now, settings.gossip_interval),
             ring_offsets: (0, Vec::new()),
             comparer: Comparer::new(now),
@@ -369,6 +392,7 @@ impl Protocol {
             joins: BTreeMap::new(),
             name_checks: NameChecks::new(),
             rival: None,
+            claims: claims::Claims::default(),
             leave: None,
             hints: (0, 0),
             #[cfg(feature = "encryption")]
@@ -380,6 +404,7 @@ impl Protocol {
             messages_checked: 0,
             timers,
             transmits: VecDeque::new(),
+            spare: Vec::new(),
             events: VecDeque::new(),
             answers: VecDeque::new(),
             chores: VecDeque::new(),
@@ -390,6 +415,9 @@ impl Protocol {
             rng,
             settings,
         };
+        if !protocol.follows(Rule::Burst) {
+            protocol.rumors.tick_from(now + phase);
+        }
         protocol.publish_self(now);
         protocol
     }
@@ -493,6 +521,7 @@ impl Protocol {
             Timer::Join(call) => self.join_is_over(now, call),
             Timer::Leave => self.tell_leave(now),
             Timer::Rival => self.probe_rival(now),
+            Timer::Claims => self.answer_claims(now),
             Timer::Resend => self.resend(now),
             Timer::Stale => self.drop_stale(now),
         }

@@ -52,6 +52,11 @@ impl Protocol {
             return;
         }
         let from = canonical(from);
+        if !self.settings.allow.takes_address(from.ip()) {
+            // Not a word to it, not even that somebody is here.
+            self.metrics.not_allowed += 1;
+            return;
+        }
         self.observe_lag(now, Some(received));
         match Frame::decode(datagram) {
             Err(Malformed) => self.count_malformed(from, datagram),

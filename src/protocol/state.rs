@@ -42,7 +42,7 @@ const DELTA_OVERHEAD: usize = HEADER_SIZE + SEAL_SIZE + 10 + 3 + DELTA_HEAD + 1 
 const SHORT_MEMORY: Duration = Duration::from_secs(2);
 /// Nobody gets here by writing. Who is said to have is not told apart by higher versions any more, of which there may
 /// not be enough, but by another run.
-const VERSION_CLAIMED_MAX: u64 = VERSION_MAX / 2;
+pub(super) const VERSION_CLAIMED_MAX: u64 = VERSION_MAX / 2;
 
 /// The longest value, given how long a datagram may be.
 pub(crate) fn value_max(max_datagram: usize) -> usize {
@@ -170,7 +170,7 @@ impl Protocol {
             return;
         }
         if subject == self.me {
-            self.outbid(now, version);
+            self.claim_version(now, version);
         } else {
             self.fetches.lack(now, Thing::State(subject), generation, version, teller, at_once);
         }
@@ -466,19 +466,7 @@ impl Protocol {
         }));
     }
 
-    /// Somebody has writes of ours that we never made: forged, or an echo of a run whose memory we have lost. All of
-    /// our state is written anew above them.
-    fn outbid(&mut self, now: Instant, version: u64) {
-        if version > VERSION_CLAIMED_MAX {
-            self.renew(now, self.generation);
-            return;
-        }
-        let mut state = self.state_of(self.me);
-        state.rewrite_above(version);
-        self.publish_state(now, state);
-    }
-
-    fn publish_state(&mut self, now: Instant, state: State) {
+    pub(super) fn publish_state(&mut self, now: Instant, state: State) {
         let before = self.own_state_version();
         // Until the next datagram leaves, what is written goes with what was written before it.
         let open = Topic::State(self.me, self.open_chunk);

@@ -436,6 +436,10 @@ impl Engine for Process {
         }
     }
 
+    fn save_snapshot(&self) -> Result<()> {
+        Err(invalid("snapshot", "the simulator has no disk"))
+    }
+
     fn events(&self) -> Receiver<Event> {
         let mut world = self.sim.world();
         let is_running = world.check_running(self.host, self.run).is_ok();

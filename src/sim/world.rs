@@ -77,6 +77,9 @@ pub(super) struct World {
     pub(super) trace: u64,
     /// To be logged when the guard is gone: a logger is code of the user.
     pub(super) lines: Vec<(log::Level, String)>,
+    /// All that was sent, and from where, if it is kept.
+    #[cfg(any(test, fuzzing))]
+    pub(super) recorded: Option<Vec<(SocketAddr, Transmit)>>,
 }
 
 impl fmt::Debug for World {
@@ -112,6 +115,8 @@ impl World {
             to_discover: BTreeSet::new(),
             trace: 0,
             lines: Vec::new(),
+            #[cfg(any(test, fuzzing))]
+            recorded: None,
         }
     }
 
@@ -119,7 +124,7 @@ impl World {
     /// The second result is what is left of the run before, to be dropped where no lock is held.
     pub(super) fn start(&mut self, config: &mut Config) -> Result<(usize, Option<Box<Host>>)> {
         let addresses = config.validate()?;
-        config.refuse_transport()?;
+        config.refuse_the_outside()?;
         let index = match config.name_given().and_then(|name| self.by_name.get(name)) {
             Some(index) => *index,
             None => self.hosts.len(),
@@ -132,7 +137,7 @@ impl World {
             return Err(crate::config::invalid("advertise", "another host has this address"));
         }
         let addresses = Addresses { advertise: Some(addr), ..addresses };
-        let settings = Settings { without: self.without, ..config.settings(&addresses, addr) };
+        let settings = Settings { without: self.without, ..config.settings(&addresses, addr)? };
         let protocol = self.new_protocol(&settings);
         let mut host = Host {
             name: settings.name.clone(),
@@ -475,8 +480,9 @@ impl World {
             self.lines.push((note.level, format!("{}: {}", host.name, note.text)));
         }
         let mut discovers = false;
-        while let Some(Chore::Discover) = host.protocol.poll_chore() {
-            discovers = true;
+        while let Some(chore) = host.protocol.poll_chore() {
+            // Addresses stay what they are here.
+            discovers |= chore == Chore::Discover;
         }
         if let Some(error) = host.protocol.poll_end() {
             host.end = Some(error);
@@ -553,6 +559,10 @@ impl World {
     }
 
     fn send(&mut self, sender: usize, transmit: Transmit) {
+        #[cfg(any(test, fuzzing))]
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push((self.hosts[sender].addr, transmit.clone()));
+        }
         let Transmit { to, datagram } = transmit;
         self.trace = siphash((self.trace, self.now.as_micros()), &datagram);
         let host = &mut self.hosts[sender];

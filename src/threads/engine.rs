@@ -110,6 +110,10 @@ impl Engine for Shared {
         }
     }
 
+    fn save_snapshot(&self) -> Result<()> {
+        Self::save_snapshot(self)
+    }
+
     fn events(&self) -> Receiver<Event> {
         Self::events(self)
     }

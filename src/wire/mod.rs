@@ -185,6 +185,7 @@
 //! | | 2 the generation is stale | u64, not 0, and an address: the run that is known, and where |
 //! | | 3 the generation is too far ahead | |
 //! | | 4 full | |
+//! | | 5 not on the lists of who may come in | |
 //!
 //! `0x24` hint: why nobody answers you. Goes, without any proof, to a sender whose datagram could not be taken, in a
 //! datagram that is never sealed and has the *answerer's* tag: the one body to look at in a datagram of another cluster,
@@ -382,11 +383,13 @@
 
 pub(crate) mod body;
 mod codec;
-mod cursor;
+pub(crate) mod cursor;
 pub(crate) mod hash;
 pub(crate) mod lists;
 pub(crate) mod notice;
 pub(crate) mod packet;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod reproduce;
 pub(crate) mod sealed;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use super::lists::{
     Write, WritesBuilder,
 };
 use super::packet::{BODIES_MAX, HEADER_SIZE, Malformed};
+use super::reproduce::refuses_or_reproduces;
 use super::sealed::{SEAL_SIZE, TAG_SIZE};
 use super::*;
 use crate::node::{Generation, Incarnation, Status};
@@ -113,33 +114,6 @@ fn accepts_one(body: &str) -> bool {
     datagram.put_varint(body.len() as u64 - 1);
     datagram.put(&body[1..]);
     Packet::decode(&datagram).is_ok()
-}
-
-/// Either the decoder refuses, or what it reads is written as the very same bytes.
-fn refuses_or_reproduces(datagram: &[u8]) -> bool {
-    let Ok(packet) = Packet::decode(datagram) else { return false };
-    let mut writer = Writer::new(Vec::new(), packet.header(), LARGE);
-    for body in packet.bodies() {
-        assert!(writer.push(&body));
-    }
-    assert_eq!(writer.finish(), without_unknown(datagram));
-    true
-}
-
-fn without_unknown(datagram: &[u8]) -> Vec<u8> {
-    let (header, bodies) = datagram.split_at(HEADER_SIZE);
-    let mut known = header.to_vec();
-    let mut reader = Reader::new(bodies);
-    while !reader.is_empty() {
-        let kind = reader.u8().unwrap();
-        let contents = reader.prefixed().unwrap();
-        if Body::decode(kind, contents).unwrap().is_some() {
-            known.put_u8(kind);
-            known.put_varint(contents.len() as u64);
-            known.put(contents);
-        }
-    }
-    known
 }
 
 /// Owns what the lists among the bodies borrow.
@@ -305,6 +279,7 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
         ),
         (Body::Reject { seq, reason: RejectReason::ClockAhead }, "23 09 a1a2a3a4a5a6a7a8 03".into()),
         (Body::Reject { seq, reason: RejectReason::Full }, "23 09 a1a2a3a4a5a6a7a8 04".into()),
+        (Body::Reject { seq, reason: RejectReason::NotAllowed }, "23 09 a1a2a3a4a5a6a7a8 05".into()),
         (Body::Hint { seq, reason: HintReason::WrongCluster }, "24 09 a1a2a3a4a5a6a7a8 01".into()),
         (Body::Hint { seq, reason: HintReason::WrongKey }, "24 09 a1a2a3a4a5a6a7a8 02".into()),
         (Body::Leave { seq, incarnation }, "25 0a a1a2a3a4a5a6a7a8 ac02".into()),
@@ -468,6 +443,7 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
         RejectReason::Stale { known: generation, addr: random_addr(rng) },
         RejectReason::ClockAhead,
         RejectReason::Full,
+        RejectReason::NotAllowed,
     ];
     vec![
         Body::Ping(Ping { seq, target, round, view, incarnation }),
@@ -741,7 +717,7 @@ fn what_breaks_the_format_is_refused() {
             verdict(&format!("00 01 09 {names}"))
         }),
         ("an empty challenge", format!("21 {seq} 0000000000000000")),
-        ("a reject's reason 5", format!("23 {seq} 05")),
+        ("a reject's reason 6", format!("23 {seq} 06")),
         ("a hint's reason 3", format!("24 {seq} 03")),
         ("a sum too few", format!("30 {seq} {node} 00 {node} {}", "00".repeat(SUMS_SIZE - 8))),
         ("a sum too many", format!("30 {seq} {node} 00 {node} {}", "00".repeat(SUMS_SIZE + 8))),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,7 +11,9 @@ use headcount::crossbeam_channel::bounded;
 use headcount::discovery::{Dns, File, Multicast};
 use headcount::{Config, Discovery, Error, Member};
 
-use crate::rig::{QUIET, config, eventually, names, start, vacant_addr, wait_for_count};
+use crate::rig::{
+    QUIET, Watch, config, eventually, expect_all_quiet, names, start, vacant_addr, wait_for_count,
+};
 
 fn create(config: Config) -> Member {
     Member::create(config).unwrap()
@@ -196,23 +198,42 @@ fn an_interface_that_carries_no_multicast_is_an_error_that_is_counted() {
     a.shutdown().unwrap();
 }
 
+/// All are bound to both families, and each tells one address: all reach each other, whichever it is.
 #[test]
-fn a_dual_stack_member_finds_peers_of_both_families() {
-    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+fn dual_stack_members_find_peers_of_both_families() {
+    if UdpSocket::bind("[::1]:0").is_err() {
         return;
     }
-    let v4 = start("v4");
-    let v6 = create(config("v6").bind("[::1]:0"));
-    let port = vacant_addr().port();
-    let dual = create(
-        config("dual")
-            .bind(format!("[::]:{port}"))
-            .advertise(SocketAddr::from((Ipv6Addr::LOCALHOST, port)))
-            .seeds([v4.addr(), v6.addr()]),
-    );
-    wait_for_count(&dual, 3);
-    assert!(dual.node("v4").unwrap().addr().is_ipv4());
-    assert!(dual.node("v6").unwrap().addr().is_ipv6());
-    dual.ping("v4").unwrap();
-    dual.ping("v6").unwrap();
+    let dual = |name: &str, ip: IpAddr| {
+        let port = vacant_addr().port();
+        config(name).bind(format!("[::]:{port}")).advertise(SocketAddr::from((ip, port)))
+    };
+    let v4 = create(dual("v4", Ipv4Addr::LOCALHOST.into()));
+    let v6 = create(dual("v6", Ipv6Addr::LOCALHOST.into()));
+    let late = create(dual("late", Ipv6Addr::LOCALHOST.into()).seeds([v4.addr(), v6.addr()]));
+    let members = [&v4, &v6, &late];
+    for member in members {
+        wait_for_count(member, 3);
+    }
+    let watches = members.map(Watch::over);
+    for (asker, asked) in
+        [(&v4, "v6"), (&v6, "v4"), (&late, "v4"), (&late, "v6"), (&v4, "late"), (&v6, "late")]
+    {
+        asker.ping(asked).unwrap();
+    }
+    expect_all_quiet(&watches);
+}
+
+#[cfg(feature = "mdns")]
+#[test]
+fn members_on_one_host_find_each_other_by_mdns() {
+    use headcount::discovery::Mdns;
+
+    let a = create(config("a").discovery(Mdns::new()));
+    let b = create(config("b").discovery(Mdns::new()));
+    let stranger = create(config("a").cluster("another").discovery(Mdns::new()));
+    wait_for_count(&a, 2);
+    wait_for_count(&b, 2);
+    assert_eq!(names(&stranger), ["a"]);
+    assert_eq!(stranger.metrics().datagrams_received, 0);
 }

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can not go on shall stop")]
 
+mod allow;
 mod broadcasts;
 mod create;
 mod detection;
@@ -21,6 +22,7 @@ mod listener;
 mod messages;
 mod restart;
 mod rig;
+mod snapshot;
 mod state;
 mod tcp;
 mod tidy;

@@ -61,7 +61,10 @@ impl Channel {
         for (mouth, group) in &self.mouths {
             match mouth.send_to(bytes, group) {
                 Ok(_) => is_said = true,
-                Err(error) => outcome = Err(error),
+                Err(error) => {
+                    let reason = format!("multicast to {group}: {error}");
+                    outcome = Err(io::Error::new(error.kind(), reason));
+                }
             }
         }
         if is_said { Ok(()) } else { outcome }
@@ -95,16 +98,14 @@ fn share_port(socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Bound to the group, a socket hears nothing that is sent to the host alone. Windows can not do that.
+/// Bound to the group, a socket hears nothing that is sent to the host alone. Windows can not do that, and no system if
+/// the group is local to a link and it is not said to which.
 fn where_to_bind(group: SocketAddr, interfaces: &[Interface]) -> SocketAddr {
-    if !cfg!(unix) {
-        let any: IpAddr =
-            if group.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        return SocketAddr::new(any, group.port());
-    }
     match interfaces {
-        [interface] => on(group, *interface),
-        _ => group,
+        [Interface::V4(_), ..] if cfg!(unix) => group,
+        [Interface::V6(1..)] if cfg!(unix) => on(group, interfaces[0]),
+        _ if group.is_ipv4() => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), group.port()),
+        _ => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), group.port()),
     }
 }
 

@@ -33,7 +33,7 @@ const HOPS: u32 = 1;
 /// Finds the members on the same network, and is found by them, without any address given.
 ///
 /// Each member is part of a multicast group. One that looks for others asks the group, and one or two of those who hear
-/// it answer; among a thousand it is hardly more. Members of other clusters ([`Config::cluster`]) do not answer, any
+/// it answer; of a thousand, some eight. Members of other clusters ([`Config::cluster`]) do not answer, any
 /// number of members of one host take part, and cut-off halves of a cluster find each other.
 ///
 /// | | default | |
@@ -155,7 +155,12 @@ impl Multicast {
         if !named.is_empty() {
             return open(&named);
         }
-        let any = if group.is_ipv4() { Interface::V4(Ipv4Addr::UNSPECIFIED) } else { Interface::V6(0) };
+        let any = match group {
+            // It is the one that there is.
+            SocketAddr::V4(_) if me.addr().ip().is_loopback() => Interface::V4(Ipv4Addr::LOCALHOST),
+            SocketAddr::V4(_) => Interface::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => Interface::V6(0),
+        };
         if is_of_family(&bound.ip()) {
             open(&[interface(bound.ip())])
         } else if is_of_family(&me.addr().ip()) {

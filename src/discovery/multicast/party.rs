@@ -79,8 +79,9 @@ impl Party {
 
     /// Asks the groups if it is our turn, and tells some of the strangers that were heard, then or before.
     pub(super) fn ask(&self) -> io::Result<Vec<SocketAddr>> {
-        let view = self.table.view();
+        let (view, own) = (self.table.view(), self.table.me.addr());
         while self.news.try_recv().is_ok() {}
+        self.table.talk().is_now_at(own);
         let question = self.table.talk().ask(view);
         let said = question.map_or(Ok(()), |question| self.table.say(&question));
         if question.is_some() && said.is_ok() && self.news.recv_timeout(PATIENCE).is_ok() {

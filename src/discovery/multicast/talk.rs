@@ -28,8 +28,8 @@ const ANSWER_PAUSE: Duration = Duration::from_secs(1);
 const HEARD_MAX: usize = 64;
 /// Strangers that are told at a time.
 const STRANGERS_MAX: usize = 3;
-/// Notices that are listened to in a second; a flood costs no more than that.
-const NOTICES_PER_SECOND: u32 = 1_000;
+/// Notices that are listened to in a second; a flood costs no more than that. For each the view is looked at.
+const NOTICES_PER_SECOND: u32 = 200;
 
 /// What one member says and hears.
 #[derive(Debug)]
@@ -70,6 +70,11 @@ impl Talk {
             answered: None,
             load: (0, 0),
         }
+    }
+
+    /// The member may have moved since it was asked last.
+    pub(super) fn is_now_at(&mut self, own: SocketAddr) {
+        self.own = own;
     }
 
     /// It is this member's turn to ask; none if another one of its view has done so.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
+use crate::allow::Allow;
 use crate::error::Error;
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node, Status};
@@ -71,6 +72,8 @@ pub(super) struct World {
     pub(super) seeds: Vec<SocketAddr>,
     /// Sent over the network: datagrams and bytes.
     pub(super) sent: (u64, u64),
+    /// Made by the steps of all hosts.
+    pub(super) allocations: u64,
     /// A hash of everything that was sent, for comparing runs.
     pub(super) trace: u64,
     pub(super) recorded: Option<Vec<(SocketAddr, SocketAddr, Vec<u8>)>>,
@@ -101,6 +104,7 @@ pub(super) fn lan() -> Settings {
         #[cfg(feature = "encryption")]
         keyring: crate::keyring::Keyring::plain(),
         discovers: false,
+        allow: Allow::default(),
         without: Without::default(),
     }
 }
@@ -138,6 +142,7 @@ impl World {
             settings: lan(),
             seeds: Vec::new(),
             sent: (0, 0),
+            allocations: 0,
             trace: 0,
             recorded: None,
             echoes: false,
@@ -267,6 +272,13 @@ impl World {
     }
 
     /// The process is stopped: nothing runs, datagrams queue up.
+    /// Gives a host another address, without a word to anybody.
+    pub(super) fn relocate(&mut self, index: usize, addr: SocketAddr) {
+        self.by_addr.remove(&self.hosts[index].addr);
+        self.hosts[index].addr = addr;
+        self.by_addr.insert(addr, index);
+    }
+
     pub(super) fn pause(&mut self, index: usize) {
         self.hosts[index].paused = true;
     }
@@ -390,7 +402,9 @@ impl World {
 
     /// Hands a datagram from anywhere to a host, at once.
     pub(super) fn inject(&mut self, to: usize, from: SocketAddr, datagram: &[u8]) {
-        self.hosts[to].protocol.handle_datagram(self.now, self.now, from, datagram);
+        let protocol = &mut self.hosts[to].protocol;
+        let work = || protocol.handle_datagram(self.now, self.now, from, datagram);
+        self.allocations += allocation_counter::measure(work).count_total;
         self.drain(to);
     }
 
@@ -448,7 +462,8 @@ impl World {
             self.wakes.remove(&(at, index, slot));
             let host = &mut self.hosts[index];
             if host.running && !host.paused {
-                host.protocol.handle_timeout(self.now, DUTIES[slot]);
+                let work = || host.protocol.handle_timeout(self.now, DUTIES[slot]);
+                self.allocations += allocation_counter::measure(work).count_total;
                 self.drain(index);
             }
         }
@@ -485,15 +500,24 @@ impl World {
                 recorded.push((from, transmit.to, transmit.datagram.clone()));
             }
             self.carry(index, from, transmit.to, &transmit.datagram);
+            self.hosts[index].protocol.reuse(transmit.datagram);
         }
         let host = &mut self.hosts[index];
         while let Some((call, answer)) = host.protocol.poll_answer() {
             host.answers.insert(call, answer);
         }
         host.notes.extend(std::iter::from_fn(|| host.protocol.poll_note()));
-        let mut asked = false;
-        while let Some(Chore::Discover) = host.protocol.poll_chore() {
-            asked = true;
+        let (mut asked, mut moved) = (false, false);
+        while let Some(chore) = host.protocol.poll_chore() {
+            match chore {
+                Chore::Discover => asked = true,
+                Chore::CheckAddress => moved |= host.protocol.local().addr() != host.addr,
+            }
+        }
+        if moved && host.running {
+            host.protocol.move_to(now, host.addr);
+            self.drain(index);
+            return;
         }
         if asked && host.running {
             let seeds = self.seeds.clone();
