@@ -60,7 +60,8 @@ pub enum Error {
     #[error("the keys do not match")]
     WrongKey,
 
-    /// This host's clock is more than a year ahead of what the cluster can believe.
+    /// This host's clock is more than a year ahead of what the cluster can believe, or was when its
+    /// [snapshot](crate::Config::snapshot) was written: then remove that file.
     #[error("this host's clock is far ahead of the cluster's")]
     ClockAhead,
 

@@ -164,7 +164,7 @@ fn the_default_name_is_the_advertised_address() {
     let addresses = config.validate().unwrap();
     let settings = config.settings(&addresses, addr("0.0.0.0:1")).unwrap();
     assert_eq!(settings.name, "10.0.0.1:7990");
-    assert!(!settings.has_seeds);
+    assert!(!settings.discovers);
     assert_eq!(config.name("web-1").settings(&addresses, addr("0.0.0.0:1")).unwrap().name, "web-1");
 }
 

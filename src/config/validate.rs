@@ -19,6 +19,8 @@ const MAX_NODES: RangeInclusive<usize> = 1..=1_000_000;
 const EVENT_CAPACITY: RangeInclusive<usize> = 1..=10_000_000;
 const RECEIVE_BUFFER: RangeInclusive<usize> = 1..=1_073_741_824;
 const RETRANSMIT: RangeInclusive<usize> = 1..=24;
+/// Each has a thread.
+const DISCOVERIES: RangeInclusive<usize> = 0..=16;
 const MAX_MESSAGE: RangeInclusive<usize> = 1..=MESSAGE_MAX as usize;
 /// Below the first no clock of an operating system can be trusted; above the second nobody waits.
 const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(366 * 24 * 60 * 60);
@@ -31,6 +33,7 @@ impl Config {
         }
         check_name("cluster", &self.cluster)?;
         let addresses = self.addresses()?;
+        check_range("discovery", &self.discoveries.len(), &DISCOVERIES)?;
 
         check_range("probe_interval", &self.probe_interval, &DURATION)?;
         check_range("probe_timeout", &self.probe_timeout, &DURATION)?;
@@ -49,6 +52,14 @@ impl Config {
         check_range("receive_buffer", &self.receive_buffer, &RECEIVE_BUFFER)?;
         check_range("send_timeout", &self.send_timeout, &DURATION)?;
         check_range("max_message", &self.max_message, &MAX_MESSAGE)?;
+        #[cfg(feature = "encryption")]
+        self.keyring.check()?;
+        if self.snapshot.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(invalid("snapshot", "is empty"));
+        }
+        if self.keep_state && self.snapshot.is_none() {
+            return Err(invalid("keep_state", "there is no snapshot to keep it in"));
+        }
 
         if self.probe_timeout >= self.probe_interval {
             let (timeout, interval) = (self.probe_timeout, self.probe_interval);

@@ -269,6 +269,7 @@ impl Protocol {
             self.note(log::Level::Warn, || {
                 format!("nobody was heard for {silence:?}: {hidden} nodes are hidden")
             });
+            self.seek_if_alone(now);
         }
         self.timers.set(Timer::Isolation, now + self.settings.isolation_timeout);
     }

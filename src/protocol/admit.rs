@@ -11,13 +11,11 @@ use super::time::Instant;
 use super::{Answer, Call, Context, Protocol, Timer};
 use crate::error::{Error, Result};
 use crate::node::{Generation, Status};
-use crate::wire::body::{Hello, HintReason, RejectReason, Welcome};
+use crate::wire::body::{Hello, RejectReason, Welcome};
 use crate::wire::{Body, Cookie, NameHash, Packet, Record, Seq};
 
 /// What is logged when nobody but ourselves was named.
 const ALONE: &str = "no seed but this member itself: alone";
-/// Hints to joiners of other clusters, a second.
-const HINTS_PER_SECOND: u32 = 10;
 /// The closing sync comes this many gossip intervals after a join, or after a sync that changed something.
 const CLOSING_PAUSE: u32 = 10;
 
@@ -121,8 +119,11 @@ impl Protocol {
             self.metrics.malformed += 1;
             return;
         }
-        if !self.cookies.accepts(now, hello.cookie, from, sender, run) {
-            self.challenge(context, hello.seq);
+        let is_proven = match self.held_elsewhere(from, sender, record) {
+            Some(addr) => self.has_cookie_from(context, hello, addr),
+            None => self.has_cookie(context, hello.seq, hello.cookie),
+        };
+        if !is_proven {
             return;
         }
         let reason = match self.admission(now, from, sender, record) {
@@ -136,6 +137,31 @@ impl Protocol {
         self.metrics.joins_refused += 1;
         self.note(log::Level::Debug, || format!("{} at {from} is refused: {reason:?}", record.name));
         self.reply(now, from, run, &Body::Reject { seq: hello.seq, reason });
+    }
+
+    /// Where we hold the run that says hello, and it says that it is, if the hello is from another address.
+    fn held_elsewhere(&self, from: SocketAddr, sender: NameHash, record: &Record<'_>) -> Option<SocketAddr> {
+        let held = self.members.get(sender).filter(|entry| entry.generation() == record.generation)?;
+        (held.addr() == record.addr && !held.is_at(from)).then_some(record.addr)
+    }
+
+    /// Whether a run that sends from one address receives at the other one where we hold it: else anybody could speak
+    /// for it. The cookie goes there, has to come back from here, and is no other cookie.
+    fn has_cookie_from(&mut self, context: &mut Context, hello: &Hello<'_>, addr: SocketAddr) -> bool {
+        let (now, from, run) = (context.now, context.from, context.generation);
+        let name = NameHash(!context.sender.0);
+        if self.cookies.accepts(now, hello.cookie, from, name, run) {
+            self.note_proof(context);
+            return true;
+        }
+        if !std::mem::replace(&mut context.replied, true) {
+            let cookie = self.cookies.bake(now, from, name, run);
+            let mut datagram = self.datagram_back(context);
+            if datagram.push(&Body::Challenge { seq: hello.seq, cookie }) {
+                self.transmit(now, addr, datagram);
+            }
+        }
+        false
     }
 
     pub(super) fn handle_challenge(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) {
@@ -249,40 +275,6 @@ impl Protocol {
         match call {
             Some(call) => self.seed_failed(now, call, from, error),
             None => self.note(log::Level::Debug, || format!("{from} does not let us in: {error}")),
-        }
-    }
-
-    /// A datagram with another cluster's tag: a joiner is told so, and so are we.
-    pub(super) fn handle_foreign(&mut self, now: Instant, from: SocketAddr, packet: &Packet<'_>) {
-        self.metrics.foreign_cluster += 1;
-        match packet.bodies().next() {
-            Some(Body::Hello(hello)) => {
-                let second = now.as_micros() / 1_000_000;
-                if self.hints.0 != second {
-                    self.hints = (second, 0);
-                }
-                self.hints.1 += 1;
-                if self.hints.1 <= HINTS_PER_SECOND {
-                    let hint = Body::Hint { seq: hello.seq, reason: HintReason::WrongCluster };
-                    let mut datagram = self.datagram_to(packet.header().generation);
-                    if datagram.push(&hint) {
-                        self.answer(from, datagram);
-                    }
-                }
-            }
-            Some(Body::Hint { seq, reason }) => {
-                let Some(call) = self.approaches.answered(seq, from).and_then(|approach| approach.call)
-                else {
-                    return;
-                };
-                self.approaches.end(seq);
-                let error = match reason {
-                    HintReason::WrongCluster => Error::WrongCluster,
-                    HintReason::WrongKey => Error::WrongKey,
-                };
-                self.seed_failed(now, call, from, error);
-            }
-            _ => {}
         }
     }
 
@@ -409,17 +401,20 @@ impl Protocol {
             return Admission::No(RejectReason::NameTaken { addr: self.settings.advertise });
         }
         let held = self.members.get(name);
-        let is_there = held.is_some_and(|entry| entry.is_at(from) && entry.addr() == record.addr);
+        let is_at_home = held.is_some_and(|entry| entry.is_at(from));
         let held = held.map(|entry| (entry.generation(), entry.addr(), entry.is_active()));
         let full = self.members.ring().len() >= self.settings.max_nodes;
         let admission = match held {
             None | Some((_, _, false)) if full => Admission::No(RejectReason::Full),
             None => Admission::Yes,
-            Some((run, _, _)) if run == record.generation => Admission::Yes,
+            Some((run, addr, _)) if run == record.generation && (is_at_home || addr == record.addr) => {
+                Admission::Yes
+            }
             Some((run, addr, _)) if run > record.generation => {
                 Admission::No(RejectReason::Stale { known: run, addr })
             }
-            Some(_) if is_there => Admission::Yes,
+            Some((_, addr, _)) if is_at_home && addr == record.addr => Admission::Yes,
+            // Another run, or the same one that has moved, as it says: does the one that we know still answer there?
             Some(_) => self.check_name(now, name, record.generation),
         };
         // A run that comes back is nobody new, and a name under another run after the other is.

@@ -31,7 +31,8 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Generation;
 use crate::wire::body::Broadcast;
-use crate::wire::packet::{HEADER_SIZE, SEAL_SIZE};
+use crate::wire::packet::HEADER_SIZE;
+use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, NameHash, Record, Writer};
 
 /// What a datagram holds beside the payload of a broadcast that is fetched: the header (36), what a sealed datagram

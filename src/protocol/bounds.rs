@@ -6,7 +6,7 @@ use super::{Protocol, compare, state};
 
 impl Protocol {
     /// How much there is of everything that others can make grow.
-    pub(crate) fn bounds(&self) -> [Bound; 23] {
+    pub(crate) fn bounds(&self) -> [Bound; 25] {
         let [active, tombstones] = self.members.bounds();
         let suspicions = Bound { what: "suspicions", count: self.suspicions.len(), max: active.count };
         let told = Bound { what: "nodes to be asked", count: self.told.len(), max: compare::TOLD_MAX };
@@ -18,6 +18,7 @@ impl Protocol {
             Bound { what: "collected states", count: self.collected.len(), max: state::COLLECTED_MAX };
         let joins = Bound { what: "joins", count: self.joins.len(), max: JOINS_MAX };
         let timers = Bound { what: "timers", count: self.timers.len(), max: timers_max };
+        let [windows, reached] = self.sealing_bounds();
         let senders = Bound { what: "senders", count: self.inbox.len(), max: active.max + tombstones.max };
         [
             active,
@@ -43,6 +44,8 @@ impl Protocol {
             kept,
             kept_bytes,
             gaps,
+            windows,
+            reached,
         ]
     }
 }

@@ -430,28 +430,23 @@ impl Protocol {
     /// Whether a request carries a good cookie; who has none is given one.
     pub(super) fn has_cookie(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) -> bool {
         if self.cookies.accepts(context.now, cookie, context.from, context.sender, context.generation) {
+            self.note_proof(context);
             return true;
         }
         self.challenge(context, seq);
         false
     }
 
-    /// Has the sender show that it receives at its address, once a datagram. Who says that it is a run that we know at
-    /// another address has to receive there, too: else anybody could speak for it.
+    /// Has the sender show that it receives at its address, once a datagram.
     pub(super) fn challenge(&mut self, context: &mut Context, seq: Seq) {
         let (now, from, run) = (context.now, context.from, context.generation);
         if std::mem::replace(&mut context.replied, true) {
             return;
         }
         let cookie = self.cookies.bake(now, from, context.sender, run);
-        let mut datagram = self.datagram_to(run);
-        if !datagram.push(&Body::Challenge { seq, cookie }) {
-            return;
-        }
-        let held = self.members.get(context.sender).filter(|entry| entry.generation() == run);
-        match held.filter(|entry| !entry.is_at(from)).map(|entry| entry.addr()) {
-            Some(elsewhere) => self.transmit(now, elsewhere, datagram),
-            None => self.answer(from, datagram),
+        let mut datagram = self.datagram_back(context);
+        if datagram.push(&Body::Challenge { seq, cookie }) {
+            self.answer(from, datagram);
         }
     }
 

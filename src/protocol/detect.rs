@@ -110,7 +110,7 @@ impl Protocol {
 
     /// Who is not known learns no more than that we run, and what we hold against it.
     fn answer_stranger(&mut self, context: &Context, ping: &Ping) {
-        let mut datagram = self.datagram_to(context.generation);
+        let mut datagram = self.datagram_back(context);
         if !datagram.push(&Body::BareAck { seq: ping.seq }) {
             return;
         }
@@ -172,6 +172,7 @@ impl Protocol {
         }
         // It does not know us, or it is another run, which we do not know.
         if context.sender != self.me {
+            self.doubt_address(now);
             self.approach(now, from);
         }
     }

@@ -8,6 +8,7 @@ use rand::rngs::ChaCha12Rng;
 use super::time::Instant;
 use super::{Protocol, Settings};
 use crate::node::{Generation, Incarnation};
+use crate::state::State;
 use crate::wire::Record;
 
 /// Random low bits of a generation; above them are milliseconds since the epoch.
@@ -32,6 +33,44 @@ impl Protocol {
     pub(super) fn publish_self(&mut self, now: Instant) {
         let record = record_of(&self.settings, self.generation, self.incarnation);
         self.members.merge_alive(now, self.me, &record);
+    }
+
+    /// Comes back after an earlier run: as a later one, also if the clock went back meanwhile, and with the keys and
+    /// values that are to be kept. Before anything was told to anybody.
+    pub(crate) fn resume<'a>(
+        &mut self,
+        now: Instant,
+        earlier: Generation,
+        kept: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) {
+        if earlier >= self.generation {
+            let ahead = (earlier.0 - self.generation.0) >> GENERATION_RANDOM_BITS;
+            self.note(log::Level::Warn, || {
+                let ahead = Duration::from_millis(ahead);
+                format!(
+                    "the clock is {ahead:.0?} behind that of the run before: it went back, or was wrong then"
+                )
+            });
+            self.generation = self.generation_above(now, earlier);
+            self.publish_self(now);
+        }
+        let value_max = super::state::value_max(self.settings.max_datagram);
+        let mut state = State::default();
+        for (key, value) in kept {
+            if let Err(error) = state.set(key, value, value_max) {
+                self.note(log::Level::Warn, || format!("the key {key:?} is not kept: {error}"));
+            }
+        }
+        self.carry_state(now, state);
+    }
+
+    /// A generation above another one, by the clock if that is past it; by the clock as well if there is none above.
+    pub(super) fn generation_above(&mut self, now: Instant, above: Generation) -> Generation {
+        let wall = self.wall(now);
+        let earliest = (above.0 >> GENERATION_RANDOM_BITS) + 1;
+        let is_possible = earliest <= u64::MAX >> GENERATION_RANDOM_BITS;
+        let wall = if is_possible { wall.max(Duration::from_millis(earliest)) } else { wall };
+        generation(wall, &mut self.rng)
     }
 
     /// The time since the Unix epoch, by the clock that we were given at the start.

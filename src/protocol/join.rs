@@ -176,6 +176,12 @@ impl Approaches {
         self.by_seq.remove(&seq)
     }
 
+    /// Ends an approach to the member at an address, if there is one.
+    pub(crate) fn end_one_to(&mut self, addr: SocketAddr) -> Option<Approach> {
+        let (seq, _) = self.by_seq.iter().find(|(_, approach)| approach.addr == addr)?;
+        self.end(*seq)
+    }
+
     /// A join has come through by one of its approaches: the others go on in the background, for a while.
     pub(crate) fn release(&mut self, call: Call) {
         for approach in self.by_seq.values_mut().filter(|approach| approach.call == Some(call)) {

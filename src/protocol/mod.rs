@@ -15,7 +15,7 @@
 //!
 //! while let Some(event)    = protocol.poll_event()    { … } for the user, in order; each message is settled
 //!     protocol.settle(now, handover)                        at once: whether the user gets it, for the ack
-//! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order
+//! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order, and soon
 //! while let Some(answer)   = protocol.poll_answer()   { … } to earlier calls
 //! while let Some(chore)    = protocol.poll_chore()    { … } work that may block
 //! while let Some(note)     = protocol.poll_note()     { … } lines to log
@@ -44,6 +44,7 @@
 //! | [`fetch`] | what others have and we lack |
 //! | [`outbox`], [`inbox`] | messages on their way: windows, resends; putting together, never twice |
 //! | [`broadcasts`] | broadcasts: those that are kept, and gaps |
+//! | `replay` | which counters of sealed datagrams were seen |
 //!
 //! And what combines them, each an `impl Protocol`:
 //!
@@ -57,13 +58,17 @@
 //! | [`state`] | key-value states: writing, telling, fetching |
 //! | [`announce`] | broadcasts: making, delivering, and giving up on them |
 //! | [`admit`], [`names`] | joining, and who may have a name |
+//! | [`hints`] | why somebody is not answered |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
+//! | [`seek`] | looking for others in the background |
+//! | [`relocate`] | having another address than before |
 //! | [`deliver`] | messages to one node |
 //! | [`view`] | what readers are shown |
 //! | [`claims`] | what others have of us that we never said |
 //! | [`crowd`] | members among names that nobody answers to |
 //! | [`acquaint`] | starting out as one of many that know each other |
 //! | [`identity`], [`outgoing`] | what we say about ourselves; datagrams on their way out |
+//! | `seal`, `unsealed` | sealed datagrams, with and without the feature `encryption` |
 //! | [`bounds`] | how much of everything there is, for who checks it |
 //!
 //! # Where the numbers come from
@@ -126,6 +131,7 @@ mod detect;
 mod fetch;
 mod heal;
 pub(crate) mod health;
+mod hints;
 mod identity;
 mod inbox;
 mod join;
@@ -135,13 +141,21 @@ mod outbox;
 mod outgoing;
 mod probe;
 mod receive;
+mod relocate;
+#[cfg(feature = "encryption")]
+mod replay;
 mod ring;
 mod rumors;
+#[cfg(feature = "encryption")]
+mod seal;
+mod seek;
 mod spread;
 mod state;
 mod suspicion;
 mod sync;
 mod time;
+#[cfg(not(feature = "encryption"))]
+mod unsealed;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -175,6 +189,7 @@ use probe::{Errands, Probes};
 use receive::Context;
 use ring::Rounds;
 use rumors::Rumors;
+use seek::Search;
 use suspicion::Suspicions;
 use sync::{Comparer, ExchangeId, Exchanges, Load};
 use time::Deadlines;
@@ -190,8 +205,10 @@ enum Timer {
     Isolation,
     /// An accusation is to be refuted.
     Refute,
-    /// Probe the dead, ask the seeds.
+    /// Probe the dead.
     Heal,
+    /// Look for others.
+    Seek,
     /// The oldest tombstone is to be forgotten.
     Reap,
     /// Views that differed are to be compared again.
@@ -246,6 +263,8 @@ pub(crate) struct Protocol {
     refuted: Option<Instant>,
     /// Who holds us dead and should hear of our return.
     accusers: Vec<SocketAddr>,
+    /// When it was last looked whether our address is still ours.
+    address_doubted: Option<Instant>,
 
     rumors: Rumors,
     ring_offsets: (usize, Vec<usize>),
@@ -274,12 +293,15 @@ pub(crate) struct Protocol {
     cookies: CookieJar,
     addresses: Addresses,
     approaches: Approaches,
+    search: Search,
     joins: BTreeMap<Call, Join>,
     name_checks: NameChecks,
     rival: Option<(SocketAddr, Generation)>,
     claims: claims::Claims,
     leave: Option<Leave>,
     hints: (u64, u32),
+    #[cfg(feature = "encryption")]
+    sealing: seal::Sealing,
     next_call: u64,
 
     outbox: Outbox,
@@ -311,8 +333,8 @@ impl Protocol {
         let phase = rng.random_range(0..settings.probe_interval.as_micros().max(1));
         let phase = Duration::from_micros(u64::try_from(phase).unwrap_or(0));
         let mut timers = Deadlines::new();
-        if settings.has_seeds {
-            timers.set(Timer::Heal, now);
+        if settings.discovers {
+            timers.set(Timer::Seek, now);
         }
         let mut protocol = Self {
             tag,
@@ -339,6 +361,7 @@ impl Protocol {
             accused: None,
             refuted: None,
             accusers: Vec::new(),
+            address_doubted: None,
             rumors: Rumors::new(now, settings.gossip_interval),
             ring_offsets: (0, Vec::new()),
             comparer: Comparer::new(now),
@@ -359,12 +382,15 @@ impl Protocol {
             cookies: CookieJar::new((rng.next_u64(), rng.next_u64())),
             addresses: Addresses::default(),
             approaches: Approaches::new(retry),
+            search: Search::default(),
             joins: BTreeMap::new(),
             name_checks: NameChecks::new(),
             rival: None,
             claims: claims::Claims::default(),
             leave: None,
             hints: (0, 0),
+            #[cfg(feature = "encryption")]
+            sealing: seal::Sealing::new(settings.keyring.clone(), seed),
             next_call: 0,
             outbox: Outbox::new(deliver::patience(&settings), deliver::fragment_size(&settings)),
             inbox: Inbox::default(),
@@ -409,7 +435,14 @@ impl Protocol {
     }
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        while let Some(transmit) = self.transmits.pop_front() {
+            if let Some(transmit) = self.sealed(transmit) {
+                self.metrics.datagrams_sent += 1;
+                self.metrics.bytes_sent += transmit.datagram.len() as u64;
+                return Some(transmit);
+            }
+        }
+        None
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
@@ -471,6 +504,7 @@ impl Protocol {
             Timer::Isolation => self.check_isolation(now),
             Timer::Refute => self.refute(now),
             Timer::Heal => self.heal(now),
+            Timer::Seek => self.seek(now),
             Timer::Reap => self.reap(now),
             Timer::Recheck => self.compare_again(now),
             Timer::Told => self.ask_the_told(now),

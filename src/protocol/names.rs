@@ -9,7 +9,6 @@
 use std::net::SocketAddr;
 
 use super::admit::Admission;
-use super::identity::{GENERATION_RANDOM_BITS, generation};
 use super::join::NameCheck;
 use super::members::INCARNATION_STEP_MAX;
 use super::probe::{Purpose, Target};
@@ -94,9 +93,7 @@ impl Protocol {
         if above < self.generation {
             return;
         }
-        let fresh = generation(self.wall(now), &mut self.rng);
-        let next = Generation((((above.0 >> GENERATION_RANDOM_BITS) + 1) << GENERATION_RANDOM_BITS) | 1);
-        self.generation = fresh.max(next);
+        self.generation = self.generation_above(now, above);
         self.incarnation = Incarnation(0);
         self.accused = None;
         let state = self.state_of(self.me);

@@ -3,15 +3,28 @@
 use std::net::SocketAddr;
 
 use super::time::Instant;
-use super::{Protocol, Transmit};
+use super::{Context, Protocol, Transmit};
 use crate::node::Generation;
 use crate::wire::{Body, Header, Writer};
 
 impl Protocol {
     /// A datagram to some run of a node, to be filled and sent.
     pub(super) fn datagram_to(&self, receiver: Generation) -> Writer {
-        let header = Header { tag: self.tag, sender: self.me, generation: self.generation, receiver };
-        Writer::new(Vec::new(), &header, self.settings.max_datagram)
+        self.writer(&self.header_to(receiver))
+    }
+
+    /// A datagram that anybody can read.
+    pub(super) fn plain_datagram_to(&self, receiver: Generation) -> Writer {
+        Writer::new(Vec::new(), &self.header_to(receiver), self.settings.max_datagram)
+    }
+
+    /// A datagram to who has sent one and may be a stranger: not sealed if that was not, because a seal could make it
+    /// the longer one.
+    pub(super) fn datagram_back(&self, context: &Context) -> Writer {
+        match context.counter {
+            Some(_) => self.datagram_to(context.generation),
+            None => self.plain_datagram_to(context.generation),
+        }
     }
 
     /// Queues a datagram, unless its address is not on our lists, or has not shown itself and had its share for this
@@ -32,10 +45,7 @@ impl Protocol {
     /// Queues a datagram that answers one which just came from there, and is no longer: it needs no proof of the
     /// address.
     pub(super) fn answer(&mut self, to: SocketAddr, datagram: Writer) {
-        let datagram = datagram.finish();
-        self.metrics.datagrams_sent += 1;
-        self.metrics.bytes_sent += datagram.len() as u64;
-        self.transmits.push_back(Transmit { to, datagram });
+        self.transmits.push_back(Transmit { to, datagram: datagram.finish() });
     }
 
     /// Sends one body on its own.
@@ -44,5 +54,9 @@ impl Protocol {
         if datagram.push(body) {
             self.transmit(now, to, datagram);
         }
+    }
+
+    fn header_to(&self, receiver: Generation) -> Header {
+        Header { tag: self.tag, sender: self.me, generation: self.generation, receiver }
     }
 }

@@ -441,6 +441,7 @@ impl Protocol {
         }
         self.push_rumor(now, name);
         self.schedule_healing(now);
+        self.seek_if_alone(now);
         self.reap(now);
     }
 

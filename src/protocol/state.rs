@@ -31,7 +31,8 @@ use crate::node::Generation;
 use crate::state::{Change, Collected, KEY_MAX, State, VALUE_MAX, VERSION_MAX, Written};
 use crate::wire::body::{Delta, Fetch};
 use crate::wire::lists::{Lack, Lacks, Write, WritesBuilder};
-use crate::wire::packet::{HEADER_SIZE, SEAL_SIZE};
+use crate::wire::packet::HEADER_SIZE;
+use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, NameHash, Seq, Writer};
 
 /// Writes that follow each other closely leave in one rumor up to this size.

@@ -94,10 +94,11 @@ pub(super) fn check_length(length: usize, limit: usize) -> Result<(), String> {
 }
 
 impl Observer {
-    /// Notes a datagram that the host has got. `own`: its run.
-    pub(super) fn received(&mut self, own: u64, from: SocketAddr, datagram: &[u8]) {
+    /// Notes a datagram that the host has got, as it was before it was sealed; `length`: as it came. `own`: the run of
+    /// the host.
+    pub(super) fn received(&mut self, own: u64, from: SocketAddr, datagram: &[u8], length: usize) {
         let account = self.accounts.entry(from).or_default();
-        account.credit += datagram.len();
+        account.credit += length;
         if !account.proven
             && let Ok(packet) = Packet::decode(datagram)
         {
@@ -109,8 +110,15 @@ impl Observer {
         }
     }
 
-    /// Notes a datagram that the host sends; what is wrong with it, if anything.
-    pub(super) fn check_sent(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) -> Result<(), String> {
+    /// Notes a datagram that the host sends, as it is before it is sealed; `length`: as it goes. What is wrong with it,
+    /// if anything.
+    pub(super) fn check_sent(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        datagram: &[u8],
+        length: usize,
+    ) -> Result<(), String> {
         let account = self.accounts.entry(to).or_default();
         if account.proven {
             return Ok(());
@@ -123,7 +131,7 @@ impl Observer {
                 account.cookies = [cookie, account.cookies[0]];
             }
         }
-        if let Some(rest) = account.credit.checked_sub(datagram.len()) {
+        if let Some(rest) = account.credit.checked_sub(length) {
             account.credit = rest;
             return Ok(());
         }
@@ -135,7 +143,7 @@ impl Observer {
         if account.excess.1 <= UNPROVEN_PER_SECOND {
             return Ok(());
         }
-        let (length, credit) = (datagram.len(), account.credit);
+        let credit = account.credit;
         Err(format!("{to} has proved nothing; it is sent {length} bytes, and {credit} came from there"))
     }
 

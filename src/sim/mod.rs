@@ -100,7 +100,8 @@ impl Cluster {
     /// # Errors
     ///
     /// [`Error::Config`]: a setting is wrong, a host of this name runs already, or a
-    /// [transport](Config::transport) was given: the network here is the simulator's.
+    /// [transport](Config::transport) was given (the network here is the simulator's) or a
+    /// [snapshot](Config::snapshot) (there is no disk).
     pub fn add(&self, config: Config) -> Result<Member> {
         self.sim.start(config)
     }
@@ -244,7 +245,7 @@ impl Cluster {
             return Err(crate::config::invalid("name", format!("is not {name:?}")));
         }
         config.validate()?;
-        config.refuse_transport()?;
+        config.refuse_the_outside()?;
         self.crash(name);
         self.sim.start(config.name(name))
     }

@@ -1,4 +1,7 @@
 mod broadcasts;
+mod discovery;
+#[cfg(feature = "encryption")]
+mod keys;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};

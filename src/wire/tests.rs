@@ -15,6 +15,7 @@ use super::lists::{
     Write, WritesBuilder,
 };
 use super::packet::{BODIES_MAX, HEADER_SIZE, Malformed};
+use super::sealed::{SEAL_SIZE, TAG_SIZE};
 use super::*;
 use crate::node::{Generation, Incarnation, Status};
 
@@ -999,4 +1000,39 @@ fn no_allocation_to_encode_or_decode_a_ping_or_an_ack() {
 fn the_count_of_allocations_can_fail() {
     let allocations = allocation_counter::measure(|| drop(write(&[ping()])));
     assert!(allocations.count_total > 0);
+}
+
+/// All but the tag; see `keyring::tests` for one that opens.
+const SEALED_HEX: &str = "6863 01 01 0102030405060708 1112131415161718 2122232425262728 3132333435363738 d1d2d3d4 e1e2e3e4e5e6e7e8 aabb";
+
+fn sealed(hex_of_head: &str, after: usize) -> Vec<u8> {
+    let mut datagram = hex(hex_of_head);
+    datagram.extend(vec![7; after]);
+    datagram
+}
+
+#[test]
+fn the_head_of_a_sealed_datagram_is_read_without_a_key() {
+    let datagram = sealed(SEALED_HEX, TAG_SIZE);
+    let Ok(Frame::Sealed(head)) = Frame::decode(&datagram) else { panic!() };
+    assert_eq!(head, SealedHead { header: HEADER, key: 0xd1d2_d3d4, counter: 0xe1e2_e3e4_e5e6_e7e8 });
+    assert!(Packet::decode(&datagram).is_err(), "it has no bodies that could be read");
+}
+
+#[test]
+fn a_sealed_datagram_has_a_counter_and_room_for_a_tag_and_no_other_flag() {
+    let datagram = sealed(SEALED_HEX, TAG_SIZE);
+    for length in 0..datagram.len() {
+        let is_long_enough = length >= HEADER_SIZE + SEAL_SIZE;
+        assert_eq!(Frame::decode(&datagram[..length]).is_ok(), is_long_enough, "cut to {length}");
+    }
+    assert!(
+        Frame::decode(&sealed(&SEALED_HEX.replace("e1e2e3e4e5e6e7e8", "0000000000000000"), TAG_SIZE))
+            .is_err()
+    );
+    for flags in 2..=255 {
+        let mut datagram = datagram.clone();
+        datagram[3] = flags;
+        assert!(Frame::decode(&datagram).is_err(), "flags {flags}");
+    }
 }

@@ -111,7 +111,7 @@ fn a_member_does_not_join_through_a_seed_that_is_not_on_its_own_lists() {
 #[test]
 fn a_seed_of_the_configuration_that_is_not_on_the_lists_is_never_asked() {
     let mut world = World::new(4);
-    world.settings.has_seeds = true;
+    world.settings.discovers = true;
     world.settings.allow = listed();
     world.seeds = vec![abroad(), addr_of(1)];
     world.recorded = Some(Vec::new());

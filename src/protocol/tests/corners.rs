@@ -83,7 +83,7 @@ fn a_member_that_has_left_stays_away() {
 #[test]
 fn one_pause_is_one_lag() {
     let mut world = World::new(37);
-    world.settings.has_seeds = true;
+    world.settings.discovers = true;
     world.grow(8);
     world.run(secs(20));
     world.pause(0);

@@ -7,6 +7,11 @@ mod detection;
 mod hostile;
 mod merge;
 mod messages;
+mod relocate;
+mod resume;
+#[cfg(feature = "encryption")]
+mod sealed;
+mod seek;
 mod spread;
 mod states;
 mod storm;
