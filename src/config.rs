@@ -473,17 +473,6 @@ impl Config {
     /// another node of the same cluster, the addresses are used. A disk that is full, or may not be written to, is a
     /// warning and a counter ([`Metrics::snapshot_errors`](crate::Metrics::snapshot_errors)). If the clock was far ahead
     /// when it was written, and the others answer [`Error::ClockAhead`], remove the file.
-    /// The networks that nodes may be in, in CIDR notation, IPv4 and IPv6: `"10.0.0.0/8"`, `"fd00::/8"`; an address
-    /// alone is a network of one. What comes from elsewhere is dropped unseen and never answered, no node with another
-    /// address gets into the view by whichever way, and nothing is sent to any; [`Metrics::not_allowed`] counts it. A
-    /// seed elsewhere is [`Error::Refused`]. The own address has to be in them. A second call replaces the first.
-    /// Default: any.
-    ///
-    /// All members should have the same. Where they differ, views may differ for good: each holds whom its own lists
-    /// take. Members that find this out compare their views again and again: every 30 s at rest, and about every 3 s
-    /// while news goes round all the time, for some 2 KiB each.
-    ///
-    /// It is no proof of who sends: who can forge a source address is not kept out.
     ///
     /// ```
     /// use headcount::{Config, Member};
@@ -509,6 +498,21 @@ impl Config {
         self
     }
 
+    /// The networks that nodes may be in, in CIDR notation, IPv4 and IPv6: `"10.0.0.0/8"`, `"fd00::/8"`; an address
+    /// alone is a network of one. What comes from elsewhere is dropped unseen and never answered, no node with another
+    /// address gets into the view by whichever way, and nothing is sent to any; [`Metrics::not_allowed`] counts it. A
+    /// seed elsewhere is [`Error::Refused`]. The own address has to be in them. A second call replaces the first.
+    /// Default: any.
+    ///
+    /// All members should have the same. Where they differ, views may differ for good: each holds whom its own lists
+    /// take. Members that find this out compare their views again and again: every 30 s at rest, and about every 3 s
+    /// while news goes round all the time, for some 2 KiB each.
+    ///
+    /// It is no proof of who sends: who can forge a source address is not kept out.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
     /// let config = Config::local().bind("127.0.0.1:0").allow_networks(["127.0.0.0/8", "::1"]);
     /// let member = Member::create(config)?;
     /// # Ok::<(), headcount::Error>(())
