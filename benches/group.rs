@@ -59,7 +59,13 @@ impl Group {
 
     /// The same, but they have known each other from the start: none has joined.
     pub(crate) fn acquainted(seed: u64, n: usize) -> AnyResult<Self> {
+        Self::acquainted_without(&[], seed, n)
+    }
+
+    /// The same, but without some rules.
+    pub(crate) fn acquainted_without(rules: &[Rule], seed: u64, n: usize) -> AnyResult<Self> {
         let mut group = Self::new(seed);
+        rules.iter().for_each(|rule| group.cluster.without(*rule));
         for index in 0..n {
             group.add(Config::lan().name(name(index)))?;
         }

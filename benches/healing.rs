@@ -1,8 +1,9 @@
-//! How clusters heal, in the simulator: halves that were cut apart, a node that was alone, an outage of all links, a cut
-//! of ten minutes, clusters that never knew of each other; and what a calm simulated cluster costs.
+//! How clusters heal, in the simulator: halves that were cut apart, other shapes of cuts, a node that was alone, an
+//! outage of all links, a cut of ten minutes, clusters that never knew of each other; and what a calm simulated cluster
+//! costs.
 //!
 //!     cargo bench --bench healing                    # all of it: some minutes
-//!     cargo bench --bench healing -- halves          # one of: calm, halves, lone, outage, long, apart
+//!     cargo bench --bench healing -- halves          # one of: calm, halves, shapes, lone, outage, long, apart
 //!     cargo bench --bench healing -- calm 5000       # the memory of a larger one
 //!
 //! Times are virtual unless it says otherwise, and the same on every machine. Linux only: it reads its memory in
@@ -24,13 +25,14 @@ type Halves = (Cluster, Vec<Member>);
 const SEED: u64 = 1;
 /// How long what goes wrong lasts.
 const FAULT: Duration = Duration::from_secs(60);
+/// How long a long fault lasts.
+const LONG_FAULT: Duration = Duration::from_secs(600);
+/// An experiment that takes longer has failed.
+const LIMIT: Duration = Duration::from_secs(600);
 /// From the end of a fault until all views are equal.
 const HEALED_MAX: Duration = Duration::from_secs(15);
 /// Datagrams a member until then, for each node of the cluster.
 const DATAGRAMS_MAX: u64 = 3;
-/// An experiment that takes longer has failed.
-const LIMIT: Duration = Duration::from_secs(600);
-const LONG_FAULT: Duration = Duration::from_secs(600);
 /// From the end of a long fault until all views are equal, at most.
 const LONG_HEALED_MAX: Duration = Duration::from_secs(60);
 /// Runs of what varies much from one to the next.
@@ -39,6 +41,7 @@ const CALM: Duration = Duration::from_secs(600);
 /// Real time for ten calm minutes of a thousand nodes.
 const CALM_MAX: Duration = Duration::from_secs(120);
 const MANY: usize = 1_000;
+const FEW: usize = 128;
 
 fn main() -> ExitCode {
     match run() {
@@ -71,6 +74,9 @@ fn run() -> AnyResult<bool> {
         for n in size.map_or(vec![128, MANY], |n| vec![n]) {
             halves(&mut table, n)?;
         }
+    }
+    if is_asked("shapes") {
+        shapes(&mut table, size.unwrap_or(FEW))?;
     }
     if is_asked("lone") {
         lone(&mut table, size.unwrap_or(MANY))?;
@@ -135,6 +141,78 @@ fn halves(table: &mut Table, n: usize) -> AnyResult<()> {
     table.title(&format!("{0} | {0} nodes, cut for {1} s", n / 2, FAULT.as_secs()));
     table.row("all views are equal after", &seconds(healed), healed <= HEALED_MAX, &seconds(HEALED_MAX));
     table.row("datagrams a member until then", &datagrams.to_string(), datagrams <= bar, &bar.to_string());
+    Ok(())
+}
+
+/// A way to cut a cluster into pieces.
+struct Shape {
+    name: &'static str,
+    cut: fn(&Cluster, &[&str]),
+}
+
+const SHAPES: [Shape; 6] = [
+    Shape { name: "one half and the other", cut: |cluster, all| cluster.split(&all[..all.len() / 2]) },
+    Shape { name: "a quarter and the rest", cut: |cluster, all| cluster.split(&all[..all.len() / 4]) },
+    Shape { name: "three and the rest", cut: |cluster, all| cluster.split(&all[..3]) },
+    Shape {
+        name: "eight equal parts",
+        cut: |cluster, all| all.chunks(all.len().div_ceil(8)).for_each(|part| cluster.split(part)),
+    },
+    Shape {
+        name: "one half does not hear the other, which hears it",
+        cut: |cluster, all| {
+            let (one, other) = all.split_at(all.len() / 2);
+            cut_off(cluster, other, one);
+        },
+    },
+    Shape {
+        name: "two halves that both hear a tenth in between",
+        cut: |cluster, all| {
+            let (bridge, banks) = all.split_at(all.len() / 10);
+            let (left, right) = banks.split_at(banks.len() / 2);
+            debug_assert!(!bridge.is_empty(), "too few for a bridge");
+            cut_off(cluster, left, right);
+            cut_off(cluster, right, left);
+        },
+    },
+];
+
+fn cut_off(cluster: &Cluster, from: &[&str], to: &[&str]) {
+    for from in from {
+        to.iter().for_each(|to| cluster.cut(from, to));
+    }
+}
+
+/// Cuts of many shapes, short and long.
+fn shapes(table: &mut Table, n: usize) -> AnyResult<()> {
+    for shape in &SHAPES {
+        for time in [FAULT, LONG_FAULT] {
+            let (cluster, members) = start(SEED, n)?;
+            let names: Vec<&str> = members.iter().map(Member::name).collect();
+            (shape.cut)(&cluster, &names);
+            cluster.run(time);
+            let shown = members.iter().map(|member| member.nodes().len()).sum::<usize>() / n;
+            let before = sent(&members);
+            cluster.heal();
+            let healed = heal(&cluster)?;
+            let datagrams = (sent(&members) - before) / n as u64;
+            let bar = DATAGRAMS_MAX * n as u64;
+            table.title(&format!("{n} nodes, for {} s: {}", time.as_secs(), shape.name));
+            table.plain("nodes that a member shows at the end of that", &shown.to_string());
+            table.row(
+                "all views are equal after",
+                &seconds(healed),
+                healed <= HEALED_MAX,
+                &seconds(HEALED_MAX),
+            );
+            table.row(
+                "datagrams a member until then",
+                &datagrams.to_string(),
+                datagrams <= bar,
+                &bar.to_string(),
+            );
+        }
+    }
     Ok(())
 }
 

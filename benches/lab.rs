@@ -1,4 +1,4 @@
-//! Simulated clusters in which deaths are noted: what the experiments on the failure detector share.
+//! Simulated clusters in which suspicions and deaths are noted: what the experiments on the failure detector share.
 
 use std::error::Error;
 use std::iter;
@@ -17,7 +17,7 @@ pub(crate) type AnyResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 pub(crate) const NODES: usize = 128;
 /// Runs at the same time.
-pub(crate) const THREADS: u64 = 3;
+pub(crate) const THREADS: u64 = 2;
 /// From the joins to the first fault.
 pub(crate) const QUIET: Duration = Duration::from_secs(15);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
@@ -30,11 +30,58 @@ pub(crate) struct Death {
     pub(crate) node: usize,
 }
 
-/// A cluster in which all deaths are noted.
+/// A member has told its user that it suspects a node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Suspicion {
+    pub(crate) observer: usize,
+    pub(crate) node: usize,
+}
+
+/// What is noted.
+#[derive(Debug, Default)]
+struct Notes {
+    deaths: Vec<Death>,
+    suspicions: Vec<Suspicion>,
+}
+
+/// How the members of a lab differ from those that users have.
+#[derive(Clone, Copy)]
+pub(crate) struct Variant {
+    pub(crate) without: &'static [Rule],
+    pub(crate) configure: fn(Config) -> Config,
+}
+
+/// The LAN profile and all rules.
+pub(crate) const ALL_RULES: Variant = Variant { without: &[], configure: |config| config };
+
+/// What of our rules is not Lifeguard's.
+const BEYOND_LIFEGUARD: &[Rule] = &[
+    Rule::CommonRounds,
+    Rule::LastHeard,
+    Rule::Proof,
+    Rule::Lag,
+    Rule::Silence,
+    Rule::Ladder,
+    Rule::QuickBurial,
+    Rule::Witnesses,
+    Rule::Confirmed,
+    Rule::Damping,
+    Rule::Patience,
+    Rule::Ring,
+    Rule::Burst,
+];
+/// Lifeguard's rules, as near as leaving out ours gets to them.
+pub(crate) const LIFEGUARD: Variant = Variant {
+    without: BEYOND_LIFEGUARD,
+    // Nobody is hidden.
+    configure: |config| config.isolation_timeout(Duration::from_secs(3_600)),
+};
+/// A cluster in which all suspicions and deaths are noted.
 pub(crate) struct Lab {
     pub(crate) cluster: Cluster,
     pub(crate) members: Vec<Member>,
-    deaths: Arc<Mutex<Vec<Death>>>,
+    configure: fn(Config) -> Config,
+    notes: Arc<Mutex<Notes>>,
     /// For what the experiment chooses.
     pub(crate) rng: ChaCha12Rng,
 }
@@ -42,14 +89,22 @@ pub(crate) struct Lab {
 impl Lab {
     /// Members who know each other and have been left alone for a while.
     pub(crate) fn new(seed: u64, nodes: usize, without: &[Rule]) -> AnyResult<Self> {
+        Self::with(seed, nodes, without, ALL_RULES.configure)
+    }
+
+    /// The same, of a variant.
+    pub(crate) fn of(seed: u64, nodes: usize, variant: Variant) -> AnyResult<Self> {
+        Self::with(seed, nodes, variant.without, variant.configure)
+    }
+
+    fn with(seed: u64, nodes: usize, without: &[Rule], configure: fn(Config) -> Config) -> AnyResult<Self> {
         let cluster = Cluster::new(seed);
         cluster.check(false);
         for rule in without {
             cluster.without(*rule);
         }
-        let deaths = Arc::new(Mutex::new(Vec::new()));
         let rng = ChaCha12Rng::seed_from_u64(seed);
-        let mut lab = Self { cluster, members: Vec::new(), deaths, rng };
+        let mut lab = Self { cluster, members: Vec::new(), configure, notes: Arc::default(), rng };
         for index in 0..nodes {
             lab.start(index)?;
         }
@@ -78,13 +133,16 @@ impl Lab {
 
     /// How a member is started, also anew.
     pub(crate) fn config(&self, observer: usize) -> Config {
-        let (cluster, deaths) = (self.cluster.clone(), Arc::clone(&self.deaths));
-        Config::lan().name(name(observer)).on_event(move |_, event| {
-            if let Event::Died(node) = event
-                && let Some(node) = index(node.name())
-            {
-                let death = Death { at: cluster.now(), observer, node };
-                deaths.lock().unwrap_or_else(PoisonError::into_inner).push(death);
+        let (cluster, notes) = (self.cluster.clone(), Arc::clone(&self.notes));
+        (self.configure)(Config::lan()).name(name(observer)).on_event(move |_, event| {
+            let Some(node) = event.node().and_then(|node| index(node.name())) else {
+                return;
+            };
+            let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+            match event {
+                Event::Suspected(_) => notes.suspicions.push(Suspicion { observer, node }),
+                Event::Died(_) => notes.deaths.push(Death { at: cluster.now(), observer, node }),
+                _ => {}
             }
         })
     }
@@ -99,11 +157,56 @@ impl Lab {
 
     /// The deaths that were noted since the last call.
     pub(crate) fn take_deaths(&self) -> Vec<Death> {
-        std::mem::take(&mut *self.deaths.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner).deaths)
     }
 
-    pub(crate) fn datagrams_sent(&self) -> u64 {
-        self.members.iter().map(|member| member.metrics().datagrams_sent).sum()
+    /// The suspicions that users were told of since the last call.
+    pub(crate) fn take_suspicions(&self) -> Vec<Suspicion> {
+        std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner).suspicions)
+    }
+
+    /// What all have sent so far.
+    pub(crate) fn sent(&self) -> Sent {
+        let metrics = self.members.iter().map(Member::metrics);
+        metrics.fold(Sent::default(), |sum, metrics| Sent {
+            datagrams: sum.datagrams + metrics.datagrams_sent,
+            bytes: sum.bytes + metrics.bytes_sent,
+        })
+    }
+
+    /// What a member has sent in a second since then, on average.
+    pub(crate) fn load_since(&self, before: Sent, since: Duration) -> Load {
+        let now = self.sent();
+        let share = self.members.len() as f64 * (self.cluster.now() - since).as_secs_f64();
+        // A member that was started anew counts from there.
+        Load {
+            datagrams: now.datagrams.saturating_sub(before.datagrams) as f64 / share,
+            bytes: now.bytes.saturating_sub(before.bytes) as f64 / share,
+        }
+    }
+}
+
+/// What members have sent, all together: the bytes without the 28 of IP and UDP for each datagram.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Sent {
+    pub(crate) datagrams: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What a member sends in a second.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) datagrams: f64,
+    pub(crate) bytes: f64,
+}
+
+impl Load {
+    pub(crate) fn mean(loads: &[Self]) -> Self {
+        let count = loads.len().max(1) as f64;
+        Self {
+            datagrams: loads.iter().map(|load| load.datagrams).sum::<f64>() / count,
+            bytes: loads.iter().map(|load| load.bytes).sum::<f64>() / count,
+        }
     }
 }
 
@@ -130,6 +233,14 @@ impl Tally {
             }
         }
         tally
+    }
+
+    pub(crate) fn sum(tallies: impl IntoIterator<Item = Self>) -> Self {
+        tallies.into_iter().fold(Self::default(), |sum, tally| Self {
+            wrong: sum.wrong + tally.wrong,
+            wrong_at_healthy: sum.wrong_at_healthy + tally.wrong_at_healthy,
+            of_sick: sum.of_sick + tally.of_sick,
+        })
     }
 }
 
@@ -214,6 +325,16 @@ pub(crate) fn in_parallel<T: Send>(
         outcomes.sort_unstable_by_key(|(run, _)| *run);
         Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
     })
+}
+
+/// The time within which a share of all came; they are in order.
+pub(crate) fn share(times: &[Duration], share: f64) -> Duration {
+    let mut rank = 0;
+    // In counts: casts from floating point are not exact.
+    while ((rank + 1) as f64) < share * times.len() as f64 {
+        rank += 1;
+    }
+    times.get(rank).copied().unwrap_or_default()
 }
 
 pub(crate) fn cycle<T>(all: &[T], number: u64) -> &T {

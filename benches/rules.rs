@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 use headcount::Metrics;
 use headcount::sim::{Cluster, Rule};
 
-use lab::{AnyResult, Crash, Death, Found, Lab, MINUTE, NODES, QUIET, Tally, cycle, in_parallel, name};
+use lab::{AnyResult, Crash, Death, Found, Lab, MINUTE, NODES, QUIET, Sent, Tally, cycle, in_parallel, name};
 
+#[allow(dead_code, reason = "each benchmark uses a part of it")]
 mod lab;
 
 /// The runs are divided into so many parts, to see how much the figures vary.
@@ -312,7 +313,7 @@ struct Trial {
     sick: Vec<usize>,
     deaths: Vec<Death>,
     began: Duration,
-    sent: u64,
+    sent: Sent,
 }
 
 impl Trial {
@@ -323,7 +324,7 @@ impl Trial {
     fn of(run: u64, without: &[Rule], nodes: usize, sick: usize) -> AnyResult<Self> {
         let mut lab = Lab::new(run, nodes, without)?;
         let sick = lab.draw(sick);
-        let (began, sent) = (lab.cluster.now(), lab.datagrams_sent());
+        let (began, sent) = (lab.cluster.now(), lab.sent());
         Ok(Self { lab, sick, deaths: Vec::new(), began, sent })
     }
 
@@ -357,11 +358,7 @@ impl Trial {
 
     /// What members send in a second.
     fn datagrams(&self) -> f64 {
-        let time = self.lab.cluster.now() - self.began;
-        // A member that was started anew counts from there.
-        self.lab.datagrams_sent().saturating_sub(self.sent) as f64
-            / self.lab.members.len() as f64
-            / time.as_secs_f64()
+        self.lab.load_since(self.sent, self.began).datagrams
     }
 
     fn tally(&mut self) -> Tally {

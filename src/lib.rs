@@ -91,12 +91,18 @@
 //! *debug* the decisions of the protocol, *trace* each datagram. Nothing is printed.
 
 mod allow;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod config;
 mod consumer;
 pub mod discovery;
 mod engine;
 mod error;
 mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(feature = "encryption")]
 mod keyring;
 mod member;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::health::silence_limit;
 use super::members::{INCARNATION_STEP_MAX, Merged};
 use super::probe::Purpose;
-use super::suspicion::Suspicion;
+use super::suspicion::{self, Suspicion};
 use super::time::Instant;
 use super::{Protocol, Rule, Timer, ring};
 use crate::event::Event;
@@ -141,7 +141,7 @@ impl Protocol {
             return;
         };
         let (generation, incarnation) = (suspicion.generation, suspicion.incarnation);
-        let deadline = suspicion.deadline(self.members.ring().len(), self.settings.probe_timeout);
+        let deadline = suspicion.deadline(self.members.ring().len(), self.shortest_suspicion());
         if deadline > now {
             self.timers.set(Timer::Suspicion(name), deadline);
             return;
@@ -186,7 +186,7 @@ impl Protocol {
     ) {
         let subject = verdict.subject;
         let was_shown = self.end_suspicion(subject);
-        let n = self.members.ring().len();
+        let (n, min) = (self.members.ring().len(), self.shortest_suspicion());
         let refutations = if self.follows(Rule::Patience) { self.damping.recent(now, subject) } else { 0 };
         let mut suspicion = Suspicion::new(now, verdict.generation, verdict.incarnation, refutations);
         suspicion.shown = was_shown;
@@ -195,9 +195,9 @@ impl Protocol {
             suspicion.accuse(*accuser, n);
         }
         self.metrics.suspicions += 1;
-        self.timers.set(Timer::Suspicion(subject), suspicion.deadline(n, self.settings.probe_timeout));
+        self.timers.set(Timer::Suspicion(subject), suspicion.deadline(n, min));
         if !was_shown {
-            self.timers.set(Timer::Show(subject), suspicion.show_at(self.settings.probe_timeout));
+            self.timers.set(Timer::Show(subject), suspicion.show_at(min));
         }
         self.suspicions.insert(subject, suspicion);
         self.push_rumor(now, subject);
@@ -218,7 +218,7 @@ impl Protocol {
         accusers: &[NameHash],
         own: bool,
     ) {
-        let n = self.members.ring().len();
+        let (n, min) = (self.members.ring().len(), self.shortest_suspicion());
         let Some(suspicion) = self.suspicions.get_mut(subject) else {
             return;
         };
@@ -227,7 +227,7 @@ impl Protocol {
         for accuser in accusers {
             grown |= suspicion.accuse(*accuser, n);
         }
-        let deadline = suspicion.deadline(n, self.settings.probe_timeout);
+        let deadline = suspicion.deadline(n, min);
         // A late confirmation can bring it before now: that is not to look as if we had slept.
         self.timers.set(Timer::Suspicion(subject), deadline.max(now));
         if grown {
@@ -237,13 +237,22 @@ impl Protocol {
 
     /// Gives all suspects time that they could not use.
     pub(super) fn give_time(&mut self, now: Instant, lost: Duration) {
-        let (n, timeout) = (self.members.ring().len(), self.settings.probe_timeout);
+        let (n, min) = (self.members.ring().len(), self.shortest_suspicion());
         for (name, suspicion) in self.suspicions.iter_mut() {
             suspicion.push_back(lost);
-            self.timers.set(Timer::Suspicion(name), suspicion.deadline(n, timeout).max(now));
+            self.timers.set(Timer::Suspicion(name), suspicion.deadline(n, min).max(now));
             if !suspicion.shown {
-                self.timers.set(Timer::Show(name), suspicion.show_at(timeout).max(now));
+                self.timers.set(Timer::Show(name), suspicion.show_at(min).max(now));
             }
+        }
+    }
+
+    /// The shortest time that a suspect has.
+    fn shortest_suspicion(&self) -> Duration {
+        if self.follows(Rule::QuickBurial) {
+            suspicion::shortest(self.settings.probe_timeout)
+        } else {
+            suspicion::shortest_of_lifeguard(self.settings.probe_interval, self.members.ring().len())
         }
     }
 

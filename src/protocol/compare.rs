@@ -224,7 +224,7 @@ impl Protocol {
         }
         // Whether all fits is told first, so it must be known first.
         let fits = |truncated: bool| {
-            let mut datagram = self.datagram_to(context.generation);
+            let mut datagram = self.long_datagram_to(context.generation);
             let mut all = datagram.push(&Body::Newer { seq: offer.seq, truncated });
             for body in &bodies {
                 all &= datagram.push(body);
@@ -297,8 +297,9 @@ impl Protocol {
         self.addresses.heard(context.from);
         context.exchange = Some(id);
         self.exchanges.close(page.seq);
-        // Zero ends the range, and so does what does not lead on.
-        if page.next <= from {
+        // Zero ends the range, and so does what does not lead on, or leads out of it.
+        let is_beyond = until.is_some_and(|until| until.0 != 0 && page.next >= until);
+        if page.next <= from || is_beyond {
             return;
         }
         match until {
@@ -454,7 +455,7 @@ impl Protocol {
     fn send_page(&mut self, context: &Context, seq: Seq, from: NameHash, until: NameHash) {
         let loaded = self.load.pulled(context.now);
         let fill = |next: NameHash| {
-            let mut datagram = self.datagram_to(context.generation);
+            let mut datagram = self.long_datagram_to(context.generation);
             let mut first_out = NameHash(0);
             let mut told = datagram.push(&Body::Page(Page { seq, next, loaded }));
             for (name, entry) in self.members.visible_from(from) {

@@ -223,7 +223,7 @@ impl Protocol {
             let Some(addr) = self.members.get(name).map(|entry| entry.addr()) else {
                 return;
             };
-            let mut datagram = self.datagram_to(generation);
+            let mut datagram = self.long_datagram_to(generation);
             let fits = datagram.push(&Body::Fragment(fragment));
             debug_assert!(fits, "a fragment that does not fit");
             self.metrics.fragments_sent += 1;

@@ -37,9 +37,10 @@ impl Protocol {
             self.reply(now, errand.asker, errand.asker_generation, &nack);
         }
         if now >= self.next_tick {
-            self.next_tick = self.next_tick + self.settings.probe_interval;
+            let interval = self.probe_interval();
+            self.next_tick = self.next_tick + interval;
             if self.next_tick <= now {
-                self.next_tick = now + self.settings.probe_interval;
+                self.next_tick = now + interval;
             }
             self.begin_round(now);
         }
@@ -246,7 +247,11 @@ impl Protocol {
         let rtt = self.members.get(target.name).and_then(|entry| entry.node().rtt());
         let timeout = self.settings.probe_timeout;
         let health = if self.follows(Rule::Health) { self.health.score() } else { 0 };
-        let probe = Probe::new(now, purpose, target, rtt, timeout, health);
+        let probe = if purpose == Purpose::Round && !self.follows(Rule::Ladder) {
+            Probe::of_lifeguard(now, target, timeout, self.settings.probe_interval, health)
+        } else {
+            Probe::new(now, purpose, target, rtt, timeout, health)
+        };
         let id = self.probes.begin(probe)?;
         self.send_ping(now, id);
         Some(id)
@@ -302,6 +307,12 @@ impl Protocol {
         if self.probe_node(now, Purpose::Round, target).is_some() {
             self.metrics.probes += 1;
         }
+    }
+
+    /// From one round to the next. Probes may overlap, so bad health is no reason to probe less often.
+    fn probe_interval(&self) -> Duration {
+        let health = if self.follows(Rule::Ladder) { 0 } else { u32::from(self.health.score()) };
+        self.settings.probe_interval * (1 + health)
     }
 
     fn hear_round(&mut self, round: u32) {
@@ -471,6 +482,9 @@ impl Protocol {
             return;
         }
         self.metrics.probes_failed += 1;
+        if !self.follows(Rule::Ladder) {
+            self.health.worsen();
+        }
         let mut verdict = suspicion_of(&probe.target);
         verdict.accusers.insert(self.me);
         if let Some(teller) = teller {

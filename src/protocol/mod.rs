@@ -15,7 +15,8 @@
 //!
 //! while let Some(event)    = protocol.poll_event()    { … } for the user, in order; each message is settled
 //!     protocol.settle(now, handover)                        at once: whether the user gets it, for the ack
-//! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order, and soon
+//! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order, and soon; each may come back
+//!     protocol.reuse(datagram)                              when it was sent: so a member at rest allocates nothing
 //! while let Some(answer)   = protocol.poll_answer()   { … } to earlier calls
 //! while let Some(chore)    = protocol.poll_chore()    { … } work that may block
 //! while let Some(note)     = protocol.poll_note()     { … } lines to log
@@ -70,6 +71,7 @@
 //! | [`identity`], [`outgoing`] | what we say about ourselves; datagrams on their way out |
 //! | `seal`, `unsealed` | sealed datagrams, with and without the feature `encryption` |
 //! | [`bounds`] | how much of everything there is, for who checks it |
+//! | `imagine` | views full of nodes that are not there, for benchmarks |
 //!
 //! # Where the numbers come from
 //!
@@ -133,6 +135,8 @@ mod heal;
 pub(crate) mod health;
 mod hints;
 mod identity;
+#[cfg(feature = "bench")]
+pub(crate) mod imagine;
 mod inbox;
 mod join;
 mod members;
@@ -313,6 +317,8 @@ pub(crate) struct Protocol {
 
     timers: Deadlines<Timer>,
     transmits: VecDeque<Transmit>,
+    /// Memory of datagrams that were sent.
+    spare: Vec<Vec<u8>>,
     events: VecDeque<Event>,
     answers: VecDeque<(Call, Answer)>,
     chores: VecDeque<Chore>,
@@ -346,7 +352,7 @@ impl Protocol {
             median_start: None,
             members: Members::new(tag, settings.max_nodes, now),
             suspicions: Suspicions::default(),
-            probes: Probes::new(),
+            probes: Probes::default(),
             errands: Errands::new(),
             rounds: Rounds::default(),
             round: rng.next_u32() >> 8,
@@ -398,6 +404,7 @@ impl Protocol {
             messages_checked: 0,
             timers,
             transmits: VecDeque::new(),
+            spare: Vec::new(),
             events: VecDeque::new(),
             answers: VecDeque::new(),
             chores: VecDeque::new(),
@@ -408,6 +415,9 @@ impl Protocol {
             rng,
             settings,
         };
+        if !protocol.follows(Rule::Burst) {
+            protocol.rumors.tick_from(now + phase);
+        }
         protocol.publish_self(now);
         protocol
     }

@@ -7,10 +7,26 @@ use super::{Context, Protocol, Transmit};
 use crate::node::Generation;
 use crate::wire::{Body, Header, Writer};
 
+/// Datagrams whose memory is kept for the next ones: at rest there is a ping and an ack under way.
+const SPARE_MAX: usize = 2;
+
 impl Protocol {
+    /// Takes back the memory of a datagram that was sent, for the next one.
+    pub(crate) fn reuse(&mut self, datagram: Vec<u8>) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(datagram);
+        }
+    }
+
     /// A datagram to some run of a node, to be filled and sent.
-    pub(super) fn datagram_to(&self, receiver: Generation) -> Writer {
-        self.writer(&self.header_to(receiver))
+    pub(super) fn datagram_to(&mut self, receiver: Generation) -> Writer {
+        let memory = self.spare.pop().unwrap_or_default();
+        self.writer(memory, &self.header_to(receiver))
+    }
+
+    /// Likewise, in memory of its own: for long ones, and those that are only tried.
+    pub(super) fn long_datagram_to(&self, receiver: Generation) -> Writer {
+        self.writer(Vec::new(), &self.header_to(receiver))
     }
 
     /// A datagram that anybody can read.
@@ -20,7 +36,7 @@ impl Protocol {
 
     /// A datagram to who has sent one and may be a stranger: not sealed if that was not, because a seal could make it
     /// the longer one.
-    pub(super) fn datagram_back(&self, context: &Context) -> Writer {
+    pub(super) fn datagram_back(&mut self, context: &Context) -> Writer {
         match context.counter {
             Some(_) => self.datagram_to(context.generation),
             None => self.plain_datagram_to(context.generation),
@@ -56,7 +72,8 @@ impl Protocol {
         }
     }
 
-    fn header_to(&self, receiver: Generation) -> Header {
+    /// Says that we send to some run of a node.
+    pub(super) fn header_to(&self, receiver: Generation) -> Header {
         Header { tag: self.tag, sender: self.me, generation: self.generation, receiver }
     }
 }

@@ -206,11 +206,11 @@ impl Protocol {
     }
 
     /// A datagram that is going to be sealed, if a key is used.
-    pub(super) fn writer(&self, header: &Header) -> Writer {
+    pub(super) fn writer(&self, memory: Vec<u8>, header: &Header) -> Writer {
         let limit = self.settings.max_datagram;
         match self.sealing.keyring.used() {
-            Some(_) => Writer::to_be_sealed(Vec::new(), header, limit),
-            None => Writer::new(Vec::new(), header, limit),
+            Some(_) => Writer::to_be_sealed(memory, header, limit),
+            None => Writer::new(memory, header, limit),
         }
     }
 

@@ -122,7 +122,13 @@ impl Protocol {
 
     /// There is news: it goes round.
     pub(super) fn push_topic(&mut self, now: Instant, topic: Topic) {
-        let slots = self.slots().len();
+        // As many as there are offsets, which change with each newcomer: they are computed when they are needed.
+        let n = self.members.ring().len();
+        let slots = if self.follows(Rule::Burst) {
+            ring::sends(n, self.settings.retransmit).min(n.saturating_sub(1))
+        } else {
+            self.settings.retransmit * ring::sends(n, 0)
+        };
         if slots > 0 && self.rumors.push(now, topic, slots) {
             self.metrics.rumors_dropped += 1;
         }
@@ -145,7 +151,8 @@ impl Protocol {
             if topics.is_empty() {
                 continue;
             }
-            let offset = if self.follows(Rule::Ring) { offsets[slot] } else { self.random_offset() };
+            let along = self.follows(Rule::Ring) && self.follows(Rule::Burst);
+            let offset = if along { offsets[slot] } else { self.random_offset() };
             match self.peer_of(now, offset, &used, &topics) {
                 Some(peer) => {
                     used.push(peer);

@@ -25,6 +25,8 @@ const CONFIRMATIONS_MAX: usize = 3;
 const MIN_TIMEOUTS: u32 = 4;
 /// The longest time, in shortest ones.
 const MAX_MINS: u32 = 6;
+/// In thousandths.
+const LOG10_OF_2: u32 = 301;
 /// log(c + 1) / log(K + 1) in thousandths, by K and c.
 const SHARE: [[u32; CONFIRMATIONS_MAX + 1]; CONFIRMATIONS_MAX + 1] =
     [[1000, 1000, 1000, 1000], [0, 1000, 1000, 1000], [0, 631, 1000, 1000], [0, 500, 792, 1000]];
@@ -32,6 +34,11 @@ const SHARE: [[u32; CONFIRMATIONS_MAX + 1]; CONFIRMATIONS_MAX + 1] =
 /// The shortest time that a suspect has.
 pub(crate) fn shortest(timeout: Duration) -> Duration {
     timeout * MIN_TIMEOUTS
+}
+
+/// The same by Lifeguard's rules: α × log10 n intervals, with α = 5 and n rounded down to a power of two.
+pub(crate) fn shortest_of_lifeguard(interval: Duration, n: usize) -> Duration {
+    interval * (5 * n.max(2).ilog2() * LOG10_OF_2) / 1000
 }
 
 /// How many confirmations the deadline waits for in a cluster of `n` active nodes.
@@ -77,9 +84,8 @@ impl Suspicion {
         self.accusers.as_slice().len() <= confirmations(n) && self.accusers.insert(accuser)
     }
 
-    /// When the suspect is to be declared dead, unless it refutes.
-    pub(crate) fn deadline(&self, n: usize, timeout: Duration) -> Instant {
-        let min = shortest(timeout);
+    /// When the suspect is to be declared dead, unless it refutes; `min` is the shortest time that it has.
+    pub(crate) fn deadline(&self, n: usize, min: Duration) -> Instant {
         let max = min * MAX_MINS;
         let expected = confirmations(n);
         let confirmed = self.accusers.as_slice().len().saturating_sub(1).min(CONFIRMATIONS_MAX);
@@ -94,8 +100,8 @@ impl Suspicion {
     }
 
     /// When users are told of it: after half of the shortest time.
-    pub(crate) fn show_at(&self, timeout: Duration) -> Instant {
-        self.since + shortest(timeout) / 2
+    pub(crate) fn show_at(&self, min: Duration) -> Instant {
+        self.since + min / 2
     }
 
     /// Gives the suspect time that was lost through no fault of its own.

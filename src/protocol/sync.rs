@@ -50,6 +50,9 @@ const EXCHANGES_MAX: usize = 4;
 const URGENT_MAX: usize = 64;
 /// Requests and probes wait for their answers; so many records may wait for their turn in one exchange.
 const BACKLOG_MAX: usize = 65_536;
+/// Pages of digests that one exchange takes, more than the largest view fills: who has still more to tell does not mean
+/// to come to an end, and is given up like one who does not answer.
+const COVERED_MAX: usize = 16_384;
 
 /// Syncs begin no more often than this …
 const GAP_MIN: Duration = Duration::from_millis(500);
@@ -342,11 +345,14 @@ impl Exchanges {
         exchange.pending.get(&seq).map(|pending| (id, pending.request.clone()))
     }
 
-    /// A page of digests has come. True if it is new.
+    /// A page of digests has come. True if it is new, and one that is taken.
     pub(crate) fn covered(&mut self, id: ExchangeId, from: NameHash, next: NameHash) -> bool {
         let Some(exchange) = self.by_id.get_mut(&id) else {
             return false;
         };
+        if exchange.covered.len() >= COVERED_MAX {
+            return false;
+        }
         let new = exchange.covered.insert(from, next).is_none();
         exchange.pages += usize::from(new);
         new

@@ -10,8 +10,8 @@ use super::{Context, Protocol};
 use crate::wire::{Header, SealedHead, Writer};
 
 impl Protocol {
-    pub(super) fn writer(&self, header: &Header) -> Writer {
-        Writer::new(Vec::new(), header, self.settings.max_datagram)
+    pub(super) fn writer(&self, memory: Vec<u8>, header: &Header) -> Writer {
+        Writer::new(memory, header, self.settings.max_datagram)
     }
 
     pub(super) fn sealed(&self, transmit: Transmit) -> Option<Transmit> {

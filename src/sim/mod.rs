@@ -52,7 +52,7 @@
 //! The same seed and the same calls, made by one thread, give the same datagrams at the same times, byte for
 //! byte: [`Cluster::trace`] is a hash over all of them.
 
-mod checks;
+pub(crate) mod checks;
 mod engine;
 mod host;
 mod letters;
@@ -60,6 +60,8 @@ mod links;
 mod states;
 mod world;
 
+#[cfg(any(test, fuzzing))]
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +75,8 @@ use crate::member::Member;
 use crate::node::Status;
 use crate::protocol::Instant;
 pub use crate::protocol::Rule;
+#[cfg(any(test, fuzzing))]
+use crate::protocol::Transmit;
 
 /// How often it is asked whether what holds at rest holds.
 const AT_REST: Duration = Duration::from_millis(100);
@@ -335,6 +339,18 @@ impl Cluster {
     #[must_use]
     pub fn trace(&self) -> u64 {
         self.sim.world().trace
+    }
+
+    /// From here on all datagrams that are sent are kept.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn record(&self) {
+        self.sim.world().recorded = Some(Vec::new());
+    }
+
+    /// Takes the datagrams that were kept, in the order in which they were sent: by which host, and to where.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn take_recorded(&self) -> Vec<(SocketAddr, Transmit)> {
+        self.sim.world().recorded.take().unwrap_or_default()
     }
 
     /// Asks at once and then again and again whether something holds, until it does or the time is over.

@@ -2,6 +2,7 @@ mod broadcasts;
 mod discovery;
 #[cfg(feature = "encryption")]
 mod keys;
+mod rules;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};

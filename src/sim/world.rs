@@ -77,6 +77,9 @@ pub(super) struct World {
     pub(super) trace: u64,
     /// To be logged when the guard is gone: a logger is code of the user.
     pub(super) lines: Vec<(log::Level, String)>,
+    /// All that was sent, and from where, if it is kept.
+    #[cfg(any(test, fuzzing))]
+    pub(super) recorded: Option<Vec<(SocketAddr, Transmit)>>,
 }
 
 impl fmt::Debug for World {
@@ -112,6 +115,8 @@ impl World {
             to_discover: BTreeSet::new(),
             trace: 0,
             lines: Vec::new(),
+            #[cfg(any(test, fuzzing))]
+            recorded: None,
         }
     }
 
@@ -554,6 +559,10 @@ impl World {
     }
 
     fn send(&mut self, sender: usize, transmit: Transmit) {
+        #[cfg(any(test, fuzzing))]
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push((self.hosts[sender].addr, transmit.clone()));
+        }
         let Transmit { to, datagram } = transmit;
         self.trace = siphash((self.trace, self.now.as_micros()), &datagram);
         let host = &mut self.hosts[sender];

@@ -123,6 +123,9 @@ pub(super) struct Core {
 pub(super) struct Outputs {
     path: Option<Arc<Path>>,
     transmits: Vec<Transmit>,
+    /// The last datagram that was sent: its memory goes back to the protocol in the next step. At rest no step has more
+    /// than one.
+    sent: Option<Vec<u8>>,
     answers: Vec<(Sender<Answer>, Answer)>,
     /// To be logged.
     events: Vec<Event>,
@@ -243,6 +246,7 @@ impl Shared {
             // Read under the guard: so time never goes back from one step to the next.
             let now = self.now();
             let result = panic::catch_unwind(AssertUnwindSafe(|| {
+                outputs.sent.take().into_iter().for_each(|datagram| core.protocol.reuse(datagram));
                 let result = work(&mut core, now);
                 self.drain(&mut core, now, outputs);
                 result
@@ -313,6 +317,7 @@ impl Shared {
                 if let Err(error) = path.send(&datagram, to) {
                     self.note_trouble("send", &error);
                 }
+                outputs.sent = Some(datagram);
             }
         }
         for (caller, answer) in outputs.answers.drain(..) {

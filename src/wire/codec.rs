@@ -57,7 +57,7 @@ mod kind {
 
 impl<'a> Body<'a> {
     /// The number of its type.
-    pub(super) fn kind(&self) -> u8 {
+    pub(crate) fn kind(&self) -> u8 {
         match self {
             Body::Ping(_) => kind::PING,
             Body::Ack(_) => kind::ACK,

@@ -388,6 +388,8 @@ pub(crate) mod hash;
 pub(crate) mod lists;
 pub(crate) mod notice;
 pub(crate) mod packet;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod reproduce;
 pub(crate) mod sealed;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use super::lists::{
     Write, WritesBuilder,
 };
 use super::packet::{BODIES_MAX, HEADER_SIZE, Malformed};
+use super::reproduce::refuses_or_reproduces;
 use super::sealed::{SEAL_SIZE, TAG_SIZE};
 use super::*;
 use crate::node::{Generation, Incarnation, Status};
@@ -113,33 +114,6 @@ fn accepts_one(body: &str) -> bool {
     datagram.put_varint(body.len() as u64 - 1);
     datagram.put(&body[1..]);
     Packet::decode(&datagram).is_ok()
-}
-
-/// Either the decoder refuses, or what it reads is written as the very same bytes.
-fn refuses_or_reproduces(datagram: &[u8]) -> bool {
-    let Ok(packet) = Packet::decode(datagram) else { return false };
-    let mut writer = Writer::new(Vec::new(), packet.header(), LARGE);
-    for body in packet.bodies() {
-        assert!(writer.push(&body));
-    }
-    assert_eq!(writer.finish(), without_unknown(datagram));
-    true
-}
-
-fn without_unknown(datagram: &[u8]) -> Vec<u8> {
-    let (header, bodies) = datagram.split_at(HEADER_SIZE);
-    let mut known = header.to_vec();
-    let mut reader = Reader::new(bodies);
-    while !reader.is_empty() {
-        let kind = reader.u8().unwrap();
-        let contents = reader.prefixed().unwrap();
-        if Body::decode(kind, contents).unwrap().is_some() {
-            known.put_u8(kind);
-            known.put_varint(contents.len() as u64);
-            known.put(contents);
-        }
-    }
-    known
 }
 
 /// Owns what the lists among the bodies borrow.

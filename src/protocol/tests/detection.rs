@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Incarnation, Status};
-use crate::protocol::Instant;
+use crate::protocol::{Instant, suspicion};
 use crate::wire::body::NackReason;
 use crate::wire::{Accusers, Body, NameHash, Seq, Verdict};
 
@@ -30,7 +30,7 @@ fn deadline(world: &World, at: usize, of: usize) -> Option<Instant> {
     let protocol = &world.hosts[at].protocol;
     let n = protocol.members.ring().len();
     let suspicion = protocol.suspicions.get(world.hash(of))?;
-    Some(suspicion.deadline(n, world.settings.probe_timeout))
+    Some(suspicion.deadline(n, suspicion::shortest(world.settings.probe_timeout)))
 }
 
 /// Whether none of the gone is active at any of the rest.

@@ -84,6 +84,20 @@ fn a_calm_cluster_accuses_nobody_and_gossips_nothing() {
 }
 
 #[test]
+fn a_member_at_rest_allocates_nothing() {
+    let mut world = World::cluster(8, 32);
+    // Two cycles of probes: everybody has heard everybody.
+    world.run(secs(70));
+    let (allocations, sent) = (world.allocations, world.sent.0);
+    world.run(secs(60));
+    assert!(world.sent.0 - sent >= 60 * 32);
+    assert_eq!(world.allocations - allocations, 0);
+    world.hosts[0].protocol.touch(world.now);
+    world.run(secs(1));
+    assert!(world.allocations > allocations, "the count can fail");
+}
+
+#[test]
 fn a_cut_of_two_halves_heals_by_itself() {
     for (n, seed) in [(2, 1), (4, 2), (16, 3), (64, 4)] {
         let mut world = World::cluster(seed, n);

@@ -330,7 +330,7 @@ fn a_flood_of_strangers_leaves_nothing_behind() {
         };
         let hello = Body::Hello(Hello { seq: Seq(1), cookie: Cookie(0), record });
         let protocol = &mut world.hosts[stranger].protocol;
-        let mut writer = protocol.writer(&header);
+        let mut writer = protocol.writer(Vec::new(), &header);
         assert!(writer.push(&hello));
         protocol.answer(addr_of(0), writer);
         let datagram = protocol.poll_transmit().unwrap().datagram;

@@ -72,6 +72,8 @@ pub(super) struct World {
     pub(super) seeds: Vec<SocketAddr>,
     /// Sent over the network: datagrams and bytes.
     pub(super) sent: (u64, u64),
+    /// Made by the steps of all hosts.
+    pub(super) allocations: u64,
     /// A hash of everything that was sent, for comparing runs.
     pub(super) trace: u64,
     pub(super) recorded: Option<Vec<(SocketAddr, SocketAddr, Vec<u8>)>>,
@@ -140,6 +142,7 @@ impl World {
             settings: lan(),
             seeds: Vec::new(),
             sent: (0, 0),
+            allocations: 0,
             trace: 0,
             recorded: None,
             echoes: false,
@@ -399,7 +402,9 @@ impl World {
 
     /// Hands a datagram from anywhere to a host, at once.
     pub(super) fn inject(&mut self, to: usize, from: SocketAddr, datagram: &[u8]) {
-        self.hosts[to].protocol.handle_datagram(self.now, self.now, from, datagram);
+        let protocol = &mut self.hosts[to].protocol;
+        let work = || protocol.handle_datagram(self.now, self.now, from, datagram);
+        self.allocations += allocation_counter::measure(work).count_total;
         self.drain(to);
     }
 
@@ -457,7 +462,8 @@ impl World {
             self.wakes.remove(&(at, index, slot));
             let host = &mut self.hosts[index];
             if host.running && !host.paused {
-                host.protocol.handle_timeout(self.now, DUTIES[slot]);
+                let work = || host.protocol.handle_timeout(self.now, DUTIES[slot]);
+                self.allocations += allocation_counter::measure(work).count_total;
                 self.drain(index);
             }
         }
@@ -494,6 +500,7 @@ impl World {
                 recorded.push((from, transmit.to, transmit.datagram.clone()));
             }
             self.carry(index, from, transmit.to, &transmit.datagram);
+            self.hosts[index].protocol.reuse(transmit.datagram);
         }
         let host = &mut self.hosts[index];
         while let Some((call, answer)) = host.protocol.poll_answer() {

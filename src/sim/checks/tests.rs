@@ -163,6 +163,18 @@ fn bytes_to_an_address_that_has_proved_nothing_are_counted() {
 }
 
 #[test]
+fn only_the_answer_to_a_request_that_was_sent_there_proves_an_address() {
+    let mut observer = Observer::default();
+    let leave = datagram(Generation(6), &Body::Leave { seq: Seq(9), incarnation: Incarnation(0) });
+    assert_eq!(observer.check_sent(Instant::default(), addr(1), &leave, leave.len()), Ok(()));
+    for (from, seq, proves) in [(addr(1), 8, false), (addr(2), 9, false), (addr(1), 9, true)] {
+        let answer = datagram(Generation(0), &Body::BareAck { seq: Seq(seq) });
+        observer.received(RUN.0, from, &answer, answer.len());
+        assert_eq!(observer.accounts[&from.ip()].proven, proves, "{from} {seq}");
+    }
+}
+
+#[test]
 fn only_a_cookie_that_was_sent_there_proves_an_address() {
     let baked = Cookie(0xc00_c1e);
     let mut observer = Observer::default();
@@ -176,7 +188,7 @@ fn only_a_cookie_that_was_sent_there_proves_an_address() {
     ] {
         let hello = hello(cookie);
         observer.received(RUN.0, from, &hello, hello.len());
-        assert_eq!(observer.accounts[&from].proven, proves, "{from} {cookie:?}");
+        assert_eq!(observer.accounts[&from.ip()].proven, proves, "{from} {cookie:?}");
     }
     assert!(Packet::decode(&challenge).is_ok());
 }
