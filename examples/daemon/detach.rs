@@ -4,12 +4,13 @@
 //! environment variable. The first run waits until the second says that all is running, and passes its mistakes on;
 //! so whoever has typed the command knows whether it worked.
 
+use std::env;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::{env, fs, process};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
 
-use rustix::process::{Pid, setsid, test_kill_process};
+use rustix::process::setsid;
 
 use crate::daemon::AnyResult;
 
@@ -22,39 +23,53 @@ pub(crate) fn is_detached() -> bool {
 }
 
 /// Starts the run in the background, and waits until it works.
-pub(crate) fn start(pid_file: &Path) -> AnyResult<()> {
-    if let Some(pid) = running(pid_file) {
-        return Err(format!("{}: process {} is running", pid_file.display(), pid.as_raw_nonzero()).into());
-    }
+pub(crate) fn start() -> AnyResult<()> {
     let mut child = Command::new(env::current_exe()?)
         .args(env::args_os().skip(1))
         .env(MARK, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        // The log goes where that of this run goes.
+        // The log, and what goes wrong, goes where that of this run goes.
         .stderr(Stdio::inherit())
         .spawn()?;
     let mut said = String::new();
     if let Some(stdout) = child.stdout.take() {
         BufReader::new(stdout).read_line(&mut said)?;
     }
-    if said.trim() != READY {
-        child.wait()?;
-        return Err("the daemon has ended".into());
+    if said.trim() == READY {
+        return Ok(());
     }
-    Ok(())
+    child.wait()?;
+    Err("the daemon has ended".into())
 }
 
-/// Leaves the terminal, writes the process id, and says that all is running.
-pub(crate) fn tell_ready(pid_file: &Path) -> AnyResult<()> {
+/// Says that all is running, and leaves the terminal.
+pub(crate) fn tell_ready() -> AnyResult<()> {
     setsid()?;
-    fs::write(pid_file, format!("{}\n", process::id()))?;
     writeln!(io::stdout(), "{READY}")?;
     Ok(())
 }
 
-/// The process that the file names, if there is one.
-fn running(pid_file: &Path) -> Option<Pid> {
-    let pid = Pid::from_raw(fs::read_to_string(pid_file).ok()?.trim().parse().ok()?)?;
-    test_kill_process(pid).is_ok().then_some(pid)
+/// A file with the id of this process, locked for as long as it runs: the lock goes with the process, however that
+/// ends, so a file that was left behind is in nobody's way.
+pub(crate) struct PidFile {
+    path: PathBuf,
+    _locked: File,
+}
+
+impl PidFile {
+    /// An error if another process that runs has it.
+    pub(crate) fn claim(path: &Path) -> AnyResult<Self> {
+        let mut file = File::options().create(true).truncate(false).write(true).open(path)?;
+        file.try_lock().map_err(|error| format!("{}: another daemon has it: {error}", path.display()))?;
+        file.set_len(0)?;
+        writeln!(file, "{}", process::id())?;
+        Ok(Self { path: path.to_owned(), _locked: file })
+    }
+
+    pub(crate) fn remove(&self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            log::warn!("{}: {error}", self.path.display());
+        }
+    }
 }

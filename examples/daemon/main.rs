@@ -22,7 +22,7 @@ mod detach;
 mod daemon {
     use std::process::ExitCode;
     use std::time::Duration;
-    use std::{env, fs, thread};
+    use std::{env, thread};
 
     use headcount::Member;
     use headcount::crossbeam_channel::{Receiver, select, unbounded};
@@ -31,7 +31,7 @@ mod daemon {
 
     use super::answers;
     use super::arguments::{Arguments, HELP};
-    use super::detach;
+    use super::detach::{self, PidFile};
 
     pub(crate) type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -52,7 +52,7 @@ mod daemon {
             }
         };
         let result = match &arguments.detach {
-            Some(pid_file) if !detach::is_detached() => detach::start(pid_file),
+            Some(_) if !detach::is_detached() => detach::start(),
             _ => run(arguments),
         };
         match result {
@@ -68,6 +68,7 @@ mod daemon {
         env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
         // Before anything is running, so that no signal comes too early.
         let signals = signals()?;
+        let pid_file = arguments.detach.as_deref().map(PidFile::claim).transpose()?;
         let place = answers::Place::open(&arguments.ask)?;
         let member = Member::create(arguments.config).inspect_err(|_| place.close())?;
         let events = member.events();
@@ -75,9 +76,8 @@ mod daemon {
         let asked = member.clone();
         let answering = place.clone();
         thread::Builder::new().name("answers".to_owned()).spawn(move || answering.serve(&asked))?;
-        let pid_file = arguments.detach.as_deref();
-        if let Some(pid_file) = pid_file {
-            detach::tell_ready(pid_file)?;
+        if pid_file.is_some() {
+            detach::tell_ready()?;
         }
 
         loop {
@@ -98,8 +98,8 @@ mod daemon {
             }
         }
         place.close();
-        if let Some(Err(error)) = pid_file.map(fs::remove_file) {
-            log::warn!("the file of the process id: {error}");
+        if let Some(pid_file) = pid_file {
+            pid_file.remove();
         }
         // An error if the member has ended by itself.
         member.wait_until(Duration::ZERO, |_| true)?;

@@ -119,7 +119,11 @@ impl Protocol {
             self.metrics.malformed += 1;
             return;
         }
-        if !self.has_cookie(context, hello.seq, hello.cookie) {
+        let is_proven = match self.held_elsewhere(from, sender, record) {
+            Some(addr) => self.has_cookie_from(context, hello, addr),
+            None => self.has_cookie(context, hello.seq, hello.cookie),
+        };
+        if !is_proven {
             return;
         }
         let reason = match self.admission(now, from, sender, record) {
@@ -133,6 +137,31 @@ impl Protocol {
         self.metrics.joins_refused += 1;
         self.note(log::Level::Debug, || format!("{} at {from} is refused: {reason:?}", record.name));
         self.reply(now, from, run, &Body::Reject { seq: hello.seq, reason });
+    }
+
+    /// Where we hold the run that says hello, and it says that it is, if the hello is from another address.
+    fn held_elsewhere(&self, from: SocketAddr, sender: NameHash, record: &Record<'_>) -> Option<SocketAddr> {
+        let held = self.members.get(sender).filter(|entry| entry.generation() == record.generation)?;
+        (held.addr() == record.addr && !held.is_at(from)).then_some(record.addr)
+    }
+
+    /// Whether a run that sends from one address receives at the other one where we hold it: else anybody could speak
+    /// for it. The cookie goes there, has to come back from here, and is no other cookie.
+    fn has_cookie_from(&mut self, context: &mut Context, hello: &Hello<'_>, addr: SocketAddr) -> bool {
+        let (now, from, run) = (context.now, context.from, context.generation);
+        let name = NameHash(!context.sender.0);
+        if self.cookies.accepts(now, hello.cookie, from, name, run) {
+            self.note_proof(context);
+            return true;
+        }
+        if !std::mem::replace(&mut context.replied, true) {
+            let cookie = self.cookies.bake(now, from, name, run);
+            let mut datagram = self.datagram_back(context);
+            if datagram.push(&Body::Challenge { seq: hello.seq, cookie }) {
+                self.transmit(now, addr, datagram);
+            }
+        }
+        false
     }
 
     pub(super) fn handle_challenge(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) {
@@ -372,17 +401,20 @@ impl Protocol {
             return Admission::No(RejectReason::NameTaken { addr: self.settings.advertise });
         }
         let held = self.members.get(name);
-        let is_there = held.is_some_and(|entry| entry.is_at(from) && entry.addr() == record.addr);
+        let is_at_home = held.is_some_and(|entry| entry.is_at(from));
         let held = held.map(|entry| (entry.generation(), entry.addr(), entry.is_active()));
         let full = self.members.ring().len() >= self.settings.max_nodes;
         let admission = match held {
             None | Some((_, _, false)) if full => Admission::No(RejectReason::Full),
             None => Admission::Yes,
-            Some((run, _, _)) if run == record.generation => Admission::Yes,
+            Some((run, addr, _)) if run == record.generation && (is_at_home || addr == record.addr) => {
+                Admission::Yes
+            }
             Some((run, addr, _)) if run > record.generation => {
                 Admission::No(RejectReason::Stale { known: run, addr })
             }
-            Some(_) if is_there => Admission::Yes,
+            Some((_, addr, _)) if is_at_home && addr == record.addr => Admission::Yes,
+            // Another run, or the same one that has moved, as it says: does the one that we know still answer there?
             Some(_) => self.check_name(now, name, record.generation),
         };
         // A run that comes back is nobody new, and a name under another run after the other is.

@@ -438,8 +438,7 @@ impl Protocol {
         false
     }
 
-    /// Has the sender show that it receives at its address, once a datagram. Who says that it is a run that we know at
-    /// another address has to receive there, too: else anybody could speak for it.
+    /// Has the sender show that it receives at its address, once a datagram.
     pub(super) fn challenge(&mut self, context: &mut Context, seq: Seq) {
         let (now, from, run) = (context.now, context.from, context.generation);
         if std::mem::replace(&mut context.replied, true) {
@@ -447,13 +446,8 @@ impl Protocol {
         }
         let cookie = self.cookies.bake(now, from, context.sender, run);
         let mut datagram = self.datagram_back(context);
-        if !datagram.push(&Body::Challenge { seq, cookie }) {
-            return;
-        }
-        let held = self.members.get(context.sender).filter(|entry| entry.generation() == run);
-        match held.filter(|entry| !entry.is_at(from)).map(|entry| entry.addr()) {
-            Some(elsewhere) => self.transmit(now, elsewhere, datagram),
-            None => self.answer(from, datagram),
+        if datagram.push(&Body::Challenge { seq, cookie }) {
+            self.answer(from, datagram);
         }
     }
 

@@ -5,10 +5,11 @@
 //! then there may be thousands of them for a handful of members, and what goes along the ring goes to them: a member
 //! that dies is probed once in minutes, and the news of it reaches nobody.
 //!
-//! The idea: a node that runs is heard sooner or later, and one that was made up is not. When a probe fails of a node
-//! that was never heard here, this member is for a while (`MEMORY`) aware of a crowd. Then a round whose target was
-//! never heard probes one that was, too, and rumors go to nodes that were heard. So members find each other's deaths
-//! as quickly as by random probing, however many names there are. Where all nodes run nothing changes.
+//! The idea: a node that runs is heard sooner or later, and one that was made up is not. When more probes fail of nodes
+//! that were never heard here than such nodes are heard for the first time, this member is for a while (`MEMORY`) aware
+//! of a crowd. Then a round whose target was never heard probes one that was, too, and rumors go to nodes that were
+//! heard. So members find each other's deaths as quickly as by random probing, however many names there are. Where
+//! nearly all nodes run nothing changes.
 //!
 //! Beyond SWIM, which trusts its members.
 
@@ -21,12 +22,18 @@ use crate::wire::NameHash;
 
 /// For so long after a probe of a node that was never heard has failed a crowd is reckoned with.
 const MEMORY: Duration = Duration::from_secs(60);
+/// So many more of them fail than are heard for the first time: less is chance, where some nodes have died …
+const SILENT_MIN: u8 = 3;
+/// … and as many more are counted.
+const SILENT_MAX: u8 = 12;
 
 /// Whether there is a crowd, and who is not of it.
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
     /// When a probe of somebody who was never heard failed last.
     noticed: Option<Instant>,
+    /// How many more of those have failed than were heard for the first time.
+    silent: u8,
     /// The others that were heard, as of the last round in a crowd.
     heard: Vec<NameHash>,
 }
@@ -35,10 +42,18 @@ impl Protocol {
     /// A probe of a node has failed.
     pub(super) fn notice_silence(&mut self, now: Instant, name: NameHash) {
         if !self.was_heard(name) {
-            if !self.is_crowded(now) {
+            self.crowd.noticed = Some(now);
+            self.crowd.silent = (self.crowd.silent + 1).min(SILENT_MAX);
+            if self.crowd.silent == SILENT_MIN {
                 self.crowd.heard = self.heard_others();
             }
-            self.crowd.noticed = Some(now);
+        }
+    }
+
+    /// A node was heard, maybe for the first time.
+    pub(super) fn notice_voice(&mut self, name: NameHash) {
+        if !self.was_heard(name) {
+            self.crowd.silent = self.crowd.silent.saturating_sub(1);
         }
     }
 
@@ -49,7 +64,8 @@ impl Protocol {
 
     /// Whether nodes are about that nobody has heard.
     pub(super) fn is_crowded(&self, now: Instant) -> bool {
-        self.crowd.noticed.is_some_and(|noticed| now.since(noticed) < MEMORY)
+        self.crowd.silent >= SILENT_MIN
+            && self.crowd.noticed.is_some_and(|noticed| now.since(noticed) < MEMORY)
     }
 
     /// In a round whose target was never heard: one that was, if there is a crowd.

@@ -73,6 +73,7 @@ impl Protocol {
 
     /// A known sender was heard.
     pub(super) fn hear(&mut self, now: Instant, sender: NameHash) {
+        self.notice_voice(sender);
         self.members.heard(now, sender);
         let silence = self.ears.heard(now, silence_limit(self.settings.probe_timeout));
         if let Some(silence) = silence.filter(|_| self.follows(Rule::Silence)) {

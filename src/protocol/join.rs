@@ -12,8 +12,9 @@
 //! ```
 //!
 //! The cookie proves that the joiner receives at its address, so that nobody is sent more than he sent before
-//! (as in QUIC's address validation, RFC 9000, section 8.1). The same hello brings back a running node that is
-//! not known to somebody (`Approach`): one that was held dead, or whose joining went by.
+//! (as in QUIC's address validation, RFC 9000, section 8.1). A run that is held at another address than the hello came
+//! from is sent the cookie there: else anybody who has heard of it could speak for it. The same hello brings back a
+//! running node that is not known to somebody (`Approach`): one that was held dead, or whose joining went by.
 //!
 //! **Names.** If a newcomer's name is held by another run at another address, the older run is probed with the
 //! full ladder: if it answers, the newcomer is refused. At the same address the newer run takes over. Only the

@@ -288,8 +288,10 @@ impl Protocol {
         used: &[NameHash],
         topics: &[Topic],
     ) -> Option<NameHash> {
-        if self.is_crowded(now) {
-            return self.peer_in_crowd(used);
+        if self.is_crowded(now)
+            && let Some(peer) = self.peer_in_crowd(used)
+        {
+            return Some(peer);
         }
         let ring = self.members.ring();
         let n = ring.len();

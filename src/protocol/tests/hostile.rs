@@ -646,9 +646,8 @@ fn an_address_that_stands_only_in_records_is_sent_at_most_twenty_datagrams_a_sec
     // What anybody could have sent with a forged source changes nothing.
     let datagram = world.forge_stranger("x", 3, &[]);
     world.inject(3, SocketAddr::new(victim, 5), &datagram);
-    let before = world.hosts[3].protocol.metrics().withheld;
-    world.run(secs(5));
-    assert!(world.hosts[3].protocol.metrics().withheld > before);
+    let (now, addresses) = (world.now, &mut world.hosts[3].protocol.addresses);
+    assert!((0..21).any(|_| !addresses.may_send(now, SocketAddr::new(victim, 5))));
 }
 
 #[test]
@@ -841,11 +840,13 @@ fn nobody_speaks_for_a_member_from_another_address_nor_starts_it_anew() {
     let since = world.now;
     let view = world.view(0);
     let (node, name) = (world.hosts[1].protocol.local(), world.hosts[1].name.clone());
-    for (generation, incarnation) in [
-        (node.generation(), 0),
-        (node.generation(), 1),
-        (node.generation(), 70_000),
-        (node.generation() + 1, 0),
+    for (generation, incarnation, addr) in [
+        (node.generation(), 0, addr_of(1)),
+        (node.generation(), 1, addr_of(1)),
+        (node.generation(), 70_000, addr_of(1)),
+        (node.generation(), 1, foreign()),
+        (node.generation() + 1, 0, addr_of(1)),
+        (node.generation() + 1, 0, foreign()),
     ] {
         let header = Header {
             tag: world.tag(),
@@ -854,23 +855,23 @@ fn nobody_speaks_for_a_member_from_another_address_nor_starts_it_anew() {
             receiver: world.generation(0),
         };
         let incarnation = Incarnation(incarnation);
-        let record = Record { incarnation, ..record(&name, addr_of(1), generation) };
+        let record = Record { incarnation, ..record(&name, addr, generation) };
         let mut hello = Hello { seq: Seq(9), cookie: Cookie(0), record };
-        let pull = Pull { seq: Seq(9), cookie: Cookie(0), from: NameHash(0), until: NameHash(0) };
-        for asked in [Body::Hello(hello), Body::Pull(pull)] {
-            for (to, answer) in world.answers(0, foreign(), &datagram(&header, &[asked])) {
-                if to == foreign() {
-                    hello.cookie = challenge(&[(to, answer)]);
-                } else {
-                    assert_eq!((to, generation), (addr_of(1), node.generation()), "it is asked itself");
-                }
-            }
+        let is_vouched = generation == node.generation() && addr == addr_of(1);
+        for (to, answer) in world.answers(0, foreign(), &datagram(&header, &[Body::Hello(hello)])) {
+            assert_eq!(to, if is_vouched { addr_of(1) } else { foreign() });
+            assert_eq!(kinds(&answer), ["Challenge"]);
         }
-        assert!(generation > node.generation() || hello.cookie.0 == 0, "no cookie for a known run");
-        world.inject(0, foreign(), &datagram(&header, &[Body::Hello(hello)]));
+        // What its address alone is good for does not do.
+        let pull = Pull { seq: Seq(9), cookie: Cookie(0), from: NameHash(0), until: NameHash(0) };
+        hello.cookie = challenge(&world.answers(0, foreign(), &datagram(&header, &[Body::Pull(pull)])));
+        for _ in 0..3 {
+            world.inject(0, foreign(), &datagram(&header, &[Body::Hello(hello)]));
+            world.run(secs(1));
+        }
         let leave = Body::Leave { seq: Seq(9), incarnation };
         world.inject(0, foreign(), &datagram(&header, &[leave]));
-        world.run(secs(2));
+        world.run(secs(1));
     }
     assert_eq!(world.view(0), view);
     assert!((0..4).all(|at| world.story(at, since).is_empty()));
@@ -924,6 +925,26 @@ fn claims_of_what_a_member_never_said_are_answered_once_a_probe_timeout() {
     assert!(runs.contains(&node.generation()) && runs.len() > 1);
     assert!(world.run_until(secs(60), World::is_converged), "{}", world.dump());
     assert!((0..4).all(|at| world.hosts[at].protocol.node("n0").unwrap().get("k") == Some(&b"v"[..])));
+}
+
+#[test]
+fn two_clusters_that_have_each_other_among_their_seeds_never_merge() {
+    let mut world = World::new(23);
+    world.settings.discovers = true;
+    world.seeds = (0..8).map(addr_of).collect();
+    for index in 0..8 {
+        world.settings.cluster = if index % 2 == 0 { "even" } else { "odd" }.to_owned();
+        world.add();
+        world.run(secs(1));
+    }
+    world.run(secs(60));
+    for index in 0..8 {
+        let protocol = &world.hosts[index].protocol;
+        let names: BTreeSet<&str> = protocol.all_nodes().map(|node| node.name()).collect();
+        assert_eq!(names.len(), 4, "{names:?}");
+        assert!((0..8).all(|other| names.contains(&*format!("n{other}")) == (other % 2 == index % 2)));
+        assert!(protocol.metrics().foreign_cluster > 0);
+    }
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! `HEADCOUNT_FORGED=1000000 cargo test --release --lib storms -- --nocapture` throws that many of each kind within
 //! 40 s and prints the table; without the variable there are few. Memory is what the test has allocated at its peak,
-//! virtual network included, above a run without a storm.
+//! virtual network included, above a run without a storm. `HEADCOUNT_STORM=JoinsFromOne` throws that kind only. A star
+//! says that the death was known only when the storm was over.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -194,7 +195,9 @@ fn weather(storm: Storm, forged: u32) -> Outcome {
             }
             cost += begun.elapsed();
             world.run(STEP);
-            look(&mut world, &mut outcome, crashed);
+            if step % 10 == 9 {
+                look(&mut world, &mut outcome, crashed);
+            }
         }
         outcome.cost = cost.as_nanos() / u128::from(thrown.max(1));
         outcome.during_the_storm = outcome.detected.is_some();
@@ -237,7 +240,7 @@ fn look(world: &mut World, outcome: &mut Outcome, crashed: Option<Instant>) {
 
 #[test]
 fn storms_of_forged_datagrams_evict_nobody_and_hide_no_death() {
-    let forged = std::env::var("HEADCOUNT_FORGED").map_or(1_600, |text| text.parse().unwrap());
+    let forged = std::env::var("HEADCOUNT_FORGED").map_or(800, |text| text.parse().unwrap());
     let calm = weather(Storm::None, 0);
     println!(
         "{:<22} {:>9} {:>12} {:>10} {:>11} {:>9} {:>8}",
@@ -271,5 +274,14 @@ fn storms_of_forged_datagrams_evict_nobody_and_hide_no_death() {
             seen.suspicions,
             seen.evictions
         );
+        // 20,480 records of 300 bytes or so, and what goes with them.
+        assert!(mib < 16.0, "{storm:?}: {mib} MiB");
+        if storm == Storm::LeavesOfAMember {
+            // Believed until it is refuted; only a key tells it from the member's own word.
+            assert!(seen.detected.is_some());
+        } else {
+            assert_eq!(seen.evictions, 0, "{storm:?}");
+            assert!(seen.detected.is_some_and(|after| after < secs(30)), "{storm:?}: {:?}", seen.detected);
+        }
     }
 }
