@@ -8,7 +8,7 @@ use std::time::Duration;
 use headcount::transport::{Memory, Open, Tcp, Udp};
 use headcount::{Config, Error, Event, Key, Keyring, Member, MemberKeyring};
 
-use crate::rig::{Watch, config, names, wait_for_count};
+use crate::rig::{Directory, Watch, config, names, wait_for_count};
 
 /// Of the cluster that changes its keys.
 const MEMBERS: usize = 16;
@@ -145,4 +145,32 @@ fn keys_change_under_messages_and_nobody_and_no_message_is_lost() {
     }
     println!("{messages} messages");
     assert_eq!(messages, sent.load(Ordering::Relaxed));
+}
+
+#[test]
+fn sealed_members_that_were_killed_come_back_from_their_snapshots() {
+    let directory = Directory::new();
+    let start = |name: &str| {
+        let config = config(name).bind(directory.bind()).snapshot(directory.file(name));
+        Member::create(config.keyring(Keyring::new(key(1)))).unwrap()
+    };
+    let members = ["a", "b", "c"].map(start);
+    for member in &members[1..] {
+        member.join(members[0].addr()).unwrap();
+    }
+    for member in &members {
+        wait_for_count(member, 3);
+        member.save_snapshot().unwrap();
+    }
+    let [a, b, c] = members;
+    drop((b, c));
+    // The one that is left drops what seems to be sealed by an earlier run.
+    let again = ["b", "c"].map(start);
+    for member in &again {
+        wait_for_count(member, 3);
+    }
+    a.set("key", "value").unwrap();
+    crate::rig::eventually("they hear each other", || {
+        again.iter().all(|member| member.node("a").is_some_and(|node| node.text("key") == Some("value")))
+    });
 }
