@@ -38,6 +38,7 @@ impl Protocol {
         if verdict.incarnation < self.incarnation {
             // Refuted already, and not heard of it there.
             if buried {
+                self.burials.buried_before(now, verdict.incarnation);
                 self.return_to_accusers(now);
             } else {
                 self.push_rumor(now, self.me);

@@ -117,7 +117,6 @@ impl Protocol {
         }
         if let Some(entry) = self.members.get(context.sender)
             && entry.generation() == context.generation
-            && entry.incarnation() >= ping.incarnation
             && !entry.is_active()
         {
             // Refused only if there is no room, which there is.
@@ -174,7 +173,7 @@ impl Protocol {
         // It does not know us, or it is another run, which we do not know.
         if context.sender != self.me {
             self.doubt_address(now);
-            self.approach(now, from);
+            context.is_stranger = true;
         }
     }
 

@@ -150,9 +150,11 @@ impl Damping {
 #[derive(Debug, Default)]
 pub(crate) struct Burials {
     times: VecDeque<Instant>,
-    /// The incarnation that was buried last.
+    /// The highest incarnation that was buried.
     last: Option<Incarnation>,
     back_at: Option<Instant>,
+    /// Until when we do not ask those to let us in again who have not heard our refutation.
+    away_until: Option<Instant>,
 }
 
 impl Burials {
@@ -160,11 +162,31 @@ impl Burials {
     /// the first time, from the second time in ten minutes on after 10 s × 2^p, at most 320 s. To hear of one death
     /// from several is to be buried once.
     pub(crate) fn buried(&mut self, now: Instant, incarnation: Incarnation) -> Instant {
-        let same = self.last == Some(incarnation);
-        if let Some(back_at) = self.back_at.filter(|at| same || *at > now) {
-            return back_at;
+        if self.is_known(incarnation) || self.back_at.is_some_and(|at| at > now) {
+            return self.back_at.unwrap_or(now);
         }
-        self.last = Some(incarnation);
+        let back_at = self.count(now, incarnation);
+        self.back_at = Some(back_at);
+        back_at
+    }
+
+    /// We learn that this incarnation of ours is held dead, which we have refuted since, and nobody has heard it. It
+    /// counts as a burial all the same: who hears others, and is not heard for a while, again and again, would be
+    /// back each time. But who says so may be the one that hears nothing: so it holds up our return to those who
+    /// say it, and no refutation.
+    pub(crate) fn buried_before(&mut self, now: Instant, incarnation: Incarnation) {
+        if !self.is_known(incarnation) && !self.waits(now) {
+            self.away_until = Some(self.count(now, incarnation));
+        }
+    }
+
+    fn is_known(&self, incarnation: Incarnation) -> bool {
+        self.last.is_some_and(|last| incarnation <= last)
+    }
+
+    /// Counts a burial. Answers when we may be back after it.
+    fn count(&mut self, now: Instant, incarnation: Incarnation) -> Instant {
+        self.last = self.last.max(Some(incarnation));
         self.times.retain(|at| now.since(*at) <= BURIAL_MEMORY);
         let back_at = match self.times.len() {
             0 => now,
@@ -174,7 +196,6 @@ impl Burials {
         if self.times.len() > 16 {
             self.times.pop_front();
         }
-        self.back_at = Some(back_at);
         back_at
     }
 
@@ -185,6 +206,6 @@ impl Burials {
 
     /// Whether we wait, held dead, before we return.
     pub(crate) fn waits(&self, now: Instant) -> bool {
-        self.back_at.is_some_and(|at| at > now)
+        self.back_at.max(self.away_until).is_some_and(|at| at > now)
     }
 }

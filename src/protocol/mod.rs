@@ -89,7 +89,7 @@
 //! | lag | datagrams a second in clusters of 2 to 5: 4.14, and 4.32 | `rules -- few full Lag` |
 //! | health | probes without an answer where the round trip exceeds T: 31 %, and 100 % | `rules -- remote Health` |
 //! | witnesses | first detection, median 3.2 s, and 4.7 s | `rules -- threshold Witnesses` |
-//! | a lone accusation is probed again | healthy nodes buried by grey ones in 72 runs: 0, and 1 (`detector -- grey` had 1 to 4 in 30) | `rules -- grey full Confirmed` |
+//! | a lone accusation is probed again | healthy nodes buried by grey ones in 72 runs: 0, and 1 (`loss -- grey` has had 1 to 4 in 30) | `rules -- grey full Confirmed` |
 //! | ask first | deaths of healthy nodes at healthy members after a cut: 0, and 389 a run | `rules -- split AskFirst` |
 //! | a ping tells a suspect (buddy) | deaths of grey nodes a run: 0, and 14 | `rules -- grey Buddy` |
 //! | damping | datagrams a second with starved members: 20.7, and 22.3 | `rules -- starved Damping` |
@@ -104,17 +104,18 @@
 //!
 //! | constant | value | shown by |
 //! |---|---|---|
-//! | shortest suspicion | 4 × T | `detector -- threshold`; shorter is faster, and leaves less room for faults that no experiment has |
-//! | longest suspicion, confirmations | 6 × that, K = 3 | `detector -- threshold`, `deaf` |
-//! | witnesses | 5 | `detector -- threshold` |
+//! | shortest suspicion | 4 × T | `lifeguard -- threshold`; shorter is faster, and leaves less room for faults that no experiment has |
+//! | longest suspicion, confirmations | 6 × that, K = 3 | `lifeguard -- threshold`, `grid` |
+//! | witnesses | 5 | `lifeguard -- threshold` |
 //! | ladder, relays | T/4, T/2; two | `detector -- slow` |
-//! | silence | 4 × T | `detector -- deaf`, and its control without it |
+//! | silence | 4 × T | `lifeguard -- grid`, and `control` without it |
 //! | sends of a rumor | retransmit + digits of n | `spreading -- misses`, and its control without the ring |
 //! | pause between the phases | 5 × gossip_interval | `spreading -- deaf`: who is deaf for half of that is reached by the second |
 //! | settle time, streak, gap | 7.5 × gossip_interval, 3 s, 0.5 to 30 s | `spreading -- repair` |
 //! | buckets, digests | 128, 8 bytes a record | `spreading -- cost` |
 //! | pulls at a time, load of a seed | 2, 50,000 a second | `spreading -- joining` |
 //! | window of messages, bursts, resends | 32 to 128 KiB, 32 KiB, a round trip and its variation | `messages` |
+//! | who was buried again stays away | 10 s × 2^p, at most 320 s | `loss -- flip` |
 //! | isolation, healing | isolation_timeout, rejoin_interval | `healing`, `detector -- survivors` |
 
 mod accuse;

@@ -23,6 +23,8 @@ pub(super) struct Context {
     /// Whether it was sent an answer that needs no proof of its address: one is enough, or many short requests
     /// in one datagram would bring more than came.
     pub(super) replied: bool,
+    /// Whether its sender does not know us: it is asked to let us in, when all that it holds against us is read.
+    pub(super) is_stranger: bool,
     /// The exchange that it answers.
     pub(super) exchange: Option<ExchangeId>,
     /// The offer in it, to be answered when all of it is read.
@@ -96,6 +98,7 @@ impl Protocol {
                 && self.members.is_known(header.sender, header.generation, from),
             answered: false,
             replied: false,
+            is_stranger: false,
             exchange: None,
             offer: None,
             unserved: Vec::new(),
@@ -112,6 +115,9 @@ impl Protocol {
             if self.ended {
                 return;
             }
+        }
+        if context.is_stranger {
+            self.approach(now, from);
         }
         self.answer_offer(&mut context);
         self.ask_unserved(&mut context);

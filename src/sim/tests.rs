@@ -591,3 +591,22 @@ fn the_end_of_a_member_ends_its_sends() {
     assert!(matches!(a.send("b", b"x"), Err(Error::Closed)));
     assert!(matches!(a.send("b", b"x"), Err(Error::Closed)));
 }
+
+/// It hears the accusations, and nobody hears that it refutes them: so it was back at once each time, 23 times.
+#[test]
+fn who_is_not_heard_again_and_again_stays_away_longer_and_longer() {
+    let (cluster, members) = cluster(14, 12);
+    let (own, others) = (members[0].events(), members[1].events());
+    for _ in 0..22 {
+        members[1..].iter().for_each(|to| cluster.cut("n0", to.name()));
+        cluster.run(secs(20));
+        cluster.heal();
+        cluster.run(secs(20));
+    }
+    let deaths =
+        |events: &Receiver<Event>| events.try_iter().filter(|event| matches!(event, Event::Died(_))).count();
+    let (seen, told) = (deaths(&others), deaths(&own));
+    assert!((3..=10).contains(&seen), "it has died {seen} times");
+    assert_eq!(told, 0);
+    cluster.assert_converged();
+}
