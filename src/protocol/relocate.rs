@@ -6,8 +6,11 @@
 //!                                          ←  bare ack: nobody is known at that address
 //!  (the driver is asked which address it is)
 //!  hello: own record, with the new address
-//!  and a higher incarnation                →  after the cookie: it has moved, and the news goes round
+//!  and a higher incarnation                →  after the cookie: probes the old address, as if another run wanted the
+//!                                             name. Nobody answers there: it has moved, and the news goes round
 //! ```
+//!
+//! So nobody can take an address away from a member that answers there.
 //!
 //! Others go on probing the old address meanwhile. The mover's next probe finds out within a probe interval, which is
 //! sooner than any suspicion ends, and the incarnation that comes with the new address refutes it.

@@ -6,7 +6,7 @@ use super::world::{World, addr_of};
 #[test]
 fn a_member_whose_address_changes_has_moved_and_nobody_takes_it_for_dead() {
     for n in [2, 3, 8, 64] {
-        for seed in 0..5 {
+        for seed in 0..20 {
             let mut world = World::cluster(50 + seed, n);
             world.run(secs(5));
             let since = world.now;
@@ -63,4 +63,24 @@ fn an_address_that_has_not_changed_changes_nothing() {
     let (own, before) = (world.hosts[0].addr, world.view(0));
     world.call(0, |protocol, now| protocol.move_to(now, own));
     assert_eq!(world.view(0), before);
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn a_sealed_member_moves_as_well() {
+    let mut world = World::new(62);
+    world.settings.keyring = crate::Keyring::new(crate::Key::from_bytes([1; 32]));
+    world.grow(8);
+    world.run(secs(5));
+    let since = world.now;
+    world.relocate(7, addr_of(500));
+    assert!(world.run_until(secs(10), |world| world.is_converged()
+        && world.hosts[7].protocol.local().addr() == addr_of(500)));
+    println!("known everywhere after {:?}", world.now.since(since));
+    world.run(secs(30));
+    for other in 0..7 {
+        let story = world.story(other, since);
+        assert!(story.contains(&"moved n7".to_owned()), "{story:?}");
+        assert!(!story.iter().any(|line| line.starts_with("died")), "{story:?}");
+    }
 }
