@@ -262,7 +262,7 @@ const BAD: [(&str, Bad); 3] = [("receive", Bad::Receiving), ("send", Bad::Sendin
 
 fn print_heads_of_sick(report: &Report) {
     let heads = ["of the well", "at the well", "of each bad", "shown", "datagrams/s"];
-    report.line("deaths, means of a run; of the bad: an observer", heads.map(str::to_owned));
+    report.line("deaths in a run; of each bad: an observer", heads.map(str::to_owned));
 }
 
 /// Prints what became of two bad nodes.

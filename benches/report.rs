@@ -119,8 +119,8 @@ impl Report {
 
     /// One line of a table with many columns.
     pub(crate) fn line(&self, what: &str, cells: impl IntoIterator<Item = String>) {
-        let cells: String = cells.into_iter().map(|cell| format!("{cell:>12}")).collect();
-        println!("{what:<36}{cells}");
+        let cells: String = cells.into_iter().map(|cell| format!("{cell:>13}")).collect();
+        println!("{what:<42}{cells}");
     }
 
     /// Draws lines through points into an SVG file, below `target/tmp` unless the command line names a directory.
