@@ -11,17 +11,21 @@ use std::env;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use headcount::discovery::Multicast;
 use headcount::{Config, Event, Member};
 
 pub(crate) type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// The first argument of a process that is a member.
 const AS_MEMBER: &str = "--as-member";
+/// The last argument of one that is to find the others by multicast.
+const BY_MULTICAST: &str = "by-multicast";
 
 /// Views that are equal for so long are taken to stay so.
 const STAY: Duration = Duration::from_secs(3);
@@ -32,13 +36,19 @@ const STAY: Duration = Duration::from_secs(3);
 pub(crate) fn is_member() -> AnyResult<bool> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [AS_MEMBER, name, bind] => run_member(name, bind).map(|()| true),
+        [AS_MEMBER, name, bind] => run_member(Config::lan().name(name).bind(bind)).map(|()| true),
+        [AS_MEMBER, name, bind, BY_MULTICAST] => {
+            run_member(Config::lan().name(name).bind(bind).discovery(Multicast::new())).map(|()| true)
+        }
+        [AS_MEMBER, name, bind, snapshot] => {
+            run_member(Config::lan().name(name).bind(bind).snapshot(snapshot)).map(|()| true)
+        }
         _ => Ok(false),
     }
 }
 
-fn run_member(name: &str, bind: &str) -> AnyResult<()> {
-    let member = Member::create(Config::lan().name(name).bind(bind).on_event(|member, event| {
+fn run_member(config: Config) -> AnyResult<()> {
+    let member = Member::create(config.on_event(|member, event| {
         let View { count, hash } = View::of(member);
         say(&format!("event {} {} {count} {hash}", word(&event), about(&event)));
     }))?;
@@ -190,8 +200,28 @@ impl Fleet {
 
     /// Starts a member, with `launcher` (a command that runs what follows it) in front if there is one.
     pub(crate) fn start(&mut self, launcher: &[&str], name: &str, bind: &str) -> AnyResult<SocketAddr> {
+        self.launch(launcher, name, &[bind])
+    }
+
+    /// Starts a member that keeps its snapshot in a file.
+    pub(crate) fn start_kept(&mut self, name: &str, bind: &str, snapshot: &Path) -> AnyResult<SocketAddr> {
+        self.launch(&[], name, &[bind, &snapshot.display().to_string()])
+    }
+
+    /// Starts a member that finds the others by multicast.
+    pub(crate) fn start_with_multicast(
+        &mut self,
+        launcher: &[&str],
+        name: &str,
+        bind: &str,
+    ) -> AnyResult<SocketAddr> {
+        self.launch(launcher, name, &[bind, BY_MULTICAST])
+    }
+
+    fn launch(&mut self, launcher: &[&str], name: &str, arguments: &[&str]) -> AnyResult<SocketAddr> {
         let program = env::current_exe()?.display().to_string();
-        let mut words = launcher.iter().copied().chain([program.as_str(), AS_MEMBER, name, bind]);
+        let words = launcher.iter().copied().chain([program.as_str(), AS_MEMBER, name]);
+        let mut words = words.chain(arguments.iter().copied());
         let mut child = Command::new(words.next().unwrap_or_default())
             .args(words)
             .stdin(Stdio::piped())

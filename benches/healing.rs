@@ -1,8 +1,9 @@
 //! How clusters heal, in the simulator: halves that were cut apart, other shapes of cuts, a node that was alone, an
-//! outage of all links; and what a calm simulated cluster costs.
+//! outage of all links, a cut of ten minutes, clusters that never knew of each other; and what a calm simulated cluster
+//! costs.
 //!
 //!     cargo bench --bench healing                    # all of it: some minutes
-//!     cargo bench --bench healing -- halves          # one of: calm, halves, shapes, lone, outage
+//!     cargo bench --bench healing -- halves          # one of: calm, halves, shapes, lone, outage, long, apart
 //!     cargo bench --bench healing -- calm 5000       # the memory of a larger one
 //!
 //! Times are virtual unless it says otherwise, and the same on every machine. Linux only: it reads its memory in
@@ -18,17 +19,24 @@ use std::time::{Duration, Instant};
 use headcount::{Config, Event, Member, sim::Cluster};
 
 type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
+/// A network, and a cluster on it that is to become whole.
+type Halves = (Cluster, Vec<Member>);
 
 const SEED: u64 = 1;
 /// How long what goes wrong lasts.
 const FAULT: Duration = Duration::from_secs(60);
+/// How long a long fault lasts.
 const LONG_FAULT: Duration = Duration::from_secs(600);
+/// An experiment that takes longer has failed.
+const LIMIT: Duration = Duration::from_secs(600);
 /// From the end of a fault until all views are equal.
 const HEALED_MAX: Duration = Duration::from_secs(15);
 /// Datagrams a member until then, for each node of the cluster.
 const DATAGRAMS_MAX: u64 = 3;
-/// An experiment that takes longer has failed.
-const LIMIT: Duration = Duration::from_secs(600);
+/// From the end of a long fault until all views are equal, at most.
+const LONG_HEALED_MAX: Duration = Duration::from_secs(60);
+/// Runs of what varies much from one to the next.
+const RUNS: u64 = 30;
 const CALM: Duration = Duration::from_secs(600);
 /// Real time for ten calm minutes of a thousand nodes.
 const CALM_MAX: Duration = Duration::from_secs(120);
@@ -78,6 +86,14 @@ fn run() -> AnyResult<bool> {
             outage(&mut table, n)?;
         }
     }
+    for n in size.map_or(vec![6, 32, 128], |n| vec![n]) {
+        if is_asked("long") {
+            together(&mut table, "cut apart for 10 minutes, no seeds", n, LONG_HEALED_MAX, cut_for_long)?;
+        }
+        if is_asked("apart") {
+            together(&mut table, "started apart, two seeds in common", n, HEALED_MAX, started_apart)?;
+        }
+    }
     Ok(!table.missed)
 }
 
@@ -86,7 +102,7 @@ fn run() -> AnyResult<bool> {
 /// Ten minutes in which nothing happens.
 fn calm(table: &mut Table, n: usize) -> AnyResult<()> {
     let began = Instant::now();
-    let (cluster, members) = start(n)?;
+    let (cluster, members) = start(SEED, n)?;
     let joined = began.elapsed();
     let sent = sent(&members);
     let streams: Vec<_> = members.iter().map(Member::events).collect();
@@ -110,7 +126,7 @@ fn calm(table: &mut Table, n: usize) -> AnyResult<()> {
 
 /// Two halves that do not hear each other.
 fn halves(table: &mut Table, n: usize) -> AnyResult<()> {
-    let (cluster, members) = start(n)?;
+    let (cluster, members) = start(SEED, n)?;
     let names: Vec<&str> = members[..n / 2].iter().map(Member::name).collect();
     cluster.split(&names);
     cluster.run(FAULT);
@@ -171,7 +187,7 @@ fn cut_off(cluster: &Cluster, from: &[&str], to: &[&str]) {
 fn shapes(table: &mut Table, n: usize) -> AnyResult<()> {
     for shape in &SHAPES {
         for time in [FAULT, LONG_FAULT] {
-            let (cluster, members) = start(n)?;
+            let (cluster, members) = start(SEED, n)?;
             let names: Vec<&str> = members.iter().map(Member::name).collect();
             (shape.cut)(&cluster, &names);
             cluster.run(time);
@@ -202,7 +218,7 @@ fn shapes(table: &mut Table, n: usize) -> AnyResult<()> {
 
 /// One node that hears nobody, and is heard by nobody.
 fn lone(table: &mut Table, n: usize) -> AnyResult<()> {
-    let (cluster, members) = start(n)?;
+    let (cluster, members) = start(SEED, n)?;
     let (alone, others) = members.split_first().ok_or("no members")?;
     let streams: Vec<_> = others.iter().map(Member::events).collect();
     cluster.split(&[alone.name()]);
@@ -225,7 +241,7 @@ fn lone(table: &mut Table, n: usize) -> AnyResult<()> {
 
 /// No datagram arrives anywhere.
 fn outage(table: &mut Table, n: usize) -> AnyResult<()> {
-    let (cluster, members) = start(n)?;
+    let (cluster, members) = start(SEED, n)?;
     let accusations = || members.iter().map(|member| member.metrics().suspicions).sum::<u64>();
     let accused = accusations();
     cluster.loss(1.0);
@@ -244,11 +260,60 @@ fn outage(table: &mut Table, n: usize) -> AnyResult<()> {
     Ok(())
 }
 
+/// How long two halves need that have become able to hear each other, in many runs.
+fn together(
+    table: &mut Table,
+    what: &str,
+    n: usize,
+    bar: Duration,
+    halves: fn(u64, usize) -> AnyResult<Halves>,
+) -> AnyResult<()> {
+    let mut times = Vec::new();
+    for seed in 0..RUNS {
+        let (cluster, members) = halves(seed, n)?;
+        if members.iter().any(|member| member.nodes().len() != n / 2) {
+            return Err("there are not two halves".into());
+        }
+        cluster.heal();
+        times.push(heal(&cluster)?);
+    }
+    times.sort_unstable();
+    let (median, greatest) = (times[times.len() / 2], times[times.len() - 1]);
+    table.title(&format!("{0} | {0} nodes, {what}; {RUNS} runs", n / 2));
+    table.plain("all views are equal after, median", &seconds(median));
+    table.row("greatest", &seconds(greatest), greatest <= bar, &seconds(bar));
+    Ok(())
+}
+
+/// Two halves that knew each other ten minutes ago.
+fn cut_for_long(seed: u64, n: usize) -> AnyResult<Halves> {
+    let (cluster, members) = start(seed, n)?;
+    let names: Vec<&str> = members[..n / 2].iter().map(Member::name).collect();
+    cluster.split(&names);
+    cluster.run(LONG_FAULT);
+    Ok((cluster, members))
+}
+
+/// Two halves that have never heard of each other. All have the same two seeds, one in each half.
+fn started_apart(seed: u64, n: usize) -> AnyResult<Halves> {
+    let cluster = Cluster::new(seed);
+    cluster.check(false);
+    let names: Vec<String> = (0..n).map(|index| format!("n{index:04}")).collect();
+    let seeds = [names[0].as_str(), names[n / 2].as_str()];
+    let members = names
+        .iter()
+        .map(|name| cluster.add(Config::lan().name(name.as_str()).seeds(seeds)))
+        .collect::<headcount::Result<Vec<Member>>>()?;
+    cluster.split(&names[..n / 2].iter().map(String::as_str).collect::<Vec<_>>());
+    cluster.run(FAULT);
+    Ok((cluster, members))
+}
+
 // ---- How ----
 
 /// A cluster in which all have joined and all views are equal.
-fn start(n: usize) -> AnyResult<(Cluster, Vec<Member>)> {
-    let cluster = Cluster::new(SEED);
+fn start(seed: u64, n: usize) -> AnyResult<Halves> {
+    let cluster = Cluster::new(seed);
     // The invariants are checked in the tests.
     cluster.check(false);
     let members = (0..n)

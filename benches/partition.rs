@@ -11,13 +11,15 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints a table")]
 
 mod fleet;
+mod namespaces;
 
 use std::collections::BTreeSet;
 use std::env;
-use std::process::{self, Child, Command, ExitCode, Stdio};
+use std::process::{self, ExitCode};
 use std::time::Duration;
 
 use fleet::{AnyResult, Fleet, Told, What, now, row, spread};
+use namespaces::{Janitor, ip, launcher};
 
 const MEMBERS_A_SIDE: usize = 8;
 const CUT: Duration = Duration::from_secs(60);
@@ -68,9 +70,7 @@ fn measure(network: &Network, cut: Duration) -> AnyResult<bool> {
     for (side, names) in sides.iter_mut().enumerate() {
         for index in 0..MEMBERS_A_SIDE {
             let name = format!("{}{index}", ["left", "right"][side]);
-            let launcher = network.launcher(side);
-            let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
-            fleet.start(&launcher, &name, &format!("{}:0", ADDRESSES[side]))?;
+            fleet.start(&launcher(&network.namespaces[side]), &name, &format!("{}:0", ADDRESSES[side]))?;
             names.insert(name);
         }
     }
@@ -132,7 +132,7 @@ fn burials(log: &[Told], by: &BTreeSet<String>, of: &BTreeSet<String>, since: Du
 struct Network {
     namespaces: [String; 2],
     interfaces: [String; 2],
-    janitor: Child,
+    _janitor: Janitor,
 }
 
 impl Network {
@@ -142,7 +142,7 @@ impl Network {
         // At most 15 bytes.
         let interfaces = [format!("hc{id}l"), format!("hc{id}r")];
         ip("netns list")?;
-        let network = Self { janitor: hire_janitor(&namespaces)?, namespaces, interfaces };
+        let network = Self { _janitor: Janitor::hire(&namespaces)?, namespaces, interfaces };
 
         let [left, right] = &network.namespaces;
         let [left_end, right_end] = &network.interfaces;
@@ -159,42 +159,8 @@ impl Network {
         Ok(network)
     }
 
-    /// The command that runs what follows it inside the namespace.
-    fn launcher(&self, side: usize) -> Vec<String> {
-        ["ip", "netns", "exec", &self.namespaces[side]].map(str::to_owned).to_vec()
-    }
-
     /// Takes the left end of the cable "up" or "down"; the right end then has no carrier.
     fn link(&self, state: &str) -> AnyResult<()> {
         ip(&format!("-n {} link set {} {state}", self.namespaces[0], self.interfaces[0]))
     }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        drop(self.janitor.stdin.take());
-        // Fails only when it has ended already.
-        let _ = self.janitor.wait();
-    }
-}
-
-/// A process that removes the namespaces (and with them the interfaces) when its input ends: when the network
-/// is dropped, and also when this program is killed.
-fn hire_janitor([left, right]: &[String; 2]) -> AnyResult<Child> {
-    let script = "trap '' INT TERM HUP; cat; ip netns del $0; ip netns del $1";
-    let mut janitor = Command::new("sh");
-    janitor
-        .args(["-c", script, left, right])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    Ok(janitor.spawn()?)
-}
-
-fn ip(arguments: &str) -> AnyResult<()> {
-    let output = Command::new("ip").args(arguments.split(' ')).output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("ip {arguments}: {}", String::from_utf8_lossy(&output.stderr).trim()).into())
 }

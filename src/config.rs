@@ -9,12 +9,17 @@ mod validate;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::seeds::IntoSeeds;
 pub(crate) use self::seeds::{Place, Seed, texts};
+use crate::allow::Allow;
+use crate::discovery::Discovery;
 use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
+#[cfg(feature = "encryption")]
+use crate::keyring::Keyring;
 use crate::member::Member;
 use crate::protocol::{Settings, Without};
 use crate::transport::{Open, Udp, Wanted};
@@ -60,6 +65,7 @@ pub struct Config {
     profile: Profile,
     advertise: Option<String>,
     seeds: Vec<String>,
+    discoveries: Vec<Box<dyn Discovery>>,
     listener: Option<Box<dyn Listener>>,
     probe_interval: Duration,
     probe_timeout: Duration,
@@ -78,6 +84,12 @@ pub struct Config {
     transport: Option<Box<dyn Open>>,
     send_timeout: Duration,
     max_message: usize,
+    #[cfg(feature = "encryption")]
+    keyring: Keyring,
+    snapshot: Option<PathBuf>,
+    keep_state: bool,
+    allow_networks: Option<Vec<String>>,
+    allow_names: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +110,8 @@ pub(crate) struct Addresses {
     pub(crate) advertise: Option<SocketAddr>,
     /// Whom to join.
     pub(crate) seeds: Vec<Seed>,
+    /// Whom to take at all.
+    pub(crate) allow: Allow,
 }
 
 impl Addresses {
@@ -153,6 +167,7 @@ impl Config {
             profile: Profile::Lan,
             advertise: None,
             seeds: Vec::new(),
+            discoveries: Vec::new(),
             listener: None,
             probe_interval: Duration::from_secs(1),
             probe_timeout: Duration::from_millis(500),
@@ -170,6 +185,12 @@ impl Config {
             transport: None,
             send_timeout: Duration::from_secs(5),
             max_message: 1024 * 1024,
+            #[cfg(feature = "encryption")]
+            keyring: Keyring::plain(),
+            snapshot: None,
+            keep_state: false,
+            allow_networks: None,
+            allow_names: None,
         }
     }
 
@@ -225,17 +246,35 @@ impl Config {
     /// The address that others shall send to, where it differs from the bound one (NAT, containers): a
     /// `SocketAddr` or `"ip:port"`. Never a wildcard or port 0. Default: the bound address; if that is all
     /// interfaces, the address from which the system would send to the first seed given as an IP address, or
-    /// else along the default route.
+    /// else along the default route; and when that changes, the member [moves](Event::Moved).
     pub fn advertise(mut self, addr: impl ToString) -> Self {
         self.advertise = Some(addr.to_string());
         self
     }
 
-    /// Members to look for in the background, from the start, until one has answered, and again whenever this
-    /// member is alone. [`Member::create`] does not wait for them, and it is no error when none is there yet.
-    /// The own address among them is skipped. A second call replaces the first. Default: none.
+    /// Members to look for in the background, from the start, until one has answered, and again as described in
+    /// [`discovery`](crate::discovery). [`Member::create`] does not wait for them, and it is no error when none is
+    /// there yet. Host names are resolved anew each time. The own address among them is skipped. A second call
+    /// replaces the first. Default: none.
     pub fn seeds(mut self, seeds: impl IntoSeeds) -> Self {
         self.seeds = texts(seeds);
+        self
+    }
+
+    /// A way to find other members, besides the [seeds](Self::seeds): one of the module
+    /// [`discovery`](crate::discovery), a closure, or a [`Discovery`] of one's own. Each call adds one, up to 16, and
+    /// each has a thread of its own. Default: none.
+    ///
+    /// ```
+    /// use headcount::discovery::{Dns, Multicast};
+    /// use headcount::{Config, Member};
+    ///
+    /// let config = Config::local().discovery(Multicast::new()).discovery(Dns::new("localhost", 7990));
+    /// let member = Member::create(config)?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn discovery(mut self, discovery: impl Discovery + 'static) -> Self {
+        self.discoveries.push(Box::new(discovery));
         self
     }
 
@@ -301,7 +340,8 @@ impl Config {
         self
     }
 
-    /// How often a seed or one of the dead is asked in the background, to heal a partition. Default: 10 s
+    /// How often others are [looked for](crate::discovery) in the background, and one of the dead is asked whether it is
+    /// back, to heal a partition. A member that is alone begins at 1/16 of it. Default: 10 s
     /// (LAN), 30 s (WAN), 3 s (local). Raised, it saves datagrams and lets a healed partition stay apart for
     /// longer.
     pub fn rejoin_interval(mut self, interval: Duration) -> Self {
@@ -402,11 +442,116 @@ impl Config {
         self
     }
 
+    /// Which keys datagrams are sealed and opened with. All members of a cluster have to hold the one that is used; who
+    /// joins with another one, or with none, is told [`Error::WrongKey`]. It takes 28 bytes of each datagram. An address of
+    /// its own among the seeds that a member does not know as such counts as a seed that does not answer: what comes back
+    /// could have been sent back by anybody. Only with the feature `encryption`. Default: [`Keyring::plain`], no key.
+    ///
+    /// ```no_run
+    /// use headcount::{Config, Key, Keyring, Member};
+    ///
+    /// let key = Key::from_file("/etc/shop/cluster.key")?;
+    /// let member = Member::create(Config::lan().cluster("shop").keyring(Keyring::new(key)))?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    #[cfg(feature = "encryption")]
+    pub fn keyring(mut self, keyring: Keyring) -> Self {
+        self.keyring = keyring;
+        self
+    }
+
+    /// A file in which this member keeps what it needs to come back: the nodes that it knows and their addresses, and
+    /// its own generation. When it is started again, it rejoins by itself, without a seed, also if all members were
+    /// down at the same time and some come back at other addresses; and the others take it for the newer run whatever
+    /// its clock says. It is written by a thread of its own, at the start, after changes (once a second at most) and at
+    /// the end; [`Member::save_snapshot`] writes it now. Default: none.
+    ///
+    /// The directory has to exist, and the member needs a [`name`](Self::name) if its address may change, since the
+    /// address is the name of a member that has none. Beside the file there are others whose names go on with
+    /// `.lock`, `.new` and `.set-aside-1` to `-4`. A second member that is given the same file is refused. A file that
+    /// is damaged, of another cluster, or of a later version of the crate is set aside, with a warning; of one of
+    /// another node of the same cluster, the addresses are used. A disk that is full, or may not be written to, is a
+    /// warning and a counter ([`Metrics::snapshot_errors`](crate::Metrics::snapshot_errors)). If the clock was far ahead
+    /// when it was written, and the others answer [`Error::ClockAhead`], remove the file.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// # let directory = std::env::temp_dir().join(format!("headcount-doc-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&directory).unwrap();
+    /// let config = Config::local().bind("127.0.0.1:0").name("web-1").snapshot(directory.join("members"));
+    /// let member = Member::create(config)?;
+    /// assert_eq!(member.metrics().snapshots_written, 1);
+    /// # drop(member);
+    /// # std::fs::remove_dir_all(&directory).unwrap();
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn snapshot(mut self, path: impl Into<PathBuf>) -> Self {
+        self.snapshot = Some(path.into());
+        self
+    }
+
+    /// Whether the [`snapshot`](Self::snapshot) holds the own state ([`Member::set`]) as well, so that the next run
+    /// begins with it instead of an empty one. Default: false.
+    pub fn keep_state(mut self, keep: bool) -> Self {
+        self.keep_state = keep;
+        self
+    }
+
+    /// The networks that nodes may be in, in CIDR notation, IPv4 and IPv6: `"10.0.0.0/8"`, `"fd00::/8"`; an address
+    /// alone is a network of one. What comes from elsewhere is dropped unseen and never answered, no node with another
+    /// address gets into the view by whichever way, and nothing is sent to any; [`Metrics::not_allowed`] counts it. A
+    /// seed elsewhere is [`Error::Refused`]. The own address has to be in them. A second call replaces the first.
+    /// Default: any.
+    ///
+    /// All members should have the same. Where they differ, views may differ for good: each holds whom its own lists
+    /// take. Members that find this out compare their views again and again: every 30 s at rest, and about every 3 s
+    /// while news goes round all the time, for some 2 KiB each.
+    ///
+    /// It is no proof of who sends: who can forge a source address is not kept out.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let config = Config::local().bind("127.0.0.1:0").allow_networks(["127.0.0.0/8", "::1"]);
+    /// let member = Member::create(config)?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    ///
+    /// [`Metrics::not_allowed`]: crate::Metrics::not_allowed
+    pub fn allow_networks(mut self, networks: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.allow_networks = Some(networks.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The names that nodes may have, as patterns in which `*` stands for any text: `"web-*"`. Nodes of other names do
+    /// not get into the view by whichever way, and are told so when they join: [`Error::Refused`]. The own name has to
+    /// be of one of them. A second call replaces the first. Default: any. What is said of differing lists at
+    /// [`allow_networks`](Self::allow_networks) holds here, too.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let config = Config::local().bind("127.0.0.1:0").name("web-1").allow_names(["web-*", "db-*"]);
+    /// let member = Member::create(config)?;
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn allow_names(mut self, patterns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.allow_names = Some(patterns.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// What the protocol is run by. `addresses` are this configuration's.
-    pub(crate) fn settings(&self, addresses: &Addresses, bound: SocketAddr) -> Settings {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the own name or address, which may be known only now, is not on the own lists.
+    pub(crate) fn settings(&self, addresses: &Addresses, bound: SocketAddr) -> Result<Settings> {
         let advertise = addresses.advertised(bound);
-        Settings {
-            name: self.name.clone().unwrap_or_else(|| advertise.to_string()),
+        let name = self.name.clone().unwrap_or_else(|| advertise.to_string());
+        validate::check_allowed(&addresses.allow, Some(&name), Some(advertise))?;
+        Ok(Settings {
+            name,
             cluster: self.cluster.clone(),
             advertise,
             bound,
@@ -423,9 +568,12 @@ impl Config {
             state_rate: self.state_rate,
             send_timeout: self.send_timeout,
             max_message: self.max_message,
-            has_seeds: !addresses.seeds.is_empty(),
+            #[cfg(feature = "encryption")]
+            keyring: self.keyring.clone(),
+            discovers: !(addresses.seeds.is_empty() && self.discoveries.is_empty()),
+            allow: addresses.allow.clone(),
             without: Without::default(),
-        }
+        })
     }
 
     /// The name, if it was given.
@@ -436,6 +584,11 @@ impl Config {
     /// Takes the listener out.
     pub(crate) fn take_listener(&mut self) -> Option<Box<dyn Listener>> {
         self.listener.take()
+    }
+
+    /// Takes the discoveries out.
+    pub(crate) fn take_discoveries(&mut self) -> Vec<Box<dyn Discovery>> {
+        std::mem::take(&mut self.discoveries)
     }
 
     /// How many events wait for one consumer.
@@ -461,12 +614,25 @@ impl Config {
         Err(invalid("max_datagram", format!("{} is more than the transport's {largest}", self.max_datagram)))
     }
 
-    /// An error if a transport was given, where there is no place for one.
-    pub(crate) fn refuse_transport(&self) -> Result<()> {
-        match self.transport {
-            Some(_) => Err(invalid("transport", "the simulator has a network of its own")),
-            None => Ok(()),
+    /// Where the snapshot is to be.
+    pub(crate) fn snapshot_path(&self) -> Option<&Path> {
+        self.snapshot.as_deref()
+    }
+
+    /// Whether the snapshot is to hold the own state.
+    pub(crate) fn keeps_state(&self) -> bool {
+        self.keep_state
+    }
+
+    /// An error if it needs what a simulated member has not: a network of one's own, a disk.
+    pub(crate) fn refuse_the_outside(&self) -> Result<()> {
+        if self.transport.is_some() {
+            return Err(invalid("transport", "the simulator has a network of its own"));
         }
+        if self.snapshot.is_some() {
+            return Err(invalid("snapshot", "the simulator has no disk"));
+        }
+        Ok(())
     }
 }
 
@@ -479,13 +645,17 @@ impl Default for Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
+        let mut fields = f.debug_struct("Config");
+        #[cfg(feature = "encryption")]
+        fields.field("keyring", &self.keyring);
+        fields
             .field("profile", &self.profile)
             .field("name", &self.name)
             .field("cluster", &self.cluster)
             .field("bind", &self.bind)
             .field("advertise", &self.advertise)
             .field("seeds", &self.seeds)
+            .field("discoveries", &self.discoveries.len())
             .field("listener", &self.listener.is_some())
             .field("probe_interval", &self.probe_interval)
             .field("probe_timeout", &self.probe_timeout)
@@ -503,6 +673,10 @@ impl fmt::Debug for Config {
             .field("transport", &self.transport.is_some())
             .field("send_timeout", &self.send_timeout)
             .field("max_message", &self.max_message)
+            .field("snapshot", &self.snapshot)
+            .field("keep_state", &self.keep_state)
+            .field("allow_networks", &self.allow_networks)
+            .field("allow_names", &self.allow_names)
             .finish()
     }
 }

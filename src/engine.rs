@@ -9,6 +9,8 @@ use crossbeam_channel::Receiver;
 
 use crate::error::Result;
 use crate::event::Event;
+#[cfg(feature = "encryption")]
+use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
 
@@ -17,6 +19,9 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn join(self: Arc<Self>, seeds: Vec<String>) -> Result<()>;
     fn name(&self) -> &str;
     fn addr(&self) -> SocketAddr;
+    fn cluster(&self) -> &str;
+    /// Where its socket is bound; none in the simulator, which has none.
+    fn bound(&self) -> Option<SocketAddr>;
     fn local(&self) -> Node;
     fn nodes(&self) -> Nodes;
     fn node(&self, name: &str) -> Option<Node>;
@@ -27,6 +32,7 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn broadcast(self: Arc<Self>, payload: &[u8]) -> Result<()>;
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration>;
     fn send(self: Arc<Self>, name: &str, payload: &[u8]) -> Result<()>;
+    fn save_snapshot(&self) -> Result<()>;
     fn events(&self) -> Receiver<Event>;
     fn health(&self) -> u8;
     fn metrics(&self) -> Metrics;
@@ -34,6 +40,10 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn leave(self: Arc<Self>, timeout: Duration) -> Result<()>;
     fn shutdown(&self) -> Result<()>;
     fn has_ended(&self) -> bool;
+    #[cfg(feature = "encryption")]
+    fn keyring(&self) -> Keyring;
+    #[cfg(feature = "encryption")]
+    fn change_keyring(self: Arc<Self>, change: &mut dyn FnMut(&mut Keyring) -> Result<()>) -> Result<()>;
     /// What the handles hold together: its drop ends the member. `None` if none holds it any more.
     fn owner(&self) -> Option<Arc<dyn Owner>>;
 }

@@ -60,7 +60,8 @@ pub enum Error {
     #[error("the keys do not match")]
     WrongKey,
 
-    /// This host's clock is more than a year ahead of what the cluster can believe.
+    /// This host's clock is more than a year ahead of what the cluster can believe, or was when its
+    /// [snapshot](crate::Config::snapshot) was written: then remove that file.
     #[error("this host's clock is far ahead of the cluster's")]
     ClockAhead,
 
@@ -97,7 +98,9 @@ pub enum Error {
     },
 
     /// The request was understood and not granted: an active node can not be buried, too much is under way, or the
-    /// receiver of a message has no room for it, or nobody who listens.
+    /// receiver of a message has no room for it, or nobody who listens. Of a seed: it does not have this member on its
+    /// lists, or is not on ours ([`Config::allow_networks`](crate::Config::allow_networks),
+    /// [`allow_names`](crate::Config::allow_names)).
     #[error("refused")]
     Refused,
 

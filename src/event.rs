@@ -63,7 +63,8 @@ pub enum Event {
     Missed {
         /// Who has made them.
         from: Node,
-        /// How many.
+        /// How many, by the highest number that was told. Where nobody has a key who can write a member's address can
+        /// tell any, so it is for people to read and not for adding up.
         count: u64,
     },
     /// Somebody else uses our name and has the newer run of it: this member has fallen silent.

@@ -27,11 +27,14 @@
 //! - [`Member::nodes`] is the view: an immutable snapshot, cheap enough for a hot path.
 //! - A [`Listener`] (or a closure, [`Config::on_event`]) hears what happens, as does every stream of
 //!   [`Member::events`]; [`Member::wait_until`] waits for a view that one wants.
+//! - [`Config::seeds`] and [`Config::discovery`] say how members find each other: addresses, names, files, multicast.
 //! - [`Config::transport`] chooses how datagrams travel: UDP, TCP, a network in memory, or a [`Transport`] of one's own.
 //! - [`Member::set`] writes a key of the own state, [`Node::get`] reads what a node has written.
 //! - [`Member::send`] sends a message to one node, and tells whether it was delivered. [`Member::broadcast`] tells
 //!   something to all.
+//! - [`Config::snapshot`] lets a member that is started again find its cluster by itself.
 //! - [`sim::Cluster`] runs members on a virtual network and clock, for tests.
+//! - With the feature `encryption`, `Config::keyring` has all datagrams sealed with a key that the members share.
 //! - [`Member::metrics`] counts, [`Member::health`] tells how far the member trusts itself.
 //!
 //! # How it is built
@@ -41,6 +44,7 @@
 //!        │
 //!  engine                          what is behind a member, one of:
 //!        ├── threads               OS threads, locks, the clock of the system ── transport: UDP, TCP, memory
+//!        │                                                                    ── snapshot: the file to come back with
 //!        └── sim                   a virtual network and a virtual clock
 //!        │
 //!  protocol                        the pure state machine: (now, input) → outputs
@@ -76,24 +80,37 @@
 //! ```
 //!
 //! Each step is short and neither waits nor calls user code, so a listener that blocks, panics or calls back can
-//! not hurt the protocol. One more thread, `hc-chores`, is started when host names have to be resolved, and a
-//! [transport](transport::Tcp) may have its own. An idle member sleeps: it wakes for its probe, and for those of others.
+//! not hurt the protocol. More threads are started when they are needed: `hc-chores` when a join has host names to
+//! resolve, one for each [`Discovery`] (and for the seeds, if there are host names among them), `hc-keeper` to write the
+//! [snapshot](Config::snapshot); and a [transport](transport::Tcp) may have its own. An idle member sleeps: it wakes for
+//! its probe, and for those of others.
 //!
 //! # Logging
 //!
 //! Through the `log` crate: *warn* is for the operator, *info* tells the own life and the changes of the view,
 //! *debug* the decisions of the protocol, *trace* each datagram. Nothing is printed.
 
+mod allow;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod config;
 mod consumer;
+pub mod discovery;
 mod engine;
 mod error;
 mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
+#[cfg(feature = "encryption")]
+mod keyring;
 mod member;
 mod metrics;
 mod node;
 mod protocol;
 pub mod sim;
+mod snapshot;
 mod state;
 mod threads;
 pub mod transport;
@@ -102,8 +119,11 @@ mod wire;
 pub use crossbeam_channel;
 
 pub use crate::config::{Config, IntoSeeds};
+pub use crate::discovery::Discovery;
 pub use crate::error::{Error, Result};
 pub use crate::event::{Event, Listener};
+#[cfg(feature = "encryption")]
+pub use crate::keyring::{Key, KeyId, Keyring, MemberKeyring};
 pub use crate::member::Member;
 pub use crate::metrics::Metrics;
 pub use crate::node::{Node, Nodes, Status};

@@ -13,6 +13,8 @@ use crate::engine::{Engine, Owner};
 use crate::error::Error;
 use crate::error::Result;
 use crate::event::Event;
+#[cfg(feature = "encryption")]
+use crate::keyring::MemberKeyring;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
 use crate::threads;
@@ -44,7 +46,7 @@ use crate::threads;
 /// ```
 pub struct Member {
     engine: Arc<dyn Engine>,
-    /// None: the handle of a listener, which keeps nothing running.
+    /// None: the handle of a listener or a discovery, which keeps nothing running.
     owner: Option<Arc<dyn Owner>>,
 }
 
@@ -54,7 +56,8 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// - [`Error::Config`]: a setting is wrong; nothing was opened.
+    /// - [`Error::Config`]: a setting is wrong, or another member uses the [snapshot](Config::snapshot); no socket was
+    ///   opened.
     /// - [`Error::Io`]: the address can not be bound, a thread can not be started, or the system has no random
     ///   numbers. Nothing is left running.
     ///
@@ -76,9 +79,14 @@ impl Member {
         Self { engine, owner: Some(owner) }
     }
 
-    /// The handle that a listener is given.
-    pub(crate) fn for_listener(engine: Arc<dyn Engine>) -> Self {
+    /// The handle that a listener or a discovery is given.
+    pub(crate) fn unowned(engine: Arc<dyn Engine>) -> Self {
         Self { engine, owner: None }
+    }
+
+    /// A handle that keeps nothing running.
+    pub(crate) fn watching(&self) -> Self {
+        Self::unowned(Arc::clone(&self.engine))
     }
 
     /// Joins the cluster that any of the seeds belongs to: asks all of them in parallel, and returns when this
@@ -95,7 +103,7 @@ impl Member {
     /// # Errors
     ///
     /// - [`Error::Join`]: no seed let us in. It has one entry per seed: [`Error::NoAnswer`],
-    ///   [`Error::WrongCluster`], [`Error::NameTaken`], [`Error::Full`], [`Error::ClockAhead`];
+    ///   [`Error::WrongCluster`], [`Error::WrongKey`], [`Error::NameTaken`], [`Error::Full`], [`Error::ClockAhead`];
     ///   [`Error::Io`] for a name that does not resolve or an address that the socket can not send to,
     ///   [`Error::Timeout`] for one whose resolver did not answer, [`Error::Config`] for a seed that makes no
     ///   sense. The member goes on as it was; try again.
@@ -121,10 +129,23 @@ impl Member {
         self.engine.name()
     }
 
-    /// The own address, as others are told it: with the real port, never a wildcard.
+    /// The own address, as others are told it: with the real port, never a wildcard. It stays the same, save for a member
+    /// that is bound to all interfaces and has no [`Config::advertise`]: when its host gets another address, it moves, and
+    /// the others are told so ([`Event::Moved`]).
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.engine.addr()
+    }
+
+    /// The cluster's name ([`Config::cluster`]).
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        self.engine.cluster()
+    }
+
+    /// Where the socket is bound; none in the simulator, which has no sockets.
+    pub(crate) fn bound(&self) -> Option<SocketAddr> {
+        self.engine.bound()
     }
 
     /// The own node.
@@ -180,7 +201,8 @@ impl Member {
     /// show it; the others hear of it within milliseconds ([`Event::Changed`], [`Node::get`]). Writing the value that
     /// is there already does nothing.
     ///
-    /// Only a node itself writes its state, and a new run of it begins with an empty one. The state of a node that
+    /// Only a node itself writes its state, and a new run of it begins with an empty one, unless it
+    /// [keeps](Config::keep_state) the one before. The state of a node that
     /// has died or left can be read until the node is forgotten ([`all_nodes`](Self::all_nodes)).
     ///
     /// # Errors
@@ -325,6 +347,38 @@ impl Member {
         Arc::clone(&self.engine).send(name, payload)
     }
 
+    /// Writes the [snapshot](Config::snapshot) now, if anything has changed, and returns when it is on the disk: what
+    /// this member knows at the call, its own state included if that [is kept](Config::keep_state), survives a kill and
+    /// a power cut from here on. It is not needed for coming back: the snapshot is written by itself, within a second.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Io`]: the disk did not take it. The snapshot before it is still there, and the member goes on trying.
+    /// - [`Error::Config`]: this member has no snapshot.
+    /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended, before or meanwhile.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// # let directory = std::env::temp_dir().join(format!("headcount-save-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&directory).unwrap();
+    /// let config = || Config::local().bind("127.0.0.1:0").name("db-1").snapshot(directory.join("members"));
+    /// let member = Member::create(config().keep_state(true))?;
+    /// member.set("shards", "0-31")?;
+    /// member.save_snapshot()?;
+    /// # drop(member);
+    ///
+    /// // After a kill, at the next start:
+    /// let member = Member::create(config().keep_state(true))?;
+    /// assert_eq!(member.local().text("shards"), Some("0-31"));
+    /// # drop(member);
+    /// # std::fs::remove_dir_all(&directory).unwrap();
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn save_snapshot(&self) -> Result<()> {
+        self.engine.save_snapshot()
+    }
+
     /// Opens a stream of the events from now on. Each call opens its own; clones of one receiver share it. It
     /// ends with the end of the member, and does not keep the member running.
     ///
@@ -368,6 +422,22 @@ impl Member {
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         self.engine.metrics()
+    }
+
+    /// The keys that this member seals and opens datagrams with, to be looked at and changed while it runs. Only with
+    /// the feature `encryption`.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// assert_eq!(member.keyring().used(), None);
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    #[cfg(feature = "encryption")]
+    #[must_use]
+    pub fn keyring(&self) -> MemberKeyring<'_> {
+        MemberKeyring::new(&self.engine)
     }
 
     /// Declares a dead node to have left, in the whole cluster: it is not looked for any more.
@@ -414,7 +484,8 @@ impl Member {
     }
 
     /// Ends the member without a word: to the others that is a crash. Returns within 100 ms, with the socket
-    /// closed, so that its port can be bound again, and the threads joined; a listener that does not return is
+    /// closed, so that its port can be bound again, and the threads joined (a last [snapshot](Config::snapshot) is waited
+    /// for, 1 s at most); a listener that does not return is
     /// left behind, and ends when it returns. From any thread, also from inside a listener, also twice.
     ///
     /// # Errors

@@ -51,12 +51,20 @@ counters! {
     counter malformed,
     /// Datagrams of other clusters.
     counter foreign_cluster,
+    /// Sealed datagrams that could not be opened: made with another key, or forged.
+    counter unopened,
+    /// Datagrams that were not sealed, where all have to be.
+    counter plain_refused,
+    /// Sealed datagrams that had come before, or too long after later ones to tell.
+    counter replayed,
     /// Bodies that were dropped because their sender is not known.
     counter unknown_sender,
     /// Answers that nobody asked for: late, doubled, or forged.
     counter unexpected_answers,
     /// News dropped because its numbers are beyond belief.
     counter implausible,
+    /// Datagrams, joins and news dropped because an address or a name is not on this member's lists.
+    counter not_allowed,
     /// Datagrams not sent because their address has not shown itself and had its share for this second.
     counter withheld,
 
@@ -93,6 +101,12 @@ counters! {
     counter broadcasts_missed,
     /// Requests to join that were refused.
     counter joins_refused,
+    /// Rounds in which this member looked for others in the background.
+    counter seeks,
+    /// Those of them that found nobody, though this member was alone.
+    counter seeks_in_vain,
+    /// Times that a discovery failed or panicked.
+    counter discovery_errors,
 
     /// Messages of this member that were delivered.
     counter messages_sent,
@@ -108,6 +122,11 @@ counters! {
     counter fragments_resent,
     /// Fragments that came after their message was decided.
     counter fragments_late,
+
+    /// Snapshots written: each is whole on the disk.
+    counter snapshots_written,
+    /// Snapshots that could not be written.
+    counter snapshot_errors,
 
     /// Events dropped because a consumer was too slow.
     counter events_dropped,

@@ -162,10 +162,31 @@ fn a_wildcard_advertises_the_address_that_the_seeds_are_reached_from() {
 fn the_default_name_is_the_advertised_address() {
     let config = Config::lan().advertise("10.0.0.1:7990");
     let addresses = config.validate().unwrap();
-    let settings = config.settings(&addresses, addr("0.0.0.0:1"));
+    let settings = config.settings(&addresses, addr("0.0.0.0:1")).unwrap();
     assert_eq!(settings.name, "10.0.0.1:7990");
-    assert!(!settings.has_seeds);
-    assert_eq!(config.name("web-1").settings(&addresses, addr("0.0.0.0:1")).name, "web-1");
+    assert!(!settings.discovers);
+    assert_eq!(config.name("web-1").settings(&addresses, addr("0.0.0.0:1")).unwrap().name, "web-1");
+}
+
+#[test]
+fn lists_that_are_not_understood_or_leave_out_the_member_itself_are_refused_by_their_name() {
+    assert_eq!(refused(Config::lan().allow_networks(["10.0.0.0/33"])).0, "allow_networks");
+    assert_eq!(refused(Config::lan().allow_networks(["10.0.0.1/8"])).0, "allow_networks");
+    assert_eq!(refused(Config::lan().allow_names([""])).0, "allow_names");
+    let config = || Config::lan().name("web-1").advertise("10.0.0.1:7990");
+    config().allow_networks(["fd00::/8", "10.0.0.0/8"]).allow_names(["web-*"]).validate().unwrap();
+    assert_eq!(refused(config().allow_networks(["fd00::/8"])).0, "allow_networks");
+    assert_eq!(refused(config().allow_names(["db-*"])).0, "allow_names");
+    assert_eq!(refused(config().allow_names([""; 0])).0, "allow_names");
+}
+
+#[test]
+fn an_address_that_is_known_only_when_bound_is_looked_for_in_the_lists_then() {
+    let config = Config::lan().allow_networks(["10.0.0.0/8"]);
+    let addresses = config.validate().unwrap();
+    assert!(config.settings(&addresses, addr("10.0.0.1:7990")).is_ok());
+    let error = config.settings(&addresses, addr("192.0.2.1:7990")).unwrap_err();
+    assert!(matches!(error, Error::Config { field: "allow_networks", .. }), "{error}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{Addresses, Config, DEFAULT_PORT, Profile, Seed, invalid};
+use crate::allow::Allow;
 use crate::error::Result;
 use crate::transport::canonical;
 use crate::wire::body::MESSAGE_MAX;
@@ -18,6 +19,8 @@ const MAX_NODES: RangeInclusive<usize> = 1..=1_000_000;
 const EVENT_CAPACITY: RangeInclusive<usize> = 1..=10_000_000;
 const RECEIVE_BUFFER: RangeInclusive<usize> = 1..=1_073_741_824;
 const RETRANSMIT: RangeInclusive<usize> = 1..=24;
+/// Each has a thread.
+const DISCOVERIES: RangeInclusive<usize> = 0..=16;
 const MAX_MESSAGE: RangeInclusive<usize> = 1..=MESSAGE_MAX as usize;
 /// Below the first no clock of an operating system can be trusted; above the second nobody waits.
 const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(366 * 24 * 60 * 60);
@@ -30,6 +33,7 @@ impl Config {
         }
         check_name("cluster", &self.cluster)?;
         let addresses = self.addresses()?;
+        check_range("discovery", &self.discoveries.len(), &DISCOVERIES)?;
 
         check_range("probe_interval", &self.probe_interval, &DURATION)?;
         check_range("probe_timeout", &self.probe_timeout, &DURATION)?;
@@ -48,6 +52,14 @@ impl Config {
         check_range("receive_buffer", &self.receive_buffer, &RECEIVE_BUFFER)?;
         check_range("send_timeout", &self.send_timeout, &DURATION)?;
         check_range("max_message", &self.max_message, &MAX_MESSAGE)?;
+        #[cfg(feature = "encryption")]
+        self.keyring.check()?;
+        if self.snapshot.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(invalid("snapshot", "is empty"));
+        }
+        if self.keep_state && self.snapshot.is_none() {
+            return Err(invalid("keep_state", "there is no snapshot to keep it in"));
+        }
 
         if self.probe_timeout >= self.probe_interval {
             let (timeout, interval) = (self.probe_timeout, self.probe_interval);
@@ -81,8 +93,32 @@ impl Config {
         };
         let seeds = self.seeds.iter().map(|text| Seed::parse(text)).collect::<Result<Vec<_>, _>>();
         let seeds = seeds.map_err(|reason| invalid("seeds", reason))?;
-        Ok(Addresses { bind, fallback, advertise, seeds })
+        let allow = self.allow()?;
+        check_allowed(&allow, self.name.as_deref(), advertise)?;
+        Ok(Addresses { bind, fallback, advertise, seeds, allow })
     }
+
+    fn allow(&self) -> Result<Allow> {
+        let mut allow = Allow::default();
+        if let Some(networks) = &self.allow_networks {
+            allow.set_networks(networks).map_err(|reason| invalid("allow_networks", reason))?;
+        }
+        if let Some(names) = &self.allow_names {
+            allow.set_names(names).map_err(|reason| invalid("allow_names", reason))?;
+        }
+        Ok(allow)
+    }
+}
+
+/// An error if the own name or address, as far as they are known, is not on the own lists.
+pub(super) fn check_allowed(allow: &Allow, name: Option<&str>, addr: Option<SocketAddr>) -> Result<()> {
+    if let Some(addr) = addr.filter(|addr| !allow.takes_address(addr.ip())) {
+        return Err(invalid("allow_networks", format!("the own address {addr} is in none of them")));
+    }
+    if let Some(name) = name.filter(|name| !allow.takes_name(name)) {
+        return Err(invalid("allow_names", format!("the own name {name} is of none of these patterns")));
+    }
+    Ok(())
 }
 
 fn check_name(field: &'static str, name: &str) -> Result<()> {

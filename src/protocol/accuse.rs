@@ -48,10 +48,13 @@ impl Protocol {
         self.accused = Some(self.accused.map_or(verdict.incarnation, |held| held.max(verdict.incarnation)));
         // No accuser, however often it comes, is to make us flood the cluster.
         let mut at = self.refuted.map_or(now, |last| last + self.settings.probe_timeout);
-        if buried {
-            at = at.max(self.burials.buried(now, verdict.incarnation));
-        } else {
-            at = self.burials.back_at().map_or(at, |back_at| at.max(back_at));
+        match verdict.status {
+            Status::Dead => at = at.max(self.burials.buried(now, verdict.incarnation)),
+            // Nobody but ourselves can know that, and we do not: no reason to doubt ourselves and stay away.
+            Status::Left => {}
+            Status::Alive | Status::Suspect => {
+                at = self.burials.back_at().map_or(at, |back_at| at.max(back_at));
+            }
         }
         if at <= now {
             self.refute(now);
@@ -276,6 +279,7 @@ impl Protocol {
             self.note(log::Level::Warn, || {
                 format!("nobody was heard for {silence:?}: {hidden} nodes are hidden")
             });
+            self.seek_if_alone(now);
         }
         self.timers.set(Timer::Isolation, now + self.settings.isolation_timeout);
     }

@@ -15,8 +15,8 @@ impl Protocol {
     ///
     /// # Errors
     ///
-    /// Why they can not have one view, in words: they are of several clusters, some know somebody already, or there
-    /// are too many.
+    /// Why they can not have one view, in words: they are of several clusters, some know somebody already, their lists
+    /// differ, or there are too many.
     pub(crate) fn common_view<'a>(
         now: Instant,
         members: impl Iterator<Item = &'a Self> + Clone,
@@ -33,6 +33,9 @@ impl Protocol {
             }
             if member.members.iter().len() > 1 {
                 return Err(format!("{name} knows somebody already"));
+            }
+            if member.settings.allow != first.settings.allow || !first.takes(&member.own_record()) {
+                return Err(format!("{name} is not on the lists of {}", first.settings.name));
             }
             if view.ring().len() == nodes_max {
                 return Err(format!("there are more than max_nodes, which is {nodes_max}"));

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::join::Join;
-use super::members::Merged;
+use super::join::{JOINS_MAX, Join};
+use super::members::{Entry, Merged};
 use super::probe::Purpose;
 use super::spread::Source;
 use super::sync::Peer;
@@ -11,13 +11,11 @@ use super::time::Instant;
 use super::{Answer, Call, Context, Protocol, Timer};
 use crate::error::{Error, Result};
 use crate::node::{Generation, Status};
-use crate::wire::body::{Hello, HintReason, RejectReason, Welcome};
+use crate::wire::body::{Hello, RejectReason, Welcome};
 use crate::wire::{Body, Cookie, NameHash, Packet, Record, Seq};
 
 /// What is logged when nobody but ourselves was named.
 const ALONE: &str = "no seed but this member itself: alone";
-/// Hints to joiners of other clusters, a second.
-const HINTS_PER_SECOND: u32 = 10;
 /// The closing sync comes this many gossip intervals after a join, or after a sync that changed something.
 const CLOSING_PAUSE: u32 = 10;
 
@@ -37,14 +35,19 @@ impl Protocol {
             return call;
         }
         let deadline = now + self.settings.join_timeout;
-        for seed in &others {
+        let has_room = self.joins.len() < JOINS_MAX;
+        let mut seeds = Vec::with_capacity(others.len());
+        for seed in others {
             let seq = self.fresh_seq();
-            self.approaches.begin(now, seq, *seed, Some(call));
+            let is_asked = has_room
+                && self.settings.allow.takes_address(seed.ip())
+                && self.begin_approach(now, seq, seed, Some(call));
+            seeds.push((seed, (!is_asked).then_some(Error::Refused)));
         }
-        let seeds = others.into_iter().map(|seed| (seed, None)).collect();
         self.joins.insert(call, Join { seeds, deadline });
         self.timers.set(Timer::Join(call), deadline);
         self.retry_approaches(now);
+        self.check_join(now, call);
         call
     }
 
@@ -65,10 +68,21 @@ impl Protocol {
         if self.leave.is_some() || self.burials.waits(now) {
             return;
         }
+        if !self.settings.allow.takes_address(addr.ip()) {
+            self.metrics.not_allowed += 1;
+            return;
+        }
         let seq = self.fresh_seq();
-        if self.approaches.begin(now, seq, addr, None) {
+        if self.begin_approach(now, seq, addr, None) {
             self.retry_approaches(now);
         }
+    }
+
+    fn begin_approach(&mut self, now: Instant, seq: Seq, addr: SocketAddr, call: Option<Call>) -> bool {
+        let is_dead_there = |entry: &Entry| entry.addr() == addr && entry.status == Status::Dead;
+        let mut tombstones = self.members.tombstones().map(|(_, name)| name);
+        let dead = tombstones.find(|name| self.members.get(*name).is_some_and(is_dead_there));
+        self.approaches.begin(now, seq, addr, call, dead)
     }
 
     /// Sends the hellos that are due.
@@ -78,8 +92,8 @@ impl Protocol {
             let Some(seq) = self.approaches.pop_due(now, jitter) else {
                 return;
             };
-            let Some((addr, cookie)) =
-                self.approaches.get(seq).map(|approach| (approach.addr, approach.cookie))
+            let Some((addr, cookie, dead)) =
+                self.approaches.get(seq).map(|approach| (approach.addr, approach.cookie, approach.dead))
             else {
                 continue;
             };
@@ -88,12 +102,8 @@ impl Protocol {
                 continue;
             }
             // Whoever we hold dead at that address is told so, and can refute it.
-            let dead = self.members.tombstones().map(|(_, name)| name).find(|name| {
-                self.members
-                    .get(*name)
-                    .is_some_and(|entry| entry.addr() == addr && entry.status == Status::Dead)
-            });
-            if let Some(verdict) = dead.and_then(|name| self.held_against(name)) {
+            let verdict = dead.and_then(|name| self.held_against(name));
+            if let Some(verdict) = verdict.filter(|verdict| verdict.status == Status::Dead) {
                 // Without room it is told later.
                 let _ = datagram.push(&Body::Verdict(verdict));
             }
@@ -109,8 +119,11 @@ impl Protocol {
             self.metrics.malformed += 1;
             return;
         }
-        if !self.cookies.accepts(now, hello.cookie, from, sender, run) {
-            self.challenge(context, hello.seq);
+        let is_proven = match self.held_elsewhere(from, sender, record) {
+            Some(addr) => self.has_cookie_from(context, hello, addr),
+            None => self.has_cookie(context, hello.seq, hello.cookie),
+        };
+        if !is_proven {
             return;
         }
         let reason = match self.admission(now, from, sender, record) {
@@ -124,6 +137,31 @@ impl Protocol {
         self.metrics.joins_refused += 1;
         self.note(log::Level::Debug, || format!("{} at {from} is refused: {reason:?}", record.name));
         self.reply(now, from, run, &Body::Reject { seq: hello.seq, reason });
+    }
+
+    /// Where we hold the run that says hello, and it says that it is, if the hello is from another address.
+    fn held_elsewhere(&self, from: SocketAddr, sender: NameHash, record: &Record<'_>) -> Option<SocketAddr> {
+        let held = self.members.get(sender).filter(|entry| entry.generation() == record.generation)?;
+        (held.addr() == record.addr && !held.is_at(from)).then_some(record.addr)
+    }
+
+    /// Whether a run that sends from one address receives at the other one where we hold it: else anybody could speak
+    /// for it. The cookie goes there, has to come back from here, and is no other cookie.
+    fn has_cookie_from(&mut self, context: &mut Context, hello: &Hello<'_>, addr: SocketAddr) -> bool {
+        let (now, from, run) = (context.now, context.from, context.generation);
+        let name = NameHash(!context.sender.0);
+        if self.cookies.accepts(now, hello.cookie, from, name, run) {
+            self.note_proof(context);
+            return true;
+        }
+        if !std::mem::replace(&mut context.replied, true) {
+            let cookie = self.cookies.bake(now, from, name, run);
+            let mut datagram = self.datagram_back(context);
+            if datagram.push(&Body::Challenge { seq: hello.seq, cookie }) {
+                self.transmit(now, addr, datagram);
+            }
+        }
+        false
     }
 
     pub(super) fn handle_challenge(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) {
@@ -176,7 +214,7 @@ impl Protocol {
         let begun = if alike {
             None
         } else if self.members.visible_len() * 2 < welcome.count as usize {
-            self.begin_fill(now, peer, approach.cookie)
+            self.begin_fill(now, peer, approach.cookie, approach.call.is_some())
         } else {
             self.begin_comparison(now, peer, approach.cookie, approach.call.is_some())
         };
@@ -184,11 +222,22 @@ impl Protocol {
             return;
         };
         let running = begun.or_else(|| self.exchanges.with(context.sender));
-        match running.filter(|_| !alike) {
-            Some(id) => {
-                self.fills.entry(id).or_default().push((call, from));
-            }
-            None => self.joined(now, call, from, context.sender),
+        match running {
+            _ if alike => self.joined(now, call, from, context.sender),
+            Some(id) => self.fills.entry(id).or_default().push((call, from)),
+            None => self.seed_failed(now, call, from, Error::Refused),
+        }
+    }
+
+    /// Who has let us in is not on our own lists: we do not join through it.
+    pub(super) fn turn_away(&mut self, now: Instant, host: NameHash) {
+        let Some(id) = self.exchanges.with(host) else {
+            return;
+        };
+        self.exchanges.end(id);
+        for (call, addr) in self.fills.remove(&id).unwrap_or_default() {
+            self.seed_failed(now, call, addr, Error::Refused);
+            self.ask_other_seeds(now, call);
         }
     }
 
@@ -220,45 +269,12 @@ impl Protocol {
             RejectReason::NameTaken { addr } => Error::NameTaken { name: self.settings.name.clone(), addr },
             RejectReason::ClockAhead => Error::ClockAhead,
             RejectReason::Full => Error::Full,
+            RejectReason::NotAllowed => Error::Refused,
         };
         self.approaches.end(seq);
         match call {
             Some(call) => self.seed_failed(now, call, from, error),
             None => self.note(log::Level::Debug, || format!("{from} does not let us in: {error}")),
-        }
-    }
-
-    /// A datagram with another cluster's tag: a joiner is told so, and so are we.
-    pub(super) fn handle_foreign(&mut self, now: Instant, from: SocketAddr, packet: &Packet<'_>) {
-        self.metrics.foreign_cluster += 1;
-        match packet.bodies().next() {
-            Some(Body::Hello(hello)) => {
-                let second = now.as_micros() / 1_000_000;
-                if self.hints.0 != second {
-                    self.hints = (second, 0);
-                }
-                self.hints.1 += 1;
-                if self.hints.1 <= HINTS_PER_SECOND {
-                    let hint = Body::Hint { seq: hello.seq, reason: HintReason::WrongCluster };
-                    let mut datagram = self.datagram_to(packet.header().generation);
-                    if datagram.push(&hint) {
-                        self.answer(from, datagram);
-                    }
-                }
-            }
-            Some(Body::Hint { seq, reason }) => {
-                let Some(call) = self.approaches.answered(seq, from).and_then(|approach| approach.call)
-                else {
-                    return;
-                };
-                self.approaches.end(seq);
-                let error = match reason {
-                    HintReason::WrongCluster => Error::WrongCluster,
-                    HintReason::WrongKey => Error::WrongKey,
-                };
-                self.seed_failed(now, call, from, error);
-            }
-            _ => {}
         }
     }
 
@@ -301,7 +317,7 @@ impl Protocol {
         let open: Vec<SocketAddr> = open.map(|(addr, _)| *addr).collect();
         for addr in open {
             let seq = self.fresh_seq();
-            self.approaches.begin(now, seq, addr, Some(call));
+            self.begin_approach(now, seq, addr, Some(call));
         }
         self.retry_approaches(now);
     }
@@ -374,39 +390,45 @@ impl Protocol {
         name: NameHash,
         record: &Record<'_>,
     ) -> Admission {
+        if !self.takes(record) {
+            self.metrics.not_allowed += 1;
+            return Admission::No(RejectReason::NotAllowed);
+        }
         if !self.is_plausible(now, record.generation) {
             return Admission::No(RejectReason::ClockAhead);
         }
         if name == self.me {
             return Admission::No(RejectReason::NameTaken { addr: self.settings.advertise });
         }
-        let held = self.members.get(name).map(|entry| (entry.generation(), entry.addr(), entry.is_active()));
+        let held = self.members.get(name);
+        let is_at_home = held.is_some_and(|entry| entry.is_at(from));
+        let held = held.map(|entry| (entry.generation(), entry.addr(), entry.is_active()));
         let full = self.members.ring().len() >= self.settings.max_nodes;
-        match held {
-            None if full || !self.addresses.may_admit(now, from) => Admission::No(RejectReason::Full),
+        let admission = match held {
+            None | Some((_, _, false)) if full => Admission::No(RejectReason::Full),
             None => Admission::Yes,
-            Some((_, _, false)) if full => Admission::No(RejectReason::Full),
-            Some((run, _, _)) if run == record.generation => Admission::Yes,
+            Some((run, addr, _)) if run == record.generation && (is_at_home || addr == record.addr) => {
+                Admission::Yes
+            }
             Some((run, addr, _)) if run > record.generation => {
                 Admission::No(RejectReason::Stale { known: run, addr })
             }
-            Some((_, addr, _)) if addr == record.addr => Admission::Yes,
+            Some((_, addr, _)) if is_at_home && addr == record.addr => Admission::Yes,
+            // Another run, or the same one that has moved, as it says: does the one that we know still answer there?
             Some(_) => self.check_name(now, name, record.generation),
+        };
+        // A run that comes back is nobody new, and a name under another run after the other is.
+        let is_new = held.is_none_or(|(run, _, _)| run != record.generation);
+        if admission == Admission::Yes && is_new && !self.addresses.may_admit(now, from) {
+            return Admission::No(RejectReason::Full);
         }
+        admission
     }
 
     /// Lets somebody in who has proved its address.
     fn admit(&mut self, context: &mut Context, hello: &Hello<'_>) {
         let (now, from) = (context.now, context.from);
         let (sender, run, record) = (context.sender, context.generation, &hello.record);
-        let older: Vec<NameHash> = self
-            .members
-            .iter()
-            .filter(|(name, entry)| {
-                *name != sender && *name != self.me && entry.is_active() && entry.addr() == record.addr
-            })
-            .map(|(name, _)| name)
-            .collect();
         let merged = self.take_record(now, record, Source::Admission);
         self.members.set_alias(sender, from);
         if merged == Merged::Refused {
@@ -414,9 +436,8 @@ impl Protocol {
             self.reply(now, from, run, &full);
             return;
         }
-        // Two names at one address: the older one may be gone.
-        for name in older {
-            self.probe_node(now, Purpose::Witness, name);
+        if merged != Merged::Same {
+            self.probe_others_at(now, sender, record.addr);
         }
         context.known = self.members.is_known(sender, run, from);
         context.answered = true;
@@ -433,8 +454,20 @@ impl Protocol {
             let _ = datagram.push(&body);
         }
         self.transmit(now, from, datagram);
-        if context.known {
+        // A newcomer has shown where it is, and has still to show that it runs.
+        if context.known && self.was_heard(sender) {
             self.hear(now, sender);
+        }
+    }
+
+    /// Two names at one address: the older one may be gone.
+    fn probe_others_at(&mut self, now: Instant, newcomer: NameHash, addr: SocketAddr) {
+        let is_there = |(name, entry): &(NameHash, &Entry)| {
+            *name != newcomer && *name != self.me && entry.is_active() && entry.addr() == addr
+        };
+        let others: Vec<NameHash> = self.members.iter().filter(is_there).map(|(name, _)| name).collect();
+        for name in others {
+            self.probe_node(now, Purpose::Witness, name);
         }
     }
 

@@ -31,7 +31,8 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Generation;
 use crate::wire::body::Broadcast;
-use crate::wire::packet::{HEADER_SIZE, SEAL_SIZE};
+use crate::wire::packet::HEADER_SIZE;
+use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, NameHash, Record, Writer};
 
 /// What a datagram holds beside the payload of a broadcast that is fetched: the header (36), what a sealed datagram
@@ -40,7 +41,7 @@ const OVERHEAD: usize = HEADER_SIZE + SEAL_SIZE + 10 + 4 + 26;
 /// The highest number that is believed. A thousand broadcasts a second take nine thousand years to get there.
 pub(super) const NUMBER_MAX: u64 = 1 << 48;
 /// Who is said to be beyond this goes on as another run: there may not be enough numbers above.
-const NUMBER_CLAIMED_MAX: u64 = NUMBER_MAX / 2;
+pub(super) const NUMBER_CLAIMED_MAX: u64 = NUMBER_MAX / 2;
 
 impl Protocol {
     /// Tells something to all others.
@@ -115,18 +116,6 @@ impl Protocol {
         } else {
             self.broadcasts.lack(now, origin, generation, number);
             self.fetches.lack(now, Thing::Broadcasts(origin), generation, number, teller, at_once);
-        }
-    }
-
-    /// Somebody knows a broadcast of ours with this number. If we never made it, it is forged or the echo of a run
-    /// whose memory we have lost: we go on above it, because nobody who believes it delivers what is below.
-    pub(super) fn claimed(&mut self, now: Instant, number: u64) {
-        if number > NUMBER_MAX {
-            self.metrics.implausible += 1;
-        } else if number > NUMBER_CLAIMED_MAX {
-            self.renew(now, self.generation);
-        } else if number > self.own_record().broadcast {
-            self.members.set_broadcast(now, self.me, number);
         }
     }
 
@@ -205,7 +194,7 @@ impl Protocol {
         let Broadcast { origin, generation, number, payload } = *broadcast;
         if origin == self.me {
             if generation == self.generation {
-                self.claimed(now, number);
+                self.claim_broadcast(now, number);
             }
             return false;
         }

@@ -106,8 +106,14 @@ impl Protocol {
     }
 
     /// Has a peer fill our view, which is much smaller than its own.
-    pub(super) fn begin_fill(&mut self, now: Instant, peer: Peer, cookie: Cookie) -> Option<ExchangeId> {
-        let id = self.exchanges.begin_fill(peer, cookie)?;
+    pub(super) fn begin_fill(
+        &mut self,
+        now: Instant,
+        peer: Peer,
+        cookie: Cookie,
+        urgent: bool,
+    ) -> Option<ExchangeId> {
+        let id = self.exchanges.begin_fill(peer, cookie, urgent)?;
         self.metrics.syncs += 1;
         self.pump_exchange(now, Some(id));
         Some(id)
@@ -218,7 +224,7 @@ impl Protocol {
         }
         // Whether all fits is told first, so it must be known first.
         let fits = |truncated: bool| {
-            let mut datagram = self.datagram_to(context.generation);
+            let mut datagram = self.long_datagram_to(context.generation);
             let mut all = datagram.push(&Body::Newer { seq: offer.seq, truncated });
             for body in &bodies {
                 all &= datagram.push(body);
@@ -291,8 +297,9 @@ impl Protocol {
         self.addresses.heard(context.from);
         context.exchange = Some(id);
         self.exchanges.close(page.seq);
-        // Zero ends the range, and so does what does not lead on.
-        if page.next <= from {
+        // Zero ends the range, and so does what does not lead on, or leads out of it.
+        let is_beyond = until.is_some_and(|until| until.0 != 0 && page.next >= until);
+        if page.next <= from || is_beyond {
             return;
         }
         match until {
@@ -322,6 +329,9 @@ impl Protocol {
         } else if context.answered {
             // Beside a welcome: the record of who lets us in.
             self.take_record(now, record, Source::Sync(context.sender));
+            if !self.takes(record) && NameHash::of(self.tag, record.name) == context.sender {
+                self.turn_away(now, context.sender);
+            }
         } else {
             self.metrics.unknown_sender += 1;
         }
@@ -421,6 +431,7 @@ impl Protocol {
     /// Whether a request carries a good cookie; who has none is given one.
     pub(super) fn has_cookie(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) -> bool {
         if self.cookies.accepts(context.now, cookie, context.from, context.sender, context.generation) {
+            self.note_proof(context);
             return true;
         }
         self.challenge(context, seq);
@@ -430,12 +441,13 @@ impl Protocol {
     /// Has the sender show that it receives at its address, once a datagram.
     pub(super) fn challenge(&mut self, context: &mut Context, seq: Seq) {
         let (now, from, run) = (context.now, context.from, context.generation);
-        if !std::mem::replace(&mut context.replied, true) {
-            let cookie = self.cookies.bake(now, from, context.sender, run);
-            let mut datagram = self.datagram_to(run);
-            if datagram.push(&Body::Challenge { seq, cookie }) {
-                self.answer(from, datagram);
-            }
+        if std::mem::replace(&mut context.replied, true) {
+            return;
+        }
+        let cookie = self.cookies.bake(now, from, context.sender, run);
+        let mut datagram = self.datagram_back(context);
+        if datagram.push(&Body::Challenge { seq, cookie }) {
+            self.answer(from, datagram);
         }
     }
 
@@ -443,7 +455,7 @@ impl Protocol {
     fn send_page(&mut self, context: &Context, seq: Seq, from: NameHash, until: NameHash) {
         let loaded = self.load.pulled(context.now);
         let fill = |next: NameHash| {
-            let mut datagram = self.datagram_to(context.generation);
+            let mut datagram = self.long_datagram_to(context.generation);
             let mut first_out = NameHash(0);
             let mut told = datagram.push(&Body::Page(Page { seq, next, loaded }));
             for (name, entry) in self.members.visible_from(from) {

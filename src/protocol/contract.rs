@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::allow::Allow;
 use crate::error::{Error, Result};
 use crate::node::{Generation, Incarnation, Status};
 use crate::wire::NameHash;
@@ -31,8 +32,12 @@ pub(crate) struct Settings {
     pub(crate) max_nodes: usize,
     pub(crate) send_timeout: Duration,
     pub(crate) max_message: usize,
-    /// Whether the configuration names seeds: then [`Chore::ResolveSeeds`] is asked for now and then.
-    pub(crate) has_seeds: bool,
+    #[cfg(feature = "encryption")]
+    pub(crate) keyring: crate::keyring::Keyring,
+    /// Whether there is a way to find others: then [`Chore::Discover`] is asked for now and then.
+    pub(crate) discovers: bool,
+    /// Who may be in the view, and be sent to.
+    pub(crate) allow: Allow,
     /// Rules that are left out, in experiments.
     pub(crate) without: Without,
 }
@@ -204,6 +209,9 @@ pub(crate) struct Note {
 /// Work that may block, for somebody else to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Chore {
-    /// Resolve the configured seeds and call [`Protocol::seeds_resolved`](super::Protocol::seeds_resolved).
-    ResolveSeeds,
+    /// Find out where members may be and call [`Protocol::addresses_found`](super::Protocol::addresses_found), once
+    /// for each answer.
+    Discover,
+    /// Find out where others reach us, and call [`Protocol::move_to`](super::Protocol::move_to).
+    CheckAddress,
 }

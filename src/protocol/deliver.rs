@@ -30,7 +30,8 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Generation;
 use crate::wire::body::{FRAGMENT_OVERHEAD, Fragment, FragmentAck, Refusal};
-use crate::wire::packet::{HEADER_SIZE, SEAL_SIZE};
+use crate::wire::packet::HEADER_SIZE;
+use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, NameHash};
 
 /// A message that was told as an event and has not been settled.
@@ -222,7 +223,7 @@ impl Protocol {
             let Some(addr) = self.members.get(name).map(|entry| entry.addr()) else {
                 return;
             };
-            let mut datagram = self.datagram_to(generation);
+            let mut datagram = self.long_datagram_to(generation);
             let fits = datagram.push(&Body::Fragment(fragment));
             debug_assert!(fits, "a fragment that does not fit");
             self.metrics.fragments_sent += 1;
@@ -259,7 +260,7 @@ impl Protocol {
     }
 
     /// How many records are held.
-    fn records(&self) -> usize {
+    pub(super) fn records(&self) -> usize {
         self.members.ring().len() + self.members.tombstones_len()
     }
 }

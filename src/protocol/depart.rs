@@ -95,7 +95,10 @@ impl Protocol {
             entry.status == Status::Left && entry.generation() == context.generation && entry.addr() == from
         });
         if heard && !std::mem::replace(&mut context.replied, true) {
-            self.reply(now, from, context.generation, &Body::BareAck { seq });
+            let mut datagram = self.datagram_back(context);
+            if datagram.push(&Body::BareAck { seq }) {
+                self.transmit(now, from, datagram);
+            }
         } else if !heard {
             self.metrics.unknown_sender += 1;
         }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::health::{HEALTH_MAX, silence_limit};
+use super::health::silence_limit;
 use super::join::NameCheck;
-use super::probe::{Errand, Probe, ProbeId, Purpose, Step, Target, Way};
+use super::probe::{Errand, Probe, ProbeId, Purpose, ROUNDS_MAX, Step, Target, Way};
 use super::spread::Source;
 use super::time::Instant;
 use super::{Answer, Context, Duty, Protocol, Rule};
@@ -18,9 +18,6 @@ use crate::error::Error;
 use crate::node::{Incarnation, Status};
 use crate::wire::body::{Ack, NackReason, Ping, PingRequest};
 use crate::wire::{Body, NameHash, Seq, Verdict};
-
-/// Round probes that may overlap.
-const ROUNDS_MAX: usize = HEALTH_MAX as usize + 1;
 
 impl Protocol {
     /// The duty to probe: the round, and what running probes and errands have due.
@@ -76,8 +73,8 @@ impl Protocol {
 
     /// A known sender was heard.
     pub(super) fn hear(&mut self, now: Instant, sender: NameHash) {
+        self.notice_voice(sender);
         self.members.heard(now, sender);
-        self.ears.note(sender);
         let silence = self.ears.heard(now, silence_limit(self.settings.probe_timeout));
         if let Some(silence) = silence.filter(|_| self.follows(Rule::Silence)) {
             self.give_time(now, silence);
@@ -96,7 +93,7 @@ impl Protocol {
             return;
         }
         self.hear_round(ping.round);
-        self.take_incarnation(now, context.sender, ping.incarnation);
+        self.take_incarnation(now, context.sender, ping.incarnation, Source::Direct);
         let cookie = self.cookies.bake(now, from, context.sender, context.generation);
         let ack = Ack {
             seq: ping.seq,
@@ -114,7 +111,7 @@ impl Protocol {
 
     /// Who is not known learns no more than that we run, and what we hold against it.
     fn answer_stranger(&mut self, context: &Context, ping: &Ping) {
-        let mut datagram = self.datagram_to(context.generation);
+        let mut datagram = self.datagram_back(context);
         if !datagram.push(&Body::BareAck { seq: ping.seq }) {
             return;
         }
@@ -142,7 +139,7 @@ impl Protocol {
         self.addresses.heard(context.from);
         self.hear_round(ack.round);
         if context.known {
-            self.take_incarnation(now, context.sender, ack.incarnation);
+            self.take_incarnation(now, context.sender, ack.incarnation, Source::Answer);
             self.compare(now, context.sender, &ack.view, ack.cookie);
         }
         self.probe_answered(now, id, ack.seq);
@@ -174,7 +171,10 @@ impl Protocol {
             self.probe_answered(now, id, seq);
         }
         // It does not know us, or it is another run, which we do not know.
-        context.is_stranger = context.sender != self.me;
+        if context.sender != self.me {
+            self.doubt_address(now);
+            context.is_stranger = true;
+        }
     }
 
     pub(super) fn handle_ping_request(&mut self, context: &Context, request: &PingRequest) {
@@ -289,6 +289,13 @@ impl Protocol {
             self.rng.random_range(1..n)
         };
         let target = ring[(own + offset) % n];
+        self.probe_in_round(now, target);
+        if let Some(another) = self.target_in_crowd(now, target) {
+            self.probe_in_round(now, another);
+        }
+    }
+
+    fn probe_in_round(&mut self, now: Instant, target: NameHash) {
         let running = || self.probes.iter().filter(|probe| probe.purpose == Purpose::Round);
         if target == self.me
             || running().any(|probe| probe.target.name == target)
@@ -358,9 +365,9 @@ impl Protocol {
         else {
             return;
         };
-        let relay_exists = self.members.ring().iter().any(|name| *name != self.me && *name != target.name);
-        self.probes.set_relay_exists(id, relay_exists);
-        for relay in self.choose_relays(target.name, wanted) {
+        let relays = self.choose_relays(target.name, wanted);
+        self.probes.set_relay_exists(id, !relays.is_empty());
+        for relay in relays {
             let Some(entry) = self.members.active(relay) else {
                 continue;
             };
@@ -379,22 +386,33 @@ impl Protocol {
         }
     }
 
-    /// The node that was heard last, which surely is there, and then any: from random places on the ring on.
+    /// The node that was heard last, which surely is there, and then any.
     fn choose_relays(&mut self, target: NameHash, wanted: usize) -> Vec<NameHash> {
-        let ring = self.members.ring();
-        let fits = |name: NameHash| name != self.me && name != target;
-        let is_active = |name: NameHash| fits(name) && self.members.active(name).is_some();
-        let last = self.ears.latest(is_active).filter(|_| self.follows(Rule::LastHeard));
+        let last = self.members.heard_last_but(target).filter(|_| self.follows(Rule::LastHeard));
         let mut relays: Vec<NameHash> = last.into_iter().collect();
         while relays.len() < wanted {
-            let from = self.rng.random_range(0..ring.len().max(1));
-            let mut others = ring[from..].iter().chain(&ring[..from]).copied();
-            let Some(relay) = others.find(|name| fits(*name) && !relays.contains(name)) else {
+            let Some(relay) = self.draw_active_but(target, &relays) else {
                 break;
             };
             relays.push(relay);
         }
         relays
+    }
+
+    /// Any other active node that is none of these, without a look at all of them: probes may be many.
+    fn draw_active_but(&mut self, target: NameHash, others: &[NameHash]) -> Option<NameHash> {
+        let ring = self.members.ring();
+        let not = [self.me, target].into_iter().chain(others.iter().copied());
+        let mut places: Vec<usize> = not.filter_map(|name| ring.binary_search(&name).ok()).collect();
+        places.sort_unstable();
+        places.dedup();
+        let left = ring.len() - places.len();
+        if left == 0 {
+            return None;
+        }
+        let drawn = self.rng.random_range(0..left);
+        let place = places.into_iter().fold(drawn, |place, not| place + usize::from(not <= place));
+        self.members.ring().get(place).copied()
     }
 
     /// The direct probe that an answer with this number is for, if it comes from the run that was asked.
@@ -442,7 +460,10 @@ impl Protocol {
         };
         let target = probe.target;
         match probe.purpose {
-            Purpose::Round | Purpose::Witness => self.judge(now, &probe, None),
+            Purpose::Round | Purpose::Witness => {
+                self.notice_silence(now, target.name);
+                self.judge(now, &probe, None);
+            }
             Purpose::Told { by } => self.judge(now, &probe, Some(by)),
             Purpose::User(call) => self.answers.push_back((call, Answer::Pinged(Err(Error::Timeout)))),
             Purpose::Incumbent => self.name_checks.decide(now, target.name, NameCheck::Free),
@@ -472,13 +493,13 @@ impl Protocol {
     }
 
     /// Takes the incarnation that a node tells in a ping or ack from its own address.
-    fn take_incarnation(&mut self, now: Instant, name: NameHash, incarnation: Incarnation) {
+    fn take_incarnation(&mut self, now: Instant, name: NameHash, incarnation: Incarnation, source: Source) {
         let Some(entry) = self.members.active(name).filter(|entry| incarnation > entry.incarnation()) else {
             return;
         };
         let node = entry.node().clone();
         let record = crate::wire::Record { name: node.name(), incarnation, ..entry.record() };
-        self.take_record(now, &record, Source::Direct);
+        self.take_record(now, &record, source);
     }
 }
 

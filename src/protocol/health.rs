@@ -67,17 +67,15 @@ pub(crate) fn silence_limit(timeout: Duration) -> Duration {
     timeout * 4
 }
 
-/// When anybody was heard last, and who.
+/// When anybody was heard last.
 #[derive(Debug)]
 pub(crate) struct Ears {
     last: Instant,
-    /// Who was heard last, and who before that one.
-    latest: [Option<NameHash>; 2],
 }
 
 impl Ears {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { last: now, latest: [None; 2] }
+        Self { last: now }
     }
 
     /// Somebody known was heard; answers the silence that this ends, if it was longer than `limit`.
@@ -85,18 +83,6 @@ impl Ears {
         let silence = now.since(self.last);
         self.last = self.last.max(now);
         (silence > limit).then_some(silence)
-    }
-
-    /// Notes who it was.
-    pub(crate) fn note(&mut self, sender: NameHash) {
-        if self.latest[0] != Some(sender) {
-            self.latest = [Some(sender), self.latest[0]];
-        }
-    }
-
-    /// Who was heard last, of the latest two that fit.
-    pub(crate) fn latest(&self, fits: impl Fn(NameHash) -> bool) -> Option<NameHash> {
-        self.latest.into_iter().flatten().find(|sender| fits(*sender))
     }
 
     /// We were asleep: that time was not silence.

@@ -8,12 +8,15 @@ use rand::rngs::ChaCha12Rng;
 use super::time::Instant;
 use super::{Protocol, Settings};
 use crate::node::{Generation, Incarnation};
+use crate::state::State;
 use crate::wire::Record;
 
 /// Random low bits of a generation; above them are milliseconds since the epoch.
 pub(super) const GENERATION_RANDOM_BITS: u32 = 22;
 /// A clock may be so far ahead of what we believe.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(366 * 24 * 3600);
+/// For so long the median of the others' starts is not looked up again.
+const MEDIAN_MEMORY: Duration = Duration::from_millis(100);
 
 impl Protocol {
     /// What we say about ourselves.
@@ -32,14 +35,58 @@ impl Protocol {
         self.members.merge_alive(now, self.me, &record);
     }
 
+    /// Comes back after an earlier run: as a later one, also if the clock went back meanwhile, and with the keys and
+    /// values that are to be kept. Before anything was told to anybody.
+    pub(crate) fn resume<'a>(
+        &mut self,
+        now: Instant,
+        earlier: Generation,
+        kept: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) {
+        if earlier >= self.generation {
+            let ahead = (earlier.0 - self.generation.0) >> GENERATION_RANDOM_BITS;
+            self.note(log::Level::Warn, || {
+                let ahead = Duration::from_millis(ahead);
+                format!(
+                    "the clock is {ahead:.0?} behind that of the run before: it went back, or was wrong then"
+                )
+            });
+            self.generation = self.generation_above(now, earlier);
+            self.publish_self(now);
+        }
+        let value_max = super::state::value_max(self.settings.max_datagram);
+        let mut state = State::default();
+        for (key, value) in kept {
+            if let Err(error) = state.set(key, value, value_max) {
+                self.note(log::Level::Warn, || format!("the key {key:?} is not kept: {error}"));
+            }
+        }
+        self.carry_state(now, state);
+    }
+
+    /// A generation above another one, by the clock if that is past it; by the clock as well if there is none above.
+    pub(super) fn generation_above(&mut self, now: Instant, above: Generation) -> Generation {
+        let wall = self.wall(now);
+        let earliest = (above.0 >> GENERATION_RANDOM_BITS) + 1;
+        let is_possible = earliest <= u64::MAX >> GENERATION_RANDOM_BITS;
+        let wall = if is_possible { wall.max(Duration::from_millis(earliest)) } else { wall };
+        generation(wall, &mut self.rng)
+    }
+
     /// The time since the Unix epoch, by the clock that we were given at the start.
     pub(super) fn wall(&self, now: Instant) -> Duration {
         self.wall + now.since(self.started)
     }
 
+    /// Whether our lists have the name and the address of a record.
+    pub(super) fn takes(&self, record: &Record<'_>) -> bool {
+        let allow = &self.settings.allow;
+        allow.takes_address(record.addr.ip()) && allow.takes_name(record.name)
+    }
+
     /// Whether a generation is not absurdly far in the future: neither by our clock nor by those of the
     /// others.
-    pub(super) fn is_plausible(&self, now: Instant, generation: Generation) -> bool {
+    pub(super) fn is_plausible(&mut self, now: Instant, generation: Generation) -> bool {
         let limit = |believed: u64| {
             believed.saturating_add(u64::try_from(CLOCK_TOLERANCE.as_millis()).unwrap_or(u64::MAX))
         };
@@ -48,14 +95,23 @@ impl Protocol {
         if told <= limit(ours) {
             return true;
         }
-        let mut held: Vec<u64> = self
+        // All are looked at for it, but not for each of many records that somebody has made up.
+        if self.median_start.is_none_or(|(at, _)| now.since(at) >= MEDIAN_MEMORY) {
+            self.median_start = self.median_of_starts().map(|median| (now, median));
+        }
+        self.median_start.is_none_or(|(_, median)| told <= limit(median))
+    }
+
+    /// When half of the others had started, in milliseconds since the epoch by their clocks; none if there are none.
+    fn median_of_starts(&self) -> Option<u64> {
+        let mut starts: Vec<u64> = self
             .members
             .iter()
             .filter(|(name, entry)| *name != self.me && entry.is_active())
             .map(|(_, entry)| entry.generation().0 >> GENERATION_RANDOM_BITS)
             .collect();
-        held.sort_unstable();
-        held.get(held.len() / 2).is_none_or(|median| told <= limit(*median))
+        let half = starts.len() / 2;
+        (!starts.is_empty()).then(|| *starts.select_nth_unstable(half).1)
     }
 }
 

@@ -12,8 +12,9 @@
 //! ```
 //!
 //! The cookie proves that the joiner receives at its address, so that nobody is sent more than he sent before
-//! (as in QUIC's address validation, RFC 9000, section 8.1). The same hello brings back a running node that is
-//! not known to somebody (`Approach`): one that was held dead, or whose joining went by.
+//! (as in QUIC's address validation, RFC 9000, section 8.1). A run that is held at another address than the hello came
+//! from is sent the cookie there: else anybody who has heard of it could speak for it. The same hello brings back a
+//! running node that is not known to somebody (`Approach`): one that was held dead, or whose joining went by.
 //!
 //! **Names.** If a newcomer's name is held by another run at another address, the older run is probed with the
 //! full ladder: if it answers, the newcomer is refused. At the same address the newer run takes over. Only the
@@ -33,8 +34,12 @@ use crate::wire::{Cookie, NameHash, Seq};
 
 /// A cookie is good for one to two of these.
 const COOKIE_EPOCH: Duration = Duration::from_secs(30);
-/// Approaches to members that do not know us, at the same time; joins by call are not bounded by it.
+/// Joins by call that run at the same time; of more, every seed is refused.
+pub(crate) const JOINS_MAX: usize = 64;
+/// Approaches to members that do not know us, at the same time, unless for a join by call …
 const APPROACHES_MAX: usize = 64;
+/// … and with those. A seed beyond it is refused.
+const APPROACHES_CALLED_MAX: usize = 4_096;
 /// An approach that nobody called for is given up after so many tries.
 const APPROACH_TRIES_MAX: u32 = 12;
 
@@ -94,6 +99,8 @@ pub(crate) struct Approach {
     /// The join that it belongs to; none if it is to return to somebody who does not know us.
     pub(crate) call: Option<Call>,
     pub(crate) cookie: Cookie,
+    /// A node that we hold dead at that address: it is to hear of it.
+    pub(crate) dead: Option<NameHash>,
     tries: u32,
 }
 
@@ -111,14 +118,21 @@ impl Approaches {
         Self { by_seq: BTreeMap::new(), deadlines: Deadlines::new(), retry }
     }
 
-    /// Begins one; its first hello is due at once. False if there is one to that address, or too many.
-    pub(crate) fn begin(&mut self, now: Instant, seq: Seq, addr: SocketAddr, call: Option<Call>) -> bool {
-        if call.is_none()
-            && (self.by_seq.len() >= APPROACHES_MAX || self.by_seq.values().any(|other| other.addr == addr))
-        {
+    /// Begins one; its first hello is due at once. `dead`: whom we hold dead at that address. False if there is one to that address, or too many.
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        seq: Seq,
+        addr: SocketAddr,
+        call: Option<Call>,
+        dead: Option<NameHash>,
+    ) -> bool {
+        let max = if call.is_some() { APPROACHES_CALLED_MAX } else { APPROACHES_MAX };
+        let is_known = || self.by_seq.values().any(|other| other.addr == addr);
+        if self.by_seq.len() >= max || (call.is_none() && is_known()) {
             return false;
         }
-        self.by_seq.insert(seq, Approach { addr, call, cookie: Cookie(0), tries: 0 });
+        self.by_seq.insert(seq, Approach { addr, call, cookie: Cookie(0), dead, tries: 0 });
         self.deadlines.set(seq, now);
         true
     }
@@ -162,6 +176,12 @@ impl Approaches {
         self.by_seq.remove(&seq)
     }
 
+    /// Ends an approach to the member at an address, if there is one.
+    pub(crate) fn end_one_to(&mut self, addr: SocketAddr) -> Option<Approach> {
+        let (seq, _) = self.by_seq.iter().find(|(_, approach)| approach.addr == addr)?;
+        self.end(*seq)
+    }
+
     /// A join has come through by one of its approaches: the others go on in the background, for a while.
     pub(crate) fn release(&mut self, call: Call) {
         for approach in self.by_seq.values_mut().filter(|approach| approach.call == Some(call)) {
@@ -184,6 +204,10 @@ impl Approaches {
 
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.deadlines.next()
+    }
+
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "approaches", count: self.by_seq.len(), max: APPROACHES_CALLED_MAX }
     }
 }
 
@@ -223,6 +247,7 @@ pub(crate) fn copy(error: &Error) -> Error {
         Error::WrongKey => Error::WrongKey,
         Error::ClockAhead => Error::ClockAhead,
         Error::Full => Error::Full,
+        Error::Refused => Error::Refused,
         Error::Timeout => Error::Timeout,
         Error::Closed => Error::Closed,
         _ => Error::NoAnswer,
@@ -374,12 +399,15 @@ impl Addresses {
         sends.count <= Self::UNPROVEN_PER_SECOND
     }
 
-    /// Whether one more newcomer may come from there now. Members that share a loopback address are not
-    /// bounded.
+    /// Whether one more newcomer may come from there now, which it then does. Members that share a loopback address
+    /// are not bounded.
     pub(crate) fn may_admit(&mut self, now: Instant, addr: SocketAddr) -> bool {
-        if addr.ip().is_loopback() {
-            return true;
-        }
+        addr.ip().is_loopback() || self.came(now, addr)
+    }
+
+    /// A newcomer from there was let in, here or elsewhere: so that one source does not have its share of each member.
+    /// False if it was one too many.
+    pub(crate) fn came(&mut self, now: Instant, addr: SocketAddr) -> bool {
         if !self.newcomers.contains_key(&addr.ip()) {
             self.make_room();
         }

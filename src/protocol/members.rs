@@ -196,6 +196,8 @@ pub(crate) struct Members {
     ring: Vec<NameHash>,
     suspects: usize,
     hidden: usize,
+    /// The two that were heard last, the latest first.
+    heard_last: [Option<NameHash>; 2],
     /// Dead and left ones by the time they became so.
     tombstones: BTreeSet<(Instant, NameHash)>,
     tombstones_max: usize,
@@ -220,6 +222,7 @@ impl Members {
             ring: Vec::new(),
             suspects: 0,
             hidden: 0,
+            heard_last: [None; 2],
             tombstones: BTreeSet::new(),
             tombstones_max: nodes_max,
             nodes_max: nodes_max + nodes_max / 4,
@@ -260,6 +263,15 @@ impl Members {
     /// Merges what a node says about itself. How far it has come with broadcasts is believed only of a run that was
     /// not known: else it says what there is, and not what was delivered here.
     pub(crate) fn merge_alive(&mut self, now: Instant, name: NameHash, record: &Record<'_>) -> Merged {
+        let far = self.entries.get(&name).is_some_and(|entry| {
+            record.generation == entry.generation()
+                && record.incarnation.0 > entry.incarnation().0.saturating_add(INCARNATION_STEP_MAX)
+        });
+        if far { Merged::Refused } else { self.merge_proven(now, name, record) }
+    }
+
+    /// The same of what nobody but the node itself can have said: it may have refuted more than we have heard of.
+    pub(crate) fn merge_proven(&mut self, now: Instant, name: NameHash, record: &Record<'_>) -> Merged {
         if record.incarnation.0 > INCARNATION_MAX {
             return Merged::Refused;
         }
@@ -274,9 +286,6 @@ impl Members {
             return Merged::Refused;
         }
         let same_run = record.generation == entry.generation();
-        if same_run && record.incarnation.0 > entry.incarnation().0.saturating_add(INCARNATION_STEP_MAX) {
-            return Merged::Refused;
-        }
         let news = (record.generation, record.incarnation, Status::Alive);
         if news <= entry.order() {
             let same = news.0 == entry.generation() && news.1 == entry.incarnation();
@@ -374,7 +383,16 @@ impl Members {
     pub(crate) fn heard(&mut self, now: Instant, name: NameHash) {
         if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
             entry.last_heard = now;
+            if self.heard_last[0] != Some(name) {
+                self.heard_last = [Some(name), self.heard_last[0]];
+            }
         }
+    }
+
+    /// The active node that was heard last, of all but one; none if that is not among the two that were.
+    pub(crate) fn heard_last_but(&self, not: NameHash) -> Option<NameHash> {
+        let mut last = self.heard_last.into_iter().flatten();
+        last.find(|name| *name != not && self.active(*name).is_some())
     }
 
     /// Notes that a run has proved an address other than its record's.

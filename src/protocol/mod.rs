@@ -15,7 +15,8 @@
 //!
 //! while let Some(event)    = protocol.poll_event()    { … } for the user, in order; each message is settled
 //!     protocol.settle(now, handover)                        at once: whether the user gets it, for the ack
-//! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order
+//! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order, and soon; each may come back
+//!     protocol.reuse(datagram)                              when it was sent: so a member at rest allocates nothing
 //! while let Some(answer)   = protocol.poll_answer()   { … } to earlier calls
 //! while let Some(chore)    = protocol.poll_chore()    { … } work that may block
 //! while let Some(note)     = protocol.poll_note()     { … } lines to log
@@ -44,6 +45,7 @@
 //! | [`fetch`] | what others have and we lack |
 //! | [`outbox`], [`inbox`] | messages on their way: windows, resends; putting together, never twice |
 //! | [`broadcasts`] | broadcasts: those that are kept, and gaps |
+//! | `replay` | which counters of sealed datagrams were seen |
 //!
 //! And what combines them, each an `impl Protocol`:
 //!
@@ -57,12 +59,19 @@
 //! | [`state`] | key-value states: writing, telling, fetching |
 //! | [`announce`] | broadcasts: making, delivering, and giving up on them |
 //! | [`admit`], [`names`] | joining, and who may have a name |
+//! | [`hints`] | why somebody is not answered |
 //! | [`depart`], [`heal`] | leaving, and coming back after cuts |
+//! | [`seek`] | looking for others in the background |
+//! | [`relocate`] | having another address than before |
 //! | [`deliver`] | messages to one node |
 //! | [`view`] | what readers are shown |
+//! | [`claims`] | what others have of us that we never said |
+//! | [`crowd`] | members among names that nobody answers to |
 //! | [`acquaint`] | starting out as one of many that know each other |
 //! | [`identity`], [`outgoing`] | what we say about ourselves; datagrams on their way out |
+//! | `seal`, `unsealed` | sealed datagrams, with and without the feature `encryption` |
 //! | [`bounds`] | how much of everything there is, for who checks it |
+//! | `imagine` | views full of nodes that are not there, for benchmarks |
 //!
 //! # Where the numbers come from
 //!
@@ -115,15 +124,20 @@ mod admit;
 mod announce;
 mod bounds;
 mod broadcasts;
+mod claims;
 mod compare;
 mod contract;
+mod crowd;
 mod deliver;
 mod depart;
 mod detect;
 mod fetch;
 mod heal;
 pub(crate) mod health;
+mod hints;
 mod identity;
+#[cfg(feature = "bench")]
+pub(crate) mod imagine;
 mod inbox;
 mod join;
 mod members;
@@ -132,13 +146,21 @@ mod outbox;
 mod outgoing;
 mod probe;
 mod receive;
+mod relocate;
+#[cfg(feature = "encryption")]
+mod replay;
 mod ring;
 mod rumors;
+#[cfg(feature = "encryption")]
+mod seal;
+mod seek;
 mod spread;
 mod state;
 mod suspicion;
 mod sync;
 mod time;
+#[cfg(not(feature = "encryption"))]
+mod unsealed;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -172,6 +194,7 @@ use probe::{Errands, Probes};
 use receive::Context;
 use ring::Rounds;
 use rumors::Rumors;
+use seek::Search;
 use suspicion::Suspicions;
 use sync::{Comparer, ExchangeId, Exchanges, Load};
 use time::Deadlines;
@@ -187,8 +210,10 @@ enum Timer {
     Isolation,
     /// An accusation is to be refuted.
     Refute,
-    /// Probe the dead, ask the seeds.
+    /// Probe the dead.
     Heal,
+    /// Look for others.
+    Seek,
     /// The oldest tombstone is to be forgotten.
     Reap,
     /// Views that differed are to be compared again.
@@ -201,6 +226,8 @@ enum Timer {
     Leave,
     /// Another run of our name is to be probed.
     Rival,
+    /// What others have of us that we never said is to be answered.
+    Claims,
     /// An ack of a message is late, or a message is out of time.
     Resend,
     /// To see whether nothing came of an incomplete message for long.
@@ -218,6 +245,8 @@ pub(crate) struct Protocol {
     started: Instant,
     /// The time since the Unix epoch at `started`.
     wall: Duration,
+    /// When half of the others had started, as of this moment.
+    median_start: Option<(Instant, u64)>,
     rng: ChaCha12Rng,
 
     members: Members,
@@ -231,6 +260,7 @@ pub(crate) struct Protocol {
     health: Health,
     ears: Ears,
     damping: Damping,
+    crowd: crowd::Crowd,
     burials: Burials,
     last_lag: Option<Instant>,
     /// The highest incarnation of ours that was accused and not refuted yet.
@@ -238,6 +268,8 @@ pub(crate) struct Protocol {
     refuted: Option<Instant>,
     /// Who holds us dead and should hear of our return.
     accusers: Vec<SocketAddr>,
+    /// When it was last looked whether our address is still ours.
+    address_doubted: Option<Instant>,
 
     rumors: Rumors,
     ring_offsets: (usize, Vec<usize>),
@@ -266,13 +298,15 @@ pub(crate) struct Protocol {
     cookies: CookieJar,
     addresses: Addresses,
     approaches: Approaches,
-    /// The nodes that were found at the addresses of the seeds.
-    seeds_held: BTreeMap<SocketAddr, NameHash>,
+    search: Search,
     joins: BTreeMap<Call, Join>,
     name_checks: NameChecks,
     rival: Option<(SocketAddr, Generation)>,
+    claims: claims::Claims,
     leave: Option<Leave>,
     hints: (u64, u32),
+    #[cfg(feature = "encryption")]
+    sealing: seal::Sealing,
     next_call: u64,
 
     outbox: Outbox,
@@ -284,6 +318,8 @@ pub(crate) struct Protocol {
 
     timers: Deadlines<Timer>,
     transmits: VecDeque<Transmit>,
+    /// Memory of datagrams that were sent.
+    spare: Vec<Vec<u8>>,
     events: VecDeque<Event>,
     answers: VecDeque<(Call, Answer)>,
     chores: VecDeque<Chore>,
@@ -304,8 +340,8 @@ impl Protocol {
         let phase = rng.random_range(0..settings.probe_interval.as_micros().max(1));
         let phase = Duration::from_micros(u64::try_from(phase).unwrap_or(0));
         let mut timers = Deadlines::new();
-        if settings.has_seeds {
-            timers.set(Timer::Heal, now);
+        if settings.discovers {
+            timers.set(Timer::Seek, now);
         }
         let mut protocol = Self {
             tag,
@@ -314,9 +350,10 @@ impl Protocol {
             incarnation: Incarnation(0),
             started: now,
             wall,
+            median_start: None,
             members: Members::new(tag, settings.max_nodes, now),
             suspicions: Suspicions::default(),
-            probes: Probes::new(),
+            probes: Probes::default(),
             errands: Errands::new(),
             rounds: Rounds::default(),
             round: rng.next_u32() >> 8,
@@ -325,11 +362,13 @@ impl Protocol {
             health: Health::default(),
             ears: Ears::new(now),
             damping: Damping::default(),
+            crowd: crowd::Crowd::default(),
             burials: Burials::default(),
             last_lag: None,
             accused: None,
             refuted: None,
             accusers: Vec::new(),
+            address_doubted: None,
             rumors: Rumors::new(now, settings.gossip_interval),
             ring_offsets: (0, Vec::new()),
             comparer: Comparer::new(now),
@@ -350,12 +389,15 @@ impl Protocol {
             cookies: CookieJar::new((rng.next_u64(), rng.next_u64())),
             addresses: Addresses::default(),
             approaches: Approaches::new(retry),
-            seeds_held: BTreeMap::new(),
+            search: Search::default(),
             joins: BTreeMap::new(),
             name_checks: NameChecks::new(),
             rival: None,
+            claims: claims::Claims::default(),
             leave: None,
             hints: (0, 0),
+            #[cfg(feature = "encryption")]
+            sealing: seal::Sealing::new(settings.keyring.clone(), seed),
             next_call: 0,
             outbox: Outbox::new(deliver::patience(&settings), deliver::fragment_size(&settings)),
             inbox: Inbox::default(),
@@ -363,6 +405,7 @@ impl Protocol {
             messages_checked: 0,
             timers,
             transmits: VecDeque::new(),
+            spare: Vec::new(),
             events: VecDeque::new(),
             answers: VecDeque::new(),
             chores: VecDeque::new(),
@@ -403,7 +446,14 @@ impl Protocol {
     }
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        while let Some(transmit) = self.transmits.pop_front() {
+            if let Some(transmit) = self.sealed(transmit) {
+                self.metrics.datagrams_sent += 1;
+                self.metrics.bytes_sent += transmit.datagram.len() as u64;
+                return Some(transmit);
+            }
+        }
+        None
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
@@ -465,12 +515,14 @@ impl Protocol {
             Timer::Isolation => self.check_isolation(now),
             Timer::Refute => self.refute(now),
             Timer::Heal => self.heal(now),
+            Timer::Seek => self.seek(now),
             Timer::Reap => self.reap(now),
             Timer::Recheck => self.compare_again(now),
             Timer::Told => self.ask_the_told(now),
             Timer::Join(call) => self.join_is_over(now, call),
             Timer::Leave => self.tell_leave(now),
             Timer::Rival => self.probe_rival(now),
+            Timer::Claims => self.answer_claims(now),
             Timer::Resend => self.resend(now),
             Timer::Stale => self.drop_stale(now),
         }

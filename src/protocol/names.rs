@@ -9,7 +9,6 @@
 use std::net::SocketAddr;
 
 use super::admit::Admission;
-use super::identity::{GENERATION_RANDOM_BITS, generation};
 use super::join::NameCheck;
 use super::members::INCARNATION_STEP_MAX;
 use super::probe::{Purpose, Target};
@@ -36,14 +35,14 @@ impl Protocol {
             self.handle_accusation(now, record.addr, &verdict);
             if record.incarnation.0 == self.incarnation.0.saturating_add(INCARNATION_STEP_MAX) {
                 // Who has heard it believes it, and who has not would not believe what refutes it.
-                self.renew(now, self.generation);
+                self.claim_run(now, self.generation);
             }
         }
         if record.generation > self.generation && record.addr != self.settings.advertise {
             self.meet_rival(now, record.addr, record.generation);
         } else if record.generation > self.generation {
             // An older run of ours, at our address, whose clock was ahead.
-            self.renew(now, record.generation);
+            self.claim_run(now, record.generation);
         }
     }
 
@@ -94,9 +93,7 @@ impl Protocol {
         if above < self.generation {
             return;
         }
-        let fresh = generation(self.wall(now), &mut self.rng);
-        let next = Generation((((above.0 >> GENERATION_RANDOM_BITS) + 1) << GENERATION_RANDOM_BITS) | 1);
-        self.generation = fresh.max(next);
+        self.generation = self.generation_above(now, above);
         self.incarnation = Incarnation(0);
         self.accused = None;
         let state = self.state_of(self.me);

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use super::Call;
 use super::contract::Bound;
+use super::health::HEALTH_MAX;
 use super::time::{Deadlines, Instant};
 use crate::node::{Generation, Incarnation};
 use crate::wire::body::NackReason;
@@ -32,11 +33,16 @@ use crate::wire::{NameHash, Seq};
 
 /// Probes that may run at the same time; beyond it none begins but those of the common rounds.
 pub(crate) const PROBES_MAX: usize = 256;
+/// Probes of common rounds that may run at the same time: in a crowd a round has two.
+pub(crate) const ROUNDS_MAX: usize = 2 * (HEALTH_MAX as usize + 1);
 /// Pings that this member may relay for others at the same time.
 const ERRANDS_MAX: usize = 1_024;
 /// The probe timeout is at least this many round trips. One longer than the configured timeout counts as that: it
 /// tells of a time when a host was slow, and may be the last one that was measured.
 const TIMEOUT_RTTS: u32 = 12;
+
+/// The most pings of one probe.
+const PINGS_MAX: usize = 3;
 
 /// Why a node is probed, which is what becomes of the outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +86,14 @@ pub(crate) struct Target {
     pub(crate) incarnation: Incarnation,
 }
 
+/// A ping that was sent.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    seq: Seq,
+    /// Unknown if we were away since.
+    at: Option<Instant>,
+}
+
 /// A relay that was asked.
 #[derive(Debug, Clone, Copy)]
 struct Relay {
@@ -109,9 +123,8 @@ pub(crate) struct Probe {
     pub(crate) purpose: Purpose,
     pub(crate) target: Target,
     began: Instant,
-    /// The pings that were sent, each under a number of its own, so that an ack tells the round trip. The time
-    /// is unknown if we were away since.
-    pings: Vec<(Seq, Option<Instant>)>,
+    /// The pings that were sent, each under a number of its own, so that an ack tells the round trip.
+    pings: [Option<Sent>; PINGS_MAX],
     rtt: Option<Duration>,
     /// When the relays are asked and when the verdict falls, counted from the beginning: stretched by health.
     relays_after: Duration,
@@ -141,7 +154,7 @@ impl Probe {
             purpose,
             target,
             began: now,
-            pings: Vec::with_capacity(3),
+            pings: [None; PINGS_MAX],
             rtt,
             relays_after: timeout / 2,
             timeout,
@@ -212,8 +225,16 @@ impl Probe {
 
     /// The round trip that the ack to one of its pings shows now.
     pub(crate) fn round_trip(&self, now: Instant, seq: Seq) -> Option<Duration> {
-        let (_, sent) = self.pings.iter().find(|(ping, _)| *ping == seq)?;
-        sent.map(|sent| now.since(sent))
+        let ping = self.pings.iter().flatten().find(|ping| ping.seq == seq)?;
+        ping.at.map(|at| now.since(at))
+    }
+
+    /// The way by which an answer with this number from this address came, if it was asked for.
+    fn way(&self, seq: Seq, from: SocketAddr) -> Option<Way> {
+        if self.pings.iter().flatten().any(|ping| ping.seq == seq) {
+            return (self.target.addr == from).then_some(Way::Direct);
+        }
+        self.relays.iter().any(|relay| relay.seq == seq && relay.addr == from).then_some(Way::Relayed)
     }
 }
 
@@ -228,82 +249,65 @@ pub(crate) enum Way {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ProbeId(u64);
 
-/// All running probes.
-#[derive(Debug)]
+/// All running probes. At rest there are none or one, and never many: they are looked through.
+#[derive(Debug, Default)]
 pub(crate) struct Probes {
     next: u64,
-    by_id: BTreeMap<ProbeId, Probe>,
-    by_seq: BTreeMap<Seq, (ProbeId, Way)>,
-    deadlines: Deadlines<ProbeId>,
+    /// In the order in which they began.
+    running: Vec<(ProbeId, Probe)>,
 }
 
 impl Probes {
-    pub(crate) fn new() -> Self {
-        Self { next: 0, by_id: BTreeMap::new(), by_seq: BTreeMap::new(), deadlines: Deadlines::new() }
-    }
-
     /// Begins a probe, whose first ping is to be sent now. `None` if too many run.
     pub(crate) fn begin(&mut self, probe: Probe) -> Option<ProbeId> {
-        if self.by_id.len() >= PROBES_MAX && probe.purpose != Purpose::Round {
+        if self.running.len() >= PROBES_MAX && probe.purpose != Purpose::Round {
             return None;
         }
         let id = ProbeId(self.next);
         self.next += 1;
-        self.deadlines.set(id, probe.due());
-        self.by_id.insert(id, probe);
+        self.running.push((id, probe));
         Some(id)
     }
 
     /// Notes that a ping of a probe is being sent: it can be answered from here on.
     pub(crate) fn pinged(&mut self, now: Instant, id: ProbeId, seq: Seq) {
-        if let Some(probe) = self.by_id.get_mut(&id) {
-            probe.pings.push((seq, Some(now)));
-            self.by_seq.insert(seq, (id, Way::Direct));
+        let free = self.get_mut(id).and_then(|probe| probe.pings.iter_mut().find(|ping| ping.is_none()));
+        if let Some(ping) = free {
+            *ping = Some(Sent { seq, at: Some(now) });
         }
     }
 
     /// We were away: the answers to what was sent before tell no round trip, which users are shown.
     pub(crate) fn forget_times(&mut self) {
-        for ping in self.by_id.values_mut().flat_map(|probe| &mut probe.pings) {
-            ping.1 = None;
+        for ping in self.running.iter_mut().flat_map(|(_, probe)| probe.pings.iter_mut().flatten()) {
+            ping.at = None;
         }
     }
 
     /// The next step of a probe that is due.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(ProbeId, Step)> {
-        let id = self.deadlines.pop_due(now)?;
-        let probe = self.by_id.get_mut(&id)?;
-        let step = probe.advance();
-        if step != Step::Verdict {
-            self.deadlines.set(id, probe.due());
-        }
-        Some((id, step))
+        let waiting = self.running.iter_mut().filter(|(_, probe)| probe.stage != Stage::Over);
+        let (id, probe) = waiting.min_by_key(|(id, probe)| (probe.due(), *id))?;
+        (probe.due() <= now).then(|| (*id, probe.advance()))
     }
 
     /// Notes that a relay was asked for a probe.
     pub(crate) fn asked(&mut self, id: ProbeId, addr: SocketAddr, seq: Seq) {
-        if let Some(probe) = self.by_id.get_mut(&id) {
+        if let Some(probe) = self.get_mut(id) {
             probe.relays.push(Relay { addr, seq });
-            self.by_seq.insert(seq, (id, Way::Relayed));
         }
     }
 
     /// Notes whether any relay could be asked.
     pub(crate) fn set_relay_exists(&mut self, id: ProbeId, exists: bool) {
-        if let Some(probe) = self.by_id.get_mut(&id) {
+        if let Some(probe) = self.get_mut(id) {
             probe.relay_exists = exists;
         }
     }
 
     /// The probe that an answer with this number from this address is for.
     pub(crate) fn answered(&self, seq: Seq, from: SocketAddr) -> Option<(ProbeId, Way)> {
-        let (id, way) = *self.by_seq.get(&seq)?;
-        let probe = self.by_id.get(&id)?;
-        let asked = match way {
-            Way::Direct => probe.target.addr == from,
-            Way::Relayed => probe.relays.iter().any(|relay| relay.seq == seq && relay.addr == from),
-        };
-        asked.then_some((id, way))
+        self.running.iter().find_map(|(id, probe)| Some((*id, probe.way(seq, from)?)))
     }
 
     /// A relay answers that it heard nothing, or that it does not hold the target active. The latter proves
@@ -311,7 +315,7 @@ impl Probes {
     /// what everybody who knows that answers. In experiments it makes no difference; where views differ for good, for
     /// a limit on nodes say, every relay might answer so of a healthy node.
     pub(crate) fn nacked(&mut self, id: ProbeId, reason: NackReason) {
-        if let Some(probe) = self.by_id.get_mut(&id) {
+        if let Some(probe) = self.get_mut(id) {
             let told = matches!(probe.purpose, Purpose::Told { .. });
             probe.proven |= reason == NackReason::NoAnswer || told;
         }
@@ -319,35 +323,38 @@ impl Probes {
 
     /// Ends a probe.
     pub(crate) fn finish(&mut self, id: ProbeId) -> Option<Probe> {
-        let probe = self.by_id.remove(&id)?;
-        self.deadlines.cancel(id);
-        for seq in probe.pings.iter().map(|ping| ping.0).chain(probe.relays.iter().map(|relay| relay.seq)) {
-            self.by_seq.remove(&seq);
-        }
-        Some(probe)
+        let place = self.place(id)?;
+        Some(self.running.remove(place).1)
     }
 
     /// Ends all probes of some purposes and answers them.
     pub(crate) fn finish_all(&mut self, which: impl Fn(&Probe) -> bool) -> Vec<Probe> {
-        let ids: Vec<ProbeId> =
-            self.by_id.iter().filter(|(_, probe)| which(probe)).map(|(id, _)| *id).collect();
-        ids.into_iter().filter_map(|id| self.finish(id)).collect()
+        let over = self.running.extract_if(.., |(_, probe)| which(probe));
+        over.map(|(_, probe)| probe).collect()
     }
 
     pub(crate) fn get(&self, id: ProbeId) -> Option<&Probe> {
-        self.by_id.get(&id)
+        self.place(id).map(|place| &self.running[place].1)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Probe> {
-        self.by_id.values()
+        self.running.iter().map(|(_, probe)| probe)
     }
 
     pub(crate) fn bound(&self) -> Bound {
-        Bound { what: "probes", count: self.by_id.len(), max: PROBES_MAX }
+        Bound { what: "probes", count: self.running.len(), max: PROBES_MAX + ROUNDS_MAX }
     }
 
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.deadlines.next()
+        self.iter().filter(|probe| probe.stage != Stage::Over).map(Probe::due).min()
+    }
+
+    fn get_mut(&mut self, id: ProbeId) -> Option<&mut Probe> {
+        self.place(id).map(|place| &mut self.running[place].1)
+    }
+
+    fn place(&self, id: ProbeId) -> Option<usize> {
+        self.running.binary_search_by_key(&id, |(id, _)| *id).ok()
     }
 }
 

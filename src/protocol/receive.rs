@@ -6,7 +6,8 @@ use super::{ExchangeId, Instant, Protocol, compare, spread};
 use crate::node::Generation;
 use crate::wire::hash::canonical;
 use crate::wire::lists::RecordKey;
-use crate::wire::{Body, NameHash, Packet, Seq};
+use crate::wire::packet::Malformed;
+use crate::wire::{Body, Frame, NameHash, Packet, Seq};
 
 /// Where the news of a datagram stands while it is read.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(super) struct Context {
     pub(super) wanted: usize,
     /// The request for states and broadcasts that it answers.
     pub(super) fetched: Option<Seq>,
+    /// Of its seal; none: it came plain.
+    pub(super) counter: Option<u64>,
 }
 
 impl Protocol {
@@ -51,21 +54,39 @@ impl Protocol {
             return;
         }
         let from = canonical(from);
-        self.observe_lag(now, Some(received));
-        let Ok(packet) = Packet::decode(datagram) else {
-            self.metrics.malformed += 1;
-            self.note(log::Level::Debug, || {
-                format!("malformed datagram of {} bytes from {from}", datagram.len())
-            });
-            return;
-        };
-        let header = *packet.header();
-        if header.tag != self.tag {
-            self.handle_foreign(now, from, &packet);
+        if !self.settings.allow.takes_address(from.ip()) {
+            // Not a word to it, not even that somebody is here.
+            self.metrics.not_allowed += 1;
             return;
         }
+        self.observe_lag(now, Some(received));
+        match Frame::decode(datagram) {
+            Err(Malformed) => self.count_malformed(from, datagram),
+            Ok(frame) if frame.header().tag != self.tag => self.handle_foreign(now, from, &frame),
+            Ok(Frame::Sealed(head)) => self.handle_sealed(now, from, &head, datagram),
+            Ok(Frame::Plain(packet)) if self.accepts_plain() => self.handle_packet(now, from, &packet, None),
+            Ok(Frame::Plain(packet)) => self.refuse_plain(now, from, &packet),
+        }
+    }
+
+    pub(super) fn count_malformed(&mut self, from: SocketAddr, datagram: &[u8]) {
+        self.metrics.malformed += 1;
+        self.note(log::Level::Debug, || {
+            format!("malformed datagram of {} bytes from {from}", datagram.len())
+        });
+    }
+
+    /// A datagram that can be read. `counter`: of its seal, if it had one.
+    pub(super) fn handle_packet(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        packet: &Packet<'_>,
+        counter: Option<u64>,
+    ) {
+        let header = *packet.header();
         if header.sender == self.me && header.generation == self.generation {
-            self.met_ourselves(now, &packet);
+            self.met_ourselves(now, packet);
             return;
         }
         let mut context = Context {
@@ -83,6 +104,7 @@ impl Protocol {
             unserved: Vec::new(),
             wanted: 0,
             fetched: None,
+            counter,
         };
         if context.known {
             self.addresses.heard(from);
@@ -100,6 +122,7 @@ impl Protocol {
         self.answer_offer(&mut context);
         self.ask_unserved(&mut context);
         self.end_fetch(&mut context);
+        self.note_sender(&header, counter);
         self.pump_exchange(now, context.exchange);
         self.end_with_the_gone(now);
         self.spread(now);
@@ -128,6 +151,7 @@ impl Protocol {
             Body::Challenge { seq, cookie } => self.handle_challenge(context, *seq, *cookie),
             Body::Welcome(welcome) => self.handle_welcome(context, welcome),
             Body::Reject { seq, reason } => self.handle_reject(context, *seq, *reason),
+            Body::Hint { seq, reason } => self.handle_hint(context.now, context.from, *seq, *reason),
             Body::Leave { seq, incarnation } => self.handle_leave(context, *seq, *incarnation),
 
             Body::Sums(sums) => self.handle_sums(context, sums),
@@ -153,7 +177,6 @@ impl Protocol {
             | Body::Alive(_)
             | Body::Verdict(_)
             | Body::Delta(_)
-            | Body::Hint { .. }
             | Body::Fragment(_)
             | Body::FragmentAck(_)
             | Body::Broadcast(_) => {

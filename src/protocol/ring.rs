@@ -62,7 +62,9 @@ impl Rounds {
         let cycle = round / others;
         if self.offsets.len() != others as usize || self.cycle != cycle {
             self.cycle = cycle;
-            self.offsets = (1..=others).collect();
+            // Not a new list: the memory of the cycle before is used again.
+            self.offsets.clear();
+            self.offsets.extend(1..=others);
             for last in (1..self.offsets.len()).rev() {
                 let draw = siphash((ROUND_KEY, u64::from(cycle)), &(last as u64).to_be_bytes());
                 let other = draw % (last as u64 + 1);

@@ -24,8 +24,10 @@ pub(super) const MISFITS_MAX: usize = 4;
 pub(super) enum Source {
     /// Gossiped by this member, or added to its ping or ack.
     Rumor(NameHash),
-    /// From the node itself.
+    /// From the node itself, by its address.
     Direct,
+    /// From the node itself, in answer to us: nobody else could have sent it.
+    Answer,
     /// From the node itself, which we let in.
     Admission,
     /// Told by this partner when views were compared.
@@ -37,7 +39,7 @@ impl Source {
     fn teller(self, subject: NameHash) -> NameHash {
         match self {
             Self::Rumor(teller) | Self::Sync(teller) => teller,
-            Self::Direct | Self::Admission => subject,
+            Self::Direct | Self::Answer | Self::Admission => subject,
         }
     }
 }
@@ -45,6 +47,10 @@ impl Source {
 impl Protocol {
     /// Takes what a node says about itself.
     pub(super) fn take_record(&mut self, now: Instant, record: &Record<'_>, source: Source) -> Merged {
+        if !self.takes(record) {
+            self.metrics.not_allowed += 1;
+            return Merged::Refused;
+        }
         let name = NameHash::of(self.tag, record.name);
         let known_run = self.members.get(name).is_some_and(|entry| entry.generation() == record.generation);
         let is_possible = record.broadcast <= NUMBER_MAX && record.state_version <= VERSION_MAX;
@@ -55,13 +61,21 @@ impl Protocol {
         if name == self.me {
             self.handle_own_name(now, record);
             if record.generation == self.generation {
-                self.claimed(now, record.broadcast);
+                self.claim_broadcast(now, record.broadcast);
             }
             self.state_told(now, name, record.generation, record.state_version, source.teller(name), false);
             return Merged::Same;
         }
         let started = Record { broadcast: self.first_broadcast(record), ..*record };
-        let merged = self.members.merge_alive(now, name, &started);
+        let merged = match source {
+            Source::Answer | Source::Admission => self.members.merge_proven(now, name, &started),
+            Source::Rumor(_) | Source::Direct | Source::Sync(_) => {
+                self.members.merge_alive(now, name, &started)
+            }
+        };
+        if merged == Merged::Changed(None) && matches!(source, Source::Rumor(_)) {
+            self.addresses.came(now, record.addr);
+        }
         match merged {
             Merged::Refused => self.metrics.implausible += 1,
             Merged::Changed(before) => self.record_changed(now, name, before, source),
@@ -274,6 +288,11 @@ impl Protocol {
         used: &[NameHash],
         topics: &[Topic],
     ) -> Option<NameHash> {
+        if self.is_crowded(now)
+            && let Some(peer) = self.peer_in_crowd(used)
+        {
+            return Some(peer);
+        }
         let ring = self.members.ring();
         let n = ring.len();
         let own = ring.binary_search(&self.me).unwrap_or(0);
@@ -429,6 +448,7 @@ impl Protocol {
         }
         self.push_rumor(now, name);
         self.schedule_healing(now);
+        self.seek_if_alone(now);
         self.reap(now);
     }
 

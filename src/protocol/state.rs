@@ -11,6 +11,12 @@
 //! Here rumors carry it in milliseconds while there is room. If deltas are limited
 //! ([`Config::state_rate`](crate::Config::state_rate)), answers to fetches have the first claim on them, and rumors
 //! get what is above half of what may be sent in a second.
+//!
+//! A version stands for its contents: two members that hold the same one are not compared. Whoever can write a known
+//! member's address and knows the numbers of both runs can break that, with a write at the next version that the owner
+//! never made; it stands there until the owner writes that key again, or is started anew. A hash of the contents in each
+//! record would show it, for 8 bytes in each and a new hash of up to 64 KiB for each write that is taken. It would not
+//! keep that sender from telling the hash as well. A key does, so there is none.
 
 use std::time::Duration;
 
@@ -25,7 +31,8 @@ use crate::node::Generation;
 use crate::state::{Change, Collected, KEY_MAX, State, VALUE_MAX, VERSION_MAX, Written};
 use crate::wire::body::{Delta, Fetch};
 use crate::wire::lists::{Lack, Lacks, Write, WritesBuilder};
-use crate::wire::packet::{HEADER_SIZE, SEAL_SIZE};
+use crate::wire::packet::HEADER_SIZE;
+use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, NameHash, Seq, Writer};
 
 /// Writes that follow each other closely leave in one rumor up to this size.
@@ -41,7 +48,7 @@ const DELTA_OVERHEAD: usize = HEADER_SIZE + SEAL_SIZE + 10 + 3 + DELTA_HEAD + 1 
 const SHORT_MEMORY: Duration = Duration::from_secs(2);
 /// Nobody gets here by writing. Who is said to have is not told apart by higher versions any more, of which there may
 /// not be enough, but by another run.
-const VERSION_CLAIMED_MAX: u64 = VERSION_MAX / 2;
+pub(super) const VERSION_CLAIMED_MAX: u64 = VERSION_MAX / 2;
 
 /// The longest value, given how long a datagram may be.
 pub(crate) fn value_max(max_datagram: usize) -> usize {
@@ -169,7 +176,7 @@ impl Protocol {
             return;
         }
         if subject == self.me {
-            self.outbid(now, version);
+            self.claim_version(now, version);
         } else {
             self.fetches.lack(now, Thing::State(subject), generation, version, teller, at_once);
         }
@@ -465,19 +472,7 @@ impl Protocol {
         }));
     }
 
-    /// Somebody has writes of ours that we never made: forged, or an echo of a run whose memory we have lost. All of
-    /// our state is written anew above them.
-    fn outbid(&mut self, now: Instant, version: u64) {
-        if version > VERSION_CLAIMED_MAX {
-            self.renew(now, self.generation);
-            return;
-        }
-        let mut state = self.state_of(self.me);
-        state.rewrite_above(version);
-        self.publish_state(now, state);
-    }
-
-    fn publish_state(&mut self, now: Instant, state: State) {
+    pub(super) fn publish_state(&mut self, now: Instant, state: State) {
         let before = self.own_state_version();
         // Until the next datagram leaves, what is written goes with what was written before it.
         let open = Topic::State(self.me, self.open_chunk);

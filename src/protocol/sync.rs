@@ -28,6 +28,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::contract::Bound;
 use super::time::{Deadlines, Instant};
 use crate::node::Generation;
 use crate::wire::lists::RecordKey;
@@ -43,10 +44,15 @@ const OFFERS_MAX: usize = 2;
 const CHAINS: usize = 2;
 /// A request is repeated this often before the exchange is given up.
 const TRIES_MAX: u32 = 12;
-/// Exchanges that run at the same time.
+/// Exchanges that run at the same time …
 const EXCHANGES_MAX: usize = 4;
+/// … and those that somebody waits for besides: of one join each.
+const URGENT_MAX: usize = 64;
 /// Requests and probes wait for their answers; so many records may wait for their turn in one exchange.
 const BACKLOG_MAX: usize = 65_536;
+/// Pages of digests that one exchange takes, more than the largest view fills: who has still more to tell does not mean
+/// to come to an end, and is given up like one who does not answer.
+const COVERED_MAX: usize = 16_384;
 
 /// Syncs begin no more often than this …
 const GAP_MIN: Duration = Duration::from_millis(500);
@@ -210,8 +216,8 @@ impl Exchanges {
         Self { next: 0, by_id: BTreeMap::new(), by_seq: BTreeMap::new(), deadlines: Deadlines::new(), retry }
     }
 
-    /// Begins to compare views with a peer. `None` if one with that peer runs already, or too many do; that
-    /// many do not matter if it is `urgent`.
+    /// Begins to compare views with a peer. `None` if one with that peer runs already, or too many do; more may if it
+    /// is `urgent`.
     pub(crate) fn begin_comparison(
         &mut self,
         peer: Peer,
@@ -221,9 +227,9 @@ impl Exchanges {
         self.begin(peer, cookie, [Request::Sums { from: NameHash(0) }].into(), urgent)
     }
 
-    /// Begins to be filled by a peer. `None` if an exchange with that peer runs already.
-    pub(crate) fn begin_fill(&mut self, peer: Peer, cookie: Cookie) -> Option<ExchangeId> {
-        let id = self.begin(peer, cookie, chains(NameHash(0)), true)?;
+    /// Begins to be filled by a peer. `None` for the same reasons.
+    pub(crate) fn begin_fill(&mut self, peer: Peer, cookie: Cookie, urgent: bool) -> Option<ExchangeId> {
+        let id = self.begin(peer, cookie, chains(NameHash(0)), urgent)?;
         if let Some(exchange) = self.by_id.get_mut(&id) {
             exchange.filled = true;
         }
@@ -237,7 +243,8 @@ impl Exchanges {
         queue: VecDeque<Request>,
         urgent: bool,
     ) -> Option<ExchangeId> {
-        if self.with(peer.name).is_some() || (self.by_id.len() >= EXCHANGES_MAX && !urgent) {
+        let max = if urgent { EXCHANGES_MAX + URGENT_MAX } else { EXCHANGES_MAX };
+        if self.with(peer.name).is_some() || self.by_id.len() >= max {
             return None;
         }
         let id = ExchangeId(self.next);
@@ -338,11 +345,14 @@ impl Exchanges {
         exchange.pending.get(&seq).map(|pending| (id, pending.request.clone()))
     }
 
-    /// A page of digests has come. True if it is new.
+    /// A page of digests has come. True if it is new, and one that is taken.
     pub(crate) fn covered(&mut self, id: ExchangeId, from: NameHash, next: NameHash) -> bool {
         let Some(exchange) = self.by_id.get_mut(&id) else {
             return false;
         };
+        if exchange.covered.len() >= COVERED_MAX {
+            return false;
+        }
         let new = exchange.covered.insert(from, next).is_none();
         exchange.pages += usize::from(new);
         new
@@ -453,6 +463,10 @@ impl Exchanges {
 
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.deadlines.next()
+    }
+
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "exchanges", count: self.by_id.len(), max: EXCHANGES_MAX + URGENT_MAX }
     }
 }
 

@@ -18,16 +18,17 @@
 //! [`Cluster::assert_buried`](super::Cluster::assert_buried) and
 //! [`Cluster::assert_converged`](super::Cluster::assert_converged).
 
+pub(crate) mod asked;
 mod hearing;
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
-pub(super) use self::hearing::{Hearing, Said};
+pub(crate) use self::hearing::{Hearing, Said};
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node, Status};
 use crate::protocol::{Bound, Instant, Seen};
-use crate::wire::{Body, Cookie, Packet};
+use crate::wire::{Body, Cookie, Packet, Seq};
 
 /// Datagrams a second to an address that has proved nothing, beyond the bytes that came from there: what is said
 /// first to the addresses of seeds and records.
@@ -35,25 +36,28 @@ const UNPROVEN_PER_SECOND: u32 = 20;
 
 /// What one host has shown so far.
 #[derive(Debug, Default)]
-pub(super) struct Observer {
+pub(crate) struct Observer {
     records: BTreeMap<String, Seen>,
     nodes: BTreeMap<String, Node>,
     /// Who takes part, as the events told, and whether suspected.
     told: BTreeMap<String, bool>,
-    /// What came from each address and went to it.
-    accounts: BTreeMap<SocketAddr, Account>,
-    pub(super) hearing: Hearing,
+    /// What came from each address and went to it, whatever the port: that is what a member tells apart.
+    accounts: BTreeMap<IpAddr, Account>,
+    pub(crate) hearing: Hearing,
 }
 
 /// What passed between a host and an address.
 #[derive(Debug, Default)]
 struct Account {
-    /// Something came from there that only who had heard the host could know: its run, or a cookie.
+    /// Something came from there that only who had heard the host could know: its run, a cookie, or the number of a
+    /// request.
     proven: bool,
     /// Bytes that came from there and are not answered yet.
     credit: usize,
     /// The cookies that were sent there last.
     cookies: [Cookie; 2],
+    /// The numbers of the requests that were sent there.
+    asked: BTreeSet<Seq>,
     /// The second of the last datagram that went beyond what had come, and how many there were in it.
     excess: (u64, u32),
 }
@@ -81,7 +85,7 @@ impl Contents {
 }
 
 /// What has outgrown its bound, if anything.
-pub(super) fn check_bounds(bounds: &[Bound]) -> Result<(), String> {
+pub(crate) fn check_bounds(bounds: &[Bound]) -> Result<(), String> {
     match bounds.iter().find(|bound| bound.count > bound.max) {
         Some(Bound { what, count, max }) => Err(format!("it keeps {count} {what}, the limit is {max}")),
         None => Ok(()),
@@ -89,29 +93,37 @@ pub(super) fn check_bounds(bounds: &[Bound]) -> Result<(), String> {
 }
 
 /// Whether a datagram is within its limit.
-pub(super) fn check_length(length: usize, limit: usize) -> Result<(), String> {
+pub(crate) fn check_length(length: usize, limit: usize) -> Result<(), String> {
     if length <= limit { Ok(()) } else { Err(format!("a datagram of {length} bytes, the limit is {limit}")) }
 }
 
 impl Observer {
-    /// Notes a datagram that the host has got. `own`: its run.
-    pub(super) fn received(&mut self, own: u64, from: SocketAddr, datagram: &[u8]) {
-        let account = self.accounts.entry(from).or_default();
-        account.credit += datagram.len();
+    /// Notes a datagram that the host has got, as it was before it was sealed; `length`: as it came. `own`: the run of
+    /// the host.
+    pub(crate) fn received(&mut self, own: u64, from: SocketAddr, datagram: &[u8], length: usize) {
+        let account = self.accounts.entry(from.ip()).or_default();
+        account.credit += length;
         if !account.proven
             && let Ok(packet) = Packet::decode(datagram)
         {
             let echoes = |body: Body<'_>| match body {
                 Body::Hello(hello) => hello.cookie.0 != 0 && account.cookies.contains(&hello.cookie),
-                _ => false,
+                body => asked::answered(&body).is_some_and(|seq| account.asked.contains(&seq)),
             };
             account.proven = packet.header().receiver.0 == own || packet.bodies().any(echoes);
         }
     }
 
-    /// Notes a datagram that the host sends; what is wrong with it, if anything.
-    pub(super) fn check_sent(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) -> Result<(), String> {
-        let account = self.accounts.entry(to).or_default();
+    /// Notes a datagram that the host sends, as it is before it is sealed; `length`: as it goes. What is wrong with it,
+    /// if anything.
+    pub(crate) fn check_sent(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        datagram: &[u8],
+        length: usize,
+    ) -> Result<(), String> {
+        let account = self.accounts.entry(to.ip()).or_default();
         if account.proven {
             return Ok(());
         }
@@ -122,8 +134,9 @@ impl Observer {
             {
                 account.cookies = [cookie, account.cookies[0]];
             }
+            account.asked.extend(asked::Asked::by(&body).map(|(_, seq)| seq));
         }
-        if let Some(rest) = account.credit.checked_sub(datagram.len()) {
+        if let Some(rest) = account.credit.checked_sub(length) {
             account.credit = rest;
             return Ok(());
         }
@@ -135,12 +148,12 @@ impl Observer {
         if account.excess.1 <= UNPROVEN_PER_SECOND {
             return Ok(());
         }
-        let (length, credit) = (datagram.len(), account.credit);
+        let credit = account.credit;
         Err(format!("{to} has proved nothing; it is sent {length} bytes, and {credit} came from there"))
     }
 
     /// Notes what a record is now; what is wrong with it, if anything. `own`: it is the host's own.
-    pub(super) fn check_record(&mut self, own: bool, seen: Seen) -> Result<(), String> {
+    pub(crate) fn check_record(&mut self, own: bool, seen: Seen) -> Result<(), String> {
         if own && seen.status == Status::Dead {
             return Err("it lists itself dead".to_owned());
         }
@@ -156,19 +169,19 @@ impl Observer {
     }
 
     /// Notes how the host shows a node now; how it showed it before.
-    pub(super) fn shows(&mut self, node: &Node) -> Option<Node> {
+    pub(crate) fn shows(&mut self, node: &Node) -> Option<Node> {
         self.nodes.insert(node.name().to_owned(), node.clone())
     }
 
     /// Forgets a record that the host has forgotten.
-    pub(super) fn forget(&mut self, name: &str) {
+    pub(crate) fn forget(&mut self, name: &str) {
         self.records.remove(name);
         self.nodes.remove(name);
         self.hearing.forget(name);
     }
 
     /// Notes an event; what is wrong with it, if anything.
-    pub(super) fn check_event(&mut self, own: &str, event: &Event) -> Result<(), String> {
+    pub(crate) fn check_event(&mut self, own: &str, event: &Event) -> Result<(), String> {
         self.hearing.note(event);
         let Some(name) = event.node().map(|node| node.name().to_owned()) else {
             return Ok(());
@@ -209,7 +222,7 @@ impl Observer {
     }
 
     /// Whether the events have told what a record shows now.
-    pub(super) fn check_told(&self, name: &str, shown: Option<Status>) -> Result<(), String> {
+    pub(crate) fn check_told(&self, name: &str, shown: Option<Status>) -> Result<(), String> {
         let shown = shown.map(|status| status == Status::Suspect);
         let told = self.told.get(name).copied();
         if shown == told {

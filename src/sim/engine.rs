@@ -15,9 +15,12 @@ use super::host::{Host, Leftovers, Past};
 use super::world::World;
 use crate::config::{Config, Seed, invalid};
 use crate::consumer::Consumer;
+use crate::discovery::Discovery;
 use crate::engine::{Engine, Owner};
 use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
+#[cfg(feature = "encryption")]
+use crate::keyring::Keyring;
 use crate::member::Member;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
@@ -53,10 +56,7 @@ impl Sim {
         let mut world = self.world();
         let host;
         (host, before) = world.start(&mut config)?;
-        let (name, addr, run) =
-            (world.hosts[host].name.clone(), world.hosts[host].addr, world.hosts[host].run);
-        let past = Arc::clone(&world.hosts[host].past);
-        let process = Arc::new(Process { sim: Arc::clone(self), host, run, name, addr, past });
+        let process = self.process(&world, host);
         let owner: Arc<dyn Owner> = Arc::new(Kept { process: Arc::clone(&process) });
         world.hosts[host].owner = Some(Arc::downgrade(&owner));
         drop(world);
@@ -66,6 +66,20 @@ impl Sim {
             let _ = past.set(Mutex::new(before));
         }
         Ok(Member::new(process, owner))
+    }
+
+    /// The run that a host is in.
+    fn process(self: &Arc<Self>, world: &World, host: usize) -> Arc<Process> {
+        let there = &world.hosts[host];
+        Arc::new(Process {
+            sim: Arc::clone(self),
+            host,
+            run: there.run,
+            name: there.name.clone(),
+            cluster: there.cluster.clone(),
+            addr: there.addr,
+            past: Arc::clone(&there.past),
+        })
     }
 
     /// Runs the world to a moment, or until something is done.
@@ -80,6 +94,7 @@ impl Sim {
                 log::log!(level, "{line}");
             }
             self.tell_listeners();
+            self.ask_discoveries();
             let mut world = self.world();
             if let Some(result) = done(&mut world) {
                 return Some(result);
@@ -130,13 +145,10 @@ impl Sim {
     fn tell(self: &Arc<Self>, host: usize, mut listener: Box<dyn Listener>, event: Event) {
         let process = {
             let world = self.world();
-            let there = &world.hosts[host];
-            let (run, name, addr, past) =
-                (there.run, there.name.clone(), there.addr, Arc::clone(&there.past));
-            Arc::new(Process { sim: Arc::clone(self), host, run, name, addr, past })
+            self.process(&world, host)
         };
         let run = process.run;
-        let member = Member::for_listener(process);
+        let member = Member::unowned(process);
         self.depth.fetch_add(1, Ordering::Relaxed);
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| listener.on_event(&member, event)));
         self.depth.fetch_sub(1, Ordering::Relaxed);
@@ -164,6 +176,58 @@ impl Sim {
     }
 }
 
+/// Discoveries.
+impl Sim {
+    /// Asks the discoveries of the hosts that look for others. The world is not locked meanwhile.
+    fn ask_discoveries(self: &Arc<Self>) {
+        while self.depth.load(Ordering::Relaxed) < DEPTH_MAX {
+            let (process, discoveries) = {
+                let mut world = self.world();
+                let Some(host) = world.to_discover.pop_first() else {
+                    return;
+                };
+                let discoveries = std::mem::take(&mut world.hosts[host].discoveries);
+                (self.process(&world, host), discoveries)
+            };
+            self.discover(&process, discoveries);
+        }
+    }
+
+    fn discover(self: &Arc<Self>, process: &Arc<Process>, mut discoveries: Vec<Box<dyn Discovery>>) {
+        let (host, run) = (process.host, process.run);
+        let me = Member::unowned(Arc::<Process>::clone(process));
+        for discovery in &mut discoveries {
+            self.depth.fetch_add(1, Ordering::Relaxed);
+            let outcome = panic::catch_unwind(AssertUnwindSafe(|| discovery.discover(&me)));
+            self.depth.fetch_sub(1, Ordering::Relaxed);
+            if let Ok(Ok(found)) = &outcome {
+                // An error says that the member has ended.
+                let _ = self.world().with(host, run, |protocol, now| protocol.addresses_found(now, found));
+                continue;
+            }
+            if let Err(payload) = outcome {
+                // A broken invariant is not the discovery's.
+                if self.world.is_poisoned() {
+                    panic::resume_unwind(payload);
+                }
+                // Dropped where no lock is held: it is the user's.
+                drop(payload);
+            }
+            let there = &mut self.world().hosts[host];
+            there.discovery_errors += u64::from(there.run == run);
+        }
+        let mut world = self.world();
+        let there = &mut world.hosts[host];
+        if there.run == run && there.is_running() {
+            there.discoveries = discoveries;
+        } else {
+            drop(world);
+            // Dropped where no lock is held.
+            drop(discoveries);
+        }
+    }
+}
+
 /// A seed names a host that does not exist.
 fn unknown(seed: &str) -> Error {
     let source = io::Error::new(io::ErrorKind::NotFound, "there is no such host in this simulation");
@@ -176,6 +240,7 @@ pub(super) struct Process {
     host: usize,
     run: u64,
     name: String,
+    cluster: String,
     addr: SocketAddr,
     past: Past,
 }
@@ -286,6 +351,14 @@ impl Engine for Process {
         self.addr
     }
 
+    fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    fn bound(&self) -> Option<SocketAddr> {
+        None
+    }
+
     fn local(&self) -> Node {
         self.read(Protocol::local)
     }
@@ -363,6 +436,10 @@ impl Engine for Process {
         }
     }
 
+    fn save_snapshot(&self) -> Result<()> {
+        Err(invalid("snapshot", "the simulator has no disk"))
+    }
+
     fn events(&self) -> Receiver<Event> {
         let mut world = self.sim.world();
         let is_running = world.check_running(self.host, self.run).is_ok();
@@ -382,6 +459,7 @@ impl Engine for Process {
         self.read_host(|host| Metrics {
             events_dropped: host.events_dropped,
             listener_panics: host.listener_panics,
+            discovery_errors: host.discovery_errors,
             ..host.protocol.metrics()
         })
     }
@@ -409,6 +487,16 @@ impl Engine for Process {
 
     fn has_ended(&self) -> bool {
         self.sim.world().check_running(self.host, self.run).is_err()
+    }
+
+    #[cfg(feature = "encryption")]
+    fn keyring(&self) -> Keyring {
+        self.read(|protocol| protocol.keyring().clone())
+    }
+
+    #[cfg(feature = "encryption")]
+    fn change_keyring(self: Arc<Self>, change: &mut dyn FnMut(&mut Keyring) -> Result<()>) -> Result<()> {
+        self.sim.world().with(self.host, self.run, |protocol, _| protocol.change_keyring(change))?
     }
 
     fn owner(&self) -> Option<Arc<dyn Owner>> {

@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver;
 use super::checks::Observer;
 use crate::config::Seed;
 use crate::consumer::{self, Consumer};
+use crate::discovery::Discovery;
 use crate::engine::Owner;
 use crate::error::Error;
 use crate::event::{Event, Listener};
@@ -50,6 +51,7 @@ pub(super) type Past = Arc<OnceLock<Mutex<Box<Host>>>>;
 /// One simulated process. It is the same host after a restart, with another run.
 pub(super) struct Host {
     pub(super) name: String,
+    pub(super) cluster: String,
     pub(super) addr: SocketAddr,
     /// Counts the starts.
     pub(super) run: u64,
@@ -67,6 +69,9 @@ pub(super) struct Host {
     pub(super) consumers: Vec<Consumer>,
     /// The listener; not here while it is called.
     pub(super) listener: Option<Box<dyn Listener>>,
+    /// Its discoveries; not here while they are asked.
+    pub(super) discoveries: Vec<Box<dyn Discovery>>,
+    pub(super) discovery_errors: u64,
     /// What the listener has still to hear.
     pub(super) listener_events: Option<Receiver<Event>>,
     pub(super) events_dropped: u64,
@@ -117,12 +122,18 @@ impl Host {
         self.outbox.clear();
         self.answers.clear();
         self.ailments = Ailments::default();
-        Leftovers { _consumers: std::mem::take(&mut self.consumers), _listener: self.listener.take() }
+        Leftovers {
+            _consumers: std::mem::take(&mut self.consumers),
+            _listener: self.listener.take(),
+            _discoveries: std::mem::take(&mut self.discoveries),
+        }
     }
 }
 
-/// What is left of a member that has ended: its listener is the user's, and may do anything when it is dropped.
+/// What is left of a member that has ended: its listener and its discoveries are the user's, and may do anything when
+/// they are dropped.
 pub(super) struct Leftovers {
     _consumers: Vec<Consumer>,
     _listener: Option<Box<dyn Listener>>,
+    _discoveries: Vec<Box<dyn Discovery>>,
 }

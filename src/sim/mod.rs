@@ -52,7 +52,7 @@
 //! The same seed and the same calls, made by one thread, give the same datagrams at the same times, byte for
 //! byte: [`Cluster::trace`] is a hash over all of them.
 
-mod checks;
+pub(crate) mod checks;
 mod engine;
 mod host;
 mod letters;
@@ -60,6 +60,8 @@ mod links;
 mod states;
 mod world;
 
+#[cfg(any(test, fuzzing))]
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +75,8 @@ use crate::member::Member;
 use crate::node::Status;
 use crate::protocol::Instant;
 pub use crate::protocol::Rule;
+#[cfg(any(test, fuzzing))]
+use crate::protocol::Transmit;
 
 /// How often it is asked whether what holds at rest holds.
 const AT_REST: Duration = Duration::from_millis(100);
@@ -100,7 +104,8 @@ impl Cluster {
     /// # Errors
     ///
     /// [`Error::Config`]: a setting is wrong, a host of this name runs already, or a
-    /// [transport](Config::transport) was given: the network here is the simulator's.
+    /// [transport](Config::transport) was given (the network here is the simulator's) or a
+    /// [snapshot](Config::snapshot) (there is no disk).
     pub fn add(&self, config: Config) -> Result<Member> {
         self.sim.start(config)
     }
@@ -112,8 +117,8 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// If they are of several clusters, if one of them knows somebody already, and if there are more than the
-    /// smallest [`Config::max_nodes`] of theirs: mistakes of the test.
+    /// If they are of several clusters or their lists differ, if one of them knows somebody already, and if there are
+    /// more than the smallest [`Config::max_nodes`] of theirs: mistakes of the test.
     #[track_caller]
     pub fn acquaint(&self) {
         let outcome = self.sim.world().acquaint();
@@ -244,7 +249,7 @@ impl Cluster {
             return Err(crate::config::invalid("name", format!("is not {name:?}")));
         }
         config.validate()?;
-        config.refuse_transport()?;
+        config.refuse_the_outside()?;
         self.crash(name);
         self.sim.start(config.name(name))
     }
@@ -334,6 +339,18 @@ impl Cluster {
     #[must_use]
     pub fn trace(&self) -> u64 {
         self.sim.world().trace
+    }
+
+    /// From here on all datagrams that are sent are kept.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn record(&self) {
+        self.sim.world().recorded = Some(Vec::new());
+    }
+
+    /// Takes the datagrams that were kept, in the order in which they were sent: by which host, and to where.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn take_recorded(&self) -> Vec<(SocketAddr, Transmit)> {
+        self.sim.world().recorded.take().unwrap_or_default()
     }
 
     /// Asks at once and then again and again whether something holds, until it does or the time is over.

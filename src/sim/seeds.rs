@@ -63,7 +63,8 @@ fn seeds_of_many_writes_end_in_equal_states() {
         let mut run = Run::new(seed);
         println!("replay: HEADCOUNT_SEED={seed} cargo test --lib seeds_of_many_writes");
         for host in 0..20 {
-            run.members.push(run.cluster.add(Config::lan().name(name(host)).seeds(name(0))).unwrap());
+            run.members
+                .push(run.cluster.add(run.sealed(Config::lan()).name(name(host)).seeds(name(0))).unwrap());
         }
         run.cluster.run(millis(2_000));
         run.cluster.loss(0.1);
@@ -303,7 +304,7 @@ impl Run {
 
     /// All are configured with the same seeds: islands that never heard of each other meet through them.
     fn config(&mut self) -> Config {
-        let config = Config::lan().seeds((0..HOSTS_MAX).map(name).collect::<Vec<_>>());
+        let config = self.sealed(Config::lan()).seeds((0..HOSTS_MAX).map(name).collect::<Vec<_>>());
         match self.below(0..10) {
             8 | 9 => config.on_event(|member, event| {
                 // Answers what it is sent, and greets who joins.
@@ -331,6 +332,18 @@ impl Run {
             }
             _ => config,
         }
+    }
+
+    /// Every third cluster has a key, where there are keys.
+    #[cfg(feature = "encryption")]
+    fn sealed(&self, config: Config) -> Config {
+        use crate::keyring::{Key, Keyring};
+        if self.seed % 3 == 1 { config.keyring(Keyring::new(Key::from_bytes([7; 32]))) } else { config }
+    }
+
+    #[cfg(not(feature = "encryption"))]
+    fn sealed(&self, config: Config) -> Config {
+        config
     }
 
     fn join(&mut self, host: usize) {

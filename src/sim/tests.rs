@@ -1,4 +1,7 @@
 mod broadcasts;
+mod discovery;
+#[cfg(feature = "encryption")]
+mod keys;
 mod rules;
 
 use std::panic::{self, AssertUnwindSafe};

@@ -71,10 +71,15 @@ pub(super) struct World {
     pub(super) without: Without,
     /// Hosts whose listeners have something to hear.
     pub(super) to_be_told: BTreeSet<usize>,
+    /// Hosts whose discoveries are to be asked.
+    pub(super) to_discover: BTreeSet<usize>,
     /// A hash over all that was sent, and when.
     pub(super) trace: u64,
     /// To be logged when the guard is gone: a logger is code of the user.
     pub(super) lines: Vec<(log::Level, String)>,
+    /// All that was sent, and from where, if it is kept.
+    #[cfg(any(test, fuzzing))]
+    pub(super) recorded: Option<Vec<(SocketAddr, Transmit)>>,
 }
 
 impl fmt::Debug for World {
@@ -107,8 +112,11 @@ impl World {
             checks: true,
             without: Without::default(),
             to_be_told: BTreeSet::new(),
+            to_discover: BTreeSet::new(),
             trace: 0,
             lines: Vec::new(),
+            #[cfg(any(test, fuzzing))]
+            recorded: None,
         }
     }
 
@@ -116,7 +124,7 @@ impl World {
     /// The second result is what is left of the run before, to be dropped where no lock is held.
     pub(super) fn start(&mut self, config: &mut Config) -> Result<(usize, Option<Box<Host>>)> {
         let addresses = config.validate()?;
-        config.refuse_transport()?;
+        config.refuse_the_outside()?;
         let index = match config.name_given().and_then(|name| self.by_name.get(name)) {
             Some(index) => *index,
             None => self.hosts.len(),
@@ -129,10 +137,11 @@ impl World {
             return Err(crate::config::invalid("advertise", "another host has this address"));
         }
         let addresses = Addresses { advertise: Some(addr), ..addresses };
-        let settings = Settings { without: self.without, ..config.settings(&addresses, addr) };
+        let settings = Settings { without: self.without, ..config.settings(&addresses, addr)? };
         let protocol = self.new_protocol(&settings);
         let mut host = Host {
             name: settings.name.clone(),
+            cluster: settings.cluster.clone(),
             addr,
             run: self.hosts.get(index).map_or(0, |host| host.run + 1),
             protocol,
@@ -146,6 +155,8 @@ impl World {
             owner: None,
             consumers: Vec::new(),
             listener: config.take_listener(),
+            discoveries: config.take_discoveries(),
+            discovery_errors: 0,
             listener_events: None,
             events_dropped: 0,
             listener_panics: 0,
@@ -392,8 +403,9 @@ impl World {
 
     fn handle(&mut self, host: usize, received: Instant, from: SocketAddr, datagram: &[u8]) {
         if self.hosts[host].checks {
-            let own = self.hosts[host].protocol.local().generation();
-            self.hosts[host].observer.received(own, from, datagram);
+            let Host { protocol, observer, .. } = &mut self.hosts[host];
+            let own = protocol.local().generation();
+            observer.received(own, from, &protocol.in_plain(datagram), datagram.len());
         }
         self.hosts[host].protocol.handle_datagram(self.now, received, from, datagram);
         self.drain(host);
@@ -467,9 +479,10 @@ impl World {
         while let Some(note) = host.protocol.poll_note() {
             self.lines.push((note.level, format!("{}: {}", host.name, note.text)));
         }
-        let mut wants_seeds = false;
-        while let Some(Chore::ResolveSeeds) = host.protocol.poll_chore() {
-            wants_seeds = true;
+        let mut discovers = false;
+        while let Some(chore) = host.protocol.poll_chore() {
+            // Addresses stay what they are here.
+            discovers |= chore == Chore::Discover;
         }
         if let Some(error) = host.protocol.poll_end() {
             host.end = Some(error);
@@ -477,10 +490,11 @@ impl World {
             host.consumers.clear();
         }
         self.set_wakes(index);
-        if wants_seeds && self.hosts[index].is_running() {
+        if discovers && self.hosts[index].is_running() {
+            self.to_discover.insert(index);
             let seeds: Vec<SocketAddr> =
                 self.hosts[index].seeds.iter().filter_map(|seed| self.resolve(index, seed)).collect();
-            self.hosts[index].protocol.seeds_resolved(self.now, &seeds);
+            self.hosts[index].protocol.addresses_found(self.now, &seeds);
             self.drain(index);
         }
     }
@@ -545,6 +559,10 @@ impl World {
     }
 
     fn send(&mut self, sender: usize, transmit: Transmit) {
+        #[cfg(any(test, fuzzing))]
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push((self.hosts[sender].addr, transmit.clone()));
+        }
         let Transmit { to, datagram } = transmit;
         self.trace = siphash((self.trace, self.now.as_micros()), &datagram);
         let host = &mut self.hosts[sender];
@@ -561,11 +579,12 @@ impl World {
     }
 
     pub(super) fn check_transmit(&mut self, index: usize, transmit: &Transmit) {
-        let limit = self.hosts[index].protocol.max_datagram();
-        self.expect(index, check_length(transmit.datagram.len(), limit));
-        let outcome = self.said.check(&transmit.datagram);
-        self.expect(index, outcome);
-        let outcome = self.hosts[index].observer.check_sent(self.now, transmit.to, &transmit.datagram);
+        let Host { protocol, observer, .. } = &mut self.hosts[index];
+        let (limit, plain) = (protocol.max_datagram(), protocol.in_plain(&transmit.datagram));
+        let length = transmit.datagram.len();
+        let outcome = check_length(length, limit)
+            .and_then(|()| self.said.check(&plain))
+            .and_then(|()| observer.check_sent(self.now, transmit.to, &plain, length));
         self.expect(index, outcome);
     }
 

@@ -12,6 +12,8 @@ use super::shared::{ANSWER_GRACE, Shared};
 use crate::engine::{Engine, Owner};
 use crate::error::{Error, Result};
 use crate::event::Event;
+#[cfg(feature = "encryption")]
+use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
 use crate::protocol::Answer;
@@ -27,6 +29,14 @@ impl Engine for Shared {
 
     fn addr(&self) -> SocketAddr {
         Self::addr(self)
+    }
+
+    fn cluster(&self) -> &str {
+        Self::cluster(self)
+    }
+
+    fn bound(&self) -> Option<SocketAddr> {
+        Some(Self::bound(self))
     }
 
     fn local(&self) -> Node {
@@ -100,6 +110,10 @@ impl Engine for Shared {
         }
     }
 
+    fn save_snapshot(&self) -> Result<()> {
+        Self::save_snapshot(self)
+    }
+
     fn events(&self) -> Receiver<Event> {
         Self::events(self)
     }
@@ -138,6 +152,16 @@ impl Engine for Shared {
 
     fn has_ended(&self) -> bool {
         Self::has_ended(self)
+    }
+
+    #[cfg(feature = "encryption")]
+    fn keyring(&self) -> Keyring {
+        self.read(|protocol| protocol.keyring().clone())
+    }
+
+    #[cfg(feature = "encryption")]
+    fn change_keyring(self: Arc<Self>, change: &mut dyn FnMut(&mut Keyring) -> Result<()>) -> Result<()> {
+        self.step(|protocol, _| protocol.change_keyring(change))?
     }
 
     fn owner(&self) -> Option<Arc<dyn Owner>> {

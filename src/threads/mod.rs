@@ -1,6 +1,7 @@
 //! Threads, locks and the clock of the operating system: everything that the protocol is kept away from.
 //!
-//! Three threads run a member, and a fourth its listener, if it has one. They are started by `create` and joined
+//! Three threads run a member, a fourth its listener, if it has one, and a fifth writes its
+//! [snapshot](crate::snapshot), if it is to have one. They are started by `create` and joined
 //! by `shutdown`, and nothing else runs the protocol but the calls of the program itself:
 //!
 //! ```text
@@ -15,7 +16,8 @@
 //!                                 └─────┬─────────────────────┘
 //!      under the guard: events ─────────┼──▶ the listener's queue ─▶ hc-notifier ─▶ Listener
 //!                                       │    and each events() stream
-//!      after it: datagrams, answers, wake-ups, log lines, chores ─▶ hc-chores (host names)
+//!      after it: datagrams, answers, wake-ups, log lines, chores ─▶ hc-discovery, one for each
+//!                                       └──▶ changes ─▶ hc-keeper (the snapshot)
 //! ```
 //!
 //! The rules that keep this simple:
@@ -31,12 +33,15 @@
 //!   and each thread ends by itself. Only the callers of `shutdown` and `leave`, and the drop of the last
 //!   handle, wait for that.
 
+mod address;
 mod alarm;
 mod chores;
+mod discover;
 mod disseminator;
 mod end;
 mod engine;
 mod join;
+mod keeper;
 mod notifier;
 mod path;
 mod prober;
@@ -55,11 +60,13 @@ use crate::config::{Addresses, Config, invalid};
 use crate::error::{Error, Result};
 use crate::event::Listener;
 use crate::protocol::{self, Duty, Protocol};
+use crate::snapshot::{Book, Store};
 use crate::transport::Transport;
 
 pub(crate) use self::end::End;
 pub(crate) use self::shared::Shared;
 
+use self::keeper::Keeping;
 use self::path::Path;
 use self::shared::{Token, Tokens};
 use crate::consumer::Consumer;
@@ -70,6 +77,8 @@ const PROBER: &str = "hc-prober";
 const DISSEMINATOR: &str = "hc-disseminator";
 const NOTIFIER: &str = "hc-notifier";
 const CHORES: &str = "hc-chores";
+const DISCOVERY: &str = "hc-discovery";
+const KEEPER: &str = "hc-keeper";
 
 /// What keeps a member running: when the last one that holds it lets go, the threads end, without a leave.
 #[derive(Debug)]
@@ -96,23 +105,51 @@ impl Drop for Owner {
 /// Opens the transport and starts the threads.
 pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let addresses = config.validate()?;
+    let store = config.snapshot_path().map(Store::open).transpose()?;
     let transport = open(&config, &addresses)?;
     let bound = transport.local_addr();
-    let settings = config.settings(&addresses, bound);
+    let mut settings = config.settings(&addresses, bound)?;
+    let past = store.as_ref().and_then(|store| store.load(&settings.cluster, &settings.name));
+    settings.discovers |= past.as_ref().is_some_and(|past| !past.nodes.is_empty());
 
     let origin = Instant::now();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let protocol = Protocol::new(settings.clone(), protocol::Instant::default(), wall, entropy()?);
+    let mut protocol = Protocol::new(settings.clone(), protocol::Instant::default(), wall, entropy()?);
+    if let Some(past) = &past {
+        let kept = past.state.iter().flatten().filter(|_| config.keeps_state());
+        let kept = kept.map(|(key, value)| (key.as_str(), value.as_slice()));
+        protocol.resume(protocol::Instant::default(), past.generation, kept);
+        let count = past.nodes.len();
+        log::info!("{}: the snapshot of the run before knows {count} nodes", settings.name);
+    }
     let (path, path_gone) = Path::new(transport);
     let path = Arc::new(path);
-    let seeds = addresses.seeds;
-    let (shared, tokens) =
-        Shared::new(&settings, seeds, config.events_max(), origin, protocol, Arc::clone(&path), path_gone);
+    let seeds = addresses.seeds.clone();
+    let (shared, tokens) = Shared::new(
+        &settings,
+        addresses,
+        config.events_max(),
+        origin,
+        protocol,
+        Arc::clone(&path),
+        path_gone,
+    );
     let shared = Arc::new(shared);
     // From here on its drop ends what was started.
     let owner = Arc::new(Owner { shared: Arc::clone(&shared) });
     shared.set_owner(Arc::downgrade(&owner));
 
+    shared.discoveries().start(&shared, seeds, config.take_discoveries())?;
+    if let Some(store) = store {
+        let keeping = Keeping {
+            store,
+            cluster: settings.cluster.clone(),
+            keep_state: config.keeps_state(),
+            absent: Book::new(past.map(|past| past.nodes).unwrap_or_default()),
+            forget_after: settings.tombstone_ttl,
+        };
+        keeper::start(&shared, keeping)?;
+    }
     launch(&shared, config.take_listener(), path, tokens)?;
     // An empty step tells the threads their first deadlines.
     shared.step(|_, _| ())?;

@@ -14,7 +14,7 @@ use crate::member::Member;
 
 /// Delivers events until the member has ended and all are delivered, or nobody waits for that any more.
 pub(super) fn run(shared: &Arc<Shared>, events: &Receiver<Event>, mut listener: Box<dyn Listener>) {
-    let member = Member::for_listener(Arc::<Shared>::clone(shared));
+    let member = Member::unowned(Arc::<Shared>::clone(shared));
     for event in events {
         if shared.is_abandoned() {
             break;

@@ -18,13 +18,20 @@ const ERROR_PAUSE: Duration = Duration::from_millis(10);
 /// After so long without an error the next ones are free again.
 const ERRORS_FORGOTTEN: Duration = Duration::from_millis(100);
 
+/// What is reserved for a datagram: more than can come. A block of this size is taken from the system on its own, as
+/// zeros that use no memory before something is written to them, and datagrams are rarely long. A smaller one would be
+/// a part of a heap, and be zeroed by hand: that was 40 kB of each idle member. In a process in which members come and go
+/// all the same: some allocators keep such blocks, once one was given back.
+const BUFFER: usize = 2 * (RECEIVE_MAX + 1);
+
 /// Receives until the member ends.
 pub(super) fn run(shared: &Arc<Shared>, transport: &dyn Transport) {
-    let mut buf = vec![0; RECEIVE_MAX];
+    let mut reserved = vec![0; BUFFER];
+    let buf = &mut reserved[..RECEIVE_MAX];
     let mut outputs = Outputs::default();
     let mut errors = Errors::default();
     while !shared.has_ended() {
-        match transport.recv(&mut buf) {
+        match transport.recv(buf) {
             Ok((len, from)) => {
                 let received = shared.now();
                 log::trace!("received {len} bytes from {from}");

@@ -1,11 +1,12 @@
 //! What the threads and the handles of one member share: [`Shared`], with the lock around the protocol, and
 //! [`Shared::step`], by which everybody uses it.
 
+mod ending;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
-use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,14 +16,17 @@ use std::sync::{
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant as OsInstant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::Owner;
+use super::address::OwnAddress;
 use super::alarm::Alarm;
 use super::chores::Chores;
+use super::discover::Discoveries;
 use super::end::End;
+use super::keeper::Keeper;
 use super::path::Path;
-use crate::config::Seed;
+use crate::config::Addresses;
 use crate::consumer::{self, Consumer};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -31,11 +35,6 @@ use crate::node::{Node, Nodes};
 use crate::protocol::{Answer, Call, Chore, Duty, Instant, Note, Protocol, Settings, Transmit};
 use crate::transport::{Trouble, classify};
 
-/// How long the end waits for the threads of the protocol. They come at once, save on a host that is
-/// overloaded: there a socket that is really closed is worth more than being on time.
-const THREADS_PATIENCE: Duration = Duration::from_secs(2);
-/// How long the end waits for the listener.
-const NOTIFIER_PATIENCE: Duration = Duration::from_millis(50);
 /// Strange errors of the socket are logged this far apart.
 const TROUBLE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// An answer of the protocol may come this much later than its deadline: it has to wait for its turn.
@@ -56,9 +55,9 @@ pub(super) struct Tokens {
 #[derive(Debug)]
 pub(crate) struct Shared {
     name: String,
-    addr: SocketAddr,
+    addr: OwnAddress,
     bound: SocketAddr,
-    seeds: Vec<Seed>,
+    cluster: String,
     join_timeout: Duration,
     send_timeout: Duration,
     probe_interval: Duration,
@@ -71,6 +70,9 @@ pub(crate) struct Shared {
     prober: Alarm,
     disseminator: Alarm,
     chores: Chores,
+    discoveries: Discoveries,
+    /// Set at the start, if there is to be a snapshot.
+    pub(super) keeper: OnceLock<Keeper>,
 
     /// The view's version as of the last step.
     view_version: AtomicU64,
@@ -121,6 +123,9 @@ pub(super) struct Core {
 pub(super) struct Outputs {
     path: Option<Arc<Path>>,
     transmits: Vec<Transmit>,
+    /// The last datagram that was sent: its memory goes back to the protocol in the next step. At rest no step has more
+    /// than one.
+    sent: Option<Vec<u8>>,
     answers: Vec<(Sender<Answer>, Answer)>,
     /// To be logged.
     events: Vec<Event>,
@@ -153,7 +158,7 @@ impl Drop for Watch<'_> {
 impl Shared {
     pub(super) fn new(
         settings: &Settings,
-        seeds: Vec<Seed>,
+        addresses: Addresses,
         event_capacity: usize,
         origin: OsInstant,
         protocol: Protocol,
@@ -173,9 +178,10 @@ impl Shared {
         };
         let shared = Self {
             name: settings.name.clone(),
-            addr: settings.advertise,
+            discoveries: Discoveries::new(settings.bound, &addresses.seeds),
+            addr: OwnAddress::new(addresses, settings.bound),
             bound: settings.bound,
-            seeds,
+            cluster: settings.cluster.clone(),
             join_timeout: settings.join_timeout,
             send_timeout: settings.send_timeout,
             probe_interval: settings.probe_interval,
@@ -186,6 +192,7 @@ impl Shared {
             prober: Alarm::new(),
             disseminator: Alarm::new(),
             chores: Chores::default(),
+            keeper: OnceLock::new(),
             view_version: AtomicU64::new(0),
             view: RwLock::new(None),
             owner: OnceLock::new(),
@@ -239,6 +246,7 @@ impl Shared {
             // Read under the guard: so time never goes back from one step to the next.
             let now = self.now();
             let result = panic::catch_unwind(AssertUnwindSafe(|| {
+                outputs.sent.take().into_iter().for_each(|datagram| core.protocol.reuse(datagram));
                 let result = work(&mut core, now);
                 self.drain(&mut core, now, outputs);
                 result
@@ -309,6 +317,7 @@ impl Shared {
                 if let Err(error) = path.send(&datagram, to) {
                     self.note_trouble("send", &error);
                 }
+                outputs.sent = Some(datagram);
             }
         }
         for (caller, answer) in outputs.answers.drain(..) {
@@ -328,7 +337,15 @@ impl Shared {
         }
         for chore in outputs.chores.drain(..) {
             match chore {
-                Chore::ResolveSeeds => self.chores.resolve_seeds(self, &self.seeds),
+                Chore::Discover => {
+                    self.look_for_the_absent();
+                    self.discoveries.ask(self);
+                }
+                Chore::CheckAddress => {
+                    let addr = self.addr.look();
+                    // An error says that the member has ended.
+                    let _ = self.step(|protocol, now| protocol.move_to(now, addr));
+                }
             }
         }
         if let Some(path) = outputs.closed.take() {
@@ -336,10 +353,10 @@ impl Shared {
         }
     }
 
-    /// Gives the protocol the addresses of the configured seeds.
-    pub(super) fn seeds_resolved(self: &Arc<Self>, addrs: &[SocketAddr]) {
+    /// Gives the protocol addresses at which others may be.
+    pub(super) fn addresses_found(self: &Arc<Self>, addrs: &[SocketAddr]) {
         // An error says that the member has ended.
-        let _ = self.step(|protocol, now| protocol.seeds_resolved(now, addrs));
+        let _ = self.step(|protocol, now| protocol.addresses_found(now, addrs));
     }
 
     /// The time of the protocol: microseconds since the member's creation.
@@ -383,12 +400,17 @@ impl Shared {
 
     /// What others send to.
     pub(crate) fn addr(&self) -> SocketAddr {
-        self.addr
+        self.addr.get()
     }
 
     /// Where the socket is bound.
     pub(super) fn bound(&self) -> SocketAddr {
         self.bound
+    }
+
+    /// The cluster's name.
+    pub(super) fn cluster(&self) -> &str {
+        &self.cluster
     }
 
     /// Disconnected when the threads of the protocol are through.
@@ -417,12 +439,17 @@ impl Shared {
         &self.chores
     }
 
+    pub(super) fn discoveries(&self) -> &Discoveries {
+        &self.discoveries
+    }
+
     /// Whether an address is certainly the own one.
     pub(super) fn is_own(&self, addr: SocketAddr) -> bool {
+        let own = self.addr();
         let is_interface = self.bound.ip().is_unspecified()
             && addr.port() == self.bound.port()
-            && (addr.ip().is_loopback() || addr.ip() == self.addr.ip());
-        addr == self.addr || addr == self.bound || is_interface
+            && (addr.ip().is_loopback() || addr.ip() == own.ip());
+        addr == own || addr == self.bound || is_interface
     }
 
     /// Whether the socket can send to an address of this family.
@@ -470,7 +497,11 @@ impl Shared {
         };
         metrics.events_dropped = events_dropped;
         metrics.listener_panics = self.listener_panics.load(Ordering::Relaxed);
+        metrics.discovery_errors = self.discoveries.errors();
         metrics.socket_errors = self.socket_errors.load(Ordering::Relaxed);
+        if let Some(keeper) = self.keeper.get() {
+            keeper.count(&mut metrics);
+        }
         metrics
     }
 }
@@ -515,87 +546,8 @@ impl Shared {
     }
 }
 
-/// The end.
+/// Threads and owner.
 impl Shared {
-    /// Whether the member has ended.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.end.get().is_some()
-    }
-
-    /// Why it has ended, if it has.
-    pub(crate) fn end_reason(&self) -> Option<&End> {
-        self.end.get()
-    }
-
-    /// An error if it has ended.
-    pub(crate) fn check_running(&self) -> Result<()> {
-        self.end.get().map_or(Ok(()), |end| Err(end.error()))
-    }
-
-    /// What calls answer after the end.
-    pub(crate) fn end_error(&self) -> Error {
-        self.end.get().map_or(Error::Closed, End::error)
-    }
-
-    /// Ends the member, if it has not ended: nothing is handled any more, streams and waiting calls are over,
-    /// and the threads are woken. Does not wait for them: it may be called from any thread.
-    pub(crate) fn end(&self, end: End) {
-        if self.end.set(end).is_ok() {
-            log::info!("{} at {} has ended", self.name, self.addr);
-        }
-        let path = self.core_mut().close();
-        if let Some(path) = path {
-            self.wake_all(&path);
-        }
-    }
-
-    /// Runs a thread's body; its panic ends the member.
-    pub(super) fn contain(&self, thread: &str, body: impl FnOnce()) {
-        if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(body)) {
-            self.end_by_panic(thread, &*payload);
-        }
-    }
-
-    /// Ends the member because a thread panicked.
-    pub(super) fn end_by_panic(&self, thread: &str, payload: &(dyn Any + Send)) {
-        log::error!("the thread {thread} panicked: {}", panic_message(payload));
-        self.end(End::Panicked(thread.to_owned()));
-    }
-
-    fn wake_all(&self, path: &Path) {
-        path.close();
-        self.prober.ring();
-        self.disseminator.ring();
-        self.chores.end();
-    }
-
-    /// Waits until the threads are joined and the socket is closed. The threads of the protocol come at once;
-    /// the listener is left behind after 50 ms; a thread does not wait for itself.
-    pub(crate) fn wait_for_end(&self) {
-        let deadline = OsInstant::now() + THREADS_PATIENCE;
-        let me = thread::current().id();
-        let threads = mem::take(&mut *self.threads());
-
-        // Whoever comes second finds no handles, and waits for the tokens only.
-        match self.protocol_threads.recv_deadline(deadline) {
-            Err(RecvTimeoutError::Timeout) => log::warn!("{}: a thread does not end", self.name),
-            Err(RecvTimeoutError::Disconnected) => {
-                threads.protocol.into_iter().filter(|thread| thread.thread().id() != me).for_each(join);
-            }
-            Ok(never) => match never {},
-        }
-        if self.notifier_id.get() != Some(&me) {
-            let result = self.notifier_thread.recv_timeout(NOTIFIER_PATIENCE);
-            if matches!(result, Err(RecvTimeoutError::Disconnected)) {
-                threads.notifier.into_iter().for_each(join);
-            }
-        }
-        self.abandoned.store(true, Ordering::Release);
-        // A call of another thread may be sending its last datagram, and holds the path so long. An error says that
-        // it is gone, or that the time is over.
-        let _ = self.path_gone.recv_deadline(deadline);
-    }
-
     /// Takes care of a thread of the protocol.
     pub(super) fn own(&self, thread: JoinHandle<()>) {
         self.threads().protocol.push(thread);
@@ -665,9 +617,4 @@ impl Core {
 pub(super) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let literal = payload.downcast_ref::<&str>().copied();
     literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
-}
-
-fn join(thread: JoinHandle<()>) {
-    // Its panic has been caught and told.
-    let _ = thread.join();
 }

@@ -88,6 +88,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub use self::memory::Memory;
 pub use self::tcp::Tcp;
+pub(crate) use self::udp::Endpoint;
 pub use self::udp::Udp;
 
 /// The largest datagram that can arrive: what the length field of UDP can say. Receive buffers have this size.

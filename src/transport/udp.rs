@@ -22,6 +22,9 @@ use super::{Open, Transport, UDP_MAX, WAKES_BY_SHUTDOWN, Wanted, canonical, from
 /// A send may wait this long for room in the send buffer; then its datagram is lost.
 const SEND_TIMEOUT: Duration = Duration::from_millis(10);
 
+/// Where `close` may fail to wake who waits, it looks this often.
+const TICK: Duration = Duration::from_secs(1);
+
 /// Below this the receive buffer is not worth a system call.
 const RECEIVE_BUFFER_MIN: usize = 64 * 1024;
 
@@ -55,7 +58,7 @@ impl Open for Udp {
 
 /// A bound socket.
 #[derive(Debug)]
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     socket: UdpSocket,
     local: SocketAddr,
     closed: AtomicBool,
@@ -70,15 +73,25 @@ impl Endpoint {
             socket.set_only_v6(false)?;
         }
         raise_receive_buffer(&socket, receive_buffer);
-        socket.set_write_timeout(Some(SEND_TIMEOUT))?;
-        if !WAKES_BY_SHUTDOWN {
-            socket.set_read_timeout(Some(Duration::from_secs(1)))?;
-        }
         socket.bind(&addr.into())?;
+        Self::of(socket.into())
+    }
 
-        let socket = UdpSocket::from(socket);
+    /// A socket that is bound already.
+    pub(crate) fn of(socket: UdpSocket) -> io::Result<Self> {
+        socket.set_write_timeout(Some(SEND_TIMEOUT))?;
         let local = socket.local_addr()?;
-        Ok(Self { socket, local, closed: AtomicBool::new(false) })
+        let endpoint = Self { socket, local, closed: AtomicBool::new(false) };
+        endpoint.set_patience(None)?;
+        Ok(endpoint)
+    }
+
+    /// How long `recv` waits before it is a tick; none: as long as nothing comes.
+    pub(crate) fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
+        let last_resort = (!WAKES_BY_SHUTDOWN).then_some(TICK);
+        // Zero would be an error.
+        let patience = patience.map(|patience| patience.max(Duration::from_millis(1)));
+        self.socket.set_read_timeout(patience.or(last_resort))
     }
 
     /// The size of the receive buffer, in bytes, as the system tells it (Linux: twice what was asked, for its
@@ -95,8 +108,13 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Whether it was told to close.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     fn check_open(&self) -> io::Result<()> {
-        if self.closed.load(Ordering::SeqCst) { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
+        if self.is_closed() { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
     }
 
     fn wake_by_datagrams(&self) {

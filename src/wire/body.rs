@@ -173,6 +173,8 @@ pub(crate) enum RejectReason {
     ClockAhead,
     /// No place for another node.
     Full,
+    /// The name or the address is not on the lists of who may come in.
+    NotAllowed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -57,7 +57,7 @@ mod kind {
 
 impl<'a> Body<'a> {
     /// The number of its type.
-    pub(super) fn kind(&self) -> u8 {
+    pub(crate) fn kind(&self) -> u8 {
         match self {
             Body::Ping(_) => kind::PING,
             Body::Ack(_) => kind::ACK,
@@ -438,6 +438,7 @@ impl RejectReason {
             }
             Self::ClockAhead => sink.put_u8(3),
             Self::Full => sink.put_u8(4),
+            Self::NotAllowed => sink.put_u8(5),
         }
     }
 
@@ -447,6 +448,7 @@ impl RejectReason {
             2 => Ok(Self::Stale { known: reader.generation()?, addr: reader.addr()? }),
             3 => Ok(Self::ClockAhead),
             4 => Ok(Self::Full),
+            5 => Ok(Self::NotAllowed),
             _ => Err(Malformed),
         }
     }

@@ -20,17 +20,17 @@ const FAMILY_IPV6: u8 = 6;
 
 /// Reads from the front of a byte string. A failed read may have consumed something: the caller gives up then.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// Ok if all was read: bytes that nobody asked for are an error.
-    pub(super) fn finish(self) -> Result<(), Malformed> {
+    pub(crate) fn finish(self) -> Result<(), Malformed> {
         if self.is_empty() { Ok(()) } else { Err(Malformed) }
     }
 
@@ -38,37 +38,37 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(Malformed)?;
         self.rest = rest;
         Ok(taken)
     }
 
     /// Whatever is left.
-    pub(super) fn take_rest(&mut self) -> &'a [u8] {
+    pub(crate) fn take_rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8, Malformed> {
+    pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
         let (&first, rest) = self.rest.split_first().ok_or(Malformed)?;
         self.rest = rest;
         Ok(first)
     }
 
-    pub(super) fn u16(&mut self) -> Result<u16, Malformed> {
+    pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
         self.take(2).map(BigEndian::read_u16)
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, Malformed> {
+    pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
         self.take(4).map(BigEndian::read_u32)
     }
 
-    pub(super) fn u64(&mut self) -> Result<u64, Malformed> {
+    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
         self.take(8).map(BigEndian::read_u64)
     }
 
     /// One byte, 0 or 1.
-    pub(super) fn bool(&mut self) -> Result<bool, Malformed> {
+    pub(crate) fn bool(&mut self) -> Result<bool, Malformed> {
         match self.u8()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A number in LEB128, in its shortest form.
-    pub(super) fn varint(&mut self) -> Result<u64, Malformed> {
+    pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for index in 0..VARINT_MAX {
             let byte = self.u8()?;
@@ -97,31 +97,31 @@ impl<'a> Reader<'a> {
     }
 
     /// A varint that fits in 32 bits.
-    pub(super) fn varint_u32(&mut self) -> Result<u32, Malformed> {
+    pub(crate) fn varint_u32(&mut self) -> Result<u32, Malformed> {
         u32::try_from(self.varint()?).map_err(|_| Malformed)
     }
 
     /// As many bytes as the varint in front of them says.
-    pub(super) fn prefixed(&mut self) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn prefixed(&mut self) -> Result<&'a [u8], Malformed> {
         let length = usize::try_from(self.varint()?).map_err(|_| Malformed)?;
         self.take(length)
     }
 
     /// Text of 1 to 255 bytes, without control characters: it may end up in a log.
-    pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
+    pub(crate) fn text(&mut self) -> Result<&'a str, Malformed> {
         let text = self.key()?;
         if text.contains(char::is_control) { Err(Malformed) } else { Ok(text) }
     }
 
     /// The key of a value: UTF-8 of 1 to 255 bytes.
-    pub(super) fn key(&mut self) -> Result<&'a str, Malformed> {
+    pub(crate) fn key(&mut self) -> Result<&'a str, Malformed> {
         let length = self.u8()?;
         let key = std::str::from_utf8(self.take(length.into())?).map_err(|_| Malformed)?;
         if key.is_empty() { Err(Malformed) } else { Ok(key) }
     }
 
     /// The address of one socket of one host, in canonical form.
-    pub(super) fn addr(&mut self) -> Result<SocketAddr, Malformed> {
+    pub(crate) fn addr(&mut self) -> Result<SocketAddr, Malformed> {
         let ip = match self.u8()? {
             FAMILY_IPV4 => IpAddr::from(Ipv4Addr::from_bits(self.u32()?)),
             FAMILY_IPV6 => {
@@ -144,7 +144,7 @@ fn is_one_host(ip: IpAddr) -> bool {
 }
 
 /// Takes what is written, field after field: the way into a datagram, a list, or a hash.
-pub(super) trait Sink {
+pub(crate) trait Sink {
     fn put(&mut self, bytes: &[u8]);
 
     fn put_u8(&mut self, value: u8) {
@@ -258,6 +258,18 @@ impl Sink for Appender<'_> {
 /// Writes `value` over the two bytes at `at`.
 pub(super) fn overwrite_u16(bytes: &mut [u8], at: usize, value: u16) {
     BigEndian::write_u16(&mut bytes[at..], value);
+}
+
+/// Writes `value` over the four bytes at `at`.
+#[cfg(feature = "encryption")]
+pub(super) fn overwrite_u32(bytes: &mut [u8], at: usize, value: u32) {
+    BigEndian::write_u32(&mut bytes[at..], value);
+}
+
+/// Writes `value` over the eight bytes at `at`.
+#[cfg(feature = "encryption")]
+pub(super) fn overwrite_u64(bytes: &mut [u8], at: usize, value: u64) {
+    BigEndian::write_u64(&mut bytes[at..], value);
 }
 
 /// Fills `bytes` with the values, eight bytes each.

@@ -7,11 +7,13 @@
 //! | file | holds |
 //! |---|---|
 //! | `cursor` | the primitives; the only place that touches bytes |
-//! | `packet` | header, framing of bodies, [`Packet::decode`], [`Writer`] |
+//! | `packet` | header, framing of bodies, [`Frame::decode`], [`Writer`] |
+//! | `sealed` | what a seal adds |
 //! | `body` | the bodies, as values |
 //! | `codec` | the layout of each body |
 //! | `lists` | the lists in bodies, read in place |
 //! | `hash` | the three hashes |
+//! | `notice` | what is said to a multicast group |
 //!
 //! # Primitives
 //!
@@ -36,11 +38,29 @@
 //! |---|---|---|---|
 //! | 0 | u16 | magic | `0x6863`, "hc" |
 //! | 2 | u8 | version | 1 |
-//! | 3 | u8 | flags | 0 |
+//! | 3 | u8 | flags | 0; 1: [sealed](#sealed-datagrams) |
 //! | 4 | u64 | tag | of the cluster, see [hashes](#hashes) |
 //! | 12 | u64 | sender | the sender's name hash, not 0 |
 //! | 20 | u64 | generation | the sender's run, not 0 |
 //! | 28 | u64 | receiver | the run of the receiver that is meant; 0: the sender does not know it |
+//!
+//! # Sealed datagrams
+//!
+//! With the flag *sealed* the bodies are encrypted, and stand between these:
+//!
+//! | at | type | field | |
+//! |---|---|---|---|
+//! | 36 | u32 | key | the number of the cluster key that it was sealed with |
+//! | 40 | u64 | counter | not 0; higher with each datagram of a run, so that none is used twice |
+//! | 48 | … | bodies | as below, encrypted; possibly none |
+//! | end − 16 | 16 bytes | tag | authenticates all that comes before it |
+//!
+//! The cipher is ChaCha20-Poly1305 (RFC 8439). Its nonce is four zero bytes and the counter, big-endian; its associated
+//! data are the 48 bytes from the header to the counter. Its key is 32 bytes that HKDF with SHA-256 (RFC 5869) gives for
+//! the cluster key, no salt, and the info `headcount seal v1`, sender (u64), generation (u64). The number of a cluster
+//! key is four bytes that HKDF gives for it, no salt, and the info `headcount key id v1`, as u32.
+//!
+//! What a sealed datagram may do is decided by the protocol: a counter that was seen before is dropped.
 //!
 //! # Bodies
 //!
@@ -165,14 +185,15 @@
 //! | | 2 the generation is stale | u64, not 0, and an address: the run that is known, and where |
 //! | | 3 the generation is too far ahead | |
 //! | | 4 full | |
+//! | | 5 not on the lists of who may come in | |
 //!
 //! `0x24` hint: why nobody answers you. Goes, without any proof, to a sender whose datagram could not be taken, in a
-//! datagram with the *answerer's* tag: the one body to look at in a datagram of another cluster, and good for an
-//! error text only.
+//! datagram that is never sealed and has the *answerer's* tag: the one body to look at in a datagram of another cluster,
+//! or in a plain one where all have to be sealed, and good for an error text only.
 //!
 //! | seq u64 | reason u8 |
 //! |---|---|
-//! | of the hello | 1 another cluster is here; 2 another key is |
+//! | of the hello; the counter of a sealed datagram, which can not be read | 1 another cluster is here; 2 another key is, or one is missing |
 //!
 //! `0x25` leave: I go. Answered by a bare ack.
 //!
@@ -325,14 +346,29 @@
 //! In the cluster "headcount", whose tag is `0xc9439f408ea36340`, the node "web-1" has the name hash
 //! `0x2b1838a5560beed7`.
 //!
+//! # Notices
+//!
+//! A member that looks for others by multicast says a notice to a group. It is no datagram of the protocol: it has
+//! neither its magic nor its port, and nothing follows it.
+//!
+//! | at | type | field | |
+//! |---|---|---|---|
+//! | 0 | u16 | magic | `0x6864`, "hd" |
+//! | 2 | u8 | version | 1 |
+//! | 3 | u8 | kind | 1 question: who else is there? 2 answer: I am |
+//! | 4 | u64 | tag | of the cluster |
+//! | 12 | u64 | view | 0: the speaker is alone; else the wrapping sum of the name hashes of the active nodes that it knows, itself included, and 1 if that is 0 |
+//! | 20 | address | | where the speaker receives |
+//!
 //! # What a decoder refuses
 //!
 //! A datagram is taken whole or not at all; nothing of one that is refused is used, not even its header. Refused is:
 //!
-//! - another magic, version or flags. Versions do not mix: one that changes the header, or the meaning of a type,
+//! - another magic, version or flag. Versions do not mix: one that changes the header, or the meaning of a type,
 //!   counts up;
 //! - a zero where "not 0" stands above, also in the header;
 //! - a broadcast with the number 0;
+//! - a sealed datagram that has no room for a tag. Its bodies are looked at when it is open;
 //! - a body that is cut off, one that leaves bytes over, one body more than 128;
 //! - any primitive, enumeration or list that breaks a rule above: an overlong varint, a status 0, an unknown
 //!   reason, a ninth accuser or one named twice, a range that ends where it begins or before, a bucket of 128,
@@ -347,15 +383,20 @@
 
 pub(crate) mod body;
 mod codec;
-mod cursor;
+pub(crate) mod cursor;
 pub(crate) mod hash;
 pub(crate) mod lists;
+pub(crate) mod notice;
 pub(crate) mod packet;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod reproduce;
+pub(crate) mod sealed;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use body::{Accusers, Body, Record, Verdict, ViewMark};
-pub(crate) use packet::{Header, Packet, Writer};
+pub(crate) use packet::{Frame, Header, Packet, Writer};
+pub(crate) use sealed::SealedHead;
 
 /// Which cluster a datagram belongs to: a hash of the cluster's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

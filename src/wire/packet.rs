@@ -1,10 +1,11 @@
-//! One datagram: a [`Header`], then bodies.
+//! One datagram: a [`Header`], then bodies; between them, and behind, what a seal needs (see [`super::sealed`]).
 //!
-//! [`Packet::decode`] checks every byte before anything is used, lists included; reading the bodies after that
+//! [`Packet::new`] checks every byte before anything is used, lists included; reading the bodies after that
 //! runs the same code again, lazily and without allocation. [`Writer`] is the way back.
 
 use super::body::Body;
 use super::cursor::{Appender, Reader, Sink};
+use super::sealed::SealedHead;
 use super::{ClusterTag, NameHash};
 use crate::node::Generation;
 
@@ -12,13 +13,12 @@ use crate::node::Generation;
 pub(super) const MAGIC: u16 = 0x6863;
 /// The version of the format. Another one is another language.
 pub(super) const VERSION: u8 = 1;
-/// No flag has a meaning yet.
-const FLAGS: u8 = 0;
-/// The bytes before the first body.
+/// The bodies stand as they are.
+const PLAIN: u8 = 0;
+/// They are encrypted.
+pub(super) const SEALED: u8 = 1;
+/// The bytes before the first body, or before what a seal begins with.
 pub(crate) const HEADER_SIZE: usize = 36;
-/// What an encrypted datagram is going to need besides: a key's number, a counter and an authentication tag. Left
-/// free by bodies that fill a datagram, so that their limits do not change with it.
-pub(crate) const SEAL_SIZE: usize = 28;
 /// The most bodies in one datagram, those of unknown types included. The smallest body takes two bytes and some
 /// bodies ask for an answer: without this limit one large datagram could cost its receiver tens of thousands of
 /// steps under its lock, and as many datagrams.
@@ -38,26 +38,29 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    fn encode(&self, sink: &mut impl Sink) {
+    fn encode(&self, flags: u8, sink: &mut impl Sink) {
         sink.put_u16(MAGIC);
         sink.put_u8(VERSION);
-        sink.put_u8(FLAGS);
+        sink.put_u8(flags);
         sink.put_u64(self.tag.0);
         sink.put_u64(self.sender.0);
         sink.put_u64(self.generation.0);
         sink.put_u64(self.receiver.0);
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        if reader.u16()? != MAGIC || reader.u8()? != VERSION || reader.u8()? != FLAGS {
+    /// The header, and its flags.
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<(Self, u8), Malformed> {
+        if reader.u16()? != MAGIC || reader.u8()? != VERSION {
             return Err(Malformed);
         }
-        Ok(Self {
+        let flags = reader.u8()?;
+        let header = Self {
             tag: ClusterTag(reader.u64()?),
             sender: reader.name_hash()?,
             generation: reader.generation()?,
             receiver: Generation(reader.u64()?),
-        })
+        };
+        Ok((header, flags))
     }
 }
 
@@ -65,7 +68,36 @@ impl Header {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// A datagram that was checked whole.
+/// A datagram as it comes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Frame<'a> {
+    /// Checked whole.
+    Plain(Packet<'a>),
+    /// Nothing of it is true before it is opened.
+    Sealed(SealedHead),
+}
+
+impl<'a> Frame<'a> {
+    /// Checks all that can be read.
+    pub(crate) fn decode(datagram: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(datagram);
+        match Header::decode(&mut reader)? {
+            (header, PLAIN) => Packet::new(header, reader.take_rest()).map(Self::Plain),
+            (header, SEALED) => SealedHead::decode(header, &mut reader).map(Self::Sealed),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// Who sends it, or says so.
+    pub(crate) fn header(&self) -> &Header {
+        match self {
+            Self::Plain(packet) => packet.header(),
+            Self::Sealed(head) => &head.header,
+        }
+    }
+}
+
+/// The contents of a datagram, checked whole.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Packet<'a> {
     header: Header,
@@ -73,12 +105,16 @@ pub(crate) struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// Checks every byte.
+    /// A datagram that is not sealed.
     pub(crate) fn decode(datagram: &'a [u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(datagram);
-        let header = Header::decode(&mut reader)?;
-        let bodies = reader.take_rest();
+        match Frame::decode(datagram)? {
+            Frame::Plain(packet) => Ok(packet),
+            Frame::Sealed(_) => Err(Malformed),
+        }
+    }
 
+    /// The bodies that belong to a header; every byte is checked.
+    pub(crate) fn new(header: Header, bodies: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bodies);
         let mut count = 0;
         while !reader.is_empty() {
@@ -127,11 +163,23 @@ pub(crate) struct Writer {
 impl Writer {
     /// Begins a datagram in `buffer`, whose contents are dropped and whose memory is used again.
     pub(crate) fn new(buffer: Vec<u8>, header: &Header, limit: usize) -> Self {
+        Self::begin(buffer, header, PLAIN, limit)
+    }
+
+    /// Likewise, of a datagram that is going to be [sealed](super::sealed::fill_head), and within its limit then.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn to_be_sealed(buffer: Vec<u8>, header: &Header, limit: usize) -> Self {
+        let mut writer = Self::begin(buffer, header, SEALED, limit - super::sealed::TAG_SIZE);
+        super::sealed::leave_room(&mut writer.datagram);
+        writer
+    }
+
+    fn begin(buffer: Vec<u8>, header: &Header, flags: u8, limit: usize) -> Self {
         debug_assert!(limit >= HEADER_SIZE, "a limit of {limit} bytes has no room for a header");
         let mut datagram = buffer;
         datagram.clear();
         datagram.reserve(limit.min(USUAL_SIZE));
-        header.encode(&mut datagram);
+        header.encode(flags, &mut datagram);
         Self { datagram, limit, bodies: 0 }
     }
 

@@ -15,6 +15,8 @@ use super::lists::{
     Write, WritesBuilder,
 };
 use super::packet::{BODIES_MAX, HEADER_SIZE, Malformed};
+use super::reproduce::refuses_or_reproduces;
+use super::sealed::{SEAL_SIZE, TAG_SIZE};
 use super::*;
 use crate::node::{Generation, Incarnation, Status};
 
@@ -112,33 +114,6 @@ fn accepts_one(body: &str) -> bool {
     datagram.put_varint(body.len() as u64 - 1);
     datagram.put(&body[1..]);
     Packet::decode(&datagram).is_ok()
-}
-
-/// Either the decoder refuses, or what it reads is written as the very same bytes.
-fn refuses_or_reproduces(datagram: &[u8]) -> bool {
-    let Ok(packet) = Packet::decode(datagram) else { return false };
-    let mut writer = Writer::new(Vec::new(), packet.header(), LARGE);
-    for body in packet.bodies() {
-        assert!(writer.push(&body));
-    }
-    assert_eq!(writer.finish(), without_unknown(datagram));
-    true
-}
-
-fn without_unknown(datagram: &[u8]) -> Vec<u8> {
-    let (header, bodies) = datagram.split_at(HEADER_SIZE);
-    let mut known = header.to_vec();
-    let mut reader = Reader::new(bodies);
-    while !reader.is_empty() {
-        let kind = reader.u8().unwrap();
-        let contents = reader.prefixed().unwrap();
-        if Body::decode(kind, contents).unwrap().is_some() {
-            known.put_u8(kind);
-            known.put_varint(contents.len() as u64);
-            known.put(contents);
-        }
-    }
-    known
 }
 
 /// Owns what the lists among the bodies borrow.
@@ -304,6 +279,7 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
         ),
         (Body::Reject { seq, reason: RejectReason::ClockAhead }, "23 09 a1a2a3a4a5a6a7a8 03".into()),
         (Body::Reject { seq, reason: RejectReason::Full }, "23 09 a1a2a3a4a5a6a7a8 04".into()),
+        (Body::Reject { seq, reason: RejectReason::NotAllowed }, "23 09 a1a2a3a4a5a6a7a8 05".into()),
         (Body::Hint { seq, reason: HintReason::WrongCluster }, "24 09 a1a2a3a4a5a6a7a8 01".into()),
         (Body::Hint { seq, reason: HintReason::WrongKey }, "24 09 a1a2a3a4a5a6a7a8 02".into()),
         (Body::Leave { seq, incarnation }, "25 0a a1a2a3a4a5a6a7a8 ac02".into()),
@@ -467,6 +443,7 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
         RejectReason::Stale { known: generation, addr: random_addr(rng) },
         RejectReason::ClockAhead,
         RejectReason::Full,
+        RejectReason::NotAllowed,
     ];
     vec![
         Body::Ping(Ping { seq, target, round, view, incarnation }),
@@ -740,7 +717,7 @@ fn what_breaks_the_format_is_refused() {
             verdict(&format!("00 01 09 {names}"))
         }),
         ("an empty challenge", format!("21 {seq} 0000000000000000")),
-        ("a reject's reason 5", format!("23 {seq} 05")),
+        ("a reject's reason 6", format!("23 {seq} 06")),
         ("a hint's reason 3", format!("24 {seq} 03")),
         ("a sum too few", format!("30 {seq} {node} 00 {node} {}", "00".repeat(SUMS_SIZE - 8))),
         ("a sum too many", format!("30 {seq} {node} 00 {node} {}", "00".repeat(SUMS_SIZE + 8))),
@@ -997,4 +974,39 @@ fn no_allocation_to_encode_or_decode_a_ping_or_an_ack() {
 fn the_count_of_allocations_can_fail() {
     let allocations = allocation_counter::measure(|| drop(write(&[ping()])));
     assert!(allocations.count_total > 0);
+}
+
+/// All but the tag; see `keyring::tests` for one that opens.
+const SEALED_HEX: &str = "6863 01 01 0102030405060708 1112131415161718 2122232425262728 3132333435363738 d1d2d3d4 e1e2e3e4e5e6e7e8 aabb";
+
+fn sealed(hex_of_head: &str, after: usize) -> Vec<u8> {
+    let mut datagram = hex(hex_of_head);
+    datagram.extend(vec![7; after]);
+    datagram
+}
+
+#[test]
+fn the_head_of_a_sealed_datagram_is_read_without_a_key() {
+    let datagram = sealed(SEALED_HEX, TAG_SIZE);
+    let Ok(Frame::Sealed(head)) = Frame::decode(&datagram) else { panic!() };
+    assert_eq!(head, SealedHead { header: HEADER, key: 0xd1d2_d3d4, counter: 0xe1e2_e3e4_e5e6_e7e8 });
+    assert!(Packet::decode(&datagram).is_err(), "it has no bodies that could be read");
+}
+
+#[test]
+fn a_sealed_datagram_has_a_counter_and_room_for_a_tag_and_no_other_flag() {
+    let datagram = sealed(SEALED_HEX, TAG_SIZE);
+    for length in 0..datagram.len() {
+        let is_long_enough = length >= HEADER_SIZE + SEAL_SIZE;
+        assert_eq!(Frame::decode(&datagram[..length]).is_ok(), is_long_enough, "cut to {length}");
+    }
+    assert!(
+        Frame::decode(&sealed(&SEALED_HEX.replace("e1e2e3e4e5e6e7e8", "0000000000000000"), TAG_SIZE))
+            .is_err()
+    );
+    for flags in 2..=255 {
+        let mut datagram = datagram.clone();
+        datagram[3] = flags;
+        assert!(Frame::decode(&datagram).is_err(), "flags {flags}");
+    }
 }

@@ -40,6 +40,10 @@ fn a_wrong_setting_is_an_error_that_names_the_field() {
     expect_config_error("max_datagram", config("a").max_datagram(65_001));
     expect_config_error("max_nodes", config("a").max_nodes(0));
     expect_config_error("event_capacity", config("a").event_capacity(0));
+    expect_config_error("snapshot", config("a").snapshot(""));
+    expect_config_error("snapshot", config("a").snapshot("/"));
+    expect_config_error("snapshot", config("a").snapshot("/no/such/directory/members"));
+    expect_config_error("keep_state", config("a").keep_state(true));
 }
 
 #[test]
@@ -148,4 +152,11 @@ fn public_types_go_where_threads_go() {
     shared::<Memory>();
     shared::<Wanted>();
     sent::<Config>();
+    #[cfg(feature = "encryption")]
+    {
+        shared::<headcount::Key>();
+        shared::<headcount::KeyId>();
+        shared::<headcount::Keyring>();
+        shared::<headcount::MemberKeyring<'static>>();
+    }
 }

@@ -29,7 +29,7 @@ fn throw(target: &Member, other: &Member, datagrams: &[Vec<u8>]) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let refused = |member: &Member| {
         let metrics = member.metrics();
-        metrics.malformed + metrics.foreign_cluster + metrics.unknown_sender
+        metrics.malformed + metrics.unopened + metrics.foreign_cluster + metrics.unknown_sender
     };
 
     let counted = refused(target);

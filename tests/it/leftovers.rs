@@ -2,32 +2,14 @@
 
 #![cfg(target_os = "linux")]
 
-use std::env;
 use std::fs;
-use std::process::Command;
 
-use crate::rig::{config, eventually, start, wait_for_count};
+use crate::rig::{Directory, config, eventually, run_alone, start, wait_for_count};
 use headcount::Member;
 use headcount::transport::Tcp;
 
-/// Set where this test runs alone in a process: the threads of other tests must not be counted.
-const ALONE: &str = "HEADCOUNT_TEST_ALONE";
-
 fn count(dir: &str) -> usize {
     fs::read_dir(dir).unwrap().count()
-}
-
-fn run_alone(test: &str, body: impl FnOnce()) {
-    if env::var_os(ALONE).is_some() {
-        return body();
-    }
-    let output = Command::new(env::current_exe().unwrap())
-        .args(["--exact", test, "--test-threads=1"])
-        .env(ALONE, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
 #[test]
@@ -50,6 +32,26 @@ fn fifty_members_that_come_and_go_leave_nothing() {
         (3..53).for_each(cycle);
         eventually("no thread is left", || count("/proc/self/task") <= threads);
         eventually("no descriptor is left", || count("/proc/self/fd") <= descriptors);
+    });
+}
+
+#[test]
+fn twenty_members_with_snapshots_that_come_and_go_leave_nothing() {
+    run_alone("leftovers::twenty_members_with_snapshots_that_come_and_go_leave_nothing", || {
+        let directory = Directory::new();
+        let cycle = |index: usize| {
+            let member = Member::create(config("a").snapshot(directory.file("a"))).unwrap();
+            member.save_snapshot().unwrap();
+            match index % 3 {
+                0 => member.leave(std::time::Duration::from_secs(5)).unwrap(),
+                1 => member.shutdown().unwrap(),
+                _ => {}
+            }
+        };
+        cycle(0);
+        let (threads, descriptors) = (count("/proc/self/task"), count("/proc/self/fd"));
+        (1..21).for_each(cycle);
+        assert_eq!((count("/proc/self/task"), count("/proc/self/fd")), (threads, descriptors));
     });
 }
 

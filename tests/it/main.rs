@@ -6,18 +6,23 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can not go on shall stop")]
 
+mod allow;
 mod broadcasts;
 mod create;
 mod detection;
+mod discovery;
 mod end;
 mod hostile;
 mod join;
+#[cfg(feature = "encryption")]
+mod keys;
 mod leave;
 mod leftovers;
 mod listener;
 mod messages;
 mod restart;
 mod rig;
+mod snapshot;
 mod state;
 mod tcp;
 mod tidy;

@@ -1,6 +1,11 @@
 //! What the tests share: members that find each other, and a watch over one's events.
 
-use std::net::SocketAddr;
+use std::env;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{self, Command};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -71,6 +76,70 @@ pub(crate) fn names(member: &Member) -> Vec<String> {
 /// Where nobody receives: the socket is closed when this returns.
 pub(crate) fn vacant_addr() -> SocketAddr {
     std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A directory of a test's own, gone with it.
+pub(crate) struct Directory {
+    path: PathBuf,
+    number: u8,
+}
+
+impl Directory {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU8 = AtomicU8::new(1);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("headcount-it-{}-{number}", process::id()));
+        fs::create_dir(&path).unwrap();
+        Self { path, number }
+    }
+
+    /// Where the members of this test bind: an address of the loopback that no other test uses, nor one of the same
+    /// tests run twice, so that nobody takes the port of a member that is down.
+    pub(crate) fn bind(&self) -> SocketAddr {
+        let [_, _, high, low] = process::id().to_be_bytes();
+        let own = Ipv4Addr::new(127, 64 + high % 128, low, self.number);
+        SocketAddr::new(if cfg!(target_os = "linux") { own } else { Ipv4Addr::LOCALHOST }.into(), 0)
+    }
+
+    /// The path of a file in it.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The names of its files.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.path).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Set where a test runs alone in a process.
+const ALONE: &str = "HEADCOUNT_TEST_ALONE";
+
+/// Runs a test in a process of its own: the threads of other tests must not be counted there, or their sockets be held
+/// by the many processes that it starts. Returns what it has printed.
+pub(crate) fn run_alone(test: &str, body: impl FnOnce()) -> String {
+    if env::var_os(ALONE).is_some() {
+        body();
+        return String::new();
+    }
+    let output = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    text
 }
 
 /// Everything that one member is told from now on.

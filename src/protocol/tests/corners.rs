@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::secs;
 use super::world::{World, addr_of};
+use crate::error::Error;
 use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::ring;
 use crate::protocol::rumors::{Rumors, Topic, slot_order};
-use crate::protocol::{Answer, Instant};
+use crate::protocol::{Answer, Call, Instant};
 use crate::wire::body::{Hello, Offer, Page, Pull};
 use crate::wire::lists::Wants;
 use crate::wire::{Accusers, Body, Cookie, Header, NameHash, Packet, Record, Seq, Verdict, Writer};
@@ -82,7 +83,7 @@ fn a_member_that_has_left_stays_away() {
 #[test]
 fn one_pause_is_one_lag() {
     let mut world = World::new(37);
-    world.settings.has_seeds = true;
+    world.settings.discovers = true;
     world.grow(8);
     world.run(secs(20));
     world.pause(0);
@@ -370,4 +371,28 @@ fn a_page_that_does_not_lead_on_is_the_last() {
         }
     }
     assert!(answered <= 4, "{answered} pulls in a second");
+}
+
+#[test]
+fn more_joins_than_may_run_at_once_and_more_seeds_than_may_be_asked_are_refused_at_once() {
+    let mut world = World::new(40);
+    world.add();
+    let nobody = |number: u16| SocketAddr::from(([10, 9, 9, 9], 1 + number));
+    let is_refused = |world: &World, call: &Call| match world.hosts[0].answers.get(call) {
+        Some(Answer::Joined(Err(errors))) => errors.iter().all(|(_, error)| matches!(error, Error::Refused)),
+        _ => false,
+    };
+    let calls: Vec<_> =
+        (0..65).map(|number| world.call(0, |protocol, now| protocol.join(now, &[nobody(number)]))).collect();
+    assert!(is_refused(&world, &calls[64]));
+    assert!(calls[..64].iter().all(|call| !world.hosts[0].answers.contains_key(call)));
+    world.run(secs(6));
+
+    let seeds: Vec<SocketAddr> = (0..5_000).map(nobody).collect();
+    let call = world.call(0, |protocol, now| protocol.join(now, &seeds));
+    assert!(world.hosts[0].protocol.bounds().iter().all(|bound| bound.count <= bound.max));
+    world.run(secs(6));
+    let Some(Answer::Joined(Err(errors))) = world.hosts[0].answers.get(&call) else { panic!() };
+    let refused = errors.iter().filter(|(_, error)| matches!(error, Error::Refused)).count();
+    assert_eq!((errors.len(), refused), (5_000, 5_000 - 4_096));
 }

@@ -1,15 +1,23 @@
 //! Tests of the whole protocol, on a virtual network and clock.
 
+mod allow;
 mod broadcasts;
 mod corners;
 mod detection;
 mod hostile;
 mod merge;
 mod messages;
+mod relocate;
+mod resume;
+#[cfg(feature = "encryption")]
+mod sealed;
+mod seek;
 mod spread;
 mod states;
+mod storm;
 mod world;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::node::Status;
@@ -73,6 +81,20 @@ fn a_calm_cluster_accuses_nobody_and_gossips_nothing() {
     let per_second = (world.sent.0 - before.0) as f64 / 60.0 / 32.0;
     println!("{per_second} datagrams a second and member, {} bytes", (world.sent.1 - before.1) / 60 / 32);
     assert!(per_second <= 2.1, "{per_second}");
+}
+
+#[test]
+fn a_member_at_rest_allocates_nothing() {
+    let mut world = World::cluster(8, 32);
+    // Two cycles of probes: everybody has heard everybody.
+    world.run(secs(70));
+    let (allocations, sent) = (world.allocations, world.sent.0);
+    world.run(secs(60));
+    assert!(world.sent.0 - sent >= 60 * 32);
+    assert_eq!(world.allocations - allocations, 0);
+    world.hosts[0].protocol.touch(world.now);
+    world.run(secs(1));
+    assert!(world.allocations > allocations, "the count can fail");
 }
 
 #[test]
@@ -248,14 +270,13 @@ fn joins_end_with_a_reason_for_each_seed() {
     world.run(secs(10));
     let recorded = world.recorded.take().unwrap();
     let dead = world::addr_of(1);
-    // Whether the dead one is back is asked now and then, by a ping.
-    let asks = |datagram: &[u8]| {
+    let is_hello = |datagram: &[u8]| {
         Packet::decode(datagram).unwrap().bodies().any(|body| matches!(body, Body::Hello(_)))
     };
-    let goes_on = recorded
-        .iter()
-        .any(|(from, to, datagram)| *from == world::addr_of(2) && *to == dead && asks(datagram));
-    assert!(!goes_on, "it goes on asking");
+    let asks = |(from, to, datagram): &(SocketAddr, SocketAddr, Vec<u8>)| {
+        *from == world::addr_of(2) && *to == dead && is_hello(datagram)
+    };
+    assert!(!recorded.iter().any(asks), "it goes on asking");
     // None.
     let joiner = world.add();
     let call = world.join(joiner, &[1]);

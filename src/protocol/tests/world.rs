@@ -7,10 +7,11 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
+use crate::allow::Allow;
 use crate::error::Error;
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node, Status};
-use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Protocol, Settings, Without};
+use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Note, Protocol, Settings, Without};
 use crate::wire::{Body, ClusterTag, Header, NameHash, Packet, Record, Writer};
 
 /// The wall clock at the virtual clock's zero.
@@ -31,6 +32,8 @@ pub(super) struct Host {
     pub(super) events: Vec<(Instant, Event)>,
     pub(super) answers: BTreeMap<Call, Answer>,
     pub(super) ended: Option<Error>,
+    /// What would be logged, if logging is on.
+    pub(super) notes: Vec<Note>,
     /// What becomes of messages that arrive.
     pub(super) handover: Handover,
     pub(super) running: bool,
@@ -65,13 +68,17 @@ pub(super) struct World {
     deaf: BTreeSet<usize>,
     pub(super) drops: Option<Filter>,
     pub(super) settings: Settings,
-    /// The seeds that everybody is configured with, if `settings.has_seeds`.
+    /// The seeds that everybody is configured with, if `settings.discovers`.
     pub(super) seeds: Vec<SocketAddr>,
     /// Sent over the network: datagrams and bytes.
     pub(super) sent: (u64, u64),
+    /// Made by the steps of all hosts.
+    pub(super) allocations: u64,
     /// A hash of everything that was sent, for comparing runs.
     pub(super) trace: u64,
     pub(super) recorded: Option<Vec<(SocketAddr, SocketAddr, Vec<u8>)>>,
+    /// Each datagram is delivered a second time at once, and must change nothing then.
+    pub(super) echoes: bool,
 }
 
 /// The settings of the LAN profile.
@@ -94,7 +101,10 @@ pub(super) fn lan() -> Settings {
         state_rate: None,
         send_timeout: Duration::from_secs(5),
         max_message: 1_024 * 1_024,
-        has_seeds: false,
+        #[cfg(feature = "encryption")]
+        keyring: crate::keyring::Keyring::plain(),
+        discovers: false,
+        allow: Allow::default(),
         without: Without::default(),
     }
 }
@@ -132,8 +142,10 @@ impl World {
             settings: lan(),
             seeds: Vec::new(),
             sent: (0, 0),
+            allocations: 0,
             trace: 0,
             recorded: None,
+            echoes: false,
         }
     }
 
@@ -205,6 +217,7 @@ impl World {
             events: Vec::new(),
             answers: BTreeMap::new(),
             ended: None,
+            notes: Vec::new(),
             handover: Handover::Taken,
             running: true,
             paused: false,
@@ -226,7 +239,8 @@ impl World {
     }
 
     pub(super) fn join(&mut self, index: usize, seeds: &[usize]) -> Call {
-        let seeds: Vec<SocketAddr> = seeds.iter().map(|seed| self.hosts[*seed].addr).collect();
+        let addr = |seed: &usize| self.hosts.get(*seed).map_or(addr_of(*seed), |host| host.addr);
+        let seeds: Vec<SocketAddr> = seeds.iter().map(addr).collect();
         self.call(index, |protocol, now| protocol.join(now, &seeds))
     }
 
@@ -258,6 +272,13 @@ impl World {
     }
 
     /// The process is stopped: nothing runs, datagrams queue up.
+    /// Gives a host another address, without a word to anybody.
+    pub(super) fn relocate(&mut self, index: usize, addr: SocketAddr) {
+        self.by_addr.remove(&self.hosts[index].addr);
+        self.hosts[index].addr = addr;
+        self.by_addr.insert(addr, index);
+    }
+
     pub(super) fn pause(&mut self, index: usize) {
         self.hosts[index].paused = true;
     }
@@ -356,9 +377,34 @@ impl World {
         (host.protocol.members.fingerprint(), host.protocol.view_version(), host.events.len())
     }
 
+    /// Hands a datagram that came before to a host, at once: all that the host holds, and what it has told its user, has
+    /// to stay as it is.
+    pub(super) fn replay(&mut self, to: usize, from: SocketAddr, datagram: &[u8]) {
+        let before = self.memory(to);
+        self.inject(to, from, datagram);
+        assert_eq!(self.memory(to), before, "{} has changed by a replay from {from}", self.hosts[to].name);
+    }
+
+    /// All that a host holds on others and itself, and how much it has told its user.
+    pub(super) fn memory(&self, index: usize) -> String {
+        use std::fmt::Write;
+        let Host { protocol, events, answers, ended, .. } = &self.hosts[index];
+        let mut text = format!("{} events, {} answers, ended {ended:?}\n", events.len(), answers.len());
+        for (_, entry) in protocol.members.iter() {
+            let (node, version) = (entry.node(), entry.node().state_version());
+            let (status, since, heard) = (entry.status, entry.since, entry.last_heard);
+            let (numbers, broadcast) = (entry.seen(), entry.broadcast);
+            writeln!(text, "{node:?} {version} {status} {since:?} {heard:?} {numbers:?} {broadcast}")
+                .unwrap();
+        }
+        text
+    }
+
     /// Hands a datagram from anywhere to a host, at once.
     pub(super) fn inject(&mut self, to: usize, from: SocketAddr, datagram: &[u8]) {
-        self.hosts[to].protocol.handle_datagram(self.now, self.now, from, datagram);
+        let protocol = &mut self.hosts[to].protocol;
+        let work = || protocol.handle_datagram(self.now, self.now, from, datagram);
+        self.allocations += allocation_counter::measure(work).count_total;
         self.drain(to);
     }
 
@@ -407,14 +453,17 @@ impl World {
                     host.queue.push((from, datagram));
                 }
             } else if host.running {
-                host.protocol.handle_datagram(self.now, self.now, from, &datagram);
-                self.drain(to);
+                self.inject(to, from, &datagram);
+                if self.echoes {
+                    self.replay(to, from, &datagram);
+                }
             }
         } else if let Some((at, index, slot)) = wake {
             self.wakes.remove(&(at, index, slot));
             let host = &mut self.hosts[index];
             if host.running && !host.paused {
-                host.protocol.handle_timeout(self.now, DUTIES[slot]);
+                let work = || host.protocol.handle_timeout(self.now, DUTIES[slot]);
+                self.allocations += allocation_counter::measure(work).count_total;
                 self.drain(index);
             }
         }
@@ -451,19 +500,28 @@ impl World {
                 recorded.push((from, transmit.to, transmit.datagram.clone()));
             }
             self.carry(index, from, transmit.to, &transmit.datagram);
+            self.hosts[index].protocol.reuse(transmit.datagram);
         }
         let host = &mut self.hosts[index];
         while let Some((call, answer)) = host.protocol.poll_answer() {
             host.answers.insert(call, answer);
         }
-        while host.protocol.poll_note().is_some() {}
-        let mut asked = false;
-        while let Some(Chore::ResolveSeeds) = host.protocol.poll_chore() {
-            asked = true;
+        host.notes.extend(std::iter::from_fn(|| host.protocol.poll_note()));
+        let (mut asked, mut moved) = (false, false);
+        while let Some(chore) = host.protocol.poll_chore() {
+            match chore {
+                Chore::Discover => asked = true,
+                Chore::CheckAddress => moved |= host.protocol.local().addr() != host.addr,
+            }
+        }
+        if moved && host.running {
+            host.protocol.move_to(now, host.addr);
+            self.drain(index);
+            return;
         }
         if asked && host.running {
             let seeds = self.seeds.clone();
-            self.hosts[index].protocol.seeds_resolved(now, &seeds);
+            self.hosts[index].protocol.addresses_found(now, &seeds);
             self.drain(index);
             return;
         }

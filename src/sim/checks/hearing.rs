@@ -14,13 +14,13 @@ use crate::wire::{Body, NameHash, Packet};
 
 /// What was said under each number, all over the cluster, as a hash.
 #[derive(Debug, Default)]
-pub(in crate::sim) struct Said {
+pub(crate) struct Said {
     payloads: BTreeMap<(NameHash, Generation, u64), u64>,
 }
 
 impl Said {
     /// Notes the broadcasts in a datagram; what is wrong with them, if anything.
-    pub(in crate::sim) fn check(&mut self, datagram: &[u8]) -> Result<(), String> {
+    pub(crate) fn check(&mut self, datagram: &[u8]) -> Result<(), String> {
         for body in Packet::decode(datagram).iter().flat_map(Packet::bodies) {
             if let Body::Broadcast(broadcast) | Body::SyncBroadcast(broadcast) = body {
                 let number = (broadcast.origin, broadcast.generation, broadcast.number);
@@ -52,7 +52,7 @@ impl Told {
 
 /// How far one host was told of the broadcasts of the others.
 #[derive(Debug, Default)]
-pub(in crate::sim) struct Hearing {
+pub(crate) struct Hearing {
     /// By name and run: the last number, and whether from there on none may be left out.
     reached: BTreeMap<(String, u64), (u64, bool)>,
     /// The events of this step.
@@ -61,7 +61,7 @@ pub(in crate::sim) struct Hearing {
 
 impl Hearing {
     /// Notes an event, whatever it tells.
-    pub(in crate::sim) fn note(&mut self, event: &Event) {
+    pub(crate) fn note(&mut self, event: &Event) {
         let (from, told) = match event {
             Event::Broadcast { from, payload } => {
                 (from, Told::Delivered { payload: siphash((0, 0), payload) })
@@ -73,13 +73,13 @@ impl Hearing {
     }
 
     /// The record of a node was forgotten: it begins anew.
-    pub(in crate::sim) fn forget(&mut self, name: &str) {
+    pub(crate) fn forget(&mut self, name: &str) {
         self.reached.retain(|(of, _), _| of != name);
     }
 
     /// A step is over; what is wrong with its broadcasts, if anything. `heard`: how far the record of a node says that
     /// all is dealt with. `gapless`: the host has joined, so from here on none is left out without a word.
-    pub(in crate::sim) fn check(
+    pub(crate) fn check(
         &mut self,
         said: &Said,
         gapless: bool,

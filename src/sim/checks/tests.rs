@@ -146,18 +146,31 @@ fn bytes_to_an_address_that_has_proved_nothing_are_counted() {
     let at = |second: u64| Instant::from_micros(second * 1_000_000);
     let mut observer = Observer::default();
     // What came goes back, and 20 datagrams a second more.
-    observer.received(RUN.0, addr(1), &ping);
+    observer.received(RUN.0, addr(1), &ping, ping.len());
     for second in 1..4 {
         for _ in 0..UNPROVEN_PER_SECOND + u32::from(second == 1) {
-            assert_eq!(observer.check_sent(at(second), addr(1), &ping), Ok(()));
+            assert_eq!(observer.check_sent(at(second), addr(1), &ping, ping.len()), Ok(()));
         }
-        assert!(observer.check_sent(at(second), addr(1), &ping).is_err());
-        assert_eq!(observer.check_sent(at(second), addr(2), &ping), Ok(()), "another one");
+        assert!(observer.check_sent(at(second), addr(1), &ping, ping.len()).is_err());
+        assert_eq!(observer.check_sent(at(second), addr(2), &ping, ping.len()), Ok(()), "another one");
     }
     // Whoever names the run has heard of it.
-    observer.received(RUN.0, addr(1), &datagram(RUN, &Body::BareAck { seq: Seq(1) }));
+    let bound = datagram(RUN, &Body::BareAck { seq: Seq(1) });
+    observer.received(RUN.0, addr(1), &bound, bound.len());
     for _ in 0..100 {
-        assert_eq!(observer.check_sent(at(9), addr(1), &ping), Ok(()));
+        assert_eq!(observer.check_sent(at(9), addr(1), &ping, ping.len()), Ok(()));
+    }
+}
+
+#[test]
+fn only_the_answer_to_a_request_that_was_sent_there_proves_an_address() {
+    let mut observer = Observer::default();
+    let leave = datagram(Generation(6), &Body::Leave { seq: Seq(9), incarnation: Incarnation(0) });
+    assert_eq!(observer.check_sent(Instant::default(), addr(1), &leave, leave.len()), Ok(()));
+    for (from, seq, proves) in [(addr(1), 8, false), (addr(2), 9, false), (addr(1), 9, true)] {
+        let answer = datagram(Generation(0), &Body::BareAck { seq: Seq(seq) });
+        observer.received(RUN.0, from, &answer, answer.len());
+        assert_eq!(observer.accounts[&from.ip()].proven, proves, "{from} {seq}");
     }
 }
 
@@ -166,15 +179,16 @@ fn only_a_cookie_that_was_sent_there_proves_an_address() {
     let baked = Cookie(0xc00_c1e);
     let mut observer = Observer::default();
     let challenge = datagram(Generation(6), &Body::Challenge { seq: Seq(9), cookie: baked });
-    assert_eq!(observer.check_sent(Instant::default(), addr(1), &challenge), Ok(()));
+    assert_eq!(observer.check_sent(Instant::default(), addr(1), &challenge, challenge.len()), Ok(()));
     for (from, cookie, proves) in [
         (addr(1), Cookie(0), false),
         (addr(1), Cookie(1), false),
         (addr(2), baked, false),
         (addr(1), baked, true),
     ] {
-        observer.received(RUN.0, from, &hello(cookie));
-        assert_eq!(observer.accounts[&from].proven, proves, "{from} {cookie:?}");
+        let hello = hello(cookie);
+        observer.received(RUN.0, from, &hello, hello.len());
+        assert_eq!(observer.accounts[&from.ip()].proven, proves, "{from} {cookie:?}");
     }
     assert!(Packet::decode(&challenge).is_ok());
 }

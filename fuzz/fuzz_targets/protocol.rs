@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|script: &[u8]| headcount::fuzz::protocol(script));

@@ -1,0 +1,169 @@
+//! mDNS and DNS-SD (RFC 6762, RFC 6763): how printers are found, through the crate `mdns-sd`.
+//!
+//! A member is an instance of the service `_headcount._udp`. Its name is a hash of the node's, since DNS has rules for
+//! names and we have others; its text tells the cluster.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mdns_sd::{DaemonEvent, IfKind, Receiver, RecvTimeoutError, ServiceDaemon, ServiceEvent, ServiceInfo};
+
+use super::{Discovery, not_simulated};
+use crate::member::Member;
+use crate::wire::{ClusterTag, NameHash};
+
+const SERVICE: &str = "_headcount._udp.local.";
+/// The key of the text that tells the cluster's tag.
+const CLUSTER: &str = "cluster";
+/// How long the first question waits for answers. Those who come later are told the next time.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the end waits for the goodbye to be said, and for the thread of `mdns-sd`.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Events that are taken in at a time; the rest is taken in the next time.
+const EVENTS_MAX: usize = 1_024;
+/// Instances that are remembered; further ones are not.
+const KNOWN_MAX: usize = 256;
+
+/// Finds the members on the same network by mDNS, as the service `_headcount._udp`.
+///
+/// [`Multicast`](super::Multicast) does the same with less traffic, and needs no other crate. This is for networks where
+/// mDNS is what gets through, or where members shall be seen with the usual tools (`avahi-browse _headcount._udp`).
+/// It has a thread of its own, that of the crate `mdns-sd`, and takes up to a second longer, since mDNS has each name
+/// checked first.
+///
+/// With the feature `mdns`.
+///
+/// ```
+/// use headcount::discovery::Mdns;
+/// use headcount::{Config, Member};
+///
+/// let member = Member::create(Config::local().bind("127.0.0.1:0").discovery(Mdns::new()))?;
+/// # Ok::<(), headcount::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Mdns {
+    /// From the first question on.
+    browser: Option<Browser>,
+}
+
+impl Mdns {
+    /// On the interface that the member is bound to, or on all of them.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Discovery for Mdns {
+    /// The members that have announced themselves.
+    ///
+    /// # Errors
+    ///
+    /// What the crate `mdns-sd` says, if nobody is known.
+    fn discover(&mut self, me: &Member) -> io::Result<Vec<SocketAddr>> {
+        let bound = me.bound().ok_or_else(|| not_simulated("mDNS"))?;
+        let browser = match &mut self.browser {
+            Some(browser) => browser,
+            None => self.browser.insert(Browser::start(me, bound).map_err(io::Error::other)?),
+        };
+        browser.listen()
+    }
+}
+
+/// One member's part in mDNS.
+struct Browser {
+    daemon: ServiceDaemon,
+    tag: String,
+    fullname: String,
+    events: Receiver<ServiceEvent>,
+    troubles: Receiver<DaemonEvent>,
+    /// Addresses by instance.
+    known: BTreeMap<String, Vec<SocketAddr>>,
+}
+
+impl Browser {
+    /// Announces the member, and begins to listen.
+    fn start(me: &Member, bound: SocketAddr) -> mdns_sd::Result<Self> {
+        let tag = ClusterTag::of(me.cluster());
+        let instance = format!("{:016x}", NameHash::of(tag, me.name()).0);
+        let tag = format!("{:016x}", tag.0);
+        let addr = me.addr();
+        let host = format!("headcount-{instance}.local.");
+        let service =
+            ServiceInfo::new(SERVICE, &instance, &host, addr.ip(), addr.port(), &[(CLUSTER, &tag)][..])?;
+        let fullname = service.get_fullname().to_owned();
+
+        let daemon = ServiceDaemon::new()?;
+        let troubles = daemon.monitor()?;
+        if !bound.ip().is_unspecified() {
+            daemon.disable_interface(IfKind::All)?;
+            daemon.enable_interface(IfKind::Addr(bound.ip()))?;
+        }
+        let events = daemon.browse(SERVICE)?;
+        daemon.register(service)?;
+        Ok(Self { daemon, tag, fullname, events, troubles, known: BTreeMap::new() })
+    }
+
+    /// Takes in what has come, and waits a little for the first one.
+    fn listen(&mut self) -> io::Result<Vec<SocketAddr>> {
+        let deadline = Instant::now() + PATIENCE;
+        for _ in 0..EVENTS_MAX {
+            let patience = if self.known.is_empty() { deadline } else { Instant::now() };
+            match self.events.recv_deadline(patience) {
+                Ok(event) => self.take(event),
+                Err(RecvTimeoutError::Timeout) => break,
+                // It ends when we are too slow: all that is there is told again.
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.events = self.daemon.browse(SERVICE).map_err(io::Error::other)?;
+                    break;
+                }
+            }
+        }
+        let errors = self.troubles.try_iter().filter_map(|trouble| match trouble {
+            DaemonEvent::Error(error) => Some(error),
+            _ => None,
+        });
+        match errors.last() {
+            Some(error) if self.known.is_empty() => Err(io::Error::other(error)),
+            _ => Ok(self.known.values().flatten().copied().collect()),
+        }
+    }
+
+    fn take(&mut self, event: ServiceEvent) {
+        match event {
+            ServiceEvent::ServiceResolved(found) => {
+                let is_ours = found.get_property_val_str(CLUSTER) == Some(&self.tag);
+                if is_ours && found.fullname != self.fullname && self.known.len() < KNOWN_MAX {
+                    let at = |ip: &mdns_sd::ScopedIp| SocketAddr::new(ip.to_ip_addr(), found.port);
+                    let addrs = found.addresses.iter().map(at).collect();
+                    self.known.insert(found.fullname.clone(), addrs);
+                }
+            }
+            ServiceEvent::ServiceRemoved(_, fullname) => {
+                self.known.remove(&fullname);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // An error says that the daemon has ended, or is too busy to say goodbye: then the others forget us by time.
+        if let Ok(said) = self.daemon.unregister(&self.fullname) {
+            let _ = said.recv_timeout(FAREWELL);
+        }
+        if let Ok(ended) = self.daemon.shutdown() {
+            let _ = ended.recv_timeout(FAREWELL);
+        }
+    }
+}
+
+impl fmt::Debug for Browser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Browser").field("known", &self.known).finish_non_exhaustive()
+    }
+}

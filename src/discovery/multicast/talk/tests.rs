@@ -1,0 +1,258 @@
+use std::collections::BTreeMap;
+
+use rand::SeedableRng;
+
+use super::*;
+
+const TAG: ClusterTag = ClusterTag(7);
+/// How long a notice is on its way.
+const LATENCY: u64 = 1;
+/// How long who has asked collects what is said.
+const COLLECTING: u64 = 300;
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn addr(index: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 0], u16::try_from(index).unwrap() + 1))
+}
+
+fn talk(index: usize) -> Talk {
+    Talk::new(TAG, addr(index), ChaCha12Rng::seed_from_u64(index as u64))
+}
+
+fn said(kind: NoticeKind, view: u64, index: usize) -> Notice {
+    Notice { kind, tag: TAG, view, addr: addr(index) }
+}
+
+fn question(view: u64, index: usize) -> Notice {
+    said(NoticeKind::Question, view, index)
+}
+
+fn answer(view: u64, index: usize) -> Notice {
+    said(NoticeKind::Answer, view, index)
+}
+
+/// Members that hear each other, in steps of a millisecond. Who has found somebody is of one island with it at once.
+struct Room {
+    talks: Vec<Talk>,
+    /// The island of each member: the number of one of those in it.
+    islands: Vec<usize>,
+    now: u64,
+    in_air: Vec<(u64, Notice)>,
+    /// When each of them asks, and when it looks what has come.
+    turns: BTreeMap<u64, Vec<(usize, bool)>>,
+    questions: usize,
+    answers: usize,
+}
+
+impl Room {
+    fn new(count: usize) -> Self {
+        Self {
+            talks: (0..count).map(talk).collect(),
+            islands: (0..count).collect(),
+            now: 0,
+            in_air: Vec::new(),
+            turns: BTreeMap::new(),
+            questions: 0,
+            answers: 0,
+        }
+    }
+
+    fn view(&self, of: usize) -> u64 {
+        let island = self.islands[of];
+        let others = self.islands.iter().filter(|other| **other == island).count();
+        if others < 2 { 0 } else { island as u64 + 1 }
+    }
+
+    fn unite(&mut self, a: usize, b: usize) {
+        let (from, to) = (self.islands[a], self.islands[b]);
+        self.islands.iter_mut().filter(|island| **island == from).for_each(|island| *island = to);
+    }
+
+    fn islands(&self) -> usize {
+        let mut islands = self.islands.clone();
+        islands.sort_unstable();
+        islands.dedup();
+        islands.len()
+    }
+
+    fn ask_at(&mut self, at: u64, who: usize) {
+        self.turns.entry(at).or_default().push((who, true));
+    }
+
+    fn say(&mut self, notice: Option<Notice>) {
+        if let Some(notice) = notice {
+            match notice.kind {
+                NoticeKind::Question => self.questions += 1,
+                NoticeKind::Answer => self.answers += 1,
+            }
+            self.in_air.push((self.now + LATENCY, notice));
+        }
+    }
+
+    fn run(&mut self, millis: u64) {
+        for _ in 0..millis {
+            self.step();
+            self.now += 1;
+        }
+    }
+
+    fn step(&mut self) {
+        let now = ms(self.now);
+        for (who, asks) in self.turns.remove(&self.now).unwrap_or_default() {
+            let view = self.view(who);
+            if asks {
+                let question = self.talks[who].ask(view);
+                self.say(question);
+                self.turns.entry(self.now + COLLECTING).or_default().push((who, false));
+            } else {
+                let island = self.islands[who];
+                let islands = self.islands.clone();
+                let is_known = |addr: SocketAddr| islands[usize::from(addr.port()) - 1] == island;
+                for stranger in self.talks[who].take_strangers(is_known) {
+                    self.unite(who, usize::from(stranger.port()) - 1);
+                }
+            }
+        }
+        let heard: Vec<Notice> =
+            self.in_air.extract_if(.., |(at, _)| *at <= self.now).map(|(_, notice)| notice).collect();
+        for notice in heard {
+            for at in 0..self.talks.len() {
+                let view = self.view(at);
+                if self.talks[at].concerns(now, &notice) {
+                    self.talks[at].hear(now, view, &notice);
+                }
+            }
+        }
+        for at in 0..self.talks.len() {
+            let view = self.view(at);
+            let answer = self.talks[at].answer(now, view);
+            self.say(answer);
+        }
+    }
+}
+
+#[test]
+fn a_newcomer_is_answered_by_a_few_however_many_hear_it() {
+    for n in [1, 2, 6, 60, 1_000] {
+        let mut room = Room::new(n + 1);
+        (1..n).for_each(|member| room.unite(member, 0));
+        room.ask_at(10, n);
+        room.run(2_000);
+        println!("{n} members: {} answers", room.answers);
+        assert_eq!(room.questions, 1);
+        assert_eq!(room.islands(), 1);
+        // Those whose time is within the latency of the second answer do not hear it in time.
+        let unlucky = n / 50;
+        assert!(
+            room.answers >= n.min(ENOUGH) && room.answers <= ENOUGH + unlucky + 2,
+            "{n}: {}",
+            room.answers
+        );
+    }
+}
+
+#[test]
+fn many_that_start_together_say_about_one_thing_each() {
+    for n in [2, 6, 60] {
+        let mut room = Room::new(n);
+        for member in 0..n {
+            // Half a second in which all of them start.
+            let start = 500 * member as u64 / n as u64;
+            room.ask_at(start, member);
+            room.ask_at(start + 625, member);
+        }
+        room.run(3_000);
+        println!("{n} members: {} questions, {} answers", room.questions, room.answers);
+        assert_eq!(room.islands(), 1);
+        assert!(room.questions <= 2 * n && room.answers <= n, "{} and {}", room.questions, room.answers);
+    }
+}
+
+#[test]
+fn islands_ask_as_if_they_were_one_and_find_each_other() {
+    let n = 60;
+    let mut room = Room::new(n);
+    (1..n / 2).for_each(|member| room.unite(member, 0));
+    (n / 2..n).for_each(|member| room.unite(member, n - 1));
+    for member in 0..n {
+        // Each once in about ten seconds.
+        let phase = member as u64 * 7_919 % 10_000;
+        (0..6).for_each(|round| room.ask_at(phase + round * 10_000, member));
+    }
+    room.run(500);
+    assert_eq!(room.islands(), 1, "not found in the first half second of questions");
+    let (questions, answers) = (room.questions, room.answers);
+    room.run(60_000);
+    println!(
+        "then, in a minute: {} questions, {} answers",
+        room.questions - questions,
+        room.answers - answers
+    );
+    assert!(room.questions - questions <= 20 && room.answers == answers);
+}
+
+#[test]
+fn members_of_one_view_do_not_answer_each_other_and_ask_once_for_all() {
+    let mut talk = talk(1);
+    assert!(!talk.hear(ms(0), 5, &question(5, 2)));
+    assert_eq!(talk.due(), None);
+    assert_eq!(talk.ask(5), None);
+    assert_eq!(talk.ask(5), Some(question(5, 1)));
+}
+
+#[test]
+fn the_lone_always_ask() {
+    let mut talk = talk(1);
+    talk.hear(ms(0), 5, &question(5, 2));
+    assert_eq!(talk.ask(0), Some(question(0, 1)));
+}
+
+#[test]
+fn an_answer_to_an_island_is_taken_off_us_by_our_own_only() {
+    let mut talk = talk(1);
+    assert!(talk.hear(ms(0), 5, &question(6, 2)));
+    for other in 3..10 {
+        talk.hear(ms(1), 5, &answer(6, other));
+    }
+    assert!(talk.due().is_some());
+    talk.hear(ms(1), 5, &answer(5, 11));
+    talk.hear(ms(1), 5, &answer(5, 11));
+    assert!(talk.due().is_some(), "one of ours is not enough, however often it says so");
+    talk.hear(ms(1), 5, &answer(5, 12));
+    assert_eq!(talk.due(), None);
+}
+
+#[test]
+fn nobody_answers_more_than_once_a_second() {
+    let mut talk = talk(1);
+    let mut answers = Vec::new();
+    for at in 0..10_000 {
+        talk.hear(ms(at), 5, &question(0, 2));
+        answers.extend(talk.answer(ms(at), 5).map(|_| at));
+    }
+    assert!(answers.len() >= 6 && answers.windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{answers:?}");
+}
+
+#[test]
+fn other_clusters_ourselves_and_floods_do_not_concern_us() {
+    let mut talk = talk(1);
+    assert!(!talk.concerns(ms(0), &Notice { tag: ClusterTag(8), ..question(0, 2) }));
+    assert!(!talk.concerns(ms(0), &question(0, 1)));
+    let heard = (0..5_000).filter(|_| talk.concerns(ms(0), &question(0, 2))).count();
+    assert_eq!(heard, NOTICES_PER_SECOND as usize);
+    assert!(talk.concerns(ms(1_000), &question(0, 2)));
+}
+
+#[test]
+fn made_up_members_do_not_pile_up() {
+    let mut talk = talk(0);
+    for other in 1..10_000 {
+        talk.hear(ms(0), 0, &question(0, other));
+    }
+    assert_eq!(talk.heard.len(), HEARD_MAX);
+    assert_eq!(talk.take_strangers(|_| false).len(), STRANGERS_MAX);
+    assert!(talk.take_strangers(|_| false).is_empty());
+}

@@ -1,0 +1,33 @@
+//! One datagram: the decoder refuses it, or reads it to the last bit.
+
+use crate::wire::notice::Notice;
+use crate::wire::reproduce::refuses_or_reproduces;
+use crate::wire::{Body, Packet};
+
+/// Decodes a datagram and reads every list in it; decodes it as a notice, too. Whether it was taken as a datagram.
+///
+/// # Panics
+///
+/// If a list has more entries than there are bytes, or what was read is written again as other bytes.
+pub fn decode(datagram: &[u8]) -> bool {
+    if let Ok(notice) = Notice::decode(datagram) {
+        assert_eq!(notice.encode(), datagram);
+    }
+    if let Ok(packet) = Packet::decode(datagram) {
+        let entries: usize = packet.bodies().map(|body| entries(&body)).sum();
+        assert!(entries <= datagram.len(), "{entries} entries in {} bytes", datagram.len());
+    }
+    refuses_or_reproduces(datagram)
+}
+
+/// How many entries the list of a body has. All of them are read, which the decoder leaves to the receiver.
+fn entries(body: &Body<'_>) -> usize {
+    match body {
+        Body::Sums(sums) => sums.sums.iter().count(),
+        Body::Digests(digests) => digests.groups.iter().map(|group| group.entries.iter().count()).sum(),
+        Body::Offer(offer) => offer.wants.iter().count(),
+        Body::Fetch(fetch) => fetch.lacks.iter().count(),
+        Body::Delta(delta) | Body::SyncDelta(delta) => delta.writes.iter().count(),
+        _ => 0,
+    }
+}

@@ -1,0 +1,52 @@
+//! Sealing and opening: the only file that knows which cipher and which hash it is.
+//!
+//! Each run of a node seals with a key of its own, derived from the cluster's key, its name hash and its generation. So
+//! the counter of its datagrams is a nonce that nobody else can use, and needs to be unique for one process only.
+
+use chacha20poly1305::aead::AeadInOut;
+use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::Key;
+use crate::node::Generation;
+use crate::wire::NameHash;
+use crate::wire::sealed::{Parts, TAG_SIZE};
+
+/// What seals and opens the datagrams of one run of a node. Overwritten when it is dropped.
+pub(crate) struct Cipher(ChaCha20Poly1305);
+
+impl Cipher {
+    pub(crate) fn new(key: &Key, sender: NameHash, generation: Generation) -> Self {
+        let mut bytes = Zeroizing::new([0; 32]);
+        let (sender, generation) = (sender.0.to_be_bytes(), generation.0.to_be_bytes());
+        expand(key.bytes(), &[b"headcount seal v1", &sender, &generation], &mut *bytes);
+        Self(ChaCha20Poly1305::new((&*bytes).into()))
+    }
+
+    /// Encrypts the bodies of a datagram in place; the tag of it all. `None` beyond the cipher's limit of 256 GiB.
+    pub(crate) fn seal(&self, counter: u64, head: &[u8], bodies: &mut [u8]) -> Option<[u8; TAG_SIZE]> {
+        self.0.encrypt_inout_detached(&nonce(counter), head, bodies.into()).ok().map(Into::into)
+    }
+
+    /// Writes the bodies of a datagram to `opened`, in place of what is there. False if it was not sealed with this.
+    pub(crate) fn open(&self, counter: u64, parts: &Parts<'_>, opened: &mut Vec<u8>) -> bool {
+        opened.clear();
+        opened.extend_from_slice(parts.bodies);
+        let tag = Tag::from(parts.tag);
+        self.0.decrypt_inout_detached(&nonce(counter), parts.head, opened.as_mut_slice().into(), &tag).is_ok()
+    }
+}
+
+fn nonce(counter: u64) -> Nonce {
+    let mut nonce = Nonce::default();
+    nonce[4..].copy_from_slice(&counter.to_be_bytes());
+    nonce
+}
+
+/// Bytes that HKDF with SHA-256 derives from a key, for one purpose.
+#[expect(clippy::expect_used, reason = "HKDF gives up to 8,160 bytes, and nobody asks for more than 32")]
+pub(super) fn expand(key: &[u8; 32], info: &[&[u8]], bytes: &mut [u8]) {
+    Hkdf::<Sha256>::new(None, key).expand_multi_info(info, bytes).expect("it is short");
+}

@@ -1,0 +1,66 @@
+//! Views full of nodes that are not there, for benchmarks: what a step costs depends on how many nodes a view holds,
+//! and not on whether they run.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::Protocol;
+use super::rumors::Topic;
+use super::time::Instant;
+use crate::node::{Generation, Incarnation};
+use crate::wire::{NameHash, Record, Writer};
+
+/// The run of every imagined node.
+const GENERATION: Generation = Generation(1 << 60);
+
+/// The name and the address of an imagined node.
+pub(crate) fn identity(index: u32) -> (String, SocketAddr) {
+    let addr = Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 1).to_bits() + index);
+    (format!("n{index:05}"), SocketAddr::from((addr, 7990)))
+}
+
+impl Protocol {
+    /// Takes what an imagined node would say about itself, and tells nobody.
+    pub(crate) fn imagine(&mut self, now: Instant, index: u32, incarnation: u64) {
+        let (name, addr) = identity(index);
+        let record = Record {
+            name: &name,
+            addr,
+            generation: GENERATION,
+            incarnation: Incarnation(incarnation),
+            state_version: 0,
+            broadcast: 0,
+        };
+        self.members.merge_alive(now, NameHash::of(self.tag, &name), &record);
+        self.has_company(now);
+    }
+
+    /// Makes another member known, in its real run, and tells nobody.
+    pub(crate) fn introduce(&mut self, now: Instant, other: &Self) {
+        let name = NameHash::of(self.tag, &other.settings.name);
+        self.members.merge_alive(now, name, &other.own_record());
+        self.addresses.heard(other.settings.advertise);
+        self.has_company(now);
+    }
+
+    /// Notes that a broadcast of an imagined node was dealt with: of all changes the one that does nothing but alter
+    /// the fingerprint.
+    pub(crate) fn count_broadcast(&mut self, now: Instant, index: u32, number: u64) {
+        let (name, _) = identity(index);
+        self.members.set_broadcast(now, NameHash::of(self.tag, &name), number);
+    }
+
+    /// Has news of an imagined node told.
+    pub(crate) fn rumor_about(&mut self, now: Instant, index: u32) {
+        let (name, _) = identity(index);
+        self.push_topic(now, Topic::Node(NameHash::of(self.tag, &name)));
+    }
+
+    /// Fills a datagram to an imagined node with rumors.
+    pub(crate) fn pack_rumors(&self, buffer: Vec<u8>, receiver: u32) -> Vec<u8> {
+        let (name, _) = identity(receiver);
+        let header = self.header_to(GENERATION);
+        let mut datagram = Writer::new(buffer, &header, self.settings.max_datagram);
+        self.add_rumors(&mut datagram, NameHash::of(self.tag, &name));
+        datagram.finish()
+    }
+}

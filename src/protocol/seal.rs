@@ -1,0 +1,319 @@
+//! Sealed datagrams: what goes out is sealed directly before it is sent, what comes in is opened and taken once.
+//!
+//! Beyond SWIM, which trusts its network. Whoever does not hold the cluster's key can hear nothing and say nothing. What
+//! is left to him are the datagrams of others, which he may hold back and send again, to anybody:
+//!
+//! | a datagram that comes again | is dropped because |
+//! |---|---|
+//! | of a run that is in the member list, dead or alive | its window has seen the counter |
+//! | of a run that was in it and is forgotten, or has shown a good cookie | nothing up to the counter it had reached is taken |
+//! | to another run of the receiver | the head, which is authenticated, names the run; so it counts as that of a stranger |
+//! | of a stranger | not at all: it is answered by a challenge or a bare ack, no longer than itself, which are good for nothing |
+//! | of our own | only others send to us |
+//!
+//! Windows and keys are made for runs in the member list, when the first datagram of theirs is authentic. A flood of
+//! datagrams of strangers leaves nothing behind.
+//!
+//! **Nonces.** One counter numbers all that this process seals, whatever the key, and is taken when a datagram is handed
+//! to the driver; each run seals with a key of its own. The counter begins at random, so that even two processes that
+//! take one generation, because a clock went back, do not meet.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+
+use rand::rngs::ChaCha12Rng;
+use rand::{Rng, SeedableRng};
+
+use super::contract::{Bound, Transmit};
+use super::replay::{Reached, Run, Window};
+use super::time::Instant;
+use super::{Context, Protocol};
+use crate::error::Result;
+use crate::keyring::{Cipher, Key, KeyId, Keyring};
+use crate::node::Generation;
+use crate::wire::packet::{HEADER_SIZE, Malformed};
+use crate::wire::sealed::{Parts, fill_head, is_to_be_sealed};
+use crate::wire::{Frame, Header, NameHash, Packet, SealedHead, Writer};
+
+/// All that sealing and opening takes.
+pub(super) struct Sealing {
+    keyring: Keyring,
+    /// Where the counter has begun.
+    first: u64,
+    /// The counter of the next datagram.
+    next: u64,
+    /// What the last datagram was sealed with, and for which run of ours.
+    own: Option<(KeyId, Generation, Cipher)>,
+    peers: BTreeMap<NameHash, Box<Peer>>,
+    reached: Reached,
+    /// Its memory is used for each datagram that is opened.
+    buffer: Vec<u8>,
+}
+
+/// A run of a node whose datagrams are opened. Some 350 bytes.
+struct Peer {
+    generation: Generation,
+    window: Window,
+    /// What its last datagram was opened with.
+    cipher: Option<(KeyId, Cipher)>,
+}
+
+impl Peer {
+    /// Opens a datagram, whose counter is seen then. False, and nothing is changed, if it is not authentic.
+    fn open(&mut self, key: &Key, head: &SealedHead, parts: &Parts<'_>, opened: &mut Vec<u8>) -> bool {
+        let cached = self.cipher.as_ref().filter(|(id, _)| *id == key.id()).map(|(_, cipher)| cipher);
+        let derived = cached.is_none().then(|| Cipher::new(key, head.header.sender, head.header.generation));
+        let is_open =
+            cached.or(derived.as_ref()).is_some_and(|cipher| cipher.open(head.counter, parts, opened));
+        if is_open {
+            self.window.note(head.counter);
+            if let Some(cipher) = derived {
+                self.cipher = Some((key.id(), cipher));
+            }
+        }
+        is_open
+    }
+}
+
+/// Why a datagram was not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    /// We do not hold its key, or it was not sealed with it.
+    Closed,
+    Replayed,
+}
+
+impl Sealing {
+    pub(super) fn new(keyring: Keyring, seed: [u8; 32]) -> Self {
+        // A stream of its own: all else draws what it draws without keys.
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        rng.set_stream(1);
+        // Half of all numbers are left to count on.
+        let first = (rng.next_u64() >> 1).max(1);
+        Self {
+            keyring,
+            first,
+            next: first,
+            own: None,
+            peers: BTreeMap::new(),
+            reached: Reached::default(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Seals a datagram that was written for it; false if there is no key to do it with.
+    fn seal(&mut self, datagram: &mut Vec<u8>) -> bool {
+        let Some(key) = self.keyring.used_key() else {
+            return false;
+        };
+        let counter = self.next;
+        self.next += 1;
+        let Some((header, head, bodies)) = fill_head(datagram, key.id().number(), counter) else {
+            return false;
+        };
+        let own = self.own.take().filter(|(id, run, _)| (*id, *run) == (key.id(), header.generation));
+        let (id, run, cipher) = own.unwrap_or_else(|| {
+            (key.id(), header.generation, Cipher::new(key, header.sender, header.generation))
+        });
+        let tag = cipher.seal(counter, head, bodies);
+        self.own = Some((id, run, cipher));
+        tag.map(|tag| datagram.extend_from_slice(&tag)).is_some()
+    }
+
+    /// The bodies of a sealed datagram that has not come before. The buffer is to be given [back](Self::recycle).
+    fn open(&mut self, head: &SealedHead, datagram: &[u8]) -> Result<Vec<u8>, Refused> {
+        let run = run_of(&head.header);
+        let peer = self.peers.get_mut(&run.0).filter(|peer| peer.generation == run.1);
+        let is_fresh = match &peer {
+            Some(peer) => peer.window.is_fresh(head.counter),
+            None => self.reached.is_fresh(run, head.counter),
+        };
+        if !is_fresh {
+            return Err(Refused::Replayed);
+        }
+        let key = self.keyring.get(head.key).ok_or(Refused::Closed)?;
+        let parts = Parts::of(datagram).ok_or(Refused::Closed)?;
+        let mut opened = std::mem::take(&mut self.buffer);
+        let is_open = match peer {
+            Some(peer) => peer.open(key, head, &parts, &mut opened),
+            None => Cipher::new(key, run.0, run.1).open(head.counter, &parts, &mut opened),
+        };
+        if is_open {
+            return Ok(opened);
+        }
+        self.buffer = opened;
+        Err(Refused::Closed)
+    }
+
+    fn recycle(&mut self, buffer: Vec<u8>) {
+        self.buffer = buffer;
+    }
+
+    fn has_window(&self, run: Run) -> bool {
+        self.peers.get(&run.0).is_some_and(|peer| peer.generation == run.1)
+    }
+
+    /// Begins a window for a run, which is at this counter.
+    fn begin_window(&mut self, run: Run, counter: u64) {
+        self.reached.forget(run);
+        let peer = Peer { generation: run.1, window: Window::after(counter), cipher: None };
+        if let Some(before) = self.peers.insert(run.0, Box::new(peer)) {
+            self.reached.note((run.0, before.generation), before.window.highest());
+        }
+    }
+
+    /// Gives up the windows of nodes that are not to be kept.
+    fn forget(&mut self, is_kept: impl Fn(NameHash) -> bool) {
+        self.peers.retain(|name, peer| {
+            let stays = is_kept(*name);
+            if !stays {
+                self.reached.note((*name, peer.generation), peer.window.highest());
+            }
+            stays
+        });
+    }
+
+    /// Drops what was derived from keys that are not there any more.
+    fn drop_ciphers(&mut self) {
+        self.own.take_if(|(id, _, _)| self.keyring.used() != Some(*id));
+        for peer in self.peers.values_mut() {
+            peer.cipher.take_if(|(id, _)| self.keyring.get(id.number()).is_none());
+        }
+    }
+}
+
+impl fmt::Debug for Sealing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealing").field("keyring", &self.keyring).finish_non_exhaustive()
+    }
+}
+
+fn run_of(header: &Header) -> Run {
+    (header.sender, header.generation)
+}
+
+impl Protocol {
+    /// What this member makes of keys.
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.sealing.keyring
+    }
+
+    /// Changes what this member makes of keys, from the next datagram on.
+    pub(crate) fn change_keyring(
+        &mut self,
+        change: &mut dyn FnMut(&mut Keyring) -> Result<()>,
+    ) -> Result<()> {
+        debug_assert!(self.transmits.is_empty(), "datagrams of the step before wait to be sealed");
+        change(&mut self.sealing.keyring)?;
+        self.sealing.drop_ciphers();
+        let keyring = format!("the keyring is now {:?}", self.sealing.keyring);
+        self.note(log::Level::Info, || keyring);
+        Ok(())
+    }
+
+    /// A datagram that is going to be sealed, if a key is used.
+    pub(super) fn writer(&self, memory: Vec<u8>, header: &Header) -> Writer {
+        let limit = self.settings.max_datagram;
+        match self.sealing.keyring.used() {
+            Some(_) => Writer::to_be_sealed(memory, header, limit),
+            None => Writer::new(memory, header, limit),
+        }
+    }
+
+    /// A datagram as it is sent; none if it can not be: it was to be sealed, and there is no key any more.
+    pub(super) fn sealed(&mut self, mut transmit: Transmit) -> Option<Transmit> {
+        let is_ready = !is_to_be_sealed(&transmit.datagram) || self.sealing.seal(&mut transmit.datagram);
+        is_ready.then_some(transmit)
+    }
+
+    /// Whether datagrams are taken that are not sealed.
+    pub(super) fn accepts_plain(&self) -> bool {
+        self.sealing.keyring.accepts_plain()
+    }
+
+    /// Whether we have sealed a datagram with this counter.
+    pub(super) fn has_sealed(&self, counter: u64) -> bool {
+        (self.sealing.first..self.sealing.next).contains(&counter)
+    }
+
+    /// A sealed datagram of our cluster.
+    pub(super) fn handle_sealed(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        head: &SealedHead,
+        datagram: &[u8],
+    ) {
+        let header = head.header;
+        // Somebody has sent it back, or one of the seeds is ourselves: it can not be told which.
+        let is_own = run_of(&header) == (self.me, self.generation);
+        let opened = if is_own { Err(Refused::Replayed) } else { self.sealing.open(head, datagram) };
+        match opened {
+            Ok(bodies) => {
+                match Packet::new(header, &bodies) {
+                    Ok(packet) => self.handle_packet(now, from, &packet, Some(head.counter)),
+                    Err(Malformed) => self.count_malformed(from, datagram),
+                }
+                self.sealing.recycle(bodies);
+            }
+            Err(Refused::Replayed) => {
+                self.metrics.replayed += 1;
+                self.note(log::Level::Debug, || format!("a datagram from {from} has come before"));
+            }
+            Err(Refused::Closed) => self.handle_unopened(now, from, head),
+        }
+    }
+
+    /// A sender has shown a good cookie. If it is not let in there is no window for it, and the cookie stays good for
+    /// a while.
+    pub(super) fn note_proof(&mut self, context: &Context) {
+        let run = (context.sender, context.generation);
+        if let Some(counter) = context.counter.filter(|_| !self.sealing.has_window(run)) {
+            self.sealing.reached.note(run, counter);
+        }
+    }
+
+    /// All of a datagram is handled: from here on there is a window for its sender, if that is in the member list. If
+    /// it is not, a datagram that is bound to our run must not come again when it is.
+    pub(super) fn note_sender(&mut self, header: &Header, counter: Option<u64>) {
+        let run = run_of(header);
+        let Some(counter) = counter.filter(|_| !self.sealing.has_window(run)) else {
+            return;
+        };
+        if self.members.get(run.0).is_none_or(|entry| entry.generation() != run.1) {
+            if header.receiver == self.generation {
+                self.sealing.reached.note(run, counter);
+            }
+            return;
+        }
+        if self.sealing.peers.len() >= self.records() {
+            self.sealing.forget(|name| self.members.get(name).is_some());
+        }
+        self.sealing.begin_window(run, counter);
+    }
+
+    /// A datagram as it was before it was sealed, for whoever checks it; as it is, if that can not be told.
+    pub(crate) fn in_plain<'a>(&self, datagram: &'a [u8]) -> Cow<'a, [u8]> {
+        let open = || {
+            let Ok(Frame::Sealed(head)) = Frame::decode(datagram) else {
+                return None;
+            };
+            let cipher =
+                Cipher::new(self.sealing.keyring.get(head.key)?, head.header.sender, head.header.generation);
+            let mut bodies = Vec::new();
+            cipher.open(head.counter, &Parts::of(datagram)?, &mut bodies).then_some(())?;
+            let mut plain = Writer::new(Vec::new(), &head.header, HEADER_SIZE).finish();
+            plain.extend_from_slice(&bodies);
+            Some(plain)
+        };
+        open().map_or(Cow::Borrowed(datagram), Cow::Owned)
+    }
+
+    pub(super) fn sealing_bounds(&self) -> [Bound; 2] {
+        let [active, tombstones] = self.members.bounds();
+        let (count, max) = (self.sealing.peers.len(), active.max + tombstones.max);
+        [Bound { what: "windows against replays", count, max }, self.sealing.reached.bound()]
+    }
+}

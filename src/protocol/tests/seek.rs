@@ -1,0 +1,111 @@
+//! Looking for others in the background.
+
+use std::time::Duration;
+
+use super::secs;
+use super::world::{World, addr_of};
+use crate::protocol::Note;
+
+/// The times between the rounds in which a member looked for others.
+fn pauses(world: &mut World, at: usize, for_so_long: Duration) -> Vec<Duration> {
+    let end = world.now + for_so_long;
+    let mut last = world.now;
+    let mut seen = world.hosts[at].protocol.metrics().seeks;
+    let mut pauses = Vec::new();
+    while world.now < end {
+        world.run(Duration::from_millis(10));
+        let seeks = world.hosts[at].protocol.metrics().seeks;
+        if seeks > seen {
+            pauses.push(world.now.since(last));
+            (last, seen) = (world.now, seeks);
+        }
+    }
+    pauses
+}
+
+#[test]
+fn a_lone_member_looks_less_and_less_often_down_to_once_per_rejoin_interval() {
+    let mut world = World::new(1);
+    world.settings.discovers = true;
+    let alone = world.add();
+    let pauses = pauses(&mut world, alone, secs(120));
+    // The first round is at once.
+    for (round, pause) in pauses[1..].iter().enumerate() {
+        let middle = secs(10) / 16 * 2_u32.pow(u32::try_from(round).unwrap().min(4));
+        let slack = Duration::from_millis(20);
+        assert!(*pause + slack >= middle / 2 && *pause <= middle * 3 / 2 + slack, "{round}: {pauses:?}");
+    }
+    assert!(pauses.len() > 10, "{pauses:?}");
+    let metrics = world.hosts[alone].protocol.metrics();
+    assert_eq!(metrics.seeks_in_vain, metrics.seeks - 1);
+}
+
+#[test]
+fn a_member_in_company_looks_once_per_rejoin_interval_and_asks_few() {
+    let mut world = World::new(2);
+    world.settings.discovers = true;
+    world.seeds = (0..40).map(addr_of).collect();
+    world.grow(3);
+    world.run(secs(60));
+    assert_eq!(world.hosts[0].protocol.metrics().seeks_in_vain, 0);
+    world.recorded = Some(Vec::new());
+    let pauses = pauses(&mut world, 0, secs(100));
+    assert!(pauses[1..].iter().all(|pause| *pause >= secs(5) && *pause <= secs(16)), "{pauses:?}");
+
+    let sent = world.recorded.take().unwrap();
+    let own = world.hosts[0].addr;
+    let mut strangers: Vec<_> =
+        sent.iter().filter(|(from, to, _)| *from == own && *to > addr_of(2)).map(|(_, to, _)| *to).collect();
+    let datagrams = strangers.len();
+    strangers.sort_unstable();
+    strangers.dedup();
+    assert!(strangers.len() > 10, "the same ones are asked again and again: {strangers:?}");
+    assert!(datagrams <= 3 * 12 * (pauses.len() + 1), "{datagrams} datagrams in {} rounds", pauses.len());
+}
+
+#[test]
+fn a_member_that_is_alone_again_looks_at_once() {
+    let mut world = World::new(3);
+    world.settings.discovers = true;
+    world.seeds = vec![addr_of(0), addr_of(1)];
+    world.grow(2);
+    world.run(secs(60));
+    world.crash(1);
+    assert!(world.run_until(secs(30), |world| world.hosts[0].protocol.members.visible_len() == 1));
+    let pauses = pauses(&mut world, 0, secs(10));
+    assert!(pauses.len() >= 3 && pauses[0] < secs(1), "{pauses:?}");
+}
+
+#[test]
+fn an_outage_of_all_that_are_named_is_told_once() {
+    log::set_max_level(log::LevelFilter::Info);
+    let mut world = World::new(4);
+    world.settings.discovers = true;
+    world.seeds = vec![addr_of(7), addr_of(8), addr_of(0)];
+    let alone = world.add();
+    let mut told = Vec::new();
+    for _ in 0..600 {
+        world.run(Duration::from_millis(200));
+        told.append(&mut world.hosts[alone].notes);
+    }
+    let warnings: Vec<&Note> = told.iter().filter(|note| note.level == log::Level::Warn).collect();
+    assert!(matches!(&warnings[..], [note] if note.text == "alone: of 2 addresses none answers"), "{told:?}");
+}
+
+/// The address of the member itself, and those of members that are known, are not said hello to.
+#[test]
+fn what_is_known_is_not_asked() {
+    let mut world = World::new(5);
+    world.settings.discovers = true;
+    world.seeds = (0..3).map(addr_of).collect();
+    world.grow(3);
+    world.run(secs(30));
+    world.recorded = Some(Vec::new());
+    let seeks = world.hosts[0].protocol.metrics().seeks;
+    world.run(secs(60));
+    assert!(world.hosts[0].protocol.metrics().seeks >= seeks + 4);
+    // A hello is the one datagram to nobody's run: bytes 28 to 35 are zero.
+    let hellos =
+        world.recorded.take().unwrap().into_iter().filter(|(_, _, datagram)| datagram[28..36] == [0; 8]);
+    assert_eq!(hellos.count(), 0);
+}

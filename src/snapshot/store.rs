@@ -1,0 +1,192 @@
+//! The snapshot on disk.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `PATH` | the snapshot |
+//! | `PATH.lock` | empty; locked by the process that uses the snapshot. The lock goes with the process, however it ends; the file stays |
+//! | `PATH.new` | the next snapshot, while it is being written |
+//! | `PATH.set-aside-1` to `-4` | what was found at `PATH` and could not be used |
+//!
+//! A write goes to `PATH.new`, on to the disk, is renamed to `PATH`, and then the directory goes to the disk, too. So
+//! at each moment `PATH` is one whole snapshot, the old one or the new one, also after a power cut.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{self, Path, PathBuf};
+
+use super::Snapshot;
+use super::format::{self, FILE_MAX};
+use crate::config::invalid;
+use crate::error::Result;
+
+/// Files that are set aside. The last one gives way to the next.
+const SET_ASIDE_MAX: u32 = 4;
+
+/// The files of one member's snapshot.
+#[derive(Debug)]
+pub(crate) struct Store {
+    path: PathBuf,
+    /// Held for its lock; none where no lock can be had.
+    lock: Option<File>,
+}
+
+impl Store {
+    /// Takes the lock. Nothing is read or written yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`](crate::Error::Config): it can not be the path of a file, or another member uses it.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        // What it is relative to may change while the member runs.
+        let path = path::absolute(path).map_err(|error| invalid("snapshot", error.to_string()))?;
+        let shown = path.display();
+        if path.file_name().is_none() || path.is_dir() {
+            return Err(invalid("snapshot", format!("{shown} is a directory, not a file")));
+        }
+        if !directory(&path).is_dir() {
+            return Err(invalid("snapshot", format!("there is no directory for {shown}")));
+        }
+        let lock = match open_lock(&beside(&path, "lock")) {
+            Ok(file) => match file.try_lock() {
+                Ok(()) => Some(file),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(invalid("snapshot", format!("another member uses {shown}")));
+                }
+                Err(TryLockError::Error(error)) => {
+                    log::warn!("{shown} can not be locked, so nothing keeps others from using it: {error}");
+                    None
+                }
+            },
+            Err(error) => {
+                log::warn!("{shown} can not be locked, so nothing keeps others from using it: {error}");
+                None
+            }
+        };
+        Ok(Self { path, lock })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the snapshot of this node; none if there is none that can be used. What can not be used is set aside.
+    ///
+    /// Of another node of the same cluster only the nodes are taken: this one was renamed, or was started from a copy
+    /// of the other's disk, and wants to find its cluster all the same. Its generation and its state are not ours.
+    pub(crate) fn load(&self, cluster: &str, name: &str) -> Option<Snapshot> {
+        let found = match self.read() {
+            Ok(file) => format::decode(&file).map_err(|flaw| flaw.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => Err(format!("can not be read: {error}")),
+        };
+        match found {
+            Ok(snapshot) if snapshot.cluster != cluster => {
+                self.set_aside(&format!("is of the cluster {:?}", snapshot.cluster));
+                None
+            }
+            Ok(snapshot) if snapshot.name != name => {
+                self.set_aside(&format!("is of the node {:?}; its addresses are used", snapshot.name));
+                let nodes = snapshot.nodes.into_iter().filter(|node| node.name != name).collect();
+                Some(Snapshot {
+                    generation: Default::default(),
+                    state_version: 0,
+                    state: None,
+                    nodes,
+                    ..snapshot
+                })
+            }
+            Ok(snapshot) => Some(snapshot),
+            Err(flaw) => {
+                self.set_aside(&flaw);
+                None
+            }
+        }
+    }
+
+    /// Writes a snapshot. When it returns Ok, it is on the disk; else the one before still is.
+    pub(crate) fn save(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let new = beside(&self.path, "new");
+        let result = write(&new, &format::encode(snapshot))
+            .and_then(|()| fs::rename(&new, &self.path))
+            .and_then(|()| sync_directory(directory(&self.path)));
+        if result.is_err() {
+            // Half a file on a full disk is of no use to anybody. It may not even be there.
+            let _ = fs::remove_file(&new);
+        }
+        result
+    }
+
+    fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        // One byte more than there can be shows that there is too much.
+        File::open(&self.path)?.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Takes the file out of the way, for whoever wants to know what happened.
+    fn set_aside(&self, why: &str) {
+        let shown = self.path.display();
+        let aside = |number| beside(&self.path, &format!("set-aside-{number}"));
+        let free = (1..SET_ASIDE_MAX).map(aside).find(|path| !path.exists());
+        let to = free.unwrap_or_else(|| aside(SET_ASIDE_MAX));
+        match fs::rename(&self.path, &to) {
+            Ok(()) => log::warn!("the snapshot {shown} {why}: it is now {}", to.display()),
+            Err(error) => log::warn!("the snapshot {shown} {why}, and can not be set aside: {error}"),
+        }
+    }
+}
+
+impl Drop for Store {
+    /// Not left to the closing of the file: a process that is just being started by this one has it open, too, until it
+    /// runs another program.
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.lock.as_ref().map(File::unlock) {
+            log::debug!("{} is not unlocked: {error}", self.path.display());
+        }
+    }
+}
+
+/// A file that can be locked. On a file system that is read-only one that is there already will do.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let made = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    made.or_else(|error| File::open(path).map_err(|_| error))
+}
+
+/// Writes a file that was not there before, and waits until it is on the disk.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A run that was killed may have left one. It is not written over: somebody may have put a link in its place.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Waits until the names in a directory are on the disk.
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Elsewhere a directory can not be opened like a file, and the system takes care of it.
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Where a file is.
+fn directory(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+/// The path with a dot and something behind it.
+fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
