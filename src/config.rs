@@ -471,7 +471,9 @@ impl Config {
     /// `.lock`, `.new` and `.set-aside-1` to `-4`. A second member that is given the same file is refused. A file that
     /// is damaged, of another cluster, or of a later version of the crate is set aside, with a warning; of one of
     /// another node of the same cluster, the addresses are used. A disk that is full, or may not be written to, is a
-    /// warning and a counter ([`Metrics::snapshot_errors`](crate::Metrics::snapshot_errors)). If the clock was far ahead
+    /// warning and a counter ([`Metrics::snapshot_errors`](crate::Metrics::snapshot_errors)). A file that is there and
+    /// can not be read (permissions, no descriptors left, a bad disk) lets [`Member::create`] fail, since a generation
+    /// could repeat without it: see to it that it can be read, or remove it. If the clock was far ahead
     /// when it was written, and the others answer [`Error::ClockAhead`], remove the file.
     ///
     /// ```

@@ -12,9 +12,11 @@
 //!
 //! Four promises, in the order of their weight:
 //!
-//! - **A file never stops the start.** One that is torn, damaged, too new, or somebody else's is set aside, with a
-//!   warning; the member begins as if there was none. A disk that takes nothing is a warning and a counter. Only a
-//!   mistake of the configuration is an error: a path that can not be one, or a file that another process uses.
+//! - **What is in a file never stops the start.** One that is torn, damaged, too new, or somebody else's is set aside,
+//!   with a warning; the member begins as if there was none. A disk that takes nothing is a warning and a counter. An
+//!   error is what only the operator can set right: a path that can not be a file's, a file that another process uses,
+//!   and one that is there and can not be read. Nobody has seen that it is bad, so it is not set aside; and without it
+//!   a generation could be used twice.
 //! - **Generations grow**, whatever the clock does: the file holds the last one, and the next run takes a higher one
 //!   and has it on disk before it sends its first datagram. So no two runs have the same, and the members that
 //!   remember an earlier run take the new one for the newer.

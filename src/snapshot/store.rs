@@ -18,7 +18,7 @@ use std::path::{self, Path, PathBuf};
 use super::Snapshot;
 use super::format::{self, FILE_MAX};
 use crate::config::invalid;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Files that are set aside. The last one gives way to the next.
 const SET_ASIDE_MAX: u32 = 4;
@@ -36,17 +36,13 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::Error::Config): it can not be the path of a file, or another member uses it.
+    /// - [`Error::Config`]: it can not be the path of a regular file, or another member uses it.
+    /// - [`Error::Io`]: the system does not tell what is there.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         // What it is relative to may change while the member runs.
         let path = path::absolute(path).map_err(|error| invalid("snapshot", error.to_string()))?;
+        check_path(&path)?;
         let shown = path.display();
-        if path.file_name().is_none() || path.is_dir() {
-            return Err(invalid("snapshot", format!("{shown} is a directory, not a file")));
-        }
-        if !directory(&path).is_dir() {
-            return Err(invalid("snapshot", format!("there is no directory for {shown}")));
-        }
         let lock = match open_lock(&beside(&path, "lock")) {
             Ok(file) => match file.try_lock() {
                 Ok(()) => Some(file),
@@ -75,13 +71,20 @@ impl Store {
     ///
     /// Of another node of the same cluster only the nodes are taken: this one was renamed, or was started from a copy
     /// of the other's disk, and wants to find its cluster all the same. Its generation and its state are not ours.
-    pub(crate) fn load(&self, cluster: &str, name: &str) -> Option<Snapshot> {
-        let found = match self.read() {
-            Ok(file) => format::decode(&file).map_err(|flaw| flaw.to_string()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => Err(format!("can not be read: {error}")),
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]: there is a file, and it can not be read. Only bytes that were read can be condemned: the next
+    /// start may find the same file in good order, when there are descriptors, memory, or permissions again.
+    pub(crate) fn load(&self, cluster: &str, name: &str) -> Result<Option<Snapshot>> {
+        let file = match self.read() {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => {
+                return Err(Error::Io { what: format!("read the snapshot {}", self.path.display()), source });
+            }
         };
-        match found {
+        Ok(match format::decode(&file) {
             Ok(snapshot) if snapshot.cluster != cluster => {
                 self.set_aside(&format!("is of the cluster {:?}", snapshot.cluster));
                 None
@@ -99,10 +102,10 @@ impl Store {
             }
             Ok(snapshot) => Some(snapshot),
             Err(flaw) => {
-                self.set_aside(&flaw);
+                self.set_aside(&flaw.to_string());
                 None
             }
-        }
+        })
     }
 
     /// Writes a snapshot. When it returns Ok, it is on the disk; else the one before still is.
@@ -145,6 +148,25 @@ impl Drop for Store {
         if let Some(Err(error)) = self.lock.as_ref().map(File::unlock) {
             log::debug!("{} is not unlocked: {error}", self.path.display());
         }
+    }
+}
+
+/// Refuses what can not be the path of a regular file, before anything there is opened: a FIFO would not let go, and a
+/// device would be replaced.
+fn check_path(path: &Path) -> Result<()> {
+    let shown = path.display();
+    let last = path.as_os_str().as_encoded_bytes().last();
+    if path.file_name().is_none() || last.is_some_and(|byte| path::is_separator(char::from(*byte))) {
+        return Err(invalid("snapshot", format!("{shown} is the name of a directory, not of a file")));
+    }
+    if !directory(path).is_dir() {
+        return Err(invalid("snapshot", format!("there is no directory for {shown}")));
+    }
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(invalid("snapshot", format!("{shown} is not a regular file"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Error::Io { what: format!("look at the snapshot {shown}"), source }),
     }
 }
 

@@ -255,11 +255,11 @@ fn what_was_saved_is_there_at_the_next_start_and_no_other_file_is_left() {
     let directory = Directory::new();
     {
         let store = open(&directory.snapshot());
-        assert_eq!(store.load("c", "me"), None);
+        assert_eq!(store.load("c", "me").unwrap(), None);
         store.save(&Snapshot { nodes: Vec::new(), ..snapshot() }).unwrap();
         store.save(&snapshot()).unwrap();
     }
-    assert_eq!(open(&directory.snapshot()).load("c", "me"), Some(snapshot()));
+    assert_eq!(open(&directory.snapshot()).load("c", "me").unwrap(), Some(snapshot()));
     assert_eq!(directory.files(), ["members", "members.lock"]);
 }
 
@@ -269,7 +269,7 @@ fn what_a_killed_write_has_left_is_not_in_the_way() {
     let store = open(&directory.snapshot());
     fs::write(directory.0.join("members.new"), b"half of").unwrap();
     store.save(&snapshot()).unwrap();
-    assert_eq!(store.load("c", "me"), Some(snapshot()));
+    assert_eq!(store.load("c", "me").unwrap(), Some(snapshot()));
     assert_eq!(directory.files(), ["members", "members.lock"]);
 }
 
@@ -287,11 +287,45 @@ fn a_second_store_of_the_same_file_is_refused_until_the_first_is_gone() {
 #[test]
 fn a_path_that_can_not_be_a_file_is_refused() {
     let directory = Directory::new();
-    for path in [directory.0.clone(), PathBuf::from("/"), directory.0.join("nowhere/members")] {
+    for path in [
+        directory.0.clone(),
+        PathBuf::from("/"),
+        directory.0.join(".."),
+        directory.0.join("nowhere/members"),
+        directory.0.join("members/"),
+    ] {
         let error = Store::open(&path).unwrap_err();
         assert!(matches!(error, Error::Config { field: "snapshot", .. }), "{}: {error}", path.display());
     }
     assert_eq!(directory.files(), [""; 0]);
+}
+
+/// A FIFO that nobody writes to was opened, and the start never ended; a device was renamed.
+#[cfg(unix)]
+#[test]
+fn what_is_not_a_regular_file_is_refused_and_left_alone() {
+    let directory = Directory::new();
+    let fifo = directory.0.join("fifo");
+    assert!(process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let device = directory.0.join("device");
+    std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+    for path in [fifo, device] {
+        let error = Store::open(&path).unwrap_err();
+        assert!(error.to_string().contains("is not a regular file"), "{error}");
+    }
+    assert_eq!(directory.files(), ["device", "fifo"]);
+}
+
+/// It was set aside, and the next run began anew. Here an address of no memory is read, which is an error of the disk
+/// (EIO) as far as the reader can tell.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_can_not_be_read_is_an_error_and_left_where_it_is() {
+    let directory = Directory::new();
+    std::os::unix::fs::symlink("/proc/self/mem", directory.snapshot()).unwrap();
+    let error = open(&directory.snapshot()).load("c", "me").unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert_eq!(directory.files(), ["members", "members.lock"]);
 }
 
 #[test]
@@ -304,7 +338,7 @@ fn a_file_that_is_no_whole_snapshot_is_set_aside_as_it_is() {
     for (number, bytes) in [&whole[..whole.len() - 1], &flipped, b"", &too_long].into_iter().enumerate() {
         fs::write(directory.snapshot(), bytes).unwrap();
         let store = open(&directory.snapshot());
-        assert_eq!(store.load("c", "me"), None);
+        assert_eq!(store.load("c", "me").unwrap(), None);
         assert!(!directory.snapshot().exists());
         let aside = directory.0.join(format!("members.set-aside-{}", number + 1));
         assert_eq!(fs::read(aside).unwrap(), bytes);
@@ -316,7 +350,7 @@ fn no_more_than_four_files_are_set_aside_and_the_last_is_the_newest() {
     let directory = Directory::new();
     for number in 0..9 {
         fs::write(directory.snapshot(), [number]).unwrap();
-        open(&directory.snapshot()).load("c", "me");
+        open(&directory.snapshot()).load("c", "me").unwrap();
     }
     let aside = |number| fs::read(directory.0.join(format!("members.set-aside-{number}"))).unwrap();
     assert_eq!([aside(1), aside(2), aside(3), aside(4)], [[0], [1], [2], [8]]);
@@ -328,7 +362,7 @@ fn nothing_of_another_cluster_is_taken() {
     let directory = Directory::new();
     let store = open(&directory.snapshot());
     store.save(&snapshot()).unwrap();
-    assert_eq!(store.load("other", "me"), None);
+    assert_eq!(store.load("other", "me").unwrap(), None);
     assert_eq!(directory.files(), ["members.lock", "members.set-aside-1"]);
 }
 
@@ -337,7 +371,7 @@ fn of_another_node_of_the_cluster_only_the_addresses_are_taken() {
     let directory = Directory::new();
     let store = open(&directory.snapshot());
     store.save(&snapshot()).unwrap();
-    let taken = store.load("c", "a").unwrap();
+    let taken = store.load("c", "a").unwrap().unwrap();
     assert_eq!((taken.generation, taken.state_version, taken.state), (Generation(0), 0, None));
     // Not the own one.
     assert_eq!(taken.nodes, snapshot().nodes[1..]);

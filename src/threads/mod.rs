@@ -109,7 +109,10 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let transport = open(&config, &addresses)?;
     let bound = transport.local_addr();
     let mut settings = config.settings(&addresses, bound)?;
-    let past = store.as_ref().and_then(|store| store.load(&settings.cluster, &settings.name));
+    let past = match &store {
+        Some(store) => store.load(&settings.cluster, &settings.name)?,
+        None => None,
+    };
     settings.discovers |= past.as_ref().is_some_and(|past| !past.nodes.is_empty());
 
     let origin = Instant::now();

@@ -29,7 +29,7 @@ fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
 fn on_disk(path: &Path) -> Option<Snapshot> {
     let copy = path.with_extension("copy");
     fs::copy(path, &copy).unwrap();
-    let snapshot = Store::open(&copy).unwrap().load("headcount", "me");
+    let snapshot = Store::open(&copy).unwrap().load("headcount", "me").unwrap();
     fs::remove_file(copy).unwrap();
     snapshot
 }
