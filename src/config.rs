@@ -349,7 +349,7 @@ impl Config {
         self
     }
 
-    /// How long the dead and the left are remembered. Default: 24 h. Raised, a member that was cut off for
+    /// How long the dead and the left are remembered; a member that is alone forgets nobody. Default: 24 h. Raised, a member that was cut off for
     /// long can still learn of them; it costs memory. It should be longer than the longest partition.
     pub fn tombstone_ttl(mut self, ttl: Duration) -> Self {
         self.tombstone_ttl = ttl;

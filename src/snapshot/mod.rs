@@ -23,7 +23,8 @@
 //! - **What was reported as written is there**, after a kill at any moment: it is in a file of its own, and on the
 //!   disk, before it takes the name of the one before it.
 //! - **Nothing is lost by being alone.** A member that comes back before the others has an empty view. What it writes
-//!   then still has the addresses of the run before, until it sees those nodes again.
+//!   then still has the addresses of the run before, until it sees those nodes again. Whom it has seen itself it does
+//!   not forget while it is alone, however long they have been dead.
 //!
 //! What it never does: it takes no node for alive because of a file. It only says hello there, as to a seed.
 //!

@@ -185,3 +185,25 @@ fn who_has_company_forgets_the_absent_after_a_while() {
         !is_remembered(&directory, &member, number)
     });
 }
+
+/// The one it had met was crossed out in the book, and then reaped from the view: it was in neither.
+#[test]
+fn whoever_is_alone_for_longer_than_tombstones_last_keeps_and_asks_whom_it_has_met() {
+    let directory = Directory::new();
+    let config = Config::local().bind("127.0.0.1:0").name("me").snapshot(directory.snapshot());
+    let often = config.rejoin_interval(Duration::from_millis(50)).tombstone_ttl(Duration::from_millis(1));
+    let member = Member::create(often.keep_state(true)).unwrap();
+    let met = Member::create(Config::local().bind("127.0.0.1:0").name("ghost")).unwrap();
+    let addr = met.addr();
+    member.join(addr).unwrap();
+    drop(met);
+    soon("it is dead", || member.nodes().len() == 1);
+
+    let ghost = UdpSocket::bind(addr).unwrap();
+    ghost.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    // Far more than were under way when it died.
+    for _ in 0..40 {
+        ghost.recv(&mut [0; 2_000]).unwrap();
+    }
+    assert!(is_remembered(&directory, &member, 1));
+}
