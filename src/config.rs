@@ -474,7 +474,8 @@ impl Config {
     /// warning and a counter ([`Metrics::snapshot_errors`](crate::Metrics::snapshot_errors)). A file that is there and
     /// can not be read (permissions, no descriptors left, a bad disk) lets [`Member::create`] fail, since a generation
     /// could repeat without it: see to it that it can be read, or remove it. If the clock was far ahead
-    /// when it was written, and the others answer [`Error::ClockAhead`], remove the file.
+    /// when it was written, and the others answer [`Error::ClockAhead`], end the member and remove the file: while it runs,
+    /// it puts back what is removed.
     ///
     /// ```
     /// use headcount::{Config, Member};

@@ -347,7 +347,7 @@ impl Member {
         Arc::clone(&self.engine).send(name, payload)
     }
 
-    /// Writes the [snapshot](Config::snapshot) now, if anything has changed, and returns when it is on the disk: what
+    /// Writes the [snapshot](Config::snapshot) now, if anything has changed or the file is gone, and returns when it is on the disk: what
     /// this member knows at the call, its own state included if that [is kept](Config::keep_state), survives a kill and
     /// a power cut from here on. It is not needed for coming back: the snapshot is written by itself, within a second.
     ///

@@ -29,6 +29,8 @@ pub(crate) struct Store {
     path: PathBuf,
     /// Held for its lock; none where no lock can be had.
     lock: Option<File>,
+    /// The length of what was written last.
+    written: Option<u64>,
 }
 
 impl Store {
@@ -59,7 +61,7 @@ impl Store {
                 None
             }
         };
-        Ok(Self { path, lock })
+        Ok(Self { path, lock, written: None })
     }
 
     /// Where it is.
@@ -108,17 +110,26 @@ impl Store {
         })
     }
 
-    /// Writes a snapshot. When it returns Ok, it is on the disk; else the one before still is.
-    pub(crate) fn save(&self, snapshot: &Snapshot) -> io::Result<()> {
+    /// Writes a snapshot. When it returns Ok, it is on the disk. Else the one before is still there, or this one is and
+    /// has not reached the disk for certain.
+    pub(crate) fn save(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         let new = beside(&self.path, "new");
-        let result = write(&new, &format::encode(snapshot))
+        let bytes = format::encode(snapshot);
+        let result = write(&new, &bytes)
             .and_then(|()| fs::rename(&new, &self.path))
             .and_then(|()| sync_directory(directory(&self.path)));
         if result.is_err() {
             // Half a file on a full disk is of no use to anybody. It may not even be there.
             let _ = fs::remove_file(&new);
         }
+        self.written = result.is_ok().then_some(bytes.len() as u64);
         result
+    }
+
+    /// Whether what was written last is still there, as far as its length tells: somebody may have removed it.
+    pub(crate) fn is_in_place(&self) -> bool {
+        let found = fs::metadata(&self.path).ok().filter(fs::Metadata::is_file);
+        self.written.is_some() && found.map(|file| file.len()) == self.written
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {

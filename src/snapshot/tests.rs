@@ -254,7 +254,7 @@ fn who_has_left_is_asked_only_by_who_is_alone() {
 fn what_was_saved_is_there_at_the_next_start_and_no_other_file_is_left() {
     let directory = Directory::new();
     {
-        let store = open(&directory.snapshot());
+        let mut store = open(&directory.snapshot());
         assert_eq!(store.load("c", "me").unwrap(), None);
         store.save(&Snapshot { nodes: Vec::new(), ..snapshot() }).unwrap();
         store.save(&snapshot()).unwrap();
@@ -264,9 +264,22 @@ fn what_was_saved_is_there_at_the_next_start_and_no_other_file_is_left() {
 }
 
 #[test]
+fn a_store_sees_that_its_file_is_gone_or_cut() {
+    let directory = Directory::new();
+    let mut store = open(&directory.snapshot());
+    assert!(!store.is_in_place());
+    store.save(&snapshot()).unwrap();
+    assert!(store.is_in_place());
+    fs::write(directory.snapshot(), b"headsnap").unwrap();
+    assert!(!store.is_in_place());
+    fs::remove_file(directory.snapshot()).unwrap();
+    assert!(!store.is_in_place());
+}
+
+#[test]
 fn what_a_killed_write_has_left_is_not_in_the_way() {
     let directory = Directory::new();
-    let store = open(&directory.snapshot());
+    let mut store = open(&directory.snapshot());
     fs::write(directory.0.join("members.new"), b"half of").unwrap();
     store.save(&snapshot()).unwrap();
     assert_eq!(store.load("c", "me").unwrap(), Some(snapshot()));
@@ -360,7 +373,7 @@ fn no_more_than_four_files_are_set_aside_and_the_last_is_the_newest() {
 #[test]
 fn nothing_of_another_cluster_is_taken() {
     let directory = Directory::new();
-    let store = open(&directory.snapshot());
+    let mut store = open(&directory.snapshot());
     store.save(&snapshot()).unwrap();
     assert_eq!(store.load("other", "me").unwrap(), None);
     assert_eq!(directory.files(), ["members.lock", "members.set-aside-1"]);
@@ -369,7 +382,7 @@ fn nothing_of_another_cluster_is_taken() {
 #[test]
 fn of_another_node_of_the_cluster_only_the_addresses_are_taken() {
     let directory = Directory::new();
-    let store = open(&directory.snapshot());
+    let mut store = open(&directory.snapshot());
     store.save(&snapshot()).unwrap();
     let taken = store.load("c", "a").unwrap().unwrap();
     assert_eq!((taken.generation, taken.state_version, taken.state), (Generation(0), 0, None));

@@ -95,6 +95,19 @@ fn nothing_is_written_while_nothing_changes() {
     assert_eq!(member.metrics().snapshots_written, 1);
 }
 
+/// It was reported as written.
+#[test]
+fn a_file_that_was_removed_is_written_again_when_asked_for_and_at_the_end() {
+    let directory = Directory::new();
+    let member = member(&directory);
+    fs::remove_file(directory.snapshot()).unwrap();
+    member.save_snapshot().unwrap();
+    assert!(on_disk(&directory.snapshot()).is_some());
+    fs::remove_file(directory.snapshot()).unwrap();
+    member.shutdown().unwrap();
+    assert!(on_disk(&directory.snapshot()).is_some());
+}
+
 #[test]
 fn a_disk_that_takes_nothing_for_a_while_is_counted_and_tried_again() {
     let directory = Directory::new();
