@@ -468,7 +468,7 @@ impl Config {
     ///
     /// The directory has to exist, and the member needs a [`name`](Self::name) if its address may change, since the
     /// address is the name of a member that has none. Beside the file there are others whose names go on with
-    /// `.lock`, `.new` and `.set-aside-1` to `-4`. A second member that is given the same file is refused. A file that
+    /// `.lock`, `.new` and `.set-aside-1` to `-4`. On Unix nobody but the user of the process may read it. A second member that is given the same file is refused. A file that
     /// is damaged, of another cluster, or of a later version of the crate is set aside, with a warning; of one of
     /// another node of the same cluster, the addresses are used. A disk that is full, or may not be written to, is a
     /// warning and a counter ([`Metrics::snapshot_errors`](crate::Metrics::snapshot_errors)). A file that is there and
@@ -495,7 +495,9 @@ impl Config {
     }
 
     /// Whether the [`snapshot`](Self::snapshot) holds the own state ([`Member::set`]) as well, so that the next run
-    /// begins with it instead of an empty one. Default: false.
+    /// begins with it instead of an empty one. The new run publishes what it finds as its newest state, however old the
+    /// file is: if the node has run on another host since, remove the file before it comes back to this one. Default:
+    /// false.
     pub fn keep_state(mut self, keep: bool) -> Self {
         self.keep_state = keep;
         self

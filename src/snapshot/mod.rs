@@ -19,7 +19,9 @@
 //!   a generation could be used twice.
 //! - **Generations grow**, whatever the clock does: the file holds the last one, and the next run takes a higher one
 //!   and has it on disk before it sends its first datagram. So no two runs have the same, and the members that
-//!   remember an earlier run take the new one for the newer.
+//!   remember an earlier run take the new one for the newer. A run whose disk did not take that first write runs all
+//!   the same (it is a warning and a counter, and tried again); until a write succeeds, it is for the clock to see to
+//!   it that the next run has a higher one.
 //! - **What was reported as written is there**, after a kill at any moment: it is in a file of its own, and on the
 //!   disk, before it takes the name of the one before it.
 //! - **Nothing is lost by being alone.** A member that comes back before the others has an empty view. What it writes

@@ -8,7 +8,11 @@
 //! | `PATH.set-aside-1` to `-4` | what was found at `PATH` and could not be used |
 //!
 //! A write goes to `PATH.new`, on to the disk, is renamed to `PATH`, and then the directory goes to the disk, too. So
-//! at each moment `PATH` is one whole snapshot, the old one or the new one, also after a power cut.
+//! at each moment `PATH` is one whole snapshot, the old one or the new one, also after a power cut. What is to be set
+//! aside stays at `PATH` until the first snapshot that takes its place is on the disk: a start that fails has moved
+//! nobody's file.
+//!
+//! On Unix nobody but the user may read a snapshot: it may hold the state.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -29,6 +33,8 @@ pub(crate) struct Store {
     path: PathBuf,
     /// Held for its lock; none where no lock can be had.
     lock: Option<File>,
+    /// What was found is not ours: it is set aside when the first of ours takes its place.
+    has_stranger: bool,
     /// The length of what was written last.
     written: Option<u64>,
 }
@@ -61,7 +67,7 @@ impl Store {
                 None
             }
         };
-        Ok(Self { path, lock, written: None })
+        Ok(Self { path, lock, has_stranger: false, written: None })
     }
 
     /// Where it is.
@@ -69,7 +75,8 @@ impl Store {
         &self.path
     }
 
-    /// Reads the snapshot of this node; none if there is none that can be used. What can not be used is set aside.
+    /// Reads the snapshot of this node; none if there is none that can be used. What can not be used is set aside
+    /// by the first [`save`](Self::save).
     ///
     /// Of another node of the same cluster only the nodes are taken: this one was renamed, or was started from a copy
     /// of the other's disk, and wants to find its cluster all the same. Its generation and its state are not ours.
@@ -78,7 +85,7 @@ impl Store {
     ///
     /// [`Error::Io`]: there is a file, and it can not be read. Only bytes that were read can be condemned: the next
     /// start may find the same file in good order, when there are descriptors, memory, or permissions again.
-    pub(crate) fn load(&self, cluster: &str, name: &str) -> Result<Option<Snapshot>> {
+    pub(crate) fn load(&mut self, cluster: &str, name: &str) -> Result<Option<Snapshot>> {
         let file = match self.read() {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -88,11 +95,11 @@ impl Store {
         };
         Ok(match format::decode(&file) {
             Ok(snapshot) if snapshot.cluster != cluster => {
-                self.set_aside(&format!("is of the cluster {:?}", snapshot.cluster));
+                self.disown(&format!("is of the cluster {:?}", snapshot.cluster));
                 None
             }
             Ok(snapshot) if snapshot.name != name => {
-                self.set_aside(&format!("is of the node {:?}; its addresses are used", snapshot.name));
+                self.disown(&format!("is of the node {:?}; its addresses are used", snapshot.name));
                 let nodes = snapshot.nodes.into_iter().filter(|node| node.name != name).collect();
                 Some(Snapshot {
                     generation: Default::default(),
@@ -104,7 +111,7 @@ impl Store {
             }
             Ok(snapshot) => Some(snapshot),
             Err(flaw) => {
-                self.set_aside(&flaw.to_string());
+                self.disown(&flaw.to_string());
                 None
             }
         })
@@ -116,7 +123,7 @@ impl Store {
         let new = beside(&self.path, "new");
         let bytes = format::encode(snapshot);
         let result = write(&new, &bytes)
-            .and_then(|()| fs::rename(&new, &self.path))
+            .and_then(|()| self.replace_by(&new))
             .and_then(|()| sync_directory(directory(&self.path)));
         if result.is_err() {
             // Half a file on a full disk is of no use to anybody. It may not even be there.
@@ -139,15 +146,30 @@ impl Store {
         Ok(bytes)
     }
 
+    /// Remembers that the file is to be set aside.
+    fn disown(&mut self, why: &str) {
+        log::warn!("the snapshot {} {why}: it will be set aside", self.path.display());
+        self.has_stranger = true;
+    }
+
+    fn replace_by(&mut self, new: &Path) -> io::Result<()> {
+        if self.has_stranger {
+            self.set_aside();
+        }
+        fs::rename(new, &self.path)?;
+        self.has_stranger = false;
+        Ok(())
+    }
+
     /// Takes the file out of the way, for whoever wants to know what happened.
-    fn set_aside(&self, why: &str) {
+    fn set_aside(&self) {
         let shown = self.path.display();
         let aside = |number| beside(&self.path, &format!("set-aside-{number}"));
         let free = (1..SET_ASIDE_MAX).map(aside).find(|path| !path.exists());
         let to = free.unwrap_or_else(|| aside(SET_ASIDE_MAX));
         match fs::rename(&self.path, &to) {
-            Ok(()) => log::warn!("the snapshot {shown} {why}: it is now {}", to.display()),
-            Err(error) => log::warn!("the snapshot {shown} {why}, and can not be set aside: {error}"),
+            Ok(()) => log::warn!("what was {shown} is now {}", to.display()),
+            Err(error) => log::warn!("{shown} can not be set aside: {error}"),
         }
     }
 }
@@ -194,7 +216,11 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -350,9 +350,10 @@ fn a_file_that_is_no_whole_snapshot_is_set_aside_as_it_is() {
     let too_long = vec![b'h'; FILE_MAX + 1_000];
     for (number, bytes) in [&whole[..whole.len() - 1], &flipped, b"", &too_long].into_iter().enumerate() {
         fs::write(directory.snapshot(), bytes).unwrap();
-        let store = open(&directory.snapshot());
+        let mut store = open(&directory.snapshot());
         assert_eq!(store.load("c", "me").unwrap(), None);
-        assert!(!directory.snapshot().exists());
+        store.save(&snapshot()).unwrap();
+        assert_eq!(store.load("c", "me").unwrap(), Some(snapshot()));
         let aside = directory.0.join(format!("members.set-aside-{}", number + 1));
         assert_eq!(fs::read(aside).unwrap(), bytes);
     }
@@ -363,11 +364,14 @@ fn no_more_than_four_files_are_set_aside_and_the_last_is_the_newest() {
     let directory = Directory::new();
     for number in 0..9 {
         fs::write(directory.snapshot(), [number]).unwrap();
-        open(&directory.snapshot()).load("c", "me").unwrap();
+        let mut store = open(&directory.snapshot());
+        store.load("c", "me").unwrap();
+        store.save(&snapshot()).unwrap();
+        store.save(&snapshot()).unwrap();
     }
     let aside = |number| fs::read(directory.0.join(format!("members.set-aside-{number}"))).unwrap();
     assert_eq!([aside(1), aside(2), aside(3), aside(4)], [[0], [1], [2], [8]]);
-    assert_eq!(directory.files().len(), 5);
+    assert_eq!(directory.files().len(), 6);
 }
 
 #[test]
@@ -376,7 +380,8 @@ fn nothing_of_another_cluster_is_taken() {
     let mut store = open(&directory.snapshot());
     store.save(&snapshot()).unwrap();
     assert_eq!(store.load("other", "me").unwrap(), None);
-    assert_eq!(directory.files(), ["members.lock", "members.set-aside-1"]);
+    store.save(&Snapshot { cluster: "other".to_owned(), ..snapshot() }).unwrap();
+    assert_eq!(directory.files(), ["members", "members.lock", "members.set-aside-1"]);
 }
 
 #[test]
@@ -388,7 +393,33 @@ fn of_another_node_of_the_cluster_only_the_addresses_are_taken() {
     assert_eq!((taken.generation, taken.state_version, taken.state), (Generation(0), 0, None));
     // Not the own one.
     assert_eq!(taken.nodes, snapshot().nodes[1..]);
-    assert_eq!(directory.files(), ["members.lock", "members.set-aside-1"]);
+    store.save(&Snapshot { name: "a".to_owned(), ..snapshot() }).unwrap();
+    assert_eq!(directory.files(), ["members", "members.lock", "members.set-aside-1"]);
+}
+
+/// A start that failed later on had taken it away already.
+#[test]
+fn what_belongs_to_another_node_stays_until_a_snapshot_takes_its_place() {
+    let directory = Directory::new();
+    let mut store = open(&directory.snapshot());
+    store.save(&snapshot()).unwrap();
+    store.load("other", "me").unwrap();
+    // The next snapshot can not be written there.
+    fs::create_dir(directory.0.join("members.new")).unwrap();
+    store.save(&snapshot()).unwrap_err();
+    drop(store);
+    assert_eq!(directory.files(), ["members", "members.lock", "members.new"]);
+    assert_eq!(open(&directory.snapshot()).load("c", "me").unwrap(), Some(snapshot()));
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_but_the_user_may_read_a_snapshot() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = Directory::new();
+    open(&directory.snapshot()).save(&snapshot()).unwrap();
+    let mode = fs::metadata(directory.snapshot()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 #[cfg(unix)]

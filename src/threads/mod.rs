@@ -105,11 +105,11 @@ impl Drop for Owner {
 /// Opens the transport and starts the threads.
 pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let addresses = config.validate()?;
-    let store = config.snapshot_path().map(Store::open).transpose()?;
+    let mut store = config.snapshot_path().map(Store::open).transpose()?;
     let transport = open(&config, &addresses)?;
     let bound = transport.local_addr();
     let mut settings = config.settings(&addresses, bound)?;
-    let past = match &store {
+    let past = match &mut store {
         Some(store) => store.load(&settings.cluster, &settings.name)?,
         None => None,
     };
