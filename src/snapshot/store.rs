@@ -10,7 +10,7 @@
 //! A write goes to `PATH.new`, on to the disk, is renamed to `PATH`, and then the directory goes to the disk, too. So
 //! at each moment `PATH` is one whole snapshot, the old one or the new one, also after a power cut. What is to be set
 //! aside stays at `PATH` until the first snapshot that takes its place is on the disk: a start that fails has moved
-//! nobody's file.
+//! nobody's file. Only then, between two renames, is there nothing at `PATH` for a moment.
 //!
 //! On Unix nobody but the user may read a snapshot: it may hold the state.
 
