@@ -349,7 +349,7 @@ impl Config {
         self
     }
 
-    /// How long the dead and the left are remembered. Default: 24 h. Raised, a member that was cut off for
+    /// How long the dead and the left are remembered; a member that is alone forgets nobody. Default: 24 h. Raised, a member that was cut off for
     /// long can still learn of them; it costs memory. It should be longer than the longest partition.
     pub fn tombstone_ttl(mut self, ttl: Duration) -> Self {
         self.tombstone_ttl = ttl;
@@ -468,11 +468,14 @@ impl Config {
     ///
     /// The directory has to exist, and the member needs a [`name`](Self::name) if its address may change, since the
     /// address is the name of a member that has none. Beside the file there are others whose names go on with
-    /// `.lock`, `.new` and `.set-aside-1` to `-4`. A second member that is given the same file is refused. A file that
+    /// `.lock`, `.new` and `.set-aside-1` to `-4`. On Unix nobody but the user of the process may read it. A second member that is given the same file is refused. A file that
     /// is damaged, of another cluster, or of a later version of the crate is set aside, with a warning; of one of
     /// another node of the same cluster, the addresses are used. A disk that is full, or may not be written to, is a
-    /// warning and a counter ([`Metrics::snapshot_errors`](crate::Metrics::snapshot_errors)). If the clock was far ahead
-    /// when it was written, and the others answer [`Error::ClockAhead`], remove the file.
+    /// warning and a counter ([`Metrics::snapshot_errors`](crate::Metrics::snapshot_errors)). A file that is there and
+    /// can not be read (permissions, no descriptors left, a bad disk) lets [`Member::create`] fail, since a generation
+    /// could repeat without it: see to it that it can be read, or remove it. If the clock was far ahead
+    /// when it was written, and the others answer [`Error::ClockAhead`], end the member and remove the file: while it runs,
+    /// it puts back what is removed.
     ///
     /// ```
     /// use headcount::{Config, Member};
@@ -492,7 +495,9 @@ impl Config {
     }
 
     /// Whether the [`snapshot`](Self::snapshot) holds the own state ([`Member::set`]) as well, so that the next run
-    /// begins with it instead of an empty one. Default: false.
+    /// begins with it instead of an empty one. The new run publishes what it finds as its newest state, however old the
+    /// file is: if the node has run on another host since, remove the file before it comes back to this one. Default:
+    /// false.
     pub fn keep_state(mut self, keep: bool) -> Self {
         self.keep_state = keep;
         self

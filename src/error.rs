@@ -61,7 +61,7 @@ pub enum Error {
     WrongKey,
 
     /// This host's clock is more than a year ahead of what the cluster can believe, or was when its
-    /// [snapshot](crate::Config::snapshot) was written: then remove that file.
+    /// [snapshot](crate::Config::snapshot) was written: then end the member and remove that file.
     #[error("this host's clock is far ahead of the cluster's")]
     ClockAhead,
 

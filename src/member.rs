@@ -56,10 +56,10 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// - [`Error::Config`]: a setting is wrong, or another member uses the [snapshot](Config::snapshot); no socket was
-    ///   opened.
-    /// - [`Error::Io`]: the address can not be bound, a thread can not be started, or the system has no random
-    ///   numbers. Nothing is left running.
+    /// - [`Error::Config`]: a setting is wrong, the [snapshot](Config::snapshot) is not a regular file, or another
+    ///   member uses it; no socket was opened.
+    /// - [`Error::Io`]: the address can not be bound, a thread can not be started, the snapshot is there and can not be
+    ///   read, or the system has no random numbers. Nothing is left running, and the snapshot is as it was.
     ///
     /// ```
     /// use headcount::{Config, Member};
@@ -347,7 +347,7 @@ impl Member {
         Arc::clone(&self.engine).send(name, payload)
     }
 
-    /// Writes the [snapshot](Config::snapshot) now, if anything has changed, and returns when it is on the disk: what
+    /// Writes the [snapshot](Config::snapshot) now, if anything has changed or the file is gone, and returns when it is on the disk: what
     /// this member knows at the call, its own state included if that [is kept](Config::keep_state), survives a kill and
     /// a power cut from here on. It is not needed for coming back: the snapshot is written by itself, within a second.
     ///

@@ -110,7 +110,7 @@ impl Protocol {
         }
     }
 
-    fn is_alone(&self) -> bool {
+    pub(super) fn is_alone(&self) -> bool {
         self.members.visible_len() < 2
     }
 }

@@ -453,8 +453,13 @@ impl Protocol {
     }
 
     /// Forgets tombstones that have served their time.
+    ///
+    /// Beyond SWIM: never while alone. The dead and the left are then all that is left of the cluster, and where they
+    /// were is the way back to it. Once there is company again, it gets a moment to tell who of them is back.
     pub(super) fn reap(&mut self, now: Instant) {
-        if let Some(next) = self.members.reap(now, self.settings.tombstone_ttl) {
+        if self.is_alone() {
+            self.timers.set(Timer::Reap, now + self.settings.rejoin_interval);
+        } else if let Some(next) = self.members.reap(now, self.settings.tombstone_ttl) {
             self.timers.set(Timer::Reap, next);
         }
     }

@@ -12,16 +12,21 @@
 //!
 //! Four promises, in the order of their weight:
 //!
-//! - **A file never stops the start.** One that is torn, damaged, too new, or somebody else's is set aside, with a
-//!   warning; the member begins as if there was none. A disk that takes nothing is a warning and a counter. Only a
-//!   mistake of the configuration is an error: a path that can not be one, or a file that another process uses.
+//! - **What is in a file never stops the start.** One that is torn, damaged, too new, or somebody else's is set aside,
+//!   with a warning; the member begins as if there was none. A disk that takes nothing is a warning and a counter. An
+//!   error is what only the operator can set right: a path that can not be a file's, a file that another process uses,
+//!   and one that is there and can not be read. Nobody has seen that it is bad, so it is not set aside; and without it
+//!   a generation could be used twice.
 //! - **Generations grow**, whatever the clock does: the file holds the last one, and the next run takes a higher one
 //!   and has it on disk before it sends its first datagram. So no two runs have the same, and the members that
-//!   remember an earlier run take the new one for the newer.
+//!   remember an earlier run take the new one for the newer. A run whose disk did not take that first write runs all
+//!   the same (it is a warning and a counter, and tried again); until a write succeeds, it is for the clock to see to
+//!   it that the next run has a higher one.
 //! - **What was reported as written is there**, after a kill at any moment: it is in a file of its own, and on the
 //!   disk, before it takes the name of the one before it.
 //! - **Nothing is lost by being alone.** A member that comes back before the others has an empty view. What it writes
-//!   then still has the addresses of the run before, until it sees those nodes again.
+//!   then still has the addresses of the run before, until it sees those nodes again. Whom it has seen itself it does
+//!   not forget while it is alone, however long they have been dead.
 //!
 //! What it never does: it takes no node for alive because of a file. It only says hello there, as to a seed.
 //!

@@ -8,7 +8,11 @@
 //! | `PATH.set-aside-1` to `-4` | what was found at `PATH` and could not be used |
 //!
 //! A write goes to `PATH.new`, on to the disk, is renamed to `PATH`, and then the directory goes to the disk, too. So
-//! at each moment `PATH` is one whole snapshot, the old one or the new one, also after a power cut.
+//! at each moment `PATH` is one whole snapshot, the old one or the new one, also after a power cut. What is to be set
+//! aside stays at `PATH` until the first snapshot that takes its place is on the disk: a start that fails has moved
+//! nobody's file. Only then, between two renames, is there nothing at `PATH` for a moment.
+//!
+//! On Unix nobody but the user may read a snapshot: it may hold the state.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -18,7 +22,7 @@ use std::path::{self, Path, PathBuf};
 use super::Snapshot;
 use super::format::{self, FILE_MAX};
 use crate::config::invalid;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Files that are set aside. The last one gives way to the next.
 const SET_ASIDE_MAX: u32 = 4;
@@ -29,6 +33,10 @@ pub(crate) struct Store {
     path: PathBuf,
     /// Held for its lock; none where no lock can be had.
     lock: Option<File>,
+    /// What was found is not ours: it is set aside when the first of ours takes its place.
+    has_stranger: bool,
+    /// The length of what was written last.
+    written: Option<u64>,
 }
 
 impl Store {
@@ -36,17 +44,13 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::Error::Config): it can not be the path of a file, or another member uses it.
+    /// - [`Error::Config`]: it can not be the path of a regular file, or another member uses it.
+    /// - [`Error::Io`]: the system does not tell what is there.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         // What it is relative to may change while the member runs.
         let path = path::absolute(path).map_err(|error| invalid("snapshot", error.to_string()))?;
+        check_path(&path)?;
         let shown = path.display();
-        if path.file_name().is_none() || path.is_dir() {
-            return Err(invalid("snapshot", format!("{shown} is a directory, not a file")));
-        }
-        if !directory(&path).is_dir() {
-            return Err(invalid("snapshot", format!("there is no directory for {shown}")));
-        }
         let lock = match open_lock(&beside(&path, "lock")) {
             Ok(file) => match file.try_lock() {
                 Ok(()) => Some(file),
@@ -63,7 +67,7 @@ impl Store {
                 None
             }
         };
-        Ok(Self { path, lock })
+        Ok(Self { path, lock, has_stranger: false, written: None })
     }
 
     /// Where it is.
@@ -71,23 +75,31 @@ impl Store {
         &self.path
     }
 
-    /// Reads the snapshot of this node; none if there is none that can be used. What can not be used is set aside.
+    /// Reads the snapshot of this node; none if there is none that can be used. What can not be used is set aside
+    /// by the first [`save`](Self::save).
     ///
     /// Of another node of the same cluster only the nodes are taken: this one was renamed, or was started from a copy
     /// of the other's disk, and wants to find its cluster all the same. Its generation and its state are not ours.
-    pub(crate) fn load(&self, cluster: &str, name: &str) -> Option<Snapshot> {
-        let found = match self.read() {
-            Ok(file) => format::decode(&file).map_err(|flaw| flaw.to_string()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => Err(format!("can not be read: {error}")),
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]: there is a file, and it can not be read. Only bytes that were read can be condemned: the next
+    /// start may find the same file in good order, when there are descriptors, memory, or permissions again.
+    pub(crate) fn load(&mut self, cluster: &str, name: &str) -> Result<Option<Snapshot>> {
+        let file = match self.read() {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => {
+                return Err(Error::Io { what: format!("read the snapshot {}", self.path.display()), source });
+            }
         };
-        match found {
+        Ok(match format::decode(&file) {
             Ok(snapshot) if snapshot.cluster != cluster => {
-                self.set_aside(&format!("is of the cluster {:?}", snapshot.cluster));
+                self.disown(&format!("is of the cluster {:?}", snapshot.cluster));
                 None
             }
             Ok(snapshot) if snapshot.name != name => {
-                self.set_aside(&format!("is of the node {:?}; its addresses are used", snapshot.name));
+                self.disown(&format!("is of the node {:?}; its addresses are used", snapshot.name));
                 let nodes = snapshot.nodes.into_iter().filter(|node| node.name != name).collect();
                 Some(Snapshot {
                     generation: Default::default(),
@@ -99,23 +111,32 @@ impl Store {
             }
             Ok(snapshot) => Some(snapshot),
             Err(flaw) => {
-                self.set_aside(&flaw);
+                self.disown(&flaw.to_string());
                 None
             }
-        }
+        })
     }
 
-    /// Writes a snapshot. When it returns Ok, it is on the disk; else the one before still is.
-    pub(crate) fn save(&self, snapshot: &Snapshot) -> io::Result<()> {
+    /// Writes a snapshot. When it returns Ok, it is on the disk. Else the one before is still there, or this one is and
+    /// has not reached the disk for certain.
+    pub(crate) fn save(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         let new = beside(&self.path, "new");
-        let result = write(&new, &format::encode(snapshot))
-            .and_then(|()| fs::rename(&new, &self.path))
+        let bytes = format::encode(snapshot);
+        let result = write(&new, &bytes)
+            .and_then(|()| self.replace_by(&new))
             .and_then(|()| sync_directory(directory(&self.path)));
         if result.is_err() {
             // Half a file on a full disk is of no use to anybody. It may not even be there.
             let _ = fs::remove_file(&new);
         }
+        self.written = result.is_ok().then_some(bytes.len() as u64);
         result
+    }
+
+    /// Whether what was written last is still there, as far as its length tells: somebody may have removed it.
+    pub(crate) fn is_in_place(&self) -> bool {
+        let found = fs::metadata(&self.path).ok().filter(fs::Metadata::is_file);
+        self.written.is_some() && found.map(|file| file.len()) == self.written
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
@@ -125,15 +146,30 @@ impl Store {
         Ok(bytes)
     }
 
+    /// Remembers that the file is to be set aside.
+    fn disown(&mut self, why: &str) {
+        log::warn!("the snapshot {} {why}: it will be set aside", self.path.display());
+        self.has_stranger = true;
+    }
+
+    fn replace_by(&mut self, new: &Path) -> io::Result<()> {
+        if self.has_stranger {
+            self.set_aside();
+        }
+        fs::rename(new, &self.path)?;
+        self.has_stranger = false;
+        Ok(())
+    }
+
     /// Takes the file out of the way, for whoever wants to know what happened.
-    fn set_aside(&self, why: &str) {
+    fn set_aside(&self) {
         let shown = self.path.display();
         let aside = |number| beside(&self.path, &format!("set-aside-{number}"));
         let free = (1..SET_ASIDE_MAX).map(aside).find(|path| !path.exists());
         let to = free.unwrap_or_else(|| aside(SET_ASIDE_MAX));
         match fs::rename(&self.path, &to) {
-            Ok(()) => log::warn!("the snapshot {shown} {why}: it is now {}", to.display()),
-            Err(error) => log::warn!("the snapshot {shown} {why}, and can not be set aside: {error}"),
+            Ok(()) => log::warn!("what was {shown} is now {}", to.display()),
+            Err(error) => log::warn!("{shown} can not be set aside: {error}"),
         }
     }
 }
@@ -145,6 +181,25 @@ impl Drop for Store {
         if let Some(Err(error)) = self.lock.as_ref().map(File::unlock) {
             log::debug!("{} is not unlocked: {error}", self.path.display());
         }
+    }
+}
+
+/// Refuses what can not be the path of a regular file, before anything there is opened: a FIFO would not let go, and a
+/// device would be replaced.
+fn check_path(path: &Path) -> Result<()> {
+    let shown = path.display();
+    let last = path.as_os_str().as_encoded_bytes().last();
+    if path.file_name().is_none() || last.is_some_and(|byte| path::is_separator(char::from(*byte))) {
+        return Err(invalid("snapshot", format!("{shown} is the name of a directory, not of a file")));
+    }
+    if !directory(path).is_dir() {
+        return Err(invalid("snapshot", format!("there is no directory for {shown}")));
+    }
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(invalid("snapshot", format!("{shown} is not a regular file"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Error::Io { what: format!("look at the snapshot {shown}"), source }),
     }
 }
 
@@ -161,7 +216,11 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -254,22 +254,35 @@ fn who_has_left_is_asked_only_by_who_is_alone() {
 fn what_was_saved_is_there_at_the_next_start_and_no_other_file_is_left() {
     let directory = Directory::new();
     {
-        let store = open(&directory.snapshot());
-        assert_eq!(store.load("c", "me"), None);
+        let mut store = open(&directory.snapshot());
+        assert_eq!(store.load("c", "me").unwrap(), None);
         store.save(&Snapshot { nodes: Vec::new(), ..snapshot() }).unwrap();
         store.save(&snapshot()).unwrap();
     }
-    assert_eq!(open(&directory.snapshot()).load("c", "me"), Some(snapshot()));
+    assert_eq!(open(&directory.snapshot()).load("c", "me").unwrap(), Some(snapshot()));
     assert_eq!(directory.files(), ["members", "members.lock"]);
+}
+
+#[test]
+fn a_store_sees_that_its_file_is_gone_or_cut() {
+    let directory = Directory::new();
+    let mut store = open(&directory.snapshot());
+    assert!(!store.is_in_place());
+    store.save(&snapshot()).unwrap();
+    assert!(store.is_in_place());
+    fs::write(directory.snapshot(), b"headsnap").unwrap();
+    assert!(!store.is_in_place());
+    fs::remove_file(directory.snapshot()).unwrap();
+    assert!(!store.is_in_place());
 }
 
 #[test]
 fn what_a_killed_write_has_left_is_not_in_the_way() {
     let directory = Directory::new();
-    let store = open(&directory.snapshot());
+    let mut store = open(&directory.snapshot());
     fs::write(directory.0.join("members.new"), b"half of").unwrap();
     store.save(&snapshot()).unwrap();
-    assert_eq!(store.load("c", "me"), Some(snapshot()));
+    assert_eq!(store.load("c", "me").unwrap(), Some(snapshot()));
     assert_eq!(directory.files(), ["members", "members.lock"]);
 }
 
@@ -287,11 +300,45 @@ fn a_second_store_of_the_same_file_is_refused_until_the_first_is_gone() {
 #[test]
 fn a_path_that_can_not_be_a_file_is_refused() {
     let directory = Directory::new();
-    for path in [directory.0.clone(), PathBuf::from("/"), directory.0.join("nowhere/members")] {
+    for path in [
+        directory.0.clone(),
+        PathBuf::from("/"),
+        directory.0.join(".."),
+        directory.0.join("nowhere/members"),
+        directory.0.join("members/"),
+    ] {
         let error = Store::open(&path).unwrap_err();
         assert!(matches!(error, Error::Config { field: "snapshot", .. }), "{}: {error}", path.display());
     }
     assert_eq!(directory.files(), [""; 0]);
+}
+
+/// A FIFO that nobody writes to was opened, and the start never ended; a device was renamed.
+#[cfg(unix)]
+#[test]
+fn what_is_not_a_regular_file_is_refused_and_left_alone() {
+    let directory = Directory::new();
+    let fifo = directory.0.join("fifo");
+    assert!(process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let device = directory.0.join("device");
+    std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+    for path in [fifo, device] {
+        let error = Store::open(&path).unwrap_err();
+        assert!(error.to_string().contains("is not a regular file"), "{error}");
+    }
+    assert_eq!(directory.files(), ["device", "fifo"]);
+}
+
+/// It was set aside, and the next run began anew. Here an address of no memory is read, which is an error of the disk
+/// (EIO) as far as the reader can tell.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_can_not_be_read_is_an_error_and_left_where_it_is() {
+    let directory = Directory::new();
+    std::os::unix::fs::symlink("/proc/self/mem", directory.snapshot()).unwrap();
+    let error = open(&directory.snapshot()).load("c", "me").unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert_eq!(directory.files(), ["members", "members.lock"]);
 }
 
 #[test]
@@ -303,9 +350,10 @@ fn a_file_that_is_no_whole_snapshot_is_set_aside_as_it_is() {
     let too_long = vec![b'h'; FILE_MAX + 1_000];
     for (number, bytes) in [&whole[..whole.len() - 1], &flipped, b"", &too_long].into_iter().enumerate() {
         fs::write(directory.snapshot(), bytes).unwrap();
-        let store = open(&directory.snapshot());
-        assert_eq!(store.load("c", "me"), None);
-        assert!(!directory.snapshot().exists());
+        let mut store = open(&directory.snapshot());
+        assert_eq!(store.load("c", "me").unwrap(), None);
+        store.save(&snapshot()).unwrap();
+        assert_eq!(store.load("c", "me").unwrap(), Some(snapshot()));
         let aside = directory.0.join(format!("members.set-aside-{}", number + 1));
         assert_eq!(fs::read(aside).unwrap(), bytes);
     }
@@ -316,32 +364,62 @@ fn no_more_than_four_files_are_set_aside_and_the_last_is_the_newest() {
     let directory = Directory::new();
     for number in 0..9 {
         fs::write(directory.snapshot(), [number]).unwrap();
-        open(&directory.snapshot()).load("c", "me");
+        let mut store = open(&directory.snapshot());
+        store.load("c", "me").unwrap();
+        store.save(&snapshot()).unwrap();
+        store.save(&snapshot()).unwrap();
     }
     let aside = |number| fs::read(directory.0.join(format!("members.set-aside-{number}"))).unwrap();
     assert_eq!([aside(1), aside(2), aside(3), aside(4)], [[0], [1], [2], [8]]);
-    assert_eq!(directory.files().len(), 5);
+    assert_eq!(directory.files().len(), 6);
 }
 
 #[test]
 fn nothing_of_another_cluster_is_taken() {
     let directory = Directory::new();
-    let store = open(&directory.snapshot());
+    let mut store = open(&directory.snapshot());
     store.save(&snapshot()).unwrap();
-    assert_eq!(store.load("other", "me"), None);
-    assert_eq!(directory.files(), ["members.lock", "members.set-aside-1"]);
+    assert_eq!(store.load("other", "me").unwrap(), None);
+    store.save(&Snapshot { cluster: "other".to_owned(), ..snapshot() }).unwrap();
+    assert_eq!(directory.files(), ["members", "members.lock", "members.set-aside-1"]);
 }
 
 #[test]
 fn of_another_node_of_the_cluster_only_the_addresses_are_taken() {
     let directory = Directory::new();
-    let store = open(&directory.snapshot());
+    let mut store = open(&directory.snapshot());
     store.save(&snapshot()).unwrap();
-    let taken = store.load("c", "a").unwrap();
+    let taken = store.load("c", "a").unwrap().unwrap();
     assert_eq!((taken.generation, taken.state_version, taken.state), (Generation(0), 0, None));
     // Not the own one.
     assert_eq!(taken.nodes, snapshot().nodes[1..]);
-    assert_eq!(directory.files(), ["members.lock", "members.set-aside-1"]);
+    store.save(&Snapshot { name: "a".to_owned(), ..snapshot() }).unwrap();
+    assert_eq!(directory.files(), ["members", "members.lock", "members.set-aside-1"]);
+}
+
+/// A start that failed later on had taken it away already.
+#[test]
+fn what_belongs_to_another_node_stays_until_a_snapshot_takes_its_place() {
+    let directory = Directory::new();
+    let mut store = open(&directory.snapshot());
+    store.save(&snapshot()).unwrap();
+    store.load("other", "me").unwrap();
+    // The next snapshot can not be written there.
+    fs::create_dir(directory.0.join("members.new")).unwrap();
+    store.save(&snapshot()).unwrap_err();
+    drop(store);
+    assert_eq!(directory.files(), ["members", "members.lock", "members.new"]);
+    assert_eq!(open(&directory.snapshot()).load("c", "me").unwrap(), Some(snapshot()));
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_but_the_user_may_read_a_snapshot() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = Directory::new();
+    open(&directory.snapshot()).save(&snapshot()).unwrap();
+    let mode = fs::metadata(directory.snapshot()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 #[cfg(unix)]

@@ -123,7 +123,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes, if anything has changed, and tells whether it had. What fails is logged.
+    /// Writes, if it has to, and tells whether it had. What fails is logged.
     fn keep_up(&mut self, shared: &Shared) -> bool {
         let path = self.store.path().display().to_string();
         let failed_before = self.failures > 0;
@@ -184,10 +184,11 @@ impl Writer {
         let _ = caller.send(result);
     }
 
-    /// Writes, if anything has changed, and tells whether it had.
+    /// Writes, if anything has changed or the file is gone, and tells whether it had to.
     fn write(&mut self, shared: &Shared) -> io::Result<bool> {
         let snapshot = self.snapshot(shared);
-        if self.written.as_ref().is_some_and(|written| written.says_the_same_as(&snapshot)) {
+        let is_written = self.written.as_ref().is_some_and(|written| written.says_the_same_as(&snapshot));
+        if is_written && self.store.is_in_place() {
             return Ok(false);
         }
         match self.store.save(&snapshot) {

@@ -105,11 +105,14 @@ impl Drop for Owner {
 /// Opens the transport and starts the threads.
 pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let addresses = config.validate()?;
-    let store = config.snapshot_path().map(Store::open).transpose()?;
+    let mut store = config.snapshot_path().map(Store::open).transpose()?;
     let transport = open(&config, &addresses)?;
     let bound = transport.local_addr();
     let mut settings = config.settings(&addresses, bound)?;
-    let past = store.as_ref().and_then(|store| store.load(&settings.cluster, &settings.name));
+    let past = match &mut store {
+        Some(store) => store.load(&settings.cluster, &settings.name)?,
+        None => None,
+    };
     settings.discovers |= past.as_ref().is_some_and(|past| !past.nodes.is_empty());
 
     let origin = Instant::now();

@@ -240,8 +240,12 @@ fn last_number(text: &str, word: &str) -> Option<u64> {
 
 /// A member that keeps its state, in whatever process.
 fn start_with_state(file: &Path) -> Member {
+    Member::create(with_state(file)).unwrap()
+}
+
+fn with_state(file: &Path) -> Config {
     let config = Config::local().cluster("processes").name("a").bind("127.0.0.1:0");
-    Member::create(config.snapshot(file).keep_state(true)).unwrap()
+    config.snapshot(file).keep_state(true)
 }
 
 /// A state of some kilobytes that shows whether it is whole.
@@ -374,5 +378,36 @@ fn a_full_disk_is_counted_and_the_snapshot_before_it_stays() {
     assert_eq!(last_number(&text, "found "), Some(7), "{text}");
     assert!(last_number(&text, "errors ").is_some_and(|errors| errors >= 2), "{text}");
     assert_eq!(fs::read(&file).unwrap(), before);
+    assert_eq!(directory.files(), ["a", "a.lock"]);
+}
+
+/// With no descriptor left the file could not be opened, was set aside as if it were broken, and the next run began
+/// with nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_start_without_descriptors_leaves_a_good_file_where_it_is() {
+    const TEST: &str = "snapshot::a_start_without_descriptors_leaves_a_good_file_where_it_is";
+    if let Some(file) = env::var_os(FILE) {
+        let mut failed = 0;
+        for spare in 0..12 {
+            // More than the process may have.
+            let mut held: Vec<fs::File> = (0..100).map_while(|_| fs::File::open("/dev/null").ok()).collect();
+            held.truncate(held.len() - spare);
+            failed += u32::from(matches!(Member::create(with_state(file.as_ref())), Err(Error::Io { .. })));
+        }
+        say(&format!("failed {failed}"));
+        assert_eq!(read_state(&start_with_state(file.as_ref())), Some(7));
+        return;
+    }
+    let directory = Directory::new();
+    let file = directory.file("a");
+    let member = start_with_state(&file);
+    write_state(&member, 7);
+    drop(member);
+
+    let output = process(TEST, &file, "ulimit -n 64;").wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(last_number(&text, "failed ").is_some_and(|failed| failed > 0), "{text}");
     assert_eq!(directory.files(), ["a", "a.lock"]);
 }

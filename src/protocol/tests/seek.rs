@@ -109,3 +109,34 @@ fn what_is_known_is_not_asked() {
         world.recorded.take().unwrap().into_iter().filter(|(_, _, datagram)| datagram[28..36] == [0; 8]);
     assert_eq!(hellos.count(), 0);
 }
+
+/// They had forgotten each other, and without seeds nothing brought them together again.
+#[test]
+fn two_that_were_cut_off_for_longer_than_tombstones_last_find_each_other() {
+    let mut world = World::new(9);
+    world.settings.tombstone_ttl = secs(60);
+    world.grow(2);
+    world.cut(&[0], &[1], true);
+    world.run(secs(1_800));
+    assert!(world.hosts.iter().all(|host| host.protocol.nodes().count() == 1), "{}", world.dump());
+    world.cut(&[0], &[1], false);
+    assert!(world.run_until(secs(60), World::is_converged), "{}", world.dump());
+}
+
+#[test]
+fn whoever_is_alone_forgets_nobody_until_there_is_company() {
+    let mut world = World::new(10);
+    world.settings.tombstone_ttl = secs(60);
+    world.grow(3);
+    world.call(1, |protocol, now| protocol.leave(now, secs(2)));
+    world.run(secs(3));
+    world.crash(1);
+    world.crash(2);
+    world.run(secs(1_800));
+    let known = |world: &World| world.hosts[0].protocol.all_nodes().count();
+    assert_eq!((world.hosts[0].protocol.nodes().count(), known(&world)), (1, 3), "{}", world.dump());
+    let newcomer = world.add();
+    world.join(newcomer, &[0]);
+    assert!(world.run_until(secs(15), |world| known(world) == 2), "{}", world.dump());
+    assert!(world.is_converged());
+}

@@ -29,7 +29,7 @@ fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
 fn on_disk(path: &Path) -> Option<Snapshot> {
     let copy = path.with_extension("copy");
     fs::copy(path, &copy).unwrap();
-    let snapshot = Store::open(&copy).unwrap().load("headcount", "me");
+    let snapshot = Store::open(&copy).unwrap().load("headcount", "me").unwrap();
     fs::remove_file(copy).unwrap();
     snapshot
 }
@@ -95,11 +95,26 @@ fn nothing_is_written_while_nothing_changes() {
     assert_eq!(member.metrics().snapshots_written, 1);
 }
 
+/// It was reported as written.
+#[test]
+fn a_file_that_was_removed_is_written_again_when_asked_for_and_at_the_end() {
+    let directory = Directory::new();
+    let member = member(&directory);
+    fs::remove_file(directory.snapshot()).unwrap();
+    member.save_snapshot().unwrap();
+    assert!(on_disk(&directory.snapshot()).is_some());
+    fs::remove_file(directory.snapshot()).unwrap();
+    member.shutdown().unwrap();
+    assert!(on_disk(&directory.snapshot()).is_some());
+}
+
 #[test]
 fn a_disk_that_takes_nothing_for_a_while_is_counted_and_tried_again() {
     let directory = Directory::new();
     let member = member(&directory);
-    fs::remove_dir_all(&directory.0).unwrap();
+    // At one blow: something may be written there just now.
+    let elsewhere = Directory::new();
+    fs::rename(&directory.0, elsewhere.0.join("moved")).unwrap();
     member.set("key", "value").unwrap();
     assert!(matches!(member.save_snapshot(), Err(Error::Io { .. })));
     assert!(member.metrics().snapshot_errors >= 1);
@@ -184,4 +199,26 @@ fn who_has_company_forgets_the_absent_after_a_while() {
         number += 1;
         !is_remembered(&directory, &member, number)
     });
+}
+
+/// The one it had met was crossed out in the book, and then reaped from the view: it was in neither.
+#[test]
+fn whoever_is_alone_for_longer_than_tombstones_last_keeps_and_asks_whom_it_has_met() {
+    let directory = Directory::new();
+    let config = Config::local().bind("127.0.0.1:0").name("me").snapshot(directory.snapshot());
+    let often = config.rejoin_interval(Duration::from_millis(50)).tombstone_ttl(Duration::from_millis(1));
+    let member = Member::create(often.keep_state(true)).unwrap();
+    let met = Member::create(Config::local().bind("127.0.0.1:0").name("ghost")).unwrap();
+    let addr = met.addr();
+    member.join(addr).unwrap();
+    drop(met);
+    soon("it is dead", || member.nodes().len() == 1);
+
+    let ghost = UdpSocket::bind(addr).unwrap();
+    ghost.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    // Far more than were under way when it died.
+    for _ in 0..40 {
+        ghost.recv(&mut [0; 2_000]).unwrap();
+    }
+    assert!(is_remembered(&directory, &member, 1));
 }
