@@ -72,11 +72,6 @@ impl Talk {
         }
     }
 
-    /// The member may have moved since it was asked last.
-    pub(super) fn is_now_at(&mut self, own: SocketAddr) {
-        self.own = own;
-    }
-
     /// It is this member's turn to ask; none if another one of its view has done so.
     pub(super) fn ask(&mut self, view: u64) -> Option<Notice> {
         let is_needless = std::mem::take(&mut self.is_asked_for);
