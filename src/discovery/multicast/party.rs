@@ -119,7 +119,7 @@ impl Table {
         loop {
             let patience = self.talk().due().map(|due| due.saturating_sub(self.began.elapsed()));
             match channel.listen(&mut buf, patience) {
-                Ok(length) => self.hear(&buf[..length]),
+                Ok((length, from)) => self.hear(from, &buf[..length]),
                 Err(_) if channel.is_closed() => return,
                 Err(error) if classify(&error) == Trouble::Tick => {}
                 Err(_) => thread::sleep(TROUBLE_PAUSE),
@@ -128,7 +128,7 @@ impl Table {
         }
     }
 
-    fn hear(&self, bytes: &[u8]) {
+    fn hear(&self, from: SocketAddr, bytes: &[u8]) {
         let Ok(notice) = Notice::decode(bytes) else {
             return;
         };
@@ -137,7 +137,7 @@ impl Table {
             return;
         }
         let view = self.view();
-        if self.talk().hear(now, view, &notice) {
+        if self.talk().hear(now, view, from, &notice) {
             // If it is full, the news is known already.
             let _ = self.news.try_send(());
         }
