@@ -32,7 +32,8 @@ const KNOWN_MAX: usize = 256;
 /// [`Multicast`](super::Multicast) does the same with less traffic, and needs no other crate. This is for networks where
 /// mDNS is what gets through, or where members shall be seen with the usual tools (`avahi-browse _headcount._udp`).
 /// It has a thread of its own, that of the crate `mdns-sd`, and takes up to a second longer, since mDNS has each name
-/// checked first.
+/// checked first. A member that moves is announced anew, and at its end, if there is time for that
+/// ([`Discovery`]), it is taken back; else others forget it after a while.
 ///
 /// With the feature `mdns`.
 ///

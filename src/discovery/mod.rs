@@ -21,8 +21,9 @@
 //! As soon as the member runs, and from then on as long as it does: in a member that is alone after 1/16 of
 //! [`Config::rejoin_interval`](crate::Config::rejoin_interval), then after twice that, and so on up to once per
 //! `rejoin_interval`; in company once per `rejoin_interval`, since a cluster may have come up as two that do not know of
-//! each other, or a cut may have lasted for longer than the dead are remembered. All these pauses vary by half. In
-//! company no more than three of the addresses that are new are asked in one round.
+//! each other, or a cut may have lasted for longer than the dead are remembered. All these pauses vary by half. A
+//! member that is alone again begins anew, within 1/16 of `rejoin_interval`. In company no more than three of the
+//! addresses that are new are asked in one round.
 //!
 //! [`Member::join`](crate::Member::join) is another thing: it is called, it waits, and it tells what happened.
 //!

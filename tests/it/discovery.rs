@@ -121,12 +121,12 @@ fn the_end_waits_for_an_idle_discovery_to_be_dropped() {
             self.0.store(true, Ordering::SeqCst);
         }
     }
-    let is_waited_for = |_| {
+    let is_waited_for = || {
         let is_dropped = Arc::new(AtomicBool::new(false));
         create(config("a").discovery(Slow(Arc::clone(&is_dropped)))).shutdown().unwrap();
         is_dropped.load(Ordering::SeqCst)
     };
-    assert!((0..50).any(|round| is_waited_for(round)));
+    assert!((0..50).any(|_| is_waited_for()));
 }
 
 #[test]
