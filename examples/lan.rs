@@ -41,7 +41,7 @@ fn run() -> AnyResult<()> {
     match member.wait_until(Duration::from_secs(20), |nodes| nodes.len() >= count) {
         Ok(nodes) => nodes.iter().for_each(|node| println!("{node}")),
         Err(Error::Timeout) if member.metrics().discovery_errors > 0 => {
-            return Err("this host has no interface that carries multicast: see the warning".into());
+            return Err("nobody was found, and multicast has failed: the warning says why".into());
         }
         Err(Error::Timeout) => return Err(format!("only {} are there", member.nodes().len()).into()),
         Err(error) => return Err(error.into()),

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::DEFAULT_PORT;
-use super::validate::check_destination;
+use super::validate::{SCOPED, check_destination};
 use crate::transport::canonical;
 
 /// The longest host name, in bytes (RFC 1035, section 2.3.4, in its textual form).
@@ -27,6 +27,7 @@ const HOST_MAX: usize = 253;
 ///
 /// Besides `&str`, `String` and `&String` there are `SocketAddr`, `&SocketAddr` and `(IpAddr, u16)`, and
 /// vectors, arrays, slices and references to them. Literal addresses are not given to the resolver.
+/// IPv6 addresses that are local to a link (`fe80::1%eth0`) are refused: their scope can not be told to others.
 ///
 /// The trait is sealed: it is implemented here, for these types, only.
 pub trait IntoSeeds: sealed::Texts {}
@@ -158,6 +159,9 @@ fn here(bound: SocketAddr, port: u16) -> Vec<SocketAddr> {
 fn parse_place(text: &str) -> Result<Place, String> {
     if text.is_empty() {
         return Err("is empty".into());
+    }
+    if text.contains('%') {
+        return Err(SCOPED.into());
     }
     if let Ok(addr) = text.parse::<SocketAddr>() {
         return literal(addr);

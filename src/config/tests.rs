@@ -227,11 +227,27 @@ fn seeds_that_make_no_sense_are_refused() {
         "two words",
         "http://host",
         "[host]:7990",
+        "fe80::1",
         ".",
         &"x".repeat(254),
     ] {
         assert!(Seed::parse(text).is_err(), "{text:?}");
         assert_eq!(refused(Config::lan().seeds(text)).0, "seeds", "{text:?}");
+    }
+}
+
+/// Records have no room for a scope, and without one nothing can be sent there.
+#[test]
+fn addresses_that_are_local_to_a_link_are_refused_with_the_reason() {
+    for text in ["fe80::1%3", "fe80::1%eth0", "[fe80::1%3]:7990", "[fe80::1%eth0]:7990", "[fe80::1]:7990"] {
+        let (field, reason) = refused(Config::lan().seeds(text));
+        assert!(field == "seeds" && reason.contains("scope"), "{text}: {field}: {reason}");
+    }
+    for text in ["[fe80::1%3]:7990", "[fe80::1%eth0]:7990", "[fe80::1]:7990"] {
+        let (field, reason) = refused(Config::lan().bind(text));
+        assert!(field == "bind" && reason.contains("scope"), "{text}: {field}: {reason}");
+        let (field, reason) = refused(Config::lan().advertise(text));
+        assert!(field == "advertise" && reason.contains("scope"), "{text}: {field}: {reason}");
     }
 }
 

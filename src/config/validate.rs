@@ -24,6 +24,8 @@ const DISCOVERIES: RangeInclusive<usize> = 0..=16;
 const MAX_MESSAGE: RangeInclusive<usize> = 1..=MESSAGE_MAX as usize;
 /// Below the first no clock of an operating system can be trusted; above the second nobody waits.
 const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(366 * 24 * 60 * 60);
+/// Why an address of one link is not taken.
+pub(super) const SCOPED: &str = "an address with a scope, local to a link, can not be told to others";
 
 impl Config {
     /// Checks everything that can be checked without the system.
@@ -146,6 +148,7 @@ fn check_range<T: PartialOrd + fmt::Debug>(
 
 /// Whether a datagram can be meant for one member at this address.
 pub(super) fn check_destination(addr: SocketAddr) -> Result<(), String> {
+    check_scope(addr.ip())?;
     let is_broadcast = matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast());
     if addr.ip().is_unspecified() {
         Err("a wildcard is not an address to send to".into())
@@ -158,11 +161,22 @@ pub(super) fn check_destination(addr: SocketAddr) -> Result<(), String> {
     }
 }
 
+/// Members tell each other their addresses. One that is local to a link needs a scope (`%eth0`), which means something on
+/// one host only, so it is of no use to others.
+fn check_scope(ip: IpAddr) -> Result<(), String> {
+    match ip {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => Err(SCOPED.to_owned()),
+        _ => Ok(()),
+    }
+}
+
 fn parse_bind(text: &str) -> Result<SocketAddr, String> {
     let addr = match text.strip_prefix(':').map(str::parse) {
         Some(Ok(port)) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port),
+        _ if text.contains('%') => return Err(format!("{text:?}: {SCOPED}")),
         _ => text.parse().map_err(|_| format!("{text:?} is neither \"ip:port\" nor \":port\""))?,
     };
+    check_scope(addr.ip()).map_err(|reason| format!("{text:?}: {reason}"))?;
     let is_broadcast = matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast());
     if addr.ip().is_multicast() || is_broadcast {
         return Err(format!("{text:?} is not the address of an interface"));
@@ -171,6 +185,9 @@ fn parse_bind(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn parse_advertise(text: &str) -> Result<SocketAddr, String> {
+    if text.contains('%') {
+        return Err(format!("{text:?}: {SCOPED}"));
+    }
     let addr = text.parse().map_err(|_| format!("{text:?} is not \"ip:port\""))?;
     let addr = canonical(addr);
     check_destination(addr).map_err(|reason| format!("{text:?}: {reason}"))?;

@@ -32,7 +32,8 @@ const KNOWN_MAX: usize = 256;
 /// [`Multicast`](super::Multicast) does the same with less traffic, and needs no other crate. This is for networks where
 /// mDNS is what gets through, or where members shall be seen with the usual tools (`avahi-browse _headcount._udp`).
 /// It has a thread of its own, that of the crate `mdns-sd`, and takes up to a second longer, since mDNS has each name
-/// checked first.
+/// checked first. A member that moves is announced anew, and at its end, if there is time for that
+/// ([`Discovery`]), it is taken back; else others forget it after a while.
 ///
 /// With the feature `mdns`.
 ///
@@ -65,9 +66,12 @@ impl Discovery for Mdns {
     /// What the crate `mdns-sd` says, if nobody is known.
     fn discover(&mut self, me: &Member) -> io::Result<Vec<SocketAddr>> {
         let bound = me.bound().ok_or_else(|| not_simulated("mDNS"))?;
+        let addr = me.addr();
+        // The address that was announced is not the own one any more.
+        self.browser.take_if(|browser| browser.addr != addr);
         let browser = match &mut self.browser {
             Some(browser) => browser,
-            None => self.browser.insert(Browser::start(me, bound).map_err(io::Error::other)?),
+            None => self.browser.insert(Browser::start(me, addr, bound).map_err(io::Error::other)?),
         };
         browser.listen()
     }
@@ -75,6 +79,8 @@ impl Discovery for Mdns {
 
 /// One member's part in mDNS.
 struct Browser {
+    /// What it has announced.
+    addr: SocketAddr,
     daemon: ServiceDaemon,
     tag: String,
     fullname: String,
@@ -86,11 +92,10 @@ struct Browser {
 
 impl Browser {
     /// Announces the member, and begins to listen.
-    fn start(me: &Member, bound: SocketAddr) -> mdns_sd::Result<Self> {
+    fn start(me: &Member, addr: SocketAddr, bound: SocketAddr) -> mdns_sd::Result<Self> {
         let tag = ClusterTag::of(me.cluster());
         let instance = format!("{:016x}", NameHash::of(tag, me.name()).0);
         let tag = format!("{:016x}", tag.0);
-        let addr = me.addr();
         let host = format!("headcount-{instance}.local.");
         let service =
             ServiceInfo::new(SERVICE, &instance, &host, addr.ip(), addr.port(), &[(CLUSTER, &tag)][..])?;
@@ -104,7 +109,7 @@ impl Browser {
         }
         let events = daemon.browse(SERVICE)?;
         daemon.register(service)?;
-        Ok(Self { daemon, tag, fullname, events, troubles, known: BTreeMap::new() })
+        Ok(Self { addr, daemon, tag, fullname, events, troubles, known: BTreeMap::new() })
     }
 
     /// Takes in what has come, and waits a little for the first one.

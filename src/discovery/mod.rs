@@ -21,8 +21,9 @@
 //! As soon as the member runs, and from then on as long as it does: in a member that is alone after 1/16 of
 //! [`Config::rejoin_interval`](crate::Config::rejoin_interval), then after twice that, and so on up to once per
 //! `rejoin_interval`; in company once per `rejoin_interval`, since a cluster may have come up as two that do not know of
-//! each other, or a cut may have lasted for longer than the dead are remembered. All these pauses vary by half. In
-//! company no more than three of the addresses that are new are asked in one round.
+//! each other, or a cut may have lasted for longer than the dead are remembered. All these pauses vary by half. A
+//! member that is alone again begins anew, within 1/16 of `rejoin_interval`. In company no more than three of the
+//! addresses that are new are asked in one round.
 //!
 //! [`Member::join`](crate::Member::join) is another thing: it is called, it waits, and it tells what happened.
 //!
@@ -112,11 +113,11 @@ use crate::member::Member;
 /// Finds addresses at which other members may be.
 ///
 /// It has a thread of its own, named `hc-discovery`, and may block there as long as it likes: that delays neither the
-/// member, nor other discoveries, nor the end. It is dropped on that thread when the member has ended; if it is busy
-/// then, when it is through, and nobody waits for that.
+/// member, nor other discoveries, nor the end. It is dropped on that thread when the member has ended; the end waits for
+/// that, but no longer than 50 ms. If it is busy then, it is dropped when it is through, unless the process ends before.
 pub trait Discovery: Send {
-    /// Tells what is known now: any number of addresses in any order, of which 256 are used. The own one may be among
-    /// them, and those of members that are known already.
+    /// Tells what is known now: any number of addresses in any order. The own one may be among them, and those of members
+    /// that are known already; of all others 256 are used, drawn anew each time.
     ///
     /// `me` is the member that asks. The reference keeps nothing running; a clone of it does.
     ///

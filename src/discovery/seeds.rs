@@ -8,8 +8,8 @@ use crate::config::{IntoSeeds, Place, Seed, texts};
 use crate::member::Member;
 use crate::transport::canonical;
 
-/// Addresses of one host name at most; the rest of them is not used.
-const ADDRS_MAX: usize = 256;
+/// Addresses of one host name at most, which is what an answer of the DNS has room for; the rest is not used.
+const ADDRS_MAX: usize = 4_096;
 
 /// Addresses and host names, all addresses of a name, resolved anew each time.
 ///

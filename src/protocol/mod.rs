@@ -214,6 +214,8 @@ enum Timer {
     Heal,
     /// Look for others.
     Seek,
+    /// To see whether our address is still ours.
+    Address,
     /// The oldest tombstone is to be forgotten.
     Reap,
     /// Views that differed are to be compared again.
@@ -342,6 +344,8 @@ impl Protocol {
         let mut timers = Deadlines::new();
         if settings.discovers {
             timers.set(Timer::Seek, now);
+        } else {
+            timers.set(Timer::Address, now + settings.rejoin_interval);
         }
         let mut protocol = Self {
             tag,
@@ -516,6 +520,7 @@ impl Protocol {
             Timer::Refute => self.refute(now),
             Timer::Heal => self.heal(now),
             Timer::Seek => self.seek(now),
+            Timer::Address => self.check_address_alone(now),
             Timer::Reap => self.reap(now),
             Timer::Recheck => self.compare_again(now),
             Timer::Told => self.ask_the_told(now),

@@ -12,6 +12,11 @@
 //!
 //! So nobody can take an address away from a member that answers there.
 //!
+//! A bare ack does not always come: who is alone gets none, and who has got to know us since knows where our datagrams
+//! come from, and tells of an address at which nobody is. So the driver is asked as well in each round of
+//! [looking for others](super::seek), by a member that does not look for others once per `rejoin_interval` as long as
+//! it is alone and once after, and by each call of `join`. In company that costs nothing more.
+//!
 //! Others go on probing the old address meanwhile. The mover's next probe finds out within a probe interval, which is
 //! sooner than any suspicion ends, and the incarnation that comes with the new address refutes it.
 //!
@@ -20,7 +25,7 @@
 use std::net::SocketAddr;
 
 use super::time::Instant;
-use super::{Chore, Protocol};
+use super::{Chore, Protocol, Timer};
 use crate::node::Incarnation;
 use crate::wire::NameHash;
 use crate::wire::hash::canonical;
@@ -36,6 +41,15 @@ impl Protocol {
         if self.address_doubted.is_none_or(|last| now.since(last) >= pause) {
             self.address_doubted = Some(now);
             self.chores.push_back(Chore::CheckAddress);
+        }
+    }
+
+    /// Who is alone and does not look for others has nobody to raise a doubt. The last time is in company: the address
+    /// may have changed just before.
+    pub(super) fn check_address_alone(&mut self, now: Instant) {
+        self.chores.push_back(Chore::CheckAddress);
+        if self.is_alone() {
+            self.timers.set(Timer::Address, now + self.settings.rejoin_interval);
         }
     }
 

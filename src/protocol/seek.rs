@@ -10,8 +10,9 @@
 //! | alone | 1/16 of `rejoin_interval`, doubled each time, up to all of it | all that there is room for |
 //! | in company | `rejoin_interval` | 3, drawn from those that are not in the view |
 //!
-//! Each pause is drawn between half and three halves of that, so that hosts that start together do not ask together.
-//! A member that finds itself alone again begins anew. Addresses are hints: whoever answers has to show that it is a
+//! Each pause is drawn between half and three halves of that, so that hosts that start together do not go on asking
+//! together. A member that finds itself alone again begins anew, within 1/16 of `rejoin_interval`: a cut may leave many
+//! alone at once. Addresses are hints: whoever answers has to show that it is a
 //! member of the cluster, and an address that never answers gets no more than any other (see [`super::join`]).
 
 use std::net::SocketAddr;
@@ -71,16 +72,24 @@ impl Protocol {
             self.search = Search::default();
         }
         self.metrics.seeks += 1;
+        // First: those who are found are to be told the right address.
+        self.chores.push_back(Chore::CheckAddress);
         self.chores.push_back(Chore::Discover);
         let pause = self.seek_pause();
         let pause = pause / 2 + self.jitter(pause);
         self.timers.set(Timer::Seek, now + pause);
     }
 
-    /// Somebody is gone: if that was the last one, others are looked for at once.
+    /// Somebody is gone: if that was the last one, others are looked for soon, or at least the own address is watched.
     pub(super) fn seek_if_alone(&mut self, now: Instant) {
-        if self.settings.discovers && self.is_alone() {
-            self.timers.set_earliest(Timer::Seek, now);
+        if !self.is_alone() {
+            return;
+        }
+        if self.settings.discovers {
+            let pause = self.jitter(self.settings.rejoin_interval / 2_u32.pow(ROUNDS_TO_FULL_PAUSE));
+            self.timers.set_earliest(Timer::Seek, now + pause);
+        } else {
+            self.timers.set_earliest(Timer::Address, now + self.settings.rejoin_interval);
         }
     }
 

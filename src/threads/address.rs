@@ -2,8 +2,11 @@
 //!
 //! It is known when the socket is bound, and stays so: save for a member that is bound to all interfaces and was not
 //! told what to tell others. Its address is the one that the routing table says, and can change while it runs.
+//!
+//! A host may have several addresses, and its routes change for reasons of their own: a VPN comes up and takes the
+//! default route, say. So an address that was told stays as long as the host has it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{PoisonError, RwLock};
 
 use crate::config::Addresses;
@@ -26,14 +29,66 @@ impl OwnAddress {
         *self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks which address it is now. A host that has lost its last one keeps it, until it has another.
+    /// Looks which address it is now.
     pub(super) fn look(&self) -> SocketAddr {
         let before = self.get();
-        let found = self.addresses.advertised(self.bound);
-        if found.ip().is_loopback() && !before.ip().is_loopback() {
-            return before;
+        let addr = choose(before, self.addresses.advertised(self.bound), is_held);
+        if addr != before {
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = addr;
         }
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = found;
-        found
+        addr
+    }
+}
+
+/// What to tell from now on: the address that was told, or the one that the routing table says now. A host that has lost
+/// its last one keeps it, until it has another.
+fn choose(before: SocketAddr, found: SocketAddr, is_held: impl Fn(IpAddr) -> bool) -> SocketAddr {
+    let is_kept = !before.ip().is_loopback() && (found.ip().is_loopback() || is_held(before.ip()));
+    if is_kept { before } else { found }
+}
+
+/// Whether this host has an address: else nothing can be bound to it, save where the system is told to allow that
+/// (`ip_nonlocal_bind` of Linux, on some load balancers); there a member does not move.
+fn is_held(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ETHERNET: &str = "10.7.0.1:7990";
+    const LOOPBACK: &str = "127.0.0.1:7990";
+    const OTHER: &str = "10.99.0.1:7990";
+
+    /// What is told by a host that has these addresses.
+    fn told(before: &str, found: &str, held: &[&str]) -> String {
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let held: Vec<IpAddr> = held.iter().map(|text| addr(text).ip()).collect();
+        choose(addr(before), addr(found), |ip| held.contains(&ip)).to_string()
+    }
+
+    #[test]
+    fn an_address_that_the_host_still_has_is_kept_when_routes_change() {
+        assert_eq!(told(ETHERNET, OTHER, &[ETHERNET, OTHER, LOOPBACK]), ETHERNET);
+    }
+
+    #[test]
+    fn an_address_that_the_host_has_lost_gives_way_to_another_one_only() {
+        assert_eq!(told(ETHERNET, OTHER, &[OTHER, LOOPBACK]), OTHER);
+        assert_eq!(told(ETHERNET, LOOPBACK, &[LOOPBACK]), ETHERNET);
+    }
+
+    #[test]
+    fn the_loopback_gives_way_to_the_first_address_that_others_can_reach() {
+        assert_eq!(told(LOOPBACK, ETHERNET, &[ETHERNET, LOOPBACK]), ETHERNET);
+        assert_eq!(told(LOOPBACK, LOOPBACK, &[LOOPBACK]), LOOPBACK);
+    }
+
+    #[test]
+    fn what_can_be_bound_is_held() {
+        assert!(is_held("127.0.0.1".parse().unwrap()));
+        // Of a block for documentation: nobody has it.
+        assert!(!is_held("198.51.100.1".parse().unwrap()));
     }
 }

@@ -20,6 +20,9 @@ use crate::error::{Error, Result};
 /// Jobs that wait at most. One more is refused.
 const QUEUE_MAX: usize = 64;
 
+/// Addresses of one host name that are asked: one that answers is enough.
+const ADDRS_MAX: usize = 256;
+
 /// What became of one host name: its number in the job, and its addresses.
 pub(super) type Resolved = (usize, io::Result<Vec<SocketAddr>>);
 
@@ -101,7 +104,11 @@ fn run(shared: &Weak<Shared>, jobs: &Receiver<Job>) {
                 return;
             }
             // Whoever asked may have given up: so does this job.
-            if tell.send((number, resolve(host, *port))).is_err() {
+            let result = resolve(host, *port).map(|mut addrs| {
+                addrs.truncate(ADDRS_MAX);
+                addrs
+            });
+            if tell.send((number, result)).is_err() {
                 break;
             }
         }

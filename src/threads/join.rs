@@ -113,6 +113,8 @@ fn drop_unreachable(shared: &Shared, attempt: &mut Attempt) {
 
 /// Asks all addresses.
 fn ask(shared: &Arc<Shared>, mut attempts: Vec<Attempt>, deadline: Instant) -> Result<()> {
+    // Those who are asked are to be told the right one, also if the network came up after the member.
+    shared.check_address();
     let mut addrs: Vec<SocketAddr> = attempts.iter().flat_map(|attempt| &attempt.addrs).copied().collect();
     addrs.sort_unstable();
     addrs.dedup();

@@ -341,16 +341,19 @@ impl Shared {
                     self.look_for_the_absent();
                     self.discoveries.ask(self);
                 }
-                Chore::CheckAddress => {
-                    let addr = self.addr.look();
-                    // An error says that the member has ended.
-                    let _ = self.step(|protocol, now| protocol.move_to(now, addr));
-                }
+                Chore::CheckAddress => self.check_address(),
             }
         }
         if let Some(path) = outputs.closed.take() {
             self.wake_all(&path);
         }
+    }
+
+    /// Finds out which address is the own one now.
+    pub(super) fn check_address(self: &Arc<Self>) {
+        let addr = self.addr.look();
+        // An error says that the member has ended.
+        let _ = self.step(|protocol, now| protocol.move_to(now, addr));
     }
 
     /// Gives the protocol addresses at which others may be.

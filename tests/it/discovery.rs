@@ -105,6 +105,30 @@ fn a_discovery_is_dropped_when_its_member_has_ended() {
     assert_eq!(dropped.load(Ordering::SeqCst), 3);
 }
 
+/// It may have something to take back, and the process may end at once. On a busy machine 50 ms may be too short now and
+/// then; if nobody waited, they would be so each time.
+#[test]
+fn the_end_waits_for_an_idle_discovery_to_be_dropped() {
+    struct Slow(Arc<AtomicBool>);
+    impl Discovery for Slow {
+        fn discover(&mut self, _: &Member) -> io::Result<Vec<SocketAddr>> {
+            Ok(Vec::new())
+        }
+    }
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            std::thread::sleep(Duration::from_millis(10));
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    let is_waited_for = || {
+        let is_dropped = Arc::new(AtomicBool::new(false));
+        create(config("a").discovery(Slow(Arc::clone(&is_dropped)))).shutdown().unwrap();
+        is_dropped.load(Ordering::SeqCst)
+    };
+    assert!((0..50).any(|_| is_waited_for()));
+}
+
 #[test]
 fn a_discovery_knows_whom_it_is_for() {
     let told = Arc::new(Mutex::new(None));

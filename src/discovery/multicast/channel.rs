@@ -13,6 +13,8 @@ use crate::transport::{Endpoint, Transport};
 #[derive(Debug)]
 pub(super) struct Channel {
     ears: Endpoint,
+    /// Only what comes from the same link is heard.
+    is_local: bool,
     /// Each with the group as it is seen on its interface.
     mouths: Vec<(UdpSocket, SocketAddr)>,
 }
@@ -45,13 +47,15 @@ impl Channel {
         if group.is_ipv6() {
             ears.set_only_v6(true)?;
         }
-        ears.bind(&where_to_bind(group, interfaces).into())?;
+        let bound = where_to_bind(group, interfaces);
+        ears.bind(&bound.into())?;
+        let is_local = bound.ip().is_unspecified() && is_of_link(group);
         let mut mouths = Vec::with_capacity(interfaces.len());
         for interface in interfaces {
             join(&ears, group, *interface)?;
             mouths.push(mouth(group, *interface, hops)?);
         }
-        Ok(Self { ears: Endpoint::of(ears.into())?, mouths })
+        Ok(Self { ears: Endpoint::of(ears.into())?, is_local, mouths })
     }
 
     /// Says something on all interfaces. An error if it is heard on none.
@@ -71,9 +75,17 @@ impl Channel {
     }
 
     /// Waits for something that is said, for so long at most: then it is an error of the kinds that are ticks.
-    pub(super) fn listen(&self, buf: &mut [u8], patience: Option<Duration>) -> io::Result<usize> {
+    /// It tells from where it comes as well.
+    pub(super) fn listen(
+        &self,
+        buf: &mut [u8],
+        patience: Option<Duration>,
+    ) -> io::Result<(usize, SocketAddr)> {
         self.ears.set_patience(patience)?;
-        self.ears.recv(buf).map(|(length, _)| length)
+        match self.ears.recv(buf) {
+            Ok((_, from)) if self.is_local && !is_on_link(from) => Err(io::ErrorKind::WouldBlock.into()),
+            result => result,
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -107,6 +119,18 @@ fn where_to_bind(group: SocketAddr, interfaces: &[Interface]) -> SocketAddr {
         _ if group.is_ipv4() => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), group.port()),
         _ => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), group.port()),
     }
+}
+
+/// Whether a group ends where its link ends.
+fn is_of_link(group: SocketAddr) -> bool {
+    matches!(group, SocketAddr::V6(group) if group.ip().segments()[0] & 0xff0f == 0xff02)
+}
+
+/// Whether a datagram comes from the own link for certain, or from this host. What is said to a group of a link comes
+/// from such an address, and no router passes it on: so a socket that is bound to no group, and hears what is sent to the
+/// host alone, can tell what came from elsewhere.
+fn is_on_link(from: SocketAddr) -> bool {
+    matches!(from, SocketAddr::V6(from) if from.ip().is_unicast_link_local() || from.ip().is_loopback())
 }
 
 /// The group as it is seen on an interface: one of IPv6 that is local to a link is another one on each.
@@ -152,4 +176,26 @@ pub(super) fn index_of(ip: Ipv6Addr) -> Option<u32> {
     let table = std::fs::read_to_string("/proc/net/if_inet6").ok()?;
     let line = table.lines().find(|line| line.starts_with(&wanted))?;
     u32::from_str_radix(line.split_ascii_whitespace().nth(1)?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_sent_to_the_host_from_elsewhere_is_not_on_the_link() {
+        assert!(is_on_link(addr("[fe80::1%2]:7991")) && is_on_link(addr("[::1]:7991")));
+        assert!(!is_on_link(addr("[2001:db8::1]:7991")) && !is_on_link(addr("[fd00::1]:7991")));
+        assert!(!is_on_link(addr("203.0.113.7:7991")));
+    }
+
+    #[test]
+    fn only_a_group_of_a_link_ends_where_the_link_ends() {
+        assert!(is_of_link(addr("[ff02::6863]:7991")) && is_of_link(addr("[ff12::1]:7991")));
+        assert!(!is_of_link(addr("[ff05::6863]:7991")) && !is_of_link(addr("239.192.104.99:7991")));
+    }
 }

@@ -44,8 +44,11 @@ const HOPS: u32 = 1;
 /// | interface | that of the address which the member tells others | so that of the default route, or the loopback for a member that is bound to it |
 /// | hops | 1 | the own network only |
 ///
-/// What is said is no secret and proves nothing: the address of the member, and two hashes. It costs a member that is
+/// What is said is no secret and proves nothing, with a key of the cluster as without: the address of the member, and two
+/// hashes. Whoever can send to the group can lead members to where nobody is. It costs a member that is
 /// not alone a datagram per [`Config::rejoin_interval`] at most, usually one in a whole cluster.
+///
+/// When the member moves, its interface is chosen anew.
 ///
 /// Many wireless and nearly all cloud networks carry no multicast; containers hear each other on one host. Linux
 /// loopbacks carry it for IPv4 only. Where no interface can, that is an error of the discovery
@@ -70,7 +73,7 @@ pub struct Multicast {
     port: Option<u16>,
     interfaces: Vec<IpAddr>,
     hops: Option<u32>,
-    /// Those who talk for it, from the first question on.
+    /// Those who talk for it, from the first question on, as long as the member is where it is.
     party: Option<Party>,
 }
 
@@ -180,11 +183,16 @@ impl Discovery for Multicast {
     /// There is no interface for it, the port is taken by something else, or the group is none.
     fn discover(&mut self, me: &Member) -> io::Result<Vec<SocketAddr>> {
         let bound = me.bound().ok_or_else(|| not_simulated("multicast"))?;
-        let party = match &self.party {
-            Some(party) => party,
-            None => self.party.insert(Party::start(me, self.open(me, bound)?)?),
+        let own = me.addr();
+        let party = match self.party.take() {
+            Some(party) if party.is_of(own) => party,
+            // The interfaces are those of the own address, so another address needs another party.
+            _ => Party::start(me, own, self.open(me, bound)?)?,
         };
-        party.ask()
+        let found = party.ask()?;
+        // One that can not ask is not kept: its interface may be gone, and is looked for anew the next time.
+        self.party = Some(party);
+        Ok(found)
     }
 }
 

@@ -30,9 +30,10 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// After a strange error a listener pauses, so that it never spins.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(50);
 
-/// The talking of one member, as long as it is not dropped.
+/// The talking of one member at one address, as long as it is not dropped.
 #[derive(Debug)]
 pub(super) struct Party {
+    own: SocketAddr,
     table: Arc<Table>,
     listeners: Vec<JoinHandle<()>>,
     /// Gets something when a stranger was heard.
@@ -53,11 +54,11 @@ struct Table {
 
 impl Party {
     /// Starts the listeners.
-    pub(super) fn start(me: &Member, channels: Vec<Channel>) -> io::Result<Self> {
+    pub(super) fn start(me: &Member, own: SocketAddr, channels: Vec<Channel>) -> io::Result<Self> {
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
         let tag = ClusterTag::of(me.cluster());
-        let talk = Talk::new(tag, me.addr(), ChaCha12Rng::from_seed(seed));
+        let talk = Talk::new(tag, own, ChaCha12Rng::from_seed(seed));
         let (sender, news) = crossbeam_channel::bounded(1);
         let count = channels.len();
         let table = Arc::new(Table {
@@ -68,7 +69,7 @@ impl Party {
             began: Instant::now(),
             news: sender,
         });
-        let mut party = Self { table, listeners: Vec::with_capacity(count), news };
+        let mut party = Self { own, table, listeners: Vec::with_capacity(count), news };
         for index in 0..count {
             let table = Arc::clone(&party.table);
             let listener = thread::Builder::new().name(LISTENER.to_owned());
@@ -77,11 +78,15 @@ impl Party {
         Ok(party)
     }
 
+    /// Whether it talks for a member at this address.
+    pub(super) fn is_of(&self, own: SocketAddr) -> bool {
+        self.own == own
+    }
+
     /// Asks the groups if it is our turn, and tells some of the strangers that were heard, then or before.
     pub(super) fn ask(&self) -> io::Result<Vec<SocketAddr>> {
-        let (view, own) = (self.table.view(), self.table.me.addr());
+        let view = self.table.view();
         while self.news.try_recv().is_ok() {}
-        self.table.talk().is_now_at(own);
         let question = self.table.talk().ask(view);
         let said = question.map_or(Ok(()), |question| self.table.say(&question));
         if question.is_some() && said.is_ok() && self.news.recv_timeout(PATIENCE).is_ok() {
@@ -114,7 +119,7 @@ impl Table {
         loop {
             let patience = self.talk().due().map(|due| due.saturating_sub(self.began.elapsed()));
             match channel.listen(&mut buf, patience) {
-                Ok(length) => self.hear(&buf[..length]),
+                Ok((length, from)) => self.hear(from, &buf[..length]),
                 Err(_) if channel.is_closed() => return,
                 Err(error) if classify(&error) == Trouble::Tick => {}
                 Err(_) => thread::sleep(TROUBLE_PAUSE),
@@ -123,7 +128,7 @@ impl Table {
         }
     }
 
-    fn hear(&self, bytes: &[u8]) {
+    fn hear(&self, from: SocketAddr, bytes: &[u8]) {
         let Ok(notice) = Notice::decode(bytes) else {
             return;
         };
@@ -132,7 +137,7 @@ impl Table {
             return;
         }
         let view = self.view();
-        if self.talk().hear(now, view, &notice) {
+        if self.talk().hear(now, view, from, &notice) {
             // If it is full, the news is known already.
             let _ = self.news.try_send(());
         }

@@ -7,8 +7,12 @@
 //! A cluster that has come up as two islands is what this is for, too, so who is in company asks as well. Members that
 //! know the same nodes say so by the same number, their *view*. They neither answer each other nor ask when another one
 //! of them has: each island asks as if it were one, and an answer to an island has to come from another island.
+//!
+//! Nothing of this can be checked, so whoever is in the group may say what he likes. Who says it is told by the address
+//! that it comes from, and one such address counts as one member, whatever it says: it can neither fill the memory of
+//! those who look for others, nor silence them all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -24,7 +28,7 @@ pub(super) const ANSWER_DELAY_MAX: Duration = Duration::from_millis(250);
 const ENOUGH: usize = 2;
 /// Nobody answers twice within this time.
 const ANSWER_PAUSE: Duration = Duration::from_secs(1);
-/// Strangers that are remembered until they are asked for; further ones are not.
+/// Strangers that are remembered until they are asked for. A further one takes the place of any of them.
 const HEARD_MAX: usize = 64;
 /// Strangers that are told at a time.
 const STRANGERS_MAX: usize = 3;
@@ -37,8 +41,8 @@ pub(super) struct Talk {
     tag: ClusterTag,
     own: SocketAddr,
     rng: ChaCha12Rng,
-    /// Others that were heard.
-    heard: BTreeSet<SocketAddr>,
+    /// What others have said last: from where, and where they are.
+    heard: BTreeMap<SocketAddr, SocketAddr>,
     /// Somebody else of our view has asked since it was our turn.
     is_asked_for: bool,
     waiting: Option<Waiting>,
@@ -53,8 +57,9 @@ struct Waiting {
     due: Duration,
     /// It is for one who knows nobody, whom any member can help; else only one of our view can take it off us.
     is_for_lone: bool,
-    /// Others who have helped already.
-    helpers: BTreeSet<SocketAddr>,
+    /// Others who have helped already: from where they said so, and where they are. One member may speak from several
+    /// addresses, one to each group.
+    helpers: Vec<(SocketAddr, SocketAddr)>,
 }
 
 impl Talk {
@@ -64,17 +69,12 @@ impl Talk {
             tag,
             own,
             rng,
-            heard: BTreeSet::new(),
+            heard: BTreeMap::new(),
             is_asked_for: false,
             waiting: None,
             answered: None,
             load: (0, 0),
         }
-    }
-
-    /// The member may have moved since it was asked last.
-    pub(super) fn is_now_at(&mut self, own: SocketAddr) {
-        self.own = own;
     }
 
     /// It is this member's turn to ask; none if another one of its view has done so.
@@ -89,11 +89,12 @@ impl Talk {
     }
 
     /// Somebody says something that concerns us, while our view is `view`. True if it may be a stranger.
-    pub(super) fn hear(&mut self, now: Duration, view: u64, notice: &Notice) -> bool {
+    pub(super) fn hear(&mut self, now: Duration, view: u64, from: SocketAddr, notice: &Notice) -> bool {
         let is_ours = view != 0 && notice.view == view;
         if let Some(waiting) = &mut self.waiting {
-            if is_ours || waiting.is_for_lone {
-                waiting.helpers.insert(notice.addr);
+            let is_counted = waiting.helpers.iter().any(|(other, at)| *other == from || *at == notice.addr);
+            if (is_ours || waiting.is_for_lone) && !is_counted {
+                waiting.helpers.push((from, notice.addr));
             }
             if waiting.helpers.len() >= ENOUGH {
                 self.waiting = None;
@@ -107,7 +108,7 @@ impl Talk {
         if notice.kind == NoticeKind::Question && (view != 0 || notice.view == 0) {
             self.plan_answer(now, notice);
         }
-        self.heard.len() < HEARD_MAX && self.heard.insert(notice.addr)
+        self.remember(from, notice.addr)
     }
 
     /// When there is something to say.
@@ -125,13 +126,22 @@ impl Talk {
     /// Some of the strangers that were heard since the last time: the one with the lowest address, so that many who
     /// start together all meet at one, and two others, since it may be gone.
     pub(super) fn take_strangers(&mut self, is_known: impl Fn(SocketAddr) -> bool) -> Vec<SocketAddr> {
-        let mut heard: Vec<SocketAddr> = std::mem::take(&mut self.heard).into_iter().collect();
-        heard.retain(|addr| !is_known(*addr));
+        let heard: BTreeSet<SocketAddr> = std::mem::take(&mut self.heard).into_values().collect();
+        let mut heard: Vec<SocketAddr> = heard.into_iter().filter(|addr| !is_known(*addr)).collect();
         let mut taken: Vec<SocketAddr> = heard.extract_if(..heard.len().min(1), |_| true).collect();
         while taken.len() < STRANGERS_MAX && !heard.is_empty() {
             taken.push(heard.swap_remove(self.rng.random_range(0..heard.len())));
         }
         taken
+    }
+
+    /// Keeps where a stranger is. True if that is new.
+    fn remember(&mut self, from: SocketAddr, addr: SocketAddr) -> bool {
+        if self.heard.len() >= HEARD_MAX && !self.heard.contains_key(&from) {
+            let victim = self.heard.keys().nth(self.rng.random_range(0..HEARD_MAX)).copied();
+            victim.and_then(|victim| self.heard.remove(&victim));
+        }
+        self.heard.insert(from, addr) != Some(addr)
     }
 
     fn plan_answer(&mut self, now: Duration, question: &Notice) {
@@ -142,7 +152,7 @@ impl Talk {
         }
         let earliest = self.answered.map_or(now, |last| now.max(last + ANSWER_PAUSE));
         let due = earliest + ANSWER_DELAY_MAX.mul_f64(self.rng.random_range(0.0..1.0));
-        self.waiting = Some(Waiting { due, is_for_lone, helpers: BTreeSet::new() });
+        self.waiting = Some(Waiting { due, is_for_lone, helpers: Vec::new() });
     }
 
     fn notice(&self, kind: NoticeKind, view: u64) -> Notice {

@@ -2,6 +2,7 @@
 
 use super::secs;
 use super::world::{World, addr_of};
+use crate::protocol::{Instant, Timer};
 
 #[test]
 fn a_member_whose_address_changes_has_moved_and_nobody_takes_it_for_dead() {
@@ -53,6 +54,55 @@ fn two_that_move_at_once_are_found_by_the_others() {
         );
         assert!(!story.iter().any(|line| line.starts_with("died")), "{story:?}");
     }
+}
+
+/// Nobody is there whose answers could tell it. Whether it looks for others or not.
+#[test]
+fn a_lone_member_finds_out_that_its_address_has_changed() {
+    for discovers in [false, true] {
+        let mut world = World::new(63);
+        world.settings.discovers = discovers;
+        let alone = world.add();
+        world.run(secs(60));
+        world.relocate(alone, addr_of(500));
+        let has_moved = |world: &World| world.hosts[alone].protocol.local().addr() == addr_of(500);
+        assert!(world.run_until(secs(16), has_moved), "discovers: {discovers}");
+    }
+}
+
+/// A newcomer sees where the datagrams come from, and answers there: no answer raises a doubt.
+#[test]
+fn who_is_joined_after_its_address_has_changed_tells_the_new_one() {
+    for discovers in [false, true] {
+        for seed in 0..20 {
+            let mut world = World::new(64 + seed);
+            world.settings.discovers = discovers;
+            let alone = world.add();
+            world.run(secs(60));
+            world.relocate(alone, addr_of(500));
+            let late = world.add();
+            world.join(late, &[alone]);
+            let is_known = |world: &World| {
+                let node = world.hosts[late].protocol.node(&world.hosts[alone].name);
+                node.is_some_and(|node| node.addr() == addr_of(500)) && world.is_converged()
+            };
+            assert!(world.run_until(secs(20), is_known), "discovers: {discovers}: {}", world.dump());
+        }
+    }
+}
+
+/// There the answers that it gets tell it.
+#[test]
+fn in_company_a_member_that_does_not_look_for_others_does_not_watch_its_address() {
+    let mut world = World::cluster(65, 3);
+    let timers = &mut world.hosts[0].protocol.timers;
+    let end_of_time = Instant::from_micros(u64::MAX);
+    assert!(std::iter::from_fn(|| timers.pop_due(end_of_time)).any(|timer| timer == Timer::Address));
+
+    let mut world = World::cluster(65, 3);
+    world.run(secs(60));
+    let timers = &mut world.hosts[0].protocol.timers;
+    assert!(std::iter::from_fn(|| timers.pop_due(end_of_time)).all(|timer| timer != Timer::Address));
 }
 
 /// Others may be asked about it at any time: it costs no more than a look.

@@ -64,7 +64,7 @@ fn a_member_in_company_looks_once_per_rejoin_interval_and_asks_few() {
 }
 
 #[test]
-fn a_member_that_is_alone_again_looks_at_once() {
+fn a_member_that_is_alone_again_looks_soon() {
     let mut world = World::new(3);
     world.settings.discovers = true;
     world.seeds = vec![addr_of(0), addr_of(1)];

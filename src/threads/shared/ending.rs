@@ -76,7 +76,7 @@ impl Shared {
     }
 
     /// Waits until the threads are joined and the socket is closed. The threads of the protocol come at once;
-    /// the listener is left behind after 50 ms; a thread does not wait for itself.
+    /// the listener is left behind after 50 ms, and so are discoveries; a thread does not wait for itself.
     pub(crate) fn wait_for_end(&self) {
         let deadline = OsInstant::now() + THREADS_PATIENCE;
         let me = thread::current().id();
@@ -93,6 +93,7 @@ impl Shared {
         if let Some(keeper) = self.keeper.get() {
             keeper.wait(&self.name);
         }
+        self.discoveries.wait();
         if self.notifier_id.get() != Some(&me) {
             let result = self.notifier_thread.recv_timeout(NOTIFIER_PATIENCE);
             if matches!(result, Err(RecvTimeoutError::Disconnected)) {

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use rand::SeedableRng;
 
 use super::*;
@@ -122,7 +120,7 @@ impl Room {
             for at in 0..self.talks.len() {
                 let view = self.view(at);
                 if self.talks[at].concerns(now, &notice) {
-                    self.talks[at].hear(now, view, &notice);
+                    self.talks[at].hear(now, view, notice.addr, &notice);
                 }
             }
         }
@@ -197,7 +195,7 @@ fn islands_ask_as_if_they_were_one_and_find_each_other() {
 #[test]
 fn members_of_one_view_do_not_answer_each_other_and_ask_once_for_all() {
     let mut talk = talk(1);
-    assert!(!talk.hear(ms(0), 5, &question(5, 2)));
+    assert!(!talk.hear(ms(0), 5, addr(2), &question(5, 2)));
     assert_eq!(talk.due(), None);
     assert_eq!(talk.ask(5), None);
     assert_eq!(talk.ask(5), Some(question(5, 1)));
@@ -206,22 +204,22 @@ fn members_of_one_view_do_not_answer_each_other_and_ask_once_for_all() {
 #[test]
 fn the_lone_always_ask() {
     let mut talk = talk(1);
-    talk.hear(ms(0), 5, &question(5, 2));
+    talk.hear(ms(0), 5, addr(2), &question(5, 2));
     assert_eq!(talk.ask(0), Some(question(0, 1)));
 }
 
 #[test]
 fn an_answer_to_an_island_is_taken_off_us_by_our_own_only() {
     let mut talk = talk(1);
-    assert!(talk.hear(ms(0), 5, &question(6, 2)));
+    assert!(talk.hear(ms(0), 5, addr(2), &question(6, 2)));
     for other in 3..10 {
-        talk.hear(ms(1), 5, &answer(6, other));
+        talk.hear(ms(1), 5, addr(other), &answer(6, other));
     }
     assert!(talk.due().is_some());
-    talk.hear(ms(1), 5, &answer(5, 11));
-    talk.hear(ms(1), 5, &answer(5, 11));
+    talk.hear(ms(1), 5, addr(11), &answer(5, 11));
+    talk.hear(ms(1), 5, addr(11), &answer(5, 11));
     assert!(talk.due().is_some(), "one of ours is not enough, however often it says so");
-    talk.hear(ms(1), 5, &answer(5, 12));
+    talk.hear(ms(1), 5, addr(12), &answer(5, 12));
     assert_eq!(talk.due(), None);
 }
 
@@ -230,7 +228,7 @@ fn nobody_answers_more_than_once_a_second() {
     let mut talk = talk(1);
     let mut answers = Vec::new();
     for at in 0..10_000 {
-        talk.hear(ms(at), 5, &question(0, 2));
+        talk.hear(ms(at), 5, addr(2), &question(0, 2));
         answers.extend(talk.answer(ms(at), 5).map(|_| at));
     }
     assert!(answers.len() >= 6 && answers.windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{answers:?}");
@@ -246,13 +244,52 @@ fn other_clusters_ourselves_and_floods_do_not_concern_us() {
     assert!(talk.concerns(ms(1_000), &question(0, 2)));
 }
 
+/// Whoever has one address has one voice, whatever it says and however often.
 #[test]
-fn made_up_members_do_not_pile_up() {
-    let mut talk = talk(0);
-    for other in 1..10_000 {
-        talk.hear(ms(0), 0, &question(0, other));
+fn one_that_speaks_for_many_does_not_silence_a_member() {
+    let mut talk = talk(1);
+    assert!(talk.hear(ms(0), 5, addr(2), &question(0, 2)));
+    for other in 3..1_000 {
+        talk.hear(ms(1), 5, addr(900), &answer(6, other));
     }
-    assert_eq!(talk.heard.len(), HEARD_MAX);
-    assert_eq!(talk.take_strangers(|_| false).len(), STRANGERS_MAX);
-    assert!(talk.take_strangers(|_| false).is_empty());
+    assert!(talk.due().is_some());
+    talk.hear(ms(1), 5, addr(901), &answer(6, 901));
+    assert_eq!(talk.due(), None);
+}
+
+#[test]
+fn one_that_is_heard_in_two_groups_is_one() {
+    let mut talk = talk(1);
+    assert!(talk.hear(ms(0), 5, addr(2), &question(0, 2)));
+    talk.hear(ms(1), 5, addr(900), &answer(6, 3));
+    talk.hear(ms(1), 5, addr(901), &answer(6, 3));
+    assert!(talk.due().is_some());
+    assert_eq!(talk.take_strangers(|_| false), [addr(2), addr(3)]);
+}
+
+#[test]
+fn made_up_members_of_one_liar_leave_room_for_others() {
+    let mut talk = talk(0);
+    assert!(talk.hear(ms(0), 0, addr(20_000), &question(0, 20_000)));
+    for other in 1..10_000 {
+        talk.hear(ms(0), 0, addr(900), &question(0, other));
+    }
+    assert_eq!(talk.take_strangers(|_| false), [addr(9_999), addr(20_000)]);
+}
+
+#[test]
+fn made_up_members_of_many_liars_do_not_pile_up_and_keep_nobody_out_for_good() {
+    let mut talk = talk(0);
+    let mut is_told = false;
+    for _ in 0..1_000 {
+        for other in 1..100 {
+            talk.hear(ms(0), 0, addr(other), &question(0, other));
+        }
+        assert_eq!(talk.heard.len(), HEARD_MAX);
+        let strangers = talk.take_strangers(|_| false);
+        assert_eq!(strangers.len(), STRANGERS_MAX);
+        is_told |= strangers.contains(&addr(99));
+        assert!(talk.take_strangers(|_| false).is_empty());
+    }
+    assert!(is_told);
 }
