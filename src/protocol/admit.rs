@@ -92,6 +92,10 @@ impl Protocol {
             let Some(seq) = self.approaches.pop_due(now, jitter) else {
                 return;
             };
+            if let Some((call, addr, reason)) = self.approaches.end_refused(seq) {
+                self.seed_failed(now, call, addr, reason.into());
+                continue;
+            }
             let Some((addr, cookie, dead)) =
                 self.approaches.get(seq).map(|approach| (approach.addr, approach.cookie, approach.dead))
             else {
@@ -169,8 +173,7 @@ impl Protocol {
         if let Some(approach) = self.approaches.answered(seq, from) {
             context.answered = true;
             self.addresses.heard(context.from);
-            if approach.cookie != cookie {
-                approach.cookie = cookie;
+            if approach.challenged(cookie) {
                 self.approaches.hurry(now, seq);
                 self.retry_approaches(now);
             }
@@ -369,7 +372,7 @@ impl Protocol {
             let late: Vec<SocketAddr> =
                 join.seeds.iter().filter(|(_, error)| error.is_none()).map(|(addr, _)| *addr).collect();
             for addr in late {
-                join.fail(addr, Error::NoAnswer);
+                join.fail(addr, self.approaches.refusal(call, addr).map_or(Error::NoAnswer, Error::from));
             }
             self.check_join(now, call);
         }

@@ -29,6 +29,7 @@ use super::contract::Bound;
 use super::time::{Deadlines, Instant};
 use crate::error::Error;
 use crate::node::Generation;
+use crate::wire::body::HintReason;
 use crate::wire::hash::siphash;
 use crate::wire::{Cookie, NameHash, Seq};
 
@@ -42,6 +43,9 @@ const APPROACHES_MAX: usize = 64;
 const APPROACHES_CALLED_MAX: usize = 4_096;
 /// An approach that nobody called for is given up after so many tries.
 const APPROACH_TRIES_MAX: u32 = 12;
+/// One that a join has called for, after so many that brought no challenge, if there is a reason why: that takes a
+/// second on a local network.
+const REFUSED_TRIES_MAX: u32 = 6;
 
 /// Makes and checks cookies. They are not stored: a cookie is a keyed hash of whom it was made for and when.
 #[derive(Debug)]
@@ -101,7 +105,20 @@ pub(crate) struct Approach {
     pub(crate) cookie: Cookie,
     /// A node that we hold dead at that address: it is to hear of it.
     pub(crate) dead: Option<NameHash>,
+    /// Why it may be that nobody answers; anybody can have made it up.
+    refusal: Option<HintReason>,
+    /// The counter of its last hello, if that was sealed.
+    counter: Option<u64>,
     tries: u32,
+}
+
+impl Approach {
+    /// Takes a cookie; false if it has that one. Who challenges us has read our hello, and we its answer: whatever spoke
+    /// against it was wrong.
+    pub(crate) fn challenged(&mut self, cookie: Cookie) -> bool {
+        self.refusal = None;
+        std::mem::replace(&mut self.cookie, cookie) != cookie
+    }
 }
 
 /// All running approaches.
@@ -132,7 +149,10 @@ impl Approaches {
         if self.by_seq.len() >= max || (call.is_none() && is_known()) {
             return false;
         }
-        self.by_seq.insert(seq, Approach { addr, call, cookie: Cookie(0), dead, tries: 0 });
+        self.by_seq.insert(
+            seq,
+            Approach { addr, call, cookie: Cookie(0), dead, refusal: None, counter: None, tries: 0 },
+        );
         self.deadlines.set(seq, now);
         true
     }
@@ -176,10 +196,47 @@ impl Approaches {
         self.by_seq.remove(&seq)
     }
 
-    /// Ends an approach to the member at an address, if there is one.
-    pub(crate) fn end_one_to(&mut self, addr: SocketAddr) -> Option<Approach> {
-        let (seq, _) = self.by_seq.iter().find(|(_, approach)| approach.addr == addr)?;
-        self.end(*seq)
+    /// Notes the counter that the hello of an approach was sealed with.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn sealed(&mut self, seq: Seq, counter: u64) {
+        if let Some(approach) = self.by_seq.get_mut(&seq) {
+            approach.counter = Some(counter);
+        }
+    }
+
+    /// There may be a reason why nobody at this address answers; false if it does not name the last hello that went
+    /// there, by its number or its counter.
+    pub(crate) fn refuse(&mut self, addr: SocketAddr, hello: Seq, reason: HintReason) -> bool {
+        let is_meant = |seq: Seq, approach: &Approach| {
+            approach.addr == addr && (seq == hello || approach.counter == Some(hello.0))
+        };
+        let meant = self.by_seq.iter_mut().find(|(seq, approach)| is_meant(**seq, approach));
+        meant.map(|(_, approach)| approach.refusal = Some(reason)).is_some()
+    }
+
+    /// The same of whatever goes to this address.
+    pub(crate) fn refuse_all(&mut self, addr: SocketAddr, reason: HintReason) {
+        for approach in self.by_seq.values_mut().filter(|approach| approach.addr == addr) {
+            approach.refusal = Some(reason);
+        }
+    }
+
+    /// Why nobody at an address answers a join, as far as can be known.
+    pub(crate) fn refusal(&self, call: Call, addr: SocketAddr) -> Option<HintReason> {
+        let mut of_join = self.by_seq.values().filter(|approach| approach.call == Some(call));
+        of_join.find(|approach| approach.addr == addr)?.refusal
+    }
+
+    /// Ends an approach that was called for if it has asked often enough against a reason not to, and was never
+    /// challenged: whose join it is, and the reason.
+    pub(crate) fn end_refused(&mut self, seq: Seq) -> Option<(Call, SocketAddr, HintReason)> {
+        let approach = self.by_seq.get(&seq).filter(|approach| approach.cookie == Cookie(0))?;
+        if approach.tries <= REFUSED_TRIES_MAX {
+            return None;
+        }
+        let refused = (approach.call?, approach.addr, approach.refusal?);
+        self.end(seq);
+        Some(refused)
     }
 
     /// A join has come through by one of its approaches: the others go on in the background, for a while.
