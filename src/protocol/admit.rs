@@ -418,7 +418,7 @@ impl Protocol {
             }
             Some((_, addr, _)) if is_at_home && addr == record.addr => Admission::Yes,
             // Another run, or the same one that has moved, as it says: does the one that we know still answer there?
-            Some(_) => self.check_name(now, name, record.generation),
+            Some((run, addr, _)) => self.check_name(now, name, (run, addr)),
         };
         // A run that comes back is nobody new, and a name under another run after the other is.
         let is_new = held.is_none_or(|(run, _, _)| run != record.generation);
@@ -432,7 +432,8 @@ impl Protocol {
     fn admit(&mut self, context: &mut Context, hello: &Hello<'_>) {
         let (now, from) = (context.now, context.from);
         let (sender, run, record) = (context.sender, context.generation, &hello.record);
-        let merged = self.take_record(now, record, Source::Admission);
+        let proven = self.members.get(sender).is_none_or(|entry| entry.is_at(from));
+        let merged = self.take_record(now, record, Source::Admission { proven });
         self.members.set_alias(sender, from);
         if merged == Merged::Refused {
             let full = Body::Reject { seq: hello.seq, reason: RejectReason::Full };

@@ -311,7 +311,7 @@ pub(crate) fn copy(error: &Error) -> Error {
     }
 }
 
-/// What is known of a name that a newcomer wants and another run holds.
+/// What is known of a name that a newcomer wants and another run holds, or the same one elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NameCheck {
     /// The older run is being probed.
@@ -322,10 +322,13 @@ pub(crate) enum NameCheck {
     Free,
 }
 
-/// Names that are being checked, for one newcomer each.
+/// A run at an address, which is asked whether it still answers.
+pub(crate) type Incumbent = (Generation, SocketAddr);
+
+/// Names that are being checked: whether who holds one still answers, whoever wants it.
 #[derive(Debug)]
 pub(crate) struct NameChecks {
-    by_name: BTreeMap<NameHash, (Generation, NameCheck)>,
+    by_name: BTreeMap<NameHash, (Incumbent, NameCheck)>,
     deadlines: Deadlines<NameHash>,
 }
 
@@ -339,12 +342,12 @@ impl NameChecks {
         Self { by_name: BTreeMap::new(), deadlines: Deadlines::new() }
     }
 
-    /// What is known about a name for this run of a newcomer.
-    pub(crate) fn get(&mut self, now: Instant, name: NameHash, newcomer: Generation) -> Option<NameCheck> {
+    /// What is known about a name, as long as this run holds it there.
+    pub(crate) fn get(&mut self, now: Instant, name: NameHash, incumbent: Incumbent) -> Option<NameCheck> {
         while let Some(over) = self.deadlines.pop_due(now) {
             self.by_name.remove(&over);
         }
-        self.by_name.get(&name).filter(|(generation, _)| *generation == newcomer).map(|(_, check)| *check)
+        self.by_name.get(&name).filter(|(held, _)| *held == incumbent).map(|(_, check)| *check)
     }
 
     /// Whether another check can be begun.
@@ -352,8 +355,8 @@ impl NameChecks {
         self.by_name.len() < Self::MAX
     }
 
-    pub(crate) fn set(&mut self, now: Instant, name: NameHash, newcomer: Generation, check: NameCheck) {
-        self.by_name.insert(name, (newcomer, check));
+    pub(crate) fn set(&mut self, now: Instant, name: NameHash, incumbent: Incumbent, check: NameCheck) {
+        self.by_name.insert(name, (incumbent, check));
         self.deadlines.set(name, now + Self::MEMORY);
     }
 
@@ -362,9 +365,9 @@ impl NameChecks {
     }
 
     /// The older run has answered or not.
-    pub(crate) fn decide(&mut self, now: Instant, name: NameHash, check: NameCheck) {
-        if let Some((generation, _)) = self.by_name.get(&name).copied() {
-            self.set(now, name, generation, check);
+    pub(crate) fn decide(&mut self, now: Instant, name: NameHash, incumbent: Incumbent, check: NameCheck) {
+        if self.by_name.get(&name).is_some_and(|(held, _)| *held == incumbent) {
+            self.set(now, name, incumbent, check);
         }
     }
 }

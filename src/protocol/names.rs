@@ -9,7 +9,7 @@
 use std::net::SocketAddr;
 
 use super::admit::Admission;
-use super::join::NameCheck;
+use super::join::{Incumbent, NameCheck};
 use super::members::INCARNATION_STEP_MAX;
 use super::probe::{Purpose, Target};
 use super::time::Instant;
@@ -102,15 +102,16 @@ impl Protocol {
         self.carry_state(now, state);
     }
 
-    /// The name is held by an older run at another address: does that one still answer?
-    pub(super) fn check_name(&mut self, now: Instant, name: NameHash, newcomer: Generation) -> Admission {
-        match self.name_checks.get(now, name, newcomer) {
+    /// The name is held by another run, or at another address: does that one still answer? Who asks does not matter, so
+    /// that nobody begins the check of another one anew, or has its outcome.
+    pub(super) fn check_name(&mut self, now: Instant, name: NameHash, incumbent: Incumbent) -> Admission {
+        match self.name_checks.get(now, name, incumbent) {
             Some(NameCheck::Running) => Admission::Wait,
             Some(NameCheck::Taken(addr)) => Admission::No(RejectReason::NameTaken { addr }),
             Some(NameCheck::Free) => Admission::Yes,
             None => {
                 if self.name_checks.has_room() && self.probe_node(now, Purpose::Incumbent, name).is_some() {
-                    self.name_checks.set(now, name, newcomer, NameCheck::Running);
+                    self.name_checks.set(now, name, incumbent, NameCheck::Running);
                 }
                 Admission::Wait
             }

@@ -1015,3 +1015,62 @@ fn bodies_of<'a, T>(sent: &'a [(SocketAddr, Vec<u8>)], kind: impl Fn(Body<'a>) -
         .filter_map(kind)
         .collect()
 }
+
+/// Says hello, and once more with the cookie, as whoever receives at an address.
+fn say_hello(world: &mut World, to: usize, from: SocketAddr, record: Record<'_>) {
+    let (tag, run) = (world.tag(), record.generation);
+    let header =
+        Header { tag, sender: NameHash::of(tag, record.name), generation: run, receiver: Generation(0) };
+    let mut hello = Hello { seq: Seq(9), cookie: Cookie(0), record };
+    let answers = world.answers(to, from, &datagram(&header, &[Body::Hello(hello)]));
+    hello.cookie = challenge(&answers);
+    world.inject(to, from, &datagram(&header, &[Body::Hello(hello)]));
+}
+
+#[test]
+fn a_newcomer_is_not_kept_out_by_others_who_want_its_name() {
+    let [alone, disturbed] = [0, 5].map(|others| {
+        let mut world = World::cluster(71, 5);
+        world.run(secs(2));
+        let name = world.hosts[4].name.clone();
+        world.crash(4);
+        // It is started anew at another address, before anybody knows of its death.
+        let again = world.add_named(&name, addr_of(40));
+        let call = world.join(again, &[0]);
+        let since = world.now;
+        let run = world.hosts[again].protocol.local().generation();
+        for other in 1..=others {
+            world.run(Duration::from_millis(50));
+            say_hello(&mut world, 0, foreign(), record(&name, foreign(), run + other));
+        }
+        assert!(world.run_until(secs(6), |world| world.hosts[again].answers.contains_key(&call)));
+        let outcome = world.hosts[again].answers.get(&call);
+        assert!(matches!(outcome, Some(Answer::Joined(Ok(())))), "{outcome:?}");
+        world.now.since(since)
+    });
+    // One check of the name serves all.
+    assert!(disturbed < alone + Duration::from_millis(300), "{disturbed:?} in place of {alone:?}");
+}
+
+#[test]
+fn that_a_name_was_free_serves_nobody_but_who_took_it() {
+    for incarnation in [9, 70_000, 1 << 40] {
+        let mut world = World::cluster(72, 5);
+        world.run(secs(2));
+        let name = world.hosts[4].name.clone();
+        world.crash(4);
+        let again = world.add_named(&name, addr_of(40));
+        let call = world.join(again, &[0]);
+        assert!(world.run_until(secs(6), |world| world.hosts[again].answers.contains_key(&call)));
+        world.run(Duration::from_millis(100));
+        // It runs, and answers, at its new address. A stranger says that it has moved on.
+        let run = world.hosts[again].protocol.local().generation();
+        let moved = Record { incarnation: Incarnation(incarnation), ..record(&name, foreign(), run) };
+        say_hello(&mut world, 0, foreign(), moved);
+        world.run(secs(3));
+        assert!(world.hosts[again].ended.is_none());
+        for at in 0..4 {
+            assert_eq!(world.hosts[at].protocol.node(&name).unwrap().addr(), addr_of(40));
+        }
+    }
+}
