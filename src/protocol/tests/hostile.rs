@@ -8,6 +8,7 @@ use rand::{Rng, RngExt};
 
 use super::secs;
 use super::world::{UDP_MAX, World, addr_of, datagram};
+use crate::error::Error;
 use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::{Answer, Call};
 use crate::wire::body::{
@@ -1073,4 +1074,30 @@ fn that_a_name_was_free_serves_nobody_but_who_took_it() {
             assert_eq!(world.hosts[at].protocol.node(&name).unwrap().addr(), addr_of(40));
         }
     }
+}
+
+/// What the README says that only a key helps against.
+#[test]
+fn without_a_key_who_has_joined_takes_a_name_by_telling_of_a_newer_run() {
+    let mut world = World::cluster(70, 5);
+    world.run(secs(2));
+    say_hello(&mut world, 0, foreign(), record("evil", foreign(), 1));
+    world.run(secs(1));
+    let victim = world.hosts[1].name.clone();
+    let newer = record(&victim, foreign(), world.generation(1).0 + 1);
+    let told = world.forge_stranger("evil", 1, &[Body::Alive(newer)]);
+    let pings = bodies_of(&world.answers(1, foreign(), &told), |body| match body {
+        Body::Ping(ping) => Some(ping.seq),
+        _ => None,
+    });
+    let header = Header {
+        tag: world.tag(),
+        sender: world.hash(1),
+        generation: newer.generation,
+        receiver: world.generation(1),
+    };
+    for seq in pings {
+        world.inject(1, foreign(), &datagram(&header, &[Body::BareAck { seq }]));
+    }
+    assert!(matches!(world.hosts[1].ended, Some(Error::NameTaken { .. })));
 }
