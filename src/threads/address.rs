@@ -26,6 +26,11 @@ impl OwnAddress {
         *self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it is in one of the allowed networks: members with the same lists do not take it otherwise.
+    pub(super) fn is_allowed(&self) -> bool {
+        self.addresses.allow.takes_address(self.get().ip())
+    }
+
     /// Looks which address it is now. A host that has lost its last one keeps it, until it has another.
     pub(super) fn look(&self) -> SocketAddr {
         let before = self.get();

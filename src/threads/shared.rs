@@ -342,7 +342,14 @@ impl Shared {
                     self.discoveries.ask(self);
                 }
                 Chore::CheckAddress => {
+                    let before = self.addr.get();
                     let addr = self.addr.look();
+                    if addr != before && !self.addr.is_allowed() {
+                        log::warn!(
+                            "{}: the own address is {addr} now, and in none of the allowed networks",
+                            self.name
+                        );
+                    }
                     // An error says that the member has ended.
                     let _ = self.step(|protocol, now| protocol.move_to(now, addr));
                 }
