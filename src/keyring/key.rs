@@ -1,11 +1,11 @@
 //! One key: 32 secret bytes, where they come from, and their public number.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::cipher::expand;
 use crate::config::invalid;
@@ -31,14 +31,18 @@ const FILE_MAX: usize = 256;
 #[derive(Clone)]
 pub struct Key {
     id: KeyId,
-    bytes: Zeroizing<[u8; KEY_SIZE]>,
+    /// Apart, so that to move a key leaves no copy of them behind.
+    bytes: Box<Zeroizing<[u8; KEY_SIZE]>>,
 }
 
 impl Key {
     /// The key of these bytes. The caller's copy of them is the caller's to overwrite.
     #[must_use]
-    pub fn from_bytes(bytes: [u8; KEY_SIZE]) -> Self {
-        Self::new(Zeroizing::new(bytes))
+    pub fn from_bytes(mut bytes: [u8; KEY_SIZE]) -> Self {
+        let mut held = Box::new(Zeroizing::new([0; KEY_SIZE]));
+        held.copy_from_slice(&bytes);
+        bytes.zeroize();
+        Self::new(held)
     }
 
     /// The key that is written as 64 hexadecimal digits; white space around them is fine.
@@ -52,7 +56,7 @@ impl Key {
         if digits.len() != 2 * KEY_SIZE {
             return Err(wrong());
         }
-        let mut bytes = Zeroizing::new([0; KEY_SIZE]);
+        let mut bytes = Box::new(Zeroizing::new([0; KEY_SIZE]));
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
             for digit in pair {
                 let value = char::from(*digit).to_digit(16).ok_or_else(wrong)?;
@@ -62,12 +66,13 @@ impl Key {
         Ok(Self::new(bytes))
     }
 
-    /// The key in a file, as 64 hexadecimal digits. On Unix nobody but its owner may have any right to the file.
+    /// The key in a file, as 64 hexadecimal digits. On Unix nobody but its owner may have any right to the file; who that
+    /// is, is not looked at: it should be the user that the program runs as, or root. Elsewhere rights are not looked at.
     ///
     /// # Errors
     ///
     /// - [`Error::Io`]: the file can not be read.
-    /// - [`Error::Config`]: it holds something else, or others have rights to it (`chmod 600`).
+    /// - [`Error::Config`]: it is no regular file, it holds something else, or others have rights to it (`chmod 600`).
     ///
     /// ```
     /// # use std::fs;
@@ -85,13 +90,18 @@ impl Key {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let failed = |source| Error::Io { what: format!("read the key {}", path.display()), source };
+        // Before it is opened: to open a pipe may take forever.
+        if !fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(invalid("key", format!("{} is no regular file", path.display())));
+        }
         let mut file = File::open(path).map_err(failed)?;
         // Of the open file, so that nobody can exchange it in between.
         check_private(&file, path).map_err(failed)??;
-        // Of a fixed length, so that no copy is left behind by growing.
-        let mut text = Zeroizing::new([0; FILE_MAX]);
+        // Of a fixed length, so that no copy is left behind by growing; one byte more shows that there is more.
+        let mut text = Zeroizing::new([0; FILE_MAX + 1]);
         let length = read_up_to(&mut file, &mut *text).map_err(failed)?;
-        let text = std::str::from_utf8(&text[..length]).unwrap_or_default();
+        let text = text.get(..length).filter(|text| text.len() <= FILE_MAX).unwrap_or_default();
+        let text = std::str::from_utf8(text).unwrap_or_default();
         Self::from_hex(text).map_err(|_| {
             invalid("key", format!("the file {} does not hold 64 hexadecimal digits", path.display()))
         })
@@ -109,10 +119,10 @@ impl Key {
 
     /// Whether both are one key.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        *self.bytes == *other.bytes
+        **self.bytes == **other.bytes
     }
 
-    fn new(bytes: Zeroizing<[u8; KEY_SIZE]>) -> Self {
+    fn new(bytes: Box<Zeroizing<[u8; KEY_SIZE]>>) -> Self {
         let mut number = [0; 4];
         expand(&bytes, &[b"headcount key id v1"], &mut number);
         Self { id: KeyId(u32::from_be_bytes(number)), bytes }

@@ -59,8 +59,16 @@ fn what_is_no_key_is_refused_without_being_told() {
         let file = KeyFile::new("none", text.as_bytes(), 0o600);
         assert!(reason(Key::from_file(&file.0)).ends_with("does not hold 64 hexadecimal digits"));
     }
-    let file = KeyFile::new("long", &[b'0'; 10_000], 0o600);
-    assert!(reason(Key::from_file(&file.0)).ends_with("does not hold 64 hexadecimal digits"));
+    let followed = |by: &str| [DIGITS, &" ".repeat(192), by].concat();
+    for text in ["0".repeat(10_000), followed("\n"), followed(DIGITS)] {
+        let file = KeyFile::new("long", text.as_bytes(), 0o600);
+        assert!(reason(Key::from_file(&file.0)).ends_with("does not hold 64 hexadecimal digits"));
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_before_it_is_opened() {
+    assert!(reason(Key::from_file(std::env::temp_dir())).ends_with("is no regular file"));
 }
 
 #[test]

@@ -92,6 +92,10 @@ impl Protocol {
             let Some(seq) = self.approaches.pop_due(now, jitter) else {
                 return;
             };
+            if let Some((call, addr, reason)) = self.approaches.end_refused(seq) {
+                self.seed_failed(now, call, addr, reason.into());
+                continue;
+            }
             let Some((addr, cookie, dead)) =
                 self.approaches.get(seq).map(|approach| (approach.addr, approach.cookie, approach.dead))
             else {
@@ -169,8 +173,7 @@ impl Protocol {
         if let Some(approach) = self.approaches.answered(seq, from) {
             context.answered = true;
             self.addresses.heard(context.from);
-            if approach.cookie != cookie {
-                approach.cookie = cookie;
+            if approach.challenged(cookie) {
                 self.approaches.hurry(now, seq);
                 self.retry_approaches(now);
             }
@@ -369,7 +372,7 @@ impl Protocol {
             let late: Vec<SocketAddr> =
                 join.seeds.iter().filter(|(_, error)| error.is_none()).map(|(addr, _)| *addr).collect();
             for addr in late {
-                join.fail(addr, Error::NoAnswer);
+                join.fail(addr, self.approaches.refusal(call, addr).map_or(Error::NoAnswer, Error::from));
             }
             self.check_join(now, call);
         }
@@ -415,7 +418,7 @@ impl Protocol {
             }
             Some((_, addr, _)) if is_at_home && addr == record.addr => Admission::Yes,
             // Another run, or the same one that has moved, as it says: does the one that we know still answer there?
-            Some(_) => self.check_name(now, name, record.generation),
+            Some((run, addr, _)) => self.check_name(now, name, (run, addr)),
         };
         // A run that comes back is nobody new, and a name under another run after the other is.
         let is_new = held.is_none_or(|(run, _, _)| run != record.generation);
@@ -429,7 +432,8 @@ impl Protocol {
     fn admit(&mut self, context: &mut Context, hello: &Hello<'_>) {
         let (now, from) = (context.now, context.from);
         let (sender, run, record) = (context.sender, context.generation, &hello.record);
-        let merged = self.take_record(now, record, Source::Admission);
+        let proven = self.members.get(sender).is_none_or(|entry| entry.is_at(from));
+        let merged = self.take_record(now, record, Source::Admission { proven });
         self.members.set_alias(sender, from);
         if merged == Merged::Refused {
             let full = Body::Reject { seq: hello.seq, reason: RejectReason::Full };

@@ -447,7 +447,8 @@ impl Protocol {
                 self.answers.push_back((call, Answer::Pinged(rtt.ok_or(Error::NoAnswer))));
             }
             Purpose::Incumbent => {
-                self.name_checks.decide(now, target.name, NameCheck::Taken(target.addr));
+                let taken = NameCheck::Taken(target.addr);
+                self.name_checks.decide(now, target.name, (target.generation, target.addr), taken);
             }
             Purpose::Rival => self.yield_name(target.addr),
             Purpose::Witness | Purpose::Told { .. } | Purpose::Heal | Purpose::Compare => {}
@@ -466,7 +467,10 @@ impl Protocol {
             }
             Purpose::Told { by } => self.judge(now, &probe, Some(by)),
             Purpose::User(call) => self.answers.push_back((call, Answer::Pinged(Err(Error::Timeout)))),
-            Purpose::Incumbent => self.name_checks.decide(now, target.name, NameCheck::Free),
+            Purpose::Incumbent => {
+                let incumbent = (target.generation, target.addr);
+                self.name_checks.decide(now, target.name, incumbent, NameCheck::Free);
+            }
             Purpose::Rival => self.outlive_rival(now, target.generation),
             Purpose::Heal | Purpose::Compare => {}
         }

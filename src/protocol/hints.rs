@@ -6,9 +6,15 @@
 //! | a datagram that we can not open | who is not known | another key |
 //! | a hello that is not sealed, where all has to be | who is not known | another key |
 //!
-//! A hint can not be sealed, so nobody can trust it: all it does is to end an attempt that would have waited for its
-//! deadline in vain, with an error that says more. It repeats the number of what came: that of the hello or, where that
-//! can not be read, the counter of the seal. Who has not seen our datagrams can not make one up.
+//! A hint can not be sealed, so nobody can trust it. Nor can a datagram be trusted that we can not open, though it goes to
+//! our run and comes from the address of a seed: sources are forged. Both are kept as what may be the reason, and the
+//! hellos go on. A challenge clears it, because its sender has read our hello and we have read the challenge. A join that
+//! has said hello six times without a challenge, which takes a second on a local network, gives the seed up for the
+//! reason that stands; after a challenge it waits for its deadline, and then a reason stands in place of no answer. An
+//! approach that no join has called for is given up for none. So whoever forges reasons keeps nobody out who is answered.
+//!
+//! A hint repeats the number of the last hello or, where that can not be read, the counter of its seal: who has not seen
+//! our hello can not make one up.
 
 use std::net::SocketAddr;
 
@@ -20,6 +26,15 @@ use crate::wire::{Body, Frame, Header, Packet, SealedHead, Seq};
 
 /// Hints a second, to all together.
 const HINTS_PER_SECOND: u32 = 10;
+
+impl From<HintReason> for Error {
+    fn from(reason: HintReason) -> Self {
+        match reason {
+            HintReason::WrongCluster => Self::WrongCluster,
+            HintReason::WrongKey => Self::WrongKey,
+        }
+    }
+}
 
 impl Protocol {
     /// A datagram with another cluster's tag.
@@ -33,7 +48,7 @@ impl Protocol {
                 Some(Body::Hello(hello)) => {
                     self.hint(now, from, packet.header(), hello.seq, HintReason::WrongCluster);
                 }
-                Some(Body::Hint { seq, reason }) => self.handle_hint(now, from, seq, reason),
+                Some(Body::Hint { seq, reason }) => self.handle_hint(from, seq, reason),
                 _ => {}
             },
         }
@@ -43,7 +58,7 @@ impl Protocol {
     pub(super) fn refuse_plain(&mut self, now: Instant, from: SocketAddr, packet: &Packet<'_>) {
         let header = packet.header();
         match packet.bodies().next() {
-            Some(Body::Hint { seq, reason }) => self.handle_hint(now, from, seq, reason),
+            Some(Body::Hint { seq, reason }) => self.handle_hint(from, seq, reason),
             first => {
                 self.metrics.plain_refused += 1;
                 if let Some(Body::Hello(hello)) = first
@@ -63,8 +78,8 @@ impl Protocol {
             format!("a datagram from {from}, sealed with the key {:08x}, can not be opened", head.key)
         });
         if header.receiver == self.generation {
-            // Whom we ask to let us in does answer, but seals it.
-            self.seed_refuses(now, from, Error::WrongKey);
+            // Whom we ask to let us in may answer, but seal it.
+            self.approaches.refuse_all(from, HintReason::WrongKey);
         }
         if !self.members.is_known(header.sender, header.generation, from) {
             self.hint(now, from, header, Seq(head.counter), HintReason::WrongKey);
@@ -72,25 +87,11 @@ impl Protocol {
     }
 
     /// Somebody says why it does not answer.
-    pub(super) fn handle_hint(&mut self, now: Instant, from: SocketAddr, seq: Seq, reason: HintReason) {
-        if !self.has_sealed(seq.0) && self.approaches.answered(seq, from).is_none() {
+    pub(super) fn handle_hint(&mut self, from: SocketAddr, seq: Seq, reason: HintReason) {
+        if self.approaches.refuse(from, seq, reason) {
+            self.note(log::Level::Debug, || format!("{from} may not let us in: {}", Error::from(reason)));
+        } else {
             self.metrics.unexpected_answers += 1;
-            return;
-        }
-        let error = match reason {
-            HintReason::WrongCluster => Error::WrongCluster,
-            HintReason::WrongKey => Error::WrongKey,
-        };
-        self.seed_refuses(now, from, error);
-    }
-
-    /// Who is at an address is never going to let us in, by all that can be known.
-    fn seed_refuses(&mut self, now: Instant, addr: SocketAddr, error: Error) {
-        while let Some(approach) = self.approaches.end_one_to(addr) {
-            match approach.call {
-                Some(call) => self.seed_failed(now, call, addr, super::copy_error(&error)),
-                None => self.note(log::Level::Warn, || format!("{addr} does not let us in: {error}")),
-            }
         }
     }
 

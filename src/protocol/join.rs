@@ -29,6 +29,7 @@ use super::contract::Bound;
 use super::time::{Deadlines, Instant};
 use crate::error::Error;
 use crate::node::Generation;
+use crate::wire::body::HintReason;
 use crate::wire::hash::siphash;
 use crate::wire::{Cookie, NameHash, Seq};
 
@@ -42,6 +43,9 @@ const APPROACHES_MAX: usize = 64;
 const APPROACHES_CALLED_MAX: usize = 4_096;
 /// An approach that nobody called for is given up after so many tries.
 const APPROACH_TRIES_MAX: u32 = 12;
+/// One that a join has called for, after so many that brought no challenge, if there is a reason why: that takes a
+/// second on a local network.
+const REFUSED_TRIES_MAX: u32 = 6;
 
 /// Makes and checks cookies. They are not stored: a cookie is a keyed hash of whom it was made for and when.
 #[derive(Debug)]
@@ -101,7 +105,20 @@ pub(crate) struct Approach {
     pub(crate) cookie: Cookie,
     /// A node that we hold dead at that address: it is to hear of it.
     pub(crate) dead: Option<NameHash>,
+    /// Why it may be that nobody answers; anybody can have made it up.
+    refusal: Option<HintReason>,
+    /// The counter of its last hello, if that was sealed.
+    counter: Option<u64>,
     tries: u32,
+}
+
+impl Approach {
+    /// Takes a cookie; false if it has that one. Who challenges us has read our hello, and we its answer: whatever spoke
+    /// against it was wrong.
+    pub(crate) fn challenged(&mut self, cookie: Cookie) -> bool {
+        self.refusal = None;
+        std::mem::replace(&mut self.cookie, cookie) != cookie
+    }
 }
 
 /// All running approaches.
@@ -132,7 +149,10 @@ impl Approaches {
         if self.by_seq.len() >= max || (call.is_none() && is_known()) {
             return false;
         }
-        self.by_seq.insert(seq, Approach { addr, call, cookie: Cookie(0), dead, tries: 0 });
+        self.by_seq.insert(
+            seq,
+            Approach { addr, call, cookie: Cookie(0), dead, refusal: None, counter: None, tries: 0 },
+        );
         self.deadlines.set(seq, now);
         true
     }
@@ -176,10 +196,47 @@ impl Approaches {
         self.by_seq.remove(&seq)
     }
 
-    /// Ends an approach to the member at an address, if there is one.
-    pub(crate) fn end_one_to(&mut self, addr: SocketAddr) -> Option<Approach> {
-        let (seq, _) = self.by_seq.iter().find(|(_, approach)| approach.addr == addr)?;
-        self.end(*seq)
+    /// Notes the counter that the hello of an approach was sealed with.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn sealed(&mut self, seq: Seq, counter: u64) {
+        if let Some(approach) = self.by_seq.get_mut(&seq) {
+            approach.counter = Some(counter);
+        }
+    }
+
+    /// There may be a reason why nobody at this address answers; false if it does not name the last hello that went
+    /// there, by its number or its counter.
+    pub(crate) fn refuse(&mut self, addr: SocketAddr, hello: Seq, reason: HintReason) -> bool {
+        let is_meant = |seq: Seq, approach: &Approach| {
+            approach.addr == addr && (seq == hello || approach.counter == Some(hello.0))
+        };
+        let meant = self.by_seq.iter_mut().find(|(seq, approach)| is_meant(**seq, approach));
+        meant.map(|(_, approach)| approach.refusal = Some(reason)).is_some()
+    }
+
+    /// The same of whatever goes to this address.
+    pub(crate) fn refuse_all(&mut self, addr: SocketAddr, reason: HintReason) {
+        for approach in self.by_seq.values_mut().filter(|approach| approach.addr == addr) {
+            approach.refusal = Some(reason);
+        }
+    }
+
+    /// Why nobody at an address answers a join, as far as can be known.
+    pub(crate) fn refusal(&self, call: Call, addr: SocketAddr) -> Option<HintReason> {
+        let mut of_join = self.by_seq.values().filter(|approach| approach.call == Some(call));
+        of_join.find(|approach| approach.addr == addr)?.refusal
+    }
+
+    /// Ends an approach that was called for if it has asked often enough against a reason not to, and was never
+    /// challenged: whose join it is, and the reason.
+    pub(crate) fn end_refused(&mut self, seq: Seq) -> Option<(Call, SocketAddr, HintReason)> {
+        let approach = self.by_seq.get(&seq).filter(|approach| approach.cookie == Cookie(0))?;
+        if approach.tries <= REFUSED_TRIES_MAX {
+            return None;
+        }
+        let refused = (approach.call?, approach.addr, approach.refusal?);
+        self.end(seq);
+        Some(refused)
     }
 
     /// A join has come through by one of its approaches: the others go on in the background, for a while.
@@ -254,7 +311,7 @@ pub(crate) fn copy(error: &Error) -> Error {
     }
 }
 
-/// What is known of a name that a newcomer wants and another run holds.
+/// What is known of a name that a newcomer wants and another run holds, or the same one elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NameCheck {
     /// The older run is being probed.
@@ -265,10 +322,13 @@ pub(crate) enum NameCheck {
     Free,
 }
 
-/// Names that are being checked, for one newcomer each.
+/// A run at an address, which is asked whether it still answers.
+pub(crate) type Incumbent = (Generation, SocketAddr);
+
+/// Names that are being checked: whether who holds one still answers, whoever wants it.
 #[derive(Debug)]
 pub(crate) struct NameChecks {
-    by_name: BTreeMap<NameHash, (Generation, NameCheck)>,
+    by_name: BTreeMap<NameHash, (Incumbent, NameCheck)>,
     deadlines: Deadlines<NameHash>,
 }
 
@@ -282,12 +342,12 @@ impl NameChecks {
         Self { by_name: BTreeMap::new(), deadlines: Deadlines::new() }
     }
 
-    /// What is known about a name for this run of a newcomer.
-    pub(crate) fn get(&mut self, now: Instant, name: NameHash, newcomer: Generation) -> Option<NameCheck> {
+    /// What is known about a name, as long as this run holds it there.
+    pub(crate) fn get(&mut self, now: Instant, name: NameHash, incumbent: Incumbent) -> Option<NameCheck> {
         while let Some(over) = self.deadlines.pop_due(now) {
             self.by_name.remove(&over);
         }
-        self.by_name.get(&name).filter(|(generation, _)| *generation == newcomer).map(|(_, check)| *check)
+        self.by_name.get(&name).filter(|(held, _)| *held == incumbent).map(|(_, check)| *check)
     }
 
     /// Whether another check can be begun.
@@ -295,8 +355,8 @@ impl NameChecks {
         self.by_name.len() < Self::MAX
     }
 
-    pub(crate) fn set(&mut self, now: Instant, name: NameHash, newcomer: Generation, check: NameCheck) {
-        self.by_name.insert(name, (newcomer, check));
+    pub(crate) fn set(&mut self, now: Instant, name: NameHash, incumbent: Incumbent, check: NameCheck) {
+        self.by_name.insert(name, (incumbent, check));
         self.deadlines.set(name, now + Self::MEMORY);
     }
 
@@ -305,9 +365,9 @@ impl NameChecks {
     }
 
     /// The older run has answered or not.
-    pub(crate) fn decide(&mut self, now: Instant, name: NameHash, check: NameCheck) {
-        if let Some((generation, _)) = self.by_name.get(&name).copied() {
-            self.set(now, name, generation, check);
+    pub(crate) fn decide(&mut self, now: Instant, name: NameHash, incumbent: Incumbent, check: NameCheck) {
+        if self.by_name.get(&name).is_some_and(|(held, _)| *held == incumbent) {
+            self.set(now, name, incumbent, check);
         }
     }
 }
@@ -337,105 +397,4 @@ pub(crate) struct LeavePeer {
     pub(crate) generation: Generation,
     /// When it was told first.
     pub(crate) since: Instant,
-}
-
-/// What is sent to addresses that have not shown themselves, and how many newcomers one source brings.
-#[derive(Debug, Default)]
-pub(crate) struct Addresses {
-    /// Those that have shown themselves: one for each node, sooner or later, so nothing else is kept of them.
-    proven: BTreeSet<IpAddr>,
-    unproven: BTreeMap<IpAddr, Sends>,
-    newcomers: BTreeMap<IpAddr, Newcomers>,
-}
-
-/// Datagrams that were sent in a second.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sends {
-    second: u64,
-    count: u32,
-}
-
-/// Newcomers that were let in, less those that time has made up for.
-#[derive(Debug, Clone, Copy, Default)]
-struct Newcomers {
-    at: Instant,
-    count: u32,
-}
-
-impl Addresses {
-    /// Datagrams a second to an address that has not shown itself.
-    const UNPROVEN_PER_SECOND: u32 = 20;
-    /// Newcomers from one address at once …
-    const NEWCOMERS_BURST: u32 = 1_024;
-    /// … and a second after that.
-    const NEWCOMERS_PER_SECOND: u64 = 100;
-    /// Addresses remembered; at the limit the tables start anew, which only forgets proofs.
-    const MAX: usize = 65_536;
-
-    /// Something was received from there that nobody could have sent with a forged source: from a known node, in
-    /// answer to us, or with a good cookie.
-    pub(crate) fn heard(&mut self, addr: SocketAddr) {
-        if !self.proven.contains(&addr.ip()) {
-            self.make_room();
-            self.unproven.remove(&addr.ip());
-            self.proven.insert(addr.ip());
-        }
-    }
-
-    /// Whether a datagram may be sent there now.
-    pub(crate) fn may_send(&mut self, now: Instant, addr: SocketAddr) -> bool {
-        if self.proven.contains(&addr.ip()) {
-            return true;
-        }
-        if !self.unproven.contains_key(&addr.ip()) {
-            self.make_room();
-        }
-        let sends = self.unproven.entry(addr.ip()).or_default();
-        let second = now.as_micros() / 1_000_000;
-        if sends.second != second {
-            *sends = Sends { second, count: 0 };
-        }
-        sends.count += 1;
-        sends.count <= Self::UNPROVEN_PER_SECOND
-    }
-
-    /// Whether one more newcomer may come from there now, which it then does. Members that share a loopback address
-    /// are not bounded.
-    pub(crate) fn may_admit(&mut self, now: Instant, addr: SocketAddr) -> bool {
-        addr.ip().is_loopback() || self.came(now, addr)
-    }
-
-    /// A newcomer from there was let in, here or elsewhere: so that one source does not have its share of each member.
-    /// False if it was one too many.
-    pub(crate) fn came(&mut self, now: Instant, addr: SocketAddr) -> bool {
-        if !self.newcomers.contains_key(&addr.ip()) {
-            self.make_room();
-        }
-        let newcomers = self.newcomers.entry(addr.ip()).or_default();
-        let drained = now.since(newcomers.at).as_micros() * u128::from(Self::NEWCOMERS_PER_SECOND);
-        let drained = u32::try_from(drained / 1_000_000).unwrap_or(u32::MAX);
-        if drained > 0 {
-            *newcomers = Newcomers { at: now, count: newcomers.count.saturating_sub(drained) };
-        }
-        if newcomers.count >= Self::NEWCOMERS_BURST {
-            return false;
-        }
-        newcomers.count += 1;
-        true
-    }
-
-    pub(crate) fn bound(&self) -> Bound {
-        Bound { what: "addresses", count: self.len(), max: Self::MAX }
-    }
-
-    fn len(&self) -> usize {
-        self.proven.len() + self.unproven.len() + self.newcomers.len()
-    }
-
-    /// Before another address is remembered.
-    fn make_room(&mut self) {
-        if self.len() >= Self::MAX {
-            *self = Self::default();
-        }
-    }
 }

@@ -42,6 +42,7 @@
 //! | [`rumors`] | what is told to whom, in two phases |
 //! | [`sync`] | when and how views are compared |
 //! | [`join`] | admission, names, leaving |
+//! | [`addresses`] | what addresses may have of us |
 //! | [`fetch`] | what others have and we lack |
 //! | [`outbox`], [`inbox`] | messages on their way: windows, resends; putting together, never twice |
 //! | [`broadcasts`] | broadcasts: those that are kept, and gaps |
@@ -120,6 +121,7 @@
 
 mod accuse;
 mod acquaint;
+mod addresses;
 mod admit;
 mod announce;
 mod bounds;
@@ -183,11 +185,12 @@ use crate::metrics::Metrics;
 use crate::node::{Generation, Incarnation};
 use crate::state::Collected;
 use crate::wire::{ClusterTag, NameHash, Seq, ViewMark};
+use addresses::Addresses;
 use broadcasts::Broadcasts;
 use fetch::Fetches;
 use health::{Burials, Damping, Ears, Health};
 use inbox::Inbox;
-use join::{Addresses, Approaches, CookieJar, Join, Leave, NameChecks};
+use join::{Approaches, CookieJar, Join, Leave, NameChecks};
 use members::Members;
 use outbox::Outbox;
 use probe::{Errands, Probes};

@@ -5,11 +5,16 @@
 //! | a member that is asked to let a newcomer in | probes the older run with the full ladder; if it answers, the newcomer is refused |
 //! | a newcomer whose generation is not above the known one | comes again above it: its clock went back |
 //! | a running member that learns of a newer run of its name | probes it; if it answers, this member falls silent, else it takes a generation above |
+//!
+//! All others believe whoever tells of a newer run, because the member that let it in has checked. After a cut there may be
+//! two runs of which each was let in properly, and the newer one stays. So without a key whoever was let in can take a
+//! name: he tells of a newer run of it at an address of his own, and answers there. What that run is can not be told from
+//! an honest one, by the older run least of all; only a key keeps such a liar out.
 
 use std::net::SocketAddr;
 
 use super::admit::Admission;
-use super::join::NameCheck;
+use super::join::{Incumbent, NameCheck};
 use super::members::INCARNATION_STEP_MAX;
 use super::probe::{Purpose, Target};
 use super::time::Instant;
@@ -102,15 +107,16 @@ impl Protocol {
         self.carry_state(now, state);
     }
 
-    /// The name is held by an older run at another address: does that one still answer?
-    pub(super) fn check_name(&mut self, now: Instant, name: NameHash, newcomer: Generation) -> Admission {
-        match self.name_checks.get(now, name, newcomer) {
+    /// The name is held by another run, or at another address: does that one still answer? Who asks does not matter, so
+    /// that nobody begins the check of another one anew, or has its outcome.
+    pub(super) fn check_name(&mut self, now: Instant, name: NameHash, incumbent: Incumbent) -> Admission {
+        match self.name_checks.get(now, name, incumbent) {
             Some(NameCheck::Running) => Admission::Wait,
             Some(NameCheck::Taken(addr)) => Admission::No(RejectReason::NameTaken { addr }),
             Some(NameCheck::Free) => Admission::Yes,
             None => {
                 if self.name_checks.has_room() && self.probe_node(now, Purpose::Incumbent, name).is_some() {
-                    self.name_checks.set(now, name, newcomer, NameCheck::Running);
+                    self.name_checks.set(now, name, incumbent, NameCheck::Running);
                 }
                 Admission::Wait
             }

@@ -151,7 +151,7 @@ impl Protocol {
             Body::Challenge { seq, cookie } => self.handle_challenge(context, *seq, *cookie),
             Body::Welcome(welcome) => self.handle_welcome(context, welcome),
             Body::Reject { seq, reason } => self.handle_reject(context, *seq, *reason),
-            Body::Hint { seq, reason } => self.handle_hint(context.now, context.from, *seq, *reason),
+            Body::Hint { seq, reason } => self.handle_hint(context.from, *seq, *reason),
             Body::Leave { seq, incarnation } => self.handle_leave(context, *seq, *incarnation),
 
             Body::Sums(sums) => self.handle_sums(context, sums),

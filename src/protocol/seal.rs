@@ -35,13 +35,11 @@ use crate::keyring::{Cipher, Key, KeyId, Keyring};
 use crate::node::Generation;
 use crate::wire::packet::{HEADER_SIZE, Malformed};
 use crate::wire::sealed::{Parts, fill_head, is_to_be_sealed};
-use crate::wire::{Frame, Header, NameHash, Packet, SealedHead, Writer};
+use crate::wire::{Body, Frame, Header, NameHash, Packet, SealedHead, Seq, Writer};
 
 /// All that sealing and opening takes.
 pub(super) struct Sealing {
     keyring: Keyring,
-    /// Where the counter has begun.
-    first: u64,
     /// The counter of the next datagram.
     next: u64,
     /// What the last datagram was sealed with, and for which run of ours.
@@ -77,6 +75,13 @@ impl Peer {
     }
 }
 
+/// What was sealed.
+struct Sealed {
+    counter: u64,
+    /// The number of the hello in it: whoever can not open it can tell only the counter.
+    hello: Option<Seq>,
+}
+
 /// Why a datagram was not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refused {
@@ -91,11 +96,10 @@ impl Sealing {
         let mut rng = ChaCha12Rng::from_seed(seed);
         rng.set_stream(1);
         // Half of all numbers are left to count on.
-        let first = (rng.next_u64() >> 1).max(1);
+        let next = (rng.next_u64() >> 1).max(1);
         Self {
             keyring,
-            first,
-            next: first,
+            next,
             own: None,
             peers: BTreeMap::new(),
             reached: Reached::default(),
@@ -103,23 +107,21 @@ impl Sealing {
         }
     }
 
-    /// Seals a datagram that was written for it; false if there is no key to do it with.
-    fn seal(&mut self, datagram: &mut Vec<u8>) -> bool {
-        let Some(key) = self.keyring.used_key() else {
-            return false;
-        };
+    /// Seals a datagram that was written for it, and says what it was; none if there is no key to do it with.
+    fn seal(&mut self, datagram: &mut Vec<u8>) -> Option<Sealed> {
+        let key = self.keyring.used_key()?;
         let counter = self.next;
         self.next += 1;
-        let Some((header, head, bodies)) = fill_head(datagram, key.id().number(), counter) else {
-            return false;
-        };
+        let (header, head, bodies) = fill_head(datagram, key.id().number(), counter)?;
+        let hello = hello_of(&header, bodies);
         let own = self.own.take().filter(|(id, run, _)| (*id, *run) == (key.id(), header.generation));
         let (id, run, cipher) = own.unwrap_or_else(|| {
             (key.id(), header.generation, Cipher::new(key, header.sender, header.generation))
         });
         let tag = cipher.seal(counter, head, bodies);
         self.own = Some((id, run, cipher));
-        tag.map(|tag| datagram.extend_from_slice(&tag)).is_some()
+        datagram.extend_from_slice(&tag?);
+        Some(Sealed { counter, hello })
     }
 
     /// The bodies of a sealed datagram that has not come before. The buffer is to be given [back](Self::recycle).
@@ -190,6 +192,17 @@ impl fmt::Debug for Sealing {
     }
 }
 
+/// The number of the hello that a datagram begins with. It goes to any run.
+fn hello_of(header: &Header, bodies: &[u8]) -> Option<Seq> {
+    if header.receiver != Generation(0) {
+        return None;
+    }
+    match Packet::new(*header, bodies).ok()?.bodies().next()? {
+        Body::Hello(hello) => Some(hello.seq),
+        _ => None,
+    }
+}
+
 fn run_of(header: &Header) -> Run {
     (header.sender, header.generation)
 }
@@ -224,18 +237,18 @@ impl Protocol {
 
     /// A datagram as it is sent; none if it can not be: it was to be sealed, and there is no key any more.
     pub(super) fn sealed(&mut self, mut transmit: Transmit) -> Option<Transmit> {
-        let is_ready = !is_to_be_sealed(&transmit.datagram) || self.sealing.seal(&mut transmit.datagram);
-        is_ready.then_some(transmit)
+        if is_to_be_sealed(&transmit.datagram) {
+            let sealed = self.sealing.seal(&mut transmit.datagram)?;
+            if let Some(seq) = sealed.hello {
+                self.approaches.sealed(seq, sealed.counter);
+            }
+        }
+        Some(transmit)
     }
 
     /// Whether datagrams are taken that are not sealed.
     pub(super) fn accepts_plain(&self) -> bool {
         self.sealing.keyring.accepts_plain()
-    }
-
-    /// Whether we have sealed a datagram with this counter.
-    pub(super) fn has_sealed(&self, counter: u64) -> bool {
-        (self.sealing.first..self.sealing.next).contains(&counter)
     }
 
     /// A sealed datagram of our cluster.

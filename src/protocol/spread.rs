@@ -28,8 +28,8 @@ pub(super) enum Source {
     Direct,
     /// From the node itself, in answer to us: nobody else could have sent it.
     Answer,
-    /// From the node itself, which we let in.
-    Admission,
+    /// From the node itself, which we let in. `proven`: it came from where the node is held, or is new.
+    Admission { proven: bool },
     /// Told by this partner when views were compared.
     Sync(NameHash),
 }
@@ -39,7 +39,7 @@ impl Source {
     fn teller(self, subject: NameHash) -> NameHash {
         match self {
             Self::Rumor(teller) | Self::Sync(teller) => teller,
-            Self::Direct | Self::Answer | Self::Admission => subject,
+            Self::Direct | Self::Answer | Self::Admission { .. } => subject,
         }
     }
 }
@@ -68,8 +68,10 @@ impl Protocol {
         }
         let started = Record { broadcast: self.first_broadcast(record), ..*record };
         let merged = match source {
-            Source::Answer | Source::Admission => self.members.merge_proven(now, name, &started),
-            Source::Rumor(_) | Source::Direct | Source::Sync(_) => {
+            Source::Answer | Source::Admission { proven: true } => {
+                self.members.merge_proven(now, name, &started)
+            }
+            Source::Rumor(_) | Source::Direct | Source::Admission { proven: false } | Source::Sync(_) => {
                 self.members.merge_alive(now, name, &started)
             }
         };
@@ -79,7 +81,9 @@ impl Protocol {
         match merged {
             Merged::Refused => self.metrics.implausible += 1,
             Merged::Changed(before) => self.record_changed(now, name, before, source),
-            Merged::Same if matches!(source, Source::Sync(_) | Source::Admission) => self.unhide(now, name),
+            Merged::Same if matches!(source, Source::Sync(_) | Source::Admission { .. }) => {
+                self.unhide(now, name);
+            }
             Merged::Same | Merged::Older => {}
         }
         let (teller, at_once) = (source.teller(name), matches!(source, Source::Sync(_)));

@@ -22,10 +22,6 @@ impl Protocol {
         true
     }
 
-    pub(super) fn has_sealed(&self, _counter: u64) -> bool {
-        false
-    }
-
     pub(super) fn handle_sealed(
         &mut self,
         now: Instant,

@@ -29,6 +29,11 @@ impl OwnAddress {
         *self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it is in one of the allowed networks: members with the same lists do not take it otherwise.
+    pub(super) fn is_allowed(&self) -> bool {
+        self.addresses.allow.takes_address(self.get().ip())
+    }
+
     /// Looks which address it is now.
     pub(super) fn look(&self) -> SocketAddr {
         let before = self.get();

@@ -351,7 +351,11 @@ impl Shared {
 
     /// Finds out which address is the own one now.
     pub(super) fn check_address(self: &Arc<Self>) {
+        let before = self.addr.get();
         let addr = self.addr.look();
+        if addr != before && !self.addr.is_allowed() {
+            log::warn!("{}: the own address is {addr} now, and in none of the allowed networks", self.name);
+        }
         // An error says that the member has ended.
         let _ = self.step(|protocol, now| protocol.move_to(now, addr));
     }

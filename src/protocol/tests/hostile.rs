@@ -8,6 +8,7 @@ use rand::{Rng, RngExt};
 
 use super::secs;
 use super::world::{UDP_MAX, World, addr_of, datagram};
+use crate::error::Error;
 use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::{Answer, Call};
 use crate::wire::body::{
@@ -1014,4 +1015,94 @@ fn bodies_of<'a, T>(sent: &'a [(SocketAddr, Vec<u8>)], kind: impl Fn(Body<'a>) -
         .flat_map(|(_, datagram)| Packet::decode(datagram).unwrap().bodies())
         .filter_map(kind)
         .collect()
+}
+
+/// Says hello, and once more with the cookie, as whoever receives at an address.
+fn say_hello(world: &mut World, to: usize, from: SocketAddr, record: Record<'_>) {
+    let (tag, run) = (world.tag(), record.generation);
+    let header =
+        Header { tag, sender: NameHash::of(tag, record.name), generation: run, receiver: Generation(0) };
+    let mut hello = Hello { seq: Seq(9), cookie: Cookie(0), record };
+    let answers = world.answers(to, from, &datagram(&header, &[Body::Hello(hello)]));
+    hello.cookie = challenge(&answers);
+    world.inject(to, from, &datagram(&header, &[Body::Hello(hello)]));
+}
+
+#[test]
+fn a_newcomer_is_not_kept_out_by_others_who_want_its_name() {
+    let [alone, disturbed] = [false, true].map(|is_disturbed| {
+        let mut world = World::cluster(71, 5);
+        world.run(secs(2));
+        let name = world.hosts[4].name.clone();
+        world.crash(4);
+        // It is started anew at another address, before anybody knows of its death.
+        let again = world.add_named(&name, addr_of(40));
+        let call = world.join(again, &[0]);
+        let since = world.now;
+        let mut run = world.hosts[again].protocol.local().generation();
+        while !world.hosts[again].answers.contains_key(&call) {
+            world.run(Duration::from_millis(50));
+            if is_disturbed {
+                // It has brought so many that it gets no name itself: what it does is to ask for a check.
+                let now = world.now;
+                while world.hosts[0].protocol.addresses.came(now, foreign()) {}
+                run += 1;
+                say_hello(&mut world, 0, foreign(), record(&name, foreign(), run));
+            }
+        }
+        let outcome = world.hosts[again].answers.get(&call);
+        assert!(matches!(outcome, Some(Answer::Joined(Ok(())))), "{outcome:?}");
+        world.now.since(since)
+    });
+    // One check of the name serves all.
+    assert!(disturbed < alone + Duration::from_millis(300), "{disturbed:?} in place of {alone:?}");
+}
+
+#[test]
+fn that_a_name_was_free_serves_nobody_but_who_took_it() {
+    for incarnation in [9, 70_000, 1 << 40] {
+        let mut world = World::cluster(72, 5);
+        world.run(secs(2));
+        let name = world.hosts[4].name.clone();
+        world.crash(4);
+        let again = world.add_named(&name, addr_of(40));
+        let call = world.join(again, &[0]);
+        assert!(world.run_until(secs(6), |world| world.hosts[again].answers.contains_key(&call)));
+        world.run(Duration::from_millis(100));
+        // It runs, and answers, at its new address. A stranger says that it has moved on.
+        let run = world.hosts[again].protocol.local().generation();
+        let moved = Record { incarnation: Incarnation(incarnation), ..record(&name, foreign(), run) };
+        say_hello(&mut world, 0, foreign(), moved);
+        world.run(secs(3));
+        assert!(world.hosts[again].ended.is_none());
+        for at in 0..4 {
+            assert_eq!(world.hosts[at].protocol.node(&name).unwrap().addr(), addr_of(40));
+        }
+    }
+}
+
+/// What the README says that only a key helps against.
+#[test]
+fn without_a_key_who_has_joined_takes_a_name_by_telling_of_a_newer_run() {
+    let mut world = World::cluster(70, 5);
+    world.run(secs(2));
+    say_hello(&mut world, 0, foreign(), record("evil", foreign(), 1));
+    world.run(secs(1));
+    let victim = world.hosts[1].name.clone();
+    let newer = record(&victim, foreign(), world.generation(1).0 + 1);
+    let told = world.forge_stranger("evil", 1, &[Body::Alive(newer)]);
+    let pings = bodies_of(&world.answers(1, foreign(), &told), |body| match body {
+        Body::Ping(ping) => Some(ping.seq),
+        _ => None,
+    });
+    let header = Header {
+        tag: world.tag(),
+        sender: world.hash(1),
+        generation: newer.generation,
+        receiver: world.generation(1),
+    };
+    for seq in pings {
+        world.inject(1, foreign(), &datagram(&header, &[Body::BareAck { seq }]));
+    }
+    assert!(matches!(world.hosts[1].ended, Some(Error::NameTaken { .. })));
 }
