@@ -84,6 +84,13 @@ impl Summary {
             news,
         }
     }
+
+    /// False deaths a run, suspicions shown, datagrams, bytes, and the times of news: median and 99 %, in ms.
+    fn cells(&self) -> [f64; 6] {
+        let millis = |part| share(&self.news, part).as_secs_f64() * 1_000.0;
+        let wrong = self.tally.wrong as f64 / self.runs;
+        [wrong, self.shown, self.load.datagrams, self.load.bytes, millis(0.5), millis(0.99)]
+    }
 }
 
 /// Lets something ail the sick for a while, and notes what comes of it.
@@ -145,16 +152,7 @@ fn even(report: &mut Report, runs: u64) -> AnyResult<()> {
     for percent in PERCENT {
         let (ours, theirs) = (run(ALL_RULES, runs, percent)?, run(LIFEGUARD, runs.div_ceil(3), percent)?);
         for (what, summary) in [("headcount", &ours), ("Lifeguard's rules", &theirs)] {
-            let millis = |part| share(&summary.news, part).as_secs_f64() * 1_000.0;
-            let cells = [
-                summary.tally.wrong as f64 / summary.runs,
-                summary.shown,
-                summary.load.datagrams,
-                summary.load.bytes,
-                millis(0.5),
-                millis(0.99),
-            ];
-            report.line(&format!("{percent:>2} %, {what}"), cells.map(number));
+            report.line(&format!("{percent:>2} %, {what}"), summary.cells().map(number));
         }
         load.push((f64::from(percent), ours.load.datagrams));
         theirs_load.push((f64::from(percent), theirs.load.datagrams));
@@ -218,16 +216,7 @@ fn lopsided(report: &mut Report, runs: u64) -> AnyResult<()> {
             Ok(Outcome { news: spread(&mut lab, 20), ..outcome })
         })?;
         let summary = Summary::of(&outcomes);
-        let millis = |part| share(&summary.news, part).as_secs_f64() * 1_000.0;
-        let cells = [
-            summary.tally.wrong as f64 / summary.runs,
-            summary.shown,
-            summary.load.datagrams,
-            summary.load.bytes,
-            millis(0.5),
-            millis(0.99),
-        ];
-        report.line(&format!("{percent} %"), cells.map(number));
+        report.line(&format!("{percent} %"), summary.cells().map(number));
     }
     println!();
     Ok(())
