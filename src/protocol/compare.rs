@@ -99,10 +99,8 @@ impl Protocol {
         cookie: Cookie,
         urgent: bool,
     ) -> Option<ExchangeId> {
-        let id = self.exchanges.begin_comparison(peer, cookie, urgent)?;
-        self.metrics.syncs += 1;
-        self.pump_exchange(now, Some(id));
-        Some(id)
+        let begun = self.exchanges.begin_comparison(peer, cookie, urgent);
+        self.pump_new(now, begun)
     }
 
     /// Has a peer fill our view, which is much smaller than its own.
@@ -113,10 +111,17 @@ impl Protocol {
         cookie: Cookie,
         urgent: bool,
     ) -> Option<ExchangeId> {
-        let id = self.exchanges.begin_fill(peer, cookie, urgent)?;
-        self.metrics.syncs += 1;
-        self.pump_exchange(now, Some(id));
-        Some(id)
+        let begun = self.exchanges.begin_fill(peer, cookie, urgent);
+        self.pump_new(now, begun)
+    }
+
+    /// Sends the first request of an exchange, if there was room to begin it.
+    fn pump_new(&mut self, now: Instant, begun: Option<ExchangeId>) -> Option<ExchangeId> {
+        if begun.is_some() {
+            self.metrics.syncs += 1;
+            self.pump_exchange(now, begun);
+        }
+        begun
     }
 
     /// Sends what an exchange may send now, and ends it when nothing is left.
