@@ -44,35 +44,21 @@ const PORT: u16 = 7991;
 const AS_EAR: &str = "--as-ear";
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
-            println!("\nNot all have found each other, or too much was said.");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    fleet::main(run)
 }
 
 /// True if everything went as it should.
-fn run() -> AnyResult<bool> {
+fn run(numbers: &[u64]) -> AnyResult<Option<String>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     if let [AS_EAR, own, index] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        return listen(own.parse()?, index.parse()?).map(|()| true);
+        return listen(own.parse()?, index.parse()?).map(|()| None);
     }
-    if fleet::is_member()? {
-        return Ok(true);
-    }
-    // `cargo bench` passes "--bench".
-    let calm = arguments.iter().find_map(|argument| argument.parse().ok()).map_or(CALM, Duration::from_secs);
+    let calm = numbers.first().map_or(CALM, |seconds| Duration::from_secs(*seconds));
     let network = match Network::new() {
         Ok(network) => network,
         Err(reason) => {
             println!("not run: no network namespaces here ({reason})");
-            return Ok(true);
+            return Ok(None);
         }
     };
     let mut is_right = true;
@@ -80,7 +66,7 @@ fn run() -> AnyResult<bool> {
     is_right &= measure(&network, "IPv6", 1, calm, Network::v6)?;
     is_right &= measure(&network, "IPv4", 10, calm, Network::v4)?;
     is_right &= measure_move(&network)?;
-    Ok(is_right)
+    Ok((!is_right).then(|| "Not all have found each other, or too much was said.".to_owned()))
 }
 
 /// Starts so many members on each host, at once.

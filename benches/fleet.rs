@@ -12,7 +12,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -32,8 +32,37 @@ const STAY: Duration = Duration::from_secs(3);
 
 // ---- One member ----
 
+/// The `main` of a benchmark of processes, each of which is this program started once more: runs a member if it was
+/// started as one, else the benchmark, with the numbers among its arguments (`cargo bench` passes words as well). That
+/// answers what went otherwise than it should, if anything did.
+pub(crate) fn main(bench: impl FnOnce(&[u64]) -> AnyResult<Option<String>>) -> ExitCode {
+    let run = || {
+        if is_member()? {
+            return Ok(None);
+        }
+        let numbers: Vec<u64> = env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+        bench(&numbers)
+    };
+    match run() {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(complaint)) => {
+            println!("\n{complaint}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What is to be said of so many things that went wrong.
+pub(crate) fn complaint(wrong: usize) -> Option<String> {
+    (wrong > 0).then(|| format!("{wrong} things went otherwise than they should."))
+}
+
 /// Runs a member and returns true if this process was started as one.
-pub(crate) fn is_member() -> AnyResult<bool> {
+fn is_member() -> AnyResult<bool> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [AS_MEMBER, name, bind] => run_member(Config::lan().name(name).bind(bind)).map(|()| true),

@@ -14,7 +14,6 @@ mod fleet;
 mod namespaces;
 
 use std::collections::BTreeSet;
-use std::env;
 use std::process::{self, ExitCode};
 use std::time::Duration;
 
@@ -29,36 +28,19 @@ const AFTERMATH: Duration = Duration::from_secs(5);
 const ADDRESSES: [&str; 2] = ["10.213.77.1", "10.213.77.2"];
 
 fn main() -> ExitCode {
-    match fleet::is_member() {
-        Ok(true) => return ExitCode::SUCCESS,
-        Ok(false) => {}
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
-        }
-    }
-    // `cargo bench` passes "--bench".
-    let seconds = env::args().skip(1).find_map(|argument| argument.parse().ok());
-    let cut = seconds.map_or(CUT, Duration::from_secs);
-
-    let network = match Network::new() {
-        Ok(network) => network,
-        Err(reason) => {
-            println!("not run: no network namespaces here ({reason})");
-            return ExitCode::SUCCESS;
-        }
-    };
-    match measure(&network, cut) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
-            println!("\nThe halves did not give each other up, or did not come together again.");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    fleet::main(|numbers| {
+        let cut = numbers.first().map_or(CUT, |seconds| Duration::from_secs(*seconds));
+        let network = match Network::new() {
+            Ok(network) => network,
+            Err(reason) => {
+                println!("not run: no network namespaces here ({reason})");
+                return Ok(None);
+            }
+        };
+        let is_right = measure(&network, cut)?;
+        let complaint = "The halves did not give each other up, or did not come together again.";
+        Ok((!is_right).then(|| complaint.to_owned()))
+    })
 }
 
 /// True if everything went as it should.

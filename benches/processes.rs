@@ -12,12 +12,11 @@
 mod fleet;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use fleet::{AnyResult, Fleet, Told, What, now, row, spread};
+use fleet::{AnyResult, Fleet, Told, What, complaint, now, row, spread};
 
 const MEMBERS: usize = 32;
 const MEMBERS_IDLE: usize = 64;
@@ -28,27 +27,10 @@ const PAUSE_SECONDS: u32 = 20;
 const IDLE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    match fleet::is_member() {
-        Ok(true) => return ExitCode::SUCCESS,
-        Ok(false) => {}
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
-        }
-    }
-    // `cargo bench` passes "--bench".
-    let members = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(MEMBERS);
-    match measure(members) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(wrong) => {
-            println!("\n{wrong} things went otherwise than they should.");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    fleet::main(|numbers| {
+        let members = numbers.first().and_then(|members| usize::try_from(*members).ok()).unwrap_or(MEMBERS);
+        Ok(complaint(measure(members)?))
+    })
 }
 
 /// Returns how many things went otherwise than they should.

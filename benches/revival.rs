@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::process::{self, ExitCode};
 use std::time::Duration;
 
-use fleet::{AnyResult, Fleet, What, now, row};
+use fleet::{AnyResult, Fleet, What, complaint, now, row};
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 use rand::seq::SliceRandom;
@@ -32,29 +32,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 const STAGGERS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(200), Duration::from_secs(1)];
 
 fn main() -> ExitCode {
-    match fleet::is_member() {
-        Ok(true) => return ExitCode::SUCCESS,
-        Ok(false) => {}
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
-        }
-    }
-    // `cargo bench` passes "--bench".
-    let mut numbers = env::args().skip(1).filter_map(|argument| argument.parse::<u32>().ok());
-    let down = numbers.next().map_or(DOWN, |seconds| Duration::from_secs(seconds.into()));
-    let members = numbers.next().and_then(|members| members.try_into().ok()).unwrap_or(MEMBERS);
-    match measure(members, down) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(wrong) => {
-            println!("\n{wrong} things went otherwise than they should.");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    fleet::main(|numbers| {
+        let down = numbers.first().map_or(DOWN, |seconds| Duration::from_secs(*seconds));
+        let members = numbers.get(1).and_then(|members| usize::try_from(*members).ok()).unwrap_or(MEMBERS);
+        Ok(complaint(measure(members, down)?))
+    })
 }
 
 /// Where the snapshots are, gone with it.
