@@ -282,6 +282,7 @@ fn grid(report: &mut Report, runs: u64) -> AnyResult<()> {
         if kind.loss == 0.0 {
             report.at_most("  datagrams a member and second", load.datagrams, 18.0);
             report.at_most("  bytes a member and second", load.bytes, 1_400.0);
+            report.note("  with those of IP and UDP", number(load.bytes + 28.0 * load.datagrams));
         }
     }
     report.draw(

@@ -20,6 +20,9 @@ use crate::wire::{NameHash, Verdict};
 
 /// Nodes that check a new suspicion.
 const WITNESSES: usize = 5;
+/// A confirmation waits for others for this part of the shortest time that a suspect has, at each hop: it gets to all
+/// before that time is over, and brings no verdict later.
+const CONFIRMATION_WAITS: u32 = 10;
 
 impl Protocol {
     /// Somebody holds something against us.
@@ -232,7 +235,8 @@ impl Protocol {
         // A late confirmation can bring it before now: that is not to look as if we had slept.
         self.timers.set(Timer::Suspicion(subject), deadline.max(now));
         if grown {
-            self.push_rumor(now, subject);
+            // The witnesses have all asked at the same time: after a moment what they say goes on as one.
+            self.push_addition(now, now + min / CONFIRMATION_WAITS, subject);
         }
     }
 

@@ -12,6 +12,9 @@
 //! second: a member that is deaf for a moment is reached by the second. Then the rumor is retired; loss beyond
 //! that is repaired by comparing views.
 //!
+//! What **adds** to news that was told before is in no such hurry: it waits for a while, in which more of the kind may
+//! come, and then goes round in one phase, that of the slots that come first. Who misses it has the older news.
+//!
 //! A rumor is no more than its [`Topic`]: what is told is what the view holds when the datagram is made, so newer
 //! news of a node replaces older by itself.
 //!
@@ -21,8 +24,8 @@
 //! that is older than a second is no longer told: comparing views brings it in better order.
 //!
 //! A **round** takes place at once after a quiet time, then every `gossip_interval`, doubling up to five times
-//! that while rounds do not fill their datagrams; a token bucket bounds the rounds under lasting news. At rest
-//! there are none.
+//! that while rounds do not fill their datagrams: so in a storm rumors share datagrams, and of one that carries a
+//! single rumor two thirds are headers. A token bucket bounds the rounds under lasting news. At rest there are none.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -89,10 +92,20 @@ struct Rumor {
     since: Instant,
     /// Slots that are to get it in this phase, as bits.
     slots: u32,
-    /// When the second phase may begin; `None` in it.
-    second_at: Option<Instant>,
-    /// Sends that are left, over both phases.
+    /// When the next phase may begin, and its slots; `None` in the last one.
+    next: Option<(Instant, u32)>,
+    /// Sends that are left, over all phases.
     sends: usize,
+}
+
+impl Rumor {
+    /// When a round is to tell it.
+    fn wanted(&self) -> Instant {
+        match self.next {
+            Some((at, _)) if self.slots == 0 => at,
+            _ => Instant::default(),
+        }
+    }
 }
 
 /// The queue of rumors and the clock of the rounds.
@@ -130,6 +143,23 @@ pub(crate) fn slot_order(k: usize) -> impl Iterator<Item = usize> {
     first_phase(k).chain(second_phase(k))
 }
 
+/// How often a rumor is sent, with so many others in its lane.
+fn sends(waiting: usize, k: usize) -> usize {
+    if k <= 3 {
+        // Of so few peers some are told twice.
+        k + second_phase(k).count()
+    } else if waiting > CROWD {
+        (k * CROWD / waiting).max(SENDS_MIN)
+    } else {
+        k
+    }
+}
+
+/// The slots of the first phase as bits. With hardly any peers news goes to all of them at once.
+fn first_slots(k: usize) -> u32 {
+    if k <= 3 { bits(0..k) } else { bits(first_phase(k)) }
+}
+
 fn bits(slots: impl Iterator<Item = usize>) -> u32 {
     slots.fold(0, |bits, slot| bits | 1_u32.checked_shl(u32::try_from(slot).unwrap_or(u32::MAX)).unwrap_or(0))
 }
@@ -160,30 +190,27 @@ impl Rumors {
     /// it.
     pub(crate) fn push(&mut self, now: Instant, topic: Topic, k: usize) -> bool {
         self.remove(topic);
+        let second = (now + self.gossip_interval * PAUSE, bits(second_phase(k)));
+        self.insert(now, topic, k, first_slots(k), second)
+    }
+
+    /// There is more to tell of something that was told before. It can wait until `at`, if no older news of it goes
+    /// on before that.
+    pub(crate) fn push_addition(&mut self, now: Instant, at: Instant, topic: Topic, k: usize) -> bool {
         let lane = &mut self.lanes[topic.lane()];
-        let mut dropped = false;
-        if lane.len() >= RUMORS_MAX
-            && let Some((_, oldest)) = lane.pop_first()
-        {
-            self.places.remove(&oldest.topic);
-            dropped = true;
-        }
-        // With hardly any peers the news goes to all of them at once, and again to some later.
-        let first = if k <= 3 { bits(0..k) } else { bits(first_phase(k)) };
-        let sends = if lane.len() > CROWD { (k * CROWD / lane.len()).max(SENDS_MIN) } else { k };
-        let rumor = Rumor {
-            topic,
-            since: now,
-            slots: first,
-            second_at: Some(now + self.gossip_interval * PAUSE),
-            sends: if k <= 3 { k + second_phase(k).count() } else { sends },
+        let sends = sends(lane.len(), k);
+        let Some(rumor) = self.places.get(&topic).and_then(|place| lane.get_mut(place)) else {
+            return self.insert(now, topic, k, 0, (at, first_slots(k)));
         };
-        self.places.insert(topic, self.arrivals);
-        lane.insert(self.arrivals, rumor);
-        self.arrivals += 1;
-        self.wanted = Some(Instant::default());
-        self.skip_ticks(now);
-        dropped
+        let (at, slots) = rumor.next.unwrap_or((at, 0));
+        let again = slots | first_slots(k);
+        if again != slots {
+            rumor.next = Some((at, again));
+            rumor.sends += sends;
+            let wanted = rumor.wanted();
+            self.want(wanted);
+        }
+        false
     }
 
     /// It is not told any more.
@@ -218,12 +245,13 @@ impl Rumors {
             rumor.slots &= all;
             if self.tick.is_some() {
                 rumor.slots = bits(0..TICK_PEERS.min(k));
-                rumor.second_at = Some(now);
+                rumor.next = Some((now, 0));
                 continue;
             }
-            if rumor.slots == 0 && rumor.second_at.is_some_and(|at| at <= now) {
-                rumor.second_at = None;
-                rumor.slots = bits(second_phase(k));
+            if rumor.slots == 0
+                && let Some((_, slots)) = rumor.next.take_if(|(at, _)| *at <= now)
+            {
+                rumor.slots = slots & all;
             }
         }
         self.skip_ticks(now);
@@ -269,8 +297,9 @@ impl Rumors {
 
     /// Ends a round; `full`: something that was to go with it had no room.
     pub(crate) fn end_round(&mut self, now: Instant, full: bool) {
-        self.retire(|rumor| rumor.sends == 0 || (rumor.slots == 0 && rumor.second_at.is_none()));
-        let quiet = self.last_round.is_none_or(|last| now.since(last) >= self.gossip_interval * PAUSE);
+        self.retire(|rumor| rumor.sends == 0 || (rumor.slots == 0 && rumor.next.is_none()));
+        // A round that was held up until the interval was over tells nothing of quiet.
+        let quiet = self.last_round.is_none_or(|last| now.since(last) >= self.interval * 2);
         self.interval = if full || quiet {
             self.gossip_interval
         } else {
@@ -281,14 +310,7 @@ impl Rumors {
             self.tokens = (self.tokens + 1).min(BURST);
         }
         self.last_round = Some(now);
-        self.wanted = self
-            .in_turn()
-            .map(
-                |rumor| {
-                    if rumor.slots == 0 { rumor.second_at.unwrap_or_default() } else { Instant::default() }
-                },
-            )
-            .min();
+        self.wanted = self.in_turn().map(Rumor::wanted).min();
     }
 
     /// When the next round is due.
@@ -330,6 +352,29 @@ impl Rumors {
         }
     }
 
+    fn insert(&mut self, now: Instant, topic: Topic, k: usize, slots: u32, next: (Instant, u32)) -> bool {
+        let lane = &mut self.lanes[topic.lane()];
+        let mut dropped = false;
+        if lane.len() >= RUMORS_MAX
+            && let Some((_, oldest)) = lane.pop_first()
+        {
+            self.places.remove(&oldest.topic);
+            dropped = true;
+        }
+        let rumor = Rumor { topic, since: now, slots, next: Some(next), sends: sends(lane.len(), k) };
+        let wanted = rumor.wanted();
+        self.places.insert(topic, self.arrivals);
+        lane.insert(self.arrivals, rumor);
+        self.arrivals += 1;
+        self.want(wanted);
+        self.skip_ticks(now);
+        dropped
+    }
+
+    fn want(&mut self, at: Instant) {
+        self.wanted = Some(self.wanted.map_or(at, |wanted| wanted.min(at)));
+    }
+
     fn in_turn(&self) -> impl Iterator<Item = &Rumor> {
         TURNS[self.turn].into_iter().flat_map(|lane| self.lanes[lane].values())
     }
@@ -344,3 +389,6 @@ impl Rumors {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@ const REGOSSIP_PER_SECOND: u32 = 26;
 const RETURN_MEMORY: std::time::Duration = std::time::Duration::from_secs(10);
 /// A rumor that does not fit does not block one that does, for so many tries a datagram.
 pub(super) const MISFITS_MAX: usize = 4;
+/// So many rumors go along with a ping or an ack. They go round by themselves; this is a hedge.
+const RUMORS_ALONG: usize = 2;
 
 /// By which way a record came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,17 +126,29 @@ impl Protocol {
         self.push_topic(now, Topic::Node(subject));
     }
 
+    /// There is more of the news of a node that went round: it follows until `at`.
+    pub(super) fn push_addition(&mut self, now: Instant, at: Instant, subject: NameHash) {
+        let slots = self.slot_count();
+        if slots > 0 && self.rumors.push_addition(now, at, Topic::Node(subject), slots) {
+            self.metrics.rumors_dropped += 1;
+        }
+    }
+
     /// There is news: it goes round.
     pub(super) fn push_topic(&mut self, now: Instant, topic: Topic) {
-        // As many as there are offsets, which change with each newcomer: they are computed when they are needed.
+        let slots = self.slot_count();
+        if slots > 0 && self.rumors.push(now, topic, slots) {
+            self.metrics.rumors_dropped += 1;
+        }
+    }
+
+    /// As many as there are offsets, which change with each newcomer: they are computed when they are needed.
+    fn slot_count(&self) -> usize {
         let n = self.members.ring().len();
-        let slots = if self.follows(Rule::Burst) {
+        if self.follows(Rule::Burst) {
             ring::sends(n, self.settings.retransmit).min(n.saturating_sub(1))
         } else {
             self.settings.retransmit * ring::sends(n, 0)
-        };
-        if slots > 0 && self.rumors.push(now, topic, slots) {
-            self.metrics.rumors_dropped += 1;
         }
     }
 
@@ -168,7 +182,7 @@ impl Protocol {
         self.rumors.end_round(now, full);
     }
 
-    /// Adds what is held against the receiver, then rumors, as far as there is room.
+    /// Adds what is held against the receiver, then a few rumors, as far as there is room.
     pub(super) fn add_news(&self, datagram: &mut Writer, receiver: NameHash) {
         if let Some(verdict) = self.held_against(receiver) {
             // If there is no room for it, there is none for rumors.
@@ -177,21 +191,25 @@ impl Protocol {
         self.add_rumors(datagram, receiver);
     }
 
-    /// Adds rumors, the one about ourselves first, as far as there is room. It does not count as telling them.
+    /// Adds a few rumors, the one about ourselves first, as far as there is room. It does not count as telling them.
     pub(super) fn add_rumors(&self, datagram: &mut Writer, receiver: NameHash) {
         if self.rumors.is_empty() || self.members.active(receiver).is_none() {
             return;
         }
-        let mut misfits = 0;
+        // Without the ring and its bursts this is half of the way that news goes.
+        let most = if self.follows(Rule::Burst) { RUMORS_ALONG } else { usize::MAX };
+        let (mut along, mut misfits) = (0, 0);
         let own = self.rumors.topics().filter(|topic| *topic == Topic::Node(self.me));
         let others = self.rumors.topics().filter(|topic| *topic != Topic::Node(self.me));
-        for topic in own.chain(others.filter(|topic| topic.subject() != receiver)) {
-            // News of states has its own way to go.
-            if matches!(topic, Topic::Node(_)) && self.add_topic(datagram, topic, receiver).is_none() {
-                misfits += 1;
-                if misfits == MISFITS_MAX {
-                    break;
-                }
+        let topics = own.chain(others.filter(|topic| topic.subject() != receiver));
+        // News of states has its own way to go.
+        for topic in topics.filter(|topic| matches!(topic, Topic::Node(_))) {
+            match self.add_topic(datagram, topic, receiver) {
+                Some(_) => along += 1,
+                None => misfits += 1,
+            }
+            if along == most || misfits == MISFITS_MAX {
+                break;
             }
         }
     }

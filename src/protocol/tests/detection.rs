@@ -8,7 +8,7 @@ use super::world::{World, addr_of};
 use crate::node::{Incarnation, Status};
 use crate::protocol::{Instant, suspicion};
 use crate::wire::body::NackReason;
-use crate::wire::{Accusers, Body, NameHash, Seq, Verdict};
+use crate::wire::{Accusers, Body, NameHash, Packet, Seq, Verdict};
 
 /// Hands a host a suspicion of another one, as told by `teller`.
 fn suspect(world: &mut World, at: usize, of: usize, incarnation: u64, teller: usize, accusers: &[NameHash]) {
@@ -162,6 +162,29 @@ fn witnesses_confirm_a_suspicion_within_a_second_of_being_told() {
     let rest: Vec<usize> = (0..31).collect();
     assert!(world.run_until(secs(3), |world| all_buried(world, &rest, &[31])));
     println!("dead everywhere {:?} after it was told", world.now.since(since));
+}
+
+/// Every member passed on the word of each witness as it came: 18 accusations of one node a member, of which the first
+/// one takes six.
+#[test]
+fn what_witnesses_say_is_passed_on_as_one() {
+    let mut world = World::cluster(4, 32);
+    world.run(secs(3));
+    world.crash(31);
+    world.recorded = Some(Vec::new());
+    let accuser = [world.hash(1)];
+    suspect(&mut world, 0, 31, 0, 1, &accuser);
+    world.run(secs(2));
+    let is_accusation =
+        |body: &Body<'_>| matches!(body, Body::Verdict(verdict) if verdict.status == Status::Suspect);
+    let recorded = world.recorded.take().unwrap();
+    let told: usize = recorded
+        .iter()
+        .map(|(_, _, datagram)| Packet::decode(datagram).unwrap().bodies().filter(is_accusation).count())
+        .sum();
+    let each = told as f64 / 31.0;
+    println!("{each:.1} accusations a member");
+    assert!(each < 15.0, "{each}");
 }
 
 #[test]
