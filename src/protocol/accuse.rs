@@ -22,7 +22,7 @@ use crate::wire::{NameHash, Verdict};
 const WITNESSES: usize = 5;
 /// A confirmation waits for others for this part of the shortest time that a suspect has, at each hop: it gets to all
 /// before that time is over, and brings no verdict later.
-const CONFIRMATION_WAITS: u32 = 10;
+const CONFIRMATION_WAITS: u32 = 20;
 
 impl Protocol {
     /// Somebody holds something against us.
