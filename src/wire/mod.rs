@@ -10,7 +10,7 @@
 //! | `packet` | header, framing of bodies, [`Frame::decode`], [`Writer`] |
 //! | `sealed` | what a seal adds |
 //! | `body` | the bodies, as values |
-//! | `codec` | the layout of each body |
+//! | `codec`, `messages` | the layout of each body |
 //! | `lists` | the lists in bodies, read in place |
 //! | `hash` | the three hashes |
 //! | `notice` | what is said to a multicast group |
@@ -386,6 +386,7 @@ mod codec;
 pub(crate) mod cursor;
 pub(crate) mod hash;
 pub(crate) mod lists;
+mod messages;
 pub(crate) mod notice;
 pub(crate) mod packet;
 #[cfg(any(test, fuzzing))]
