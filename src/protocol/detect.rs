@@ -140,6 +140,7 @@ impl Protocol {
         self.hear_round(ack.round);
         if context.known {
             self.take_incarnation(now, context.sender, ack.incarnation, Source::Answer);
+            self.given.remember(context.sender, ack.cookie);
             self.compare(now, context.sender, &ack.view, ack.cookie);
         }
         self.probe_answered(now, id, ack.seq);

@@ -5,7 +5,8 @@
 
 use super::body::{
     Accusers, Ack, Body, Broadcast, Delta, Digests, Fetch, Fragment, FragmentAck, Hello, HintReason,
-    NackReason, Offer, Page, Ping, PingRequest, Pull, Record, RejectReason, Sums, Verdict, ViewMark, Welcome,
+    NackReason, Offer, Page, Ping, PingRequest, Pull, Record, RejectReason, Sums, Verdict, ViewMark, Vouch,
+    Welcome,
 };
 use super::cursor::{Reader, Sink};
 use super::lists::{Groups, Lacks, SumList, Wants, Writes};
@@ -25,6 +26,8 @@ mod kind {
 
     pub(super) const ALIVE: u8 = 0x10;
     pub(super) const VERDICT: u8 = 0x11;
+    pub(super) const DOUBT: u8 = 0x12;
+    pub(super) const VOUCH: u8 = 0x13;
 
     pub(super) const HELLO: u8 = 0x20;
     pub(super) const CHALLENGE: u8 = 0x21;
@@ -66,6 +69,8 @@ impl<'a> Body<'a> {
             Body::Nack { .. } => kind::NACK,
             Body::Alive(_) => kind::ALIVE,
             Body::Verdict(_) => kind::VERDICT,
+            Body::Doubt { .. } => kind::DOUBT,
+            Body::Vouch(_) => kind::VOUCH,
             Body::Hello(_) => kind::HELLO,
             Body::Challenge { .. } => kind::CHALLENGE,
             Body::Welcome(_) => kind::WELCOME,
@@ -98,7 +103,7 @@ impl<'a> Body<'a> {
             Body::Ack(ack) => ack.encode(sink),
             Body::BareAck { seq } | Body::Fetched { seq } => sink.put_u64(seq.0),
             Body::PingRequest(request) => request.encode(sink),
-            Body::RelayedAck { seq, incarnation } | Body::Leave { seq, incarnation } => {
+            Body::RelayedAck { seq, incarnation } => {
                 sink.put_u64(seq.0);
                 sink.put_varint(incarnation.0);
             }
@@ -108,6 +113,11 @@ impl<'a> Body<'a> {
             }
             Body::Alive(record) | Body::SyncRecord(record) => record.encode(sink),
             Body::Verdict(verdict) | Body::SyncVerdict(verdict) => verdict.encode(sink),
+            Body::Doubt { subject, cookie } => {
+                sink.put_u64(subject.0);
+                sink.put_u64(cookie.0);
+            }
+            Body::Vouch(vouch) => vouch.encode(sink),
             Body::Hello(hello) => hello.encode(sink),
             Body::Challenge { seq, cookie } => {
                 sink.put_u64(seq.0);
@@ -121,6 +131,11 @@ impl<'a> Body<'a> {
             Body::Hint { seq, reason } => {
                 sink.put_u64(seq.0);
                 reason.encode(sink);
+            }
+            Body::Leave { seq, cookie, incarnation } => {
+                sink.put_u64(seq.0);
+                sink.put_u64(cookie.0);
+                sink.put_varint(incarnation.0);
             }
             Body::Sums(sums) => sums.encode(sink),
             Body::Digests(digests) => digests.encode(sink),
@@ -151,12 +166,18 @@ impl<'a> Body<'a> {
             kind::NACK => Body::Nack { seq: reader.seq()?, reason: NackReason::decode(&mut reader)? },
             kind::ALIVE => Body::Alive(Record::decode(&mut reader)?),
             kind::VERDICT => Body::Verdict(Verdict::decode(&mut reader)?),
+            kind::DOUBT => Body::Doubt { subject: reader.name_hash()?, cookie: reader.given_cookie()? },
+            kind::VOUCH => Body::Vouch(Vouch::decode(&mut reader)?),
             kind::HELLO => Body::Hello(Hello::decode(&mut reader)?),
             kind::CHALLENGE => Body::Challenge { seq: reader.seq()?, cookie: reader.given_cookie()? },
             kind::WELCOME => Body::Welcome(Welcome::decode(&mut reader)?),
             kind::REJECT => Body::Reject { seq: reader.seq()?, reason: RejectReason::decode(&mut reader)? },
             kind::HINT => Body::Hint { seq: reader.seq()?, reason: HintReason::decode(&mut reader)? },
-            kind::LEAVE => Body::Leave { seq: reader.seq()?, incarnation: reader.incarnation()? },
+            kind::LEAVE => Body::Leave {
+                seq: reader.seq()?,
+                cookie: reader.shown_cookie()?,
+                incarnation: reader.incarnation()?,
+            },
             kind::SUMS => Body::Sums(Sums::decode(&mut reader)?),
             kind::DIGESTS => Body::Digests(Digests::decode(&mut reader)?),
             kind::OFFER => Body::Offer(Offer::decode(&mut reader)?),
@@ -388,6 +409,24 @@ impl Accusers {
             }
         }
         Ok(accusers)
+    }
+}
+
+impl Vouch {
+    fn encode(&self, sink: &mut impl Sink) {
+        sink.put_u64(self.cookie.0);
+        sink.put_u64(self.subject.0);
+        sink.put_u64(self.generation.0);
+        sink.put_varint(self.incarnation.0);
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            cookie: reader.shown_cookie()?,
+            subject: reader.name_hash()?,
+            generation: reader.generation()?,
+            incarnation: reader.incarnation()?,
+        })
     }
 }
 
