@@ -35,6 +35,16 @@ fn count(
         .sum()
 }
 
+/// Whether all but the last host show that it has left, and nothing else.
+fn show_the_leave_alone(world: &World, since: crate::protocol::Instant) {
+    let last = world.hosts.len() - 1;
+    let name = &world.hosts[last].name;
+    for at in 0..last {
+        assert_eq!(world.story(at, since), [format!("left {name}")], "at {at}");
+        assert_eq!(world.status(at, last), Some(Status::Left));
+    }
+}
+
 /// Each was believed at once, and told on: in 40 s with a million of them, members were seen to leave and come back 531
 /// times, and a death among them was known after 155 s.
 #[test]
@@ -176,6 +186,27 @@ fn a_doubt_that_is_lost_is_repeated() {
     world.cuts.clear();
     world.run(millis(60));
     assert_eq!(world.status(0, 2), Some(Status::Left));
+}
+
+/// It was suspected first, and then dead: nobody but its teller had heard it go.
+#[test]
+fn a_leave_that_is_heard_of_when_views_are_compared_is_a_leave() {
+    let mut world = World::cluster(9, 6);
+    world.run(secs(5));
+    let since = world.now;
+    // Nothing but comparing views and probes reaches the first one.
+    let is_news = |body: Body<'_>| {
+        matches!(body, Body::Verdict(_) | Body::Vouch(_) | Body::Leave { .. } | Body::Alive(_))
+    };
+    world.drops = Some(Box::new(move |to, packet| to == 0 && packet.bodies().any(is_news)));
+    world.call(5, |protocol, now| protocol.leave(now, secs(5)));
+    world.run(millis(100));
+    world.crash(5);
+    assert_eq!(world.status(0, 5), Some(Status::Alive));
+    assert!(world.run_until(secs(10), |world| world.status(0, 5) == Some(Status::Left)), "{}", world.dump());
+    world.drops = None;
+    world.run(secs(10));
+    show_the_leave_alone(&world, since);
 }
 
 #[test]
