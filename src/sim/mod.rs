@@ -286,12 +286,13 @@ impl Cluster {
             return true;
         };
         let print = first.protocol.fingerprint();
-        running.iter().all(|host| {
-            host.protocol.fingerprint() == print && host.protocol.nodes().count() == running.len()
-        }) && running.iter().all(|host| {
-            let node = first.protocol.node(&host.name);
-            node.is_some_and(|node| node.status() == Status::Alive && node.addr() == host.addr)
-        })
+        running
+            .iter()
+            .all(|host| host.protocol.fingerprint() == print && host.protocol.nodes_len() == running.len())
+            && running.iter().all(|host| {
+                let node = first.protocol.node(&host.name);
+                node.is_some_and(|node| node.status() == Status::Alive && node.addr() == host.addr)
+            })
     }
 
     /// Lets virtual time pass until no running member shows a node that is gone: that was crashed, has left, or was
