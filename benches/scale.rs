@@ -14,8 +14,9 @@
 //! | churn | the same while one member each second crashes and starts anew |
 //! | memory | of a member, with all that the simulator keeps for it, when all that is over |
 //!
-//! The LAN profile, 0.2 to 1 ms from host to host; bytes with the 28 of IP and UDP. Each size has a process of its own,
-//! so that memory is what it says.
+//! The LAN profile, 0.2 to 1 ms from host to host; bytes with the 28 of IP and UDP. At every size 100 pieces of news, 20
+//! by ticks (so that their 99 % is the slowest) and 5 crashes. Each size has a process of its own, so that memory is what
+//! it says.
 //!
 //! A view of N nodes needs some 300 bytes for each, so N members that have joined need 300 × N² bytes: 7.5 GB for 5,000.
 //! Larger clusters are [acquainted](headcount::sim::Cluster::acquaint) instead: their views share what they have in
