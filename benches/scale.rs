@@ -1,6 +1,6 @@
 //! How what a cluster costs, and how fast it is, grow with the number of its members, on the simulator.
 //!
-//!     cargo bench --bench scale                    # 16 to 10,000 members: a quarter of an hour, and 8 GB
+//!     cargo bench --bench scale                    # 16 to 10,000 members: a quarter of an hour, and 6.5 GB
 //!     cargo bench --bench scale -- 64 256 10000    # so many; 5,000 and 10,000 take five minutes each
 //!     cargo bench --bench scale -- docs/           # with the plots in this directory
 //!
@@ -18,7 +18,7 @@
 //! by ticks (so that their 99 % is the slowest) and 5 crashes. Each size has a process of its own, so that memory is what
 //! it says.
 //!
-//! A view of N nodes needs some 300 bytes for each, so N members that have joined need 300 × N² bytes: 7.5 GB for 5,000.
+//! A view of N nodes needs some 260 bytes for each, so N members that have joined need 260 × N² bytes: 6.5 GB for 5,000.
 //! Larger clusters are [acquainted](headcount::sim::Cluster::acquaint) instead: their views share what they have in
 //! common, so neither joining nor memory can be told of them. Joining is N² in time, too: each of N members takes in N
 //! records.

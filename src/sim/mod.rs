@@ -113,7 +113,7 @@ impl Cluster {
     /// Has all running members know each other from now on, as if they had joined long ago, for the experiments that
     /// are not about joining. All are told of all others, by a `Joined` for each. It saves the time that joining
     /// takes, and most of the memory: a record is kept once for all until a member changes it in its own view, so
-    /// that ten thousand members fit into 4 GB instead of 30, and what they change comes on top.
+    /// that ten thousand members fit into 4 GB instead of 26, and what they change comes on top.
     ///
     /// # Panics
     ///
