@@ -2,7 +2,7 @@
 //!
 //!     cargo bench --bench scale                    # 16 to 10,000 members: a quarter of an hour, and 6.5 GB
 //!     cargo bench --bench scale -- 64 256 10000    # so many; 5,000 and 10,000 take five minutes each
-//!     cargo bench --bench scale -- docs/           # with the plots in this directory
+//!     cargo bench --bench scale -- plots/          # with the plots in this directory
 //!
 //! | column | what it is |
 //! |---|---|
