@@ -4,7 +4,7 @@
 //!     cargo bench --bench lifeguard                     # all of it: half an hour on two threads
 //!     cargo bench --bench lifeguard -- threshold        # one of: threshold, grid, control
 //!     cargo bench --bench lifeguard -- grid 60          # … with so many runs
-//!     cargo bench --bench lifeguard -- grid docs/       # … with the plots in this directory
+//!     cargo bench --bench lifeguard -- grid plots/      # … with the plots in this directory
 //!
 //! | experiment | what it is |
 //! |---|---|

@@ -16,7 +16,7 @@
 //! | `joining` | until all views are complete when all join at once |
 //! | `speed` | how fast and how large the simulator itself is |
 //!
-//! A hundred million records need 30 GB. So the ten thousand of `update` are
+//! A hundred million records need 26 GB. So the ten thousand of `update` are
 //! [acquainted](headcount::sim::Cluster::acquaint) from the start, which keeps what their views have in common once.
 //! That they run the same protocol as members that have joined is seen at 1,000, where both are measured.
 //!

@@ -1,5 +1,7 @@
 //! What users see of a node: [`Node`], its [`Status`], and the snapshot [`Nodes`].
 
+mod compact;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -7,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use self::compact::{Name, Place};
 use crate::state::State;
 
 /// How a node fares, in this member's view.
@@ -61,8 +64,8 @@ pub(crate) struct Incarnation(pub(crate) u64);
 pub struct Node(Arc<Inner>);
 
 struct Inner {
-    name: Arc<str>,
-    addr: SocketAddr,
+    name: Name,
+    addr: Place,
     status: Status,
     generation: Generation,
     incarnation: Incarnation,
@@ -83,8 +86,8 @@ impl Node {
         incarnation: Incarnation,
     ) -> Self {
         Self(Arc::new(Inner {
-            name: name.into(),
-            addr,
+            name: Name::new(name),
+            addr: Place::new(addr),
             status,
             generation,
             incarnation,
@@ -103,10 +106,11 @@ impl Node {
         incarnation: Incarnation,
     ) -> Self {
         let same_run = generation == self.0.generation;
+        let addr = Place::new(addr);
         let rtt = if same_run && addr == self.0.addr { self.0.rtt.load(Ordering::Relaxed) } else { 0 };
         let state = if same_run { self.0.state.clone() } else { None };
         Self(Arc::new(Inner {
-            name: Arc::clone(&self.0.name),
+            name: self.0.name.clone(),
             addr,
             status,
             generation,
@@ -119,7 +123,7 @@ impl Node {
     /// The same node with another state.
     pub(crate) fn with_state(&self, state: State) -> Self {
         Self(Arc::new(Inner {
-            name: Arc::clone(&self.0.name),
+            name: self.0.name.clone(),
             addr: self.0.addr,
             status: self.0.status,
             generation: self.0.generation,
@@ -131,19 +135,19 @@ impl Node {
 
     /// The same node, shown otherwise.
     pub(crate) fn with_status(&self, status: Status) -> Self {
-        self.updated(self.0.addr, status, self.0.generation, self.0.incarnation)
+        self.updated(self.addr(), status, self.0.generation, self.0.incarnation)
     }
 
     /// Its name, unique in the cluster, 1 to 255 bytes.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0.name
+        self.0.name.as_str()
     }
 
     /// Where it receives datagrams.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.0.addr
+        self.0.addr.addr()
     }
 
     /// How it fared when this snapshot was taken.
@@ -251,7 +255,7 @@ impl fmt::Debug for Node {
 /// Equal when they are the same news about the same run, with the same state.
 impl PartialEq for Node {
     fn eq(&self, other: &Self) -> bool {
-        self.0.name == other.0.name
+        self.0.name.as_bytes() == other.0.name.as_bytes()
             && self.0.addr == other.0.addr
             && self.0.status == other.0.status
             && self.0.generation == other.0.generation
@@ -269,14 +273,14 @@ pub struct Nodes(Arc<[Node]>);
 impl Nodes {
     /// Takes nodes in any order; a name must not appear twice.
     pub(crate) fn new(mut nodes: Vec<Node>) -> Self {
-        nodes.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        nodes.sort_unstable_by(|a, b| a.0.name.as_bytes().cmp(b.0.name.as_bytes()));
         Self(nodes.into())
     }
 
     /// The node of this name, if it is in this snapshot.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Node> {
-        let index = self.0.binary_search_by(|node| node.name().cmp(name)).ok()?;
+        let index = self.0.binary_search_by(|node| node.0.name.as_bytes().cmp(name.as_bytes())).ok()?;
         Some(&self.0[index])
     }
 }
@@ -307,3 +311,6 @@ impl IntoIterator for Nodes {
         nodes.into_iter()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::node::Generation;
 use crate::protocol::Protocol;
 use crate::sim::checks::asked::Asked;
 use crate::wire::body::{
-    Ack, Broadcast, Delta, Digests, Fetch, Hello, Offer, Page, Ping, PingRequest, Pull, Sums, Welcome,
+    Ack, Broadcast, Delta, Digests, Fetch, Hello, Offer, Page, Ping, PingRequest, Pull, Sums, Vouch, Welcome,
 };
 use crate::wire::lists::{Lack, Lacks};
 use crate::wire::{Body, Cookie, NameHash, Packet, Record, Seq, Verdict};
@@ -34,7 +34,10 @@ impl Told {
     /// Notes what a datagram tells.
     pub(super) fn note(&mut self, to: SocketAddr, packet: &Packet<'_>) {
         for body in packet.bodies() {
-            if let Body::Ack(Ack { cookie, .. }) | Body::Challenge { cookie, .. } = body {
+            if let Body::Ack(Ack { cookie, .. })
+            | Body::Challenge { cookie, .. }
+            | Body::Doubt { cookie, .. } = body
+            {
                 self.cookies.insert(to, cookie);
             }
             if let Body::Ping(ping) = body {
@@ -102,7 +105,7 @@ impl<'a> Aim<'a> {
                 })
             }
             Body::Challenge { seq, cookie } => {
-                let kinds = [Asked::Hello, Asked::View, Asked::Fetch];
+                let kinds = [Asked::Hello, Asked::View, Asked::Fetch, Asked::Leave];
                 Body::Challenge { seq: self.answer(&kinds, seq), cookie }
             }
             Body::Welcome(welcome) => {
@@ -131,7 +134,12 @@ impl<'a> Aim<'a> {
             Body::SyncDelta(delta) => Body::SyncDelta(self.delta(delta)),
             Body::Broadcast(broadcast) => Body::Broadcast(self.broadcast(broadcast)),
             Body::SyncBroadcast(broadcast) => Body::SyncBroadcast(self.broadcast(broadcast)),
-            Body::Leave { .. } | Body::Fragment(_) | Body::FragmentAck(_) => body,
+            Body::Leave { seq, incarnation, .. } => Body::Leave { seq, cookie, incarnation },
+            Body::Vouch(vouch) => {
+                let generation = self.run(vouch.subject, vouch.generation);
+                Body::Vouch(Vouch { cookie, generation, ..vouch })
+            }
+            Body::Doubt { .. } | Body::Fragment(_) | Body::FragmentAck(_) => body,
         }
     }
 

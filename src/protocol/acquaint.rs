@@ -1,7 +1,7 @@
 //! Starting out as one of many that know each other, as if all had joined long ago.
 //!
 //! Joining fills each view with all nodes: among ten thousand members these are a hundred million records, of some
-//! 300 bytes each. A simulation that is not about joining does without. One view is made that holds everybody,
+//! 260 bytes each. A simulation that is not about joining does without. One view is made that holds everybody,
 //! each member takes it over, and a record is in memory once until a member changes it in its own view. From there
 //! on nothing is special: it is the state of a settled cluster, save that nobody has been heard or measured yet.
 

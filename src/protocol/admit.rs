@@ -187,11 +187,11 @@ impl Protocol {
             let peer = request.peer.name;
             context.answered = true;
             self.addresses.heard(context.from);
-            if self.fetches.cookie(peer) != cookie {
-                self.fetches.remember(peer, cookie);
+            if self.given.get(peer) != Some(cookie) {
+                self.given.remember(peer, cookie);
                 self.send_fetch(now, seq);
             }
-        } else {
+        } else if !self.leave_challenged(context, seq, cookie) {
             self.metrics.unexpected_answers += 1;
         }
     }
@@ -208,6 +208,7 @@ impl Protocol {
         let Some(approach) = self.approaches.end(welcome.seq) else {
             return;
         };
+        self.given.remember(context.sender, approach.cookie);
         let peer = Peer { name: context.sender, addr: from, generation: context.generation };
         // Of several seeds that let us in the first one is enough; the others have told of us.
         if approach.call.is_some_and(|call| self.fills.values().flatten().any(|(of, _)| *of == call)) {

@@ -6,12 +6,12 @@ use super::{Protocol, compare, state};
 
 impl Protocol {
     /// How much there is of everything that others can make grow.
-    pub(crate) fn bounds(&self) -> [Bound; 25] {
+    pub(crate) fn bounds(&self) -> [Bound; 27] {
         let [active, tombstones] = self.members.bounds();
         let suspicions = Bound { what: "suspicions", count: self.suspicions.len(), max: active.count };
         let told = Bound { what: "nodes to be asked", count: self.told.len(), max: compare::TOLD_MAX };
-        // Two for each suspicion, one for each join, and eleven others.
-        let timers_max = 2 * suspicions.count + self.joins.len() + 11;
+        // Two for each suspicion, one for each join, and twelve others.
+        let timers_max = 2 * suspicions.count + self.joins.len() + 12;
         let [lacking, requests] = self.fetches.bounds();
         let [kept, kept_bytes, gaps] = self.broadcasts.bounds();
         let collected =
@@ -25,6 +25,7 @@ impl Protocol {
             tombstones,
             suspicions,
             told,
+            self.doubts.bound(),
             timers,
             joins,
             self.approaches.bound(),
@@ -32,6 +33,7 @@ impl Protocol {
             self.rumors.bound(),
             self.probes.bound(),
             self.errands.bound(),
+            self.given.bound(),
             self.addresses.bound(),
             self.name_checks.bound(),
             self.damping.bound(),

@@ -19,12 +19,14 @@ pub(super) const TOLD_MAX: usize = 1_024;
 /// Of those, so many are asked at the same time.
 const TOLD_AT_ONCE: usize = 26;
 
-/// A node that we hold active and somebody else holds dead.
+/// A node that we hold active and somebody else does not.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Told {
     name: NameHash,
     generation: Generation,
     incarnation: Incarnation,
+    /// Dead, or left.
+    status: Status,
     by: NameHash,
 }
 
@@ -401,7 +403,8 @@ impl Protocol {
         };
         let waits = self.told.iter().any(|told| told.name == verdict.subject);
         if self.told.len() < TOLD_MAX && !waits && !self.probes.iter().any(is_asked) {
-            self.told.push_back(Told { name: verdict.subject, generation, incarnation, by });
+            let (name, status) = (verdict.subject, verdict.status);
+            self.told.push_back(Told { name, generation, incarnation, status, by });
             self.timers.set_earliest(Timer::Told, now);
         }
         true
@@ -423,7 +426,7 @@ impl Protocol {
                 && target.incarnation <= told.incarnation;
             if still {
                 target.incarnation = told.incarnation;
-                if self.probe(now, Purpose::Told { by: told.by }, target).is_none() {
+                if self.probe(now, Purpose::Told { by: told.by, status: told.status }, target).is_none() {
                     self.told.push_front(told);
                     break;
                 }

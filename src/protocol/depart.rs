@@ -3,17 +3,30 @@
 //! A leave is told to a few peers directly, who ack it, and gossiped. It keeps everything else that the member
 //! has said of itself. It is over when three have acked, or as many as there are; or one has, and the others do
 //! not for two probe timeouts.
+//!
+//! ```text
+//!  the leaver                              a peer
+//!  leave(cookie, if there is one)       →
+//!                                       ←  challenge(cookie), if there was none, or an old one
+//!  leave(cookie)                        →  tells it on
+//!                                       ←  bare ack
+//! ```
+//!
+//! The cookie shows that the leave comes from where the leaver receives: else anybody who can forge its address could
+//! send it away. Each ack to a ping has brought one, so those are told first who have acked last; for the gossip see
+//! [`super::vouch`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::join::{Leave, LeavePeer};
+use super::members::Entry;
 use super::time::Instant;
 use super::{Answer, Call, Context, Protocol, Timer};
 use crate::error::{Error, Result};
 use crate::node::{Incarnation, Status};
-use crate::wire::{Accusers, Body, NameHash, Seq, Verdict};
+use crate::wire::{Body, Cookie, NameHash, Seq, Verdict};
 
 /// Peers that must have heard of a leave before it is over.
 const LEAVE_ACKS: usize = 3;
@@ -49,16 +62,9 @@ impl Protocol {
         });
         self.tell_leave(now);
         // The rumor goes along the ring as it is with us in it, and at once.
-        let verdict = Verdict {
-            subject: self.me,
-            generation: self.generation,
-            incarnation: self.incarnation,
-            status: Status::Left,
-            accusers: Accusers::default(),
-        };
         self.push_rumor(now, self.me);
         self.spread(now);
-        self.members.merge_verdict(now, &verdict);
+        self.members.merge_verdict(now, &Verdict::left(self.me, self.generation, self.incarnation));
         call
     }
 
@@ -79,28 +85,30 @@ impl Protocol {
     }
 
     /// A peer says that it goes.
-    pub(super) fn handle_leave(&mut self, context: &mut Context, seq: Seq, incarnation: Incarnation) {
-        let (now, from, sender) = (context.now, context.from, context.sender);
-        let verdict = Verdict {
-            subject: sender,
-            generation: context.generation,
-            incarnation,
-            status: Status::Left,
-            accusers: Accusers::default(),
-        };
-        if context.known {
-            self.take_verdict(now, &verdict);
+    pub(super) fn handle_leave(
+        &mut self,
+        context: &mut Context,
+        seq: Seq,
+        cookie: Cookie,
+        incarnation: Incarnation,
+    ) {
+        let (now, from, sender, run) = (context.now, context.from, context.sender, context.generation);
+        let is_there = |entry: &Entry| entry.generation() == run && entry.is_at(from);
+        if !self.members.get(sender).is_some_and(is_there) {
+            self.metrics.unknown_sender += 1;
+            return;
         }
-        let heard = self.members.get(sender).is_some_and(|entry| {
-            entry.status == Status::Left && entry.generation() == context.generation && entry.addr() == from
-        });
-        if heard && !std::mem::replace(&mut context.replied, true) {
+        let is_sealed_for_us = context.known && context.counter.is_some();
+        if !is_sealed_for_us && !self.has_cookie(context, seq, cookie) {
+            return;
+        }
+        self.take_verdict(now, &Verdict::left(sender, run, incarnation));
+        let has_left = self.members.get(sender).is_some_and(|entry| entry.status == Status::Left);
+        if has_left && !std::mem::replace(&mut context.replied, true) {
             let mut datagram = self.datagram_back(context);
             if datagram.push(&Body::BareAck { seq }) {
                 self.transmit(now, from, datagram);
             }
-        } else if !heard {
-            self.metrics.unknown_sender += 1;
         }
     }
 
@@ -138,8 +146,7 @@ impl Protocol {
                 leave.tried.clear();
             }
             for (seq, peer) in &leave.open {
-                let body = Body::Leave { seq: *seq, incarnation: self.incarnation };
-                self.reply(now, peer.addr, peer.generation, &body);
+                self.tell_leave_to(now, *seq, peer);
             }
             let again = now + self.settings.gossip_interval * LEAVE_PAUSE;
             self.timers.set(Timer::Leave, again.min(leave.deadline));
@@ -163,13 +170,43 @@ impl Protocol {
         true
     }
 
-    /// A peer to be told: first the one that was heard last, who surely is there; then any.
+    /// Whether this answers our leave: then that is told again, at once, with the new cookie.
+    pub(super) fn leave_challenged(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) -> bool {
+        let Some(leave) = &mut self.leave else {
+            return false;
+        };
+        let Some(peer) = leave.open.get_mut(&seq).filter(|peer| peer.addr == context.from) else {
+            return false;
+        };
+        context.answered = true;
+        self.addresses.heard(context.from);
+        if std::mem::replace(&mut peer.cookie, cookie) != cookie {
+            let peer = *peer;
+            self.tell_leave_to(context.now, seq, &peer);
+        }
+        true
+    }
+
+    fn tell_leave_to(&mut self, now: Instant, seq: Seq, peer: &LeavePeer) {
+        let body = Body::Leave { seq, cookie: peer.cookie, incarnation: self.incarnation };
+        self.reply(now, peer.addr, peer.generation, &body);
+    }
+
+    /// A peer to be told: first the one that was heard last, who surely is there; then those whose cookies are newest;
+    /// then any.
     fn next_leave_peer(&mut self, now: Instant, tried: &BTreeSet<NameHash>) -> Option<LeavePeer> {
         let rest: Vec<NameHash> = self.others().into_iter().filter(|name| !tried.contains(name)).collect();
         let heard = |name: &NameHash| self.members.get(*name).map(|entry| entry.last_heard);
-        let name = if tried.is_empty() { rest.iter().copied().max_by_key(heard)? } else { self.draw(&rest)? };
+        let name = if tried.is_empty() {
+            rest.iter().copied().max_by_key(heard)?
+        } else {
+            let giver = self.given.givers().find(|name| rest.contains(name));
+            giver.or_else(|| self.draw(&rest))?
+        };
         let entry = self.members.active(name)?;
-        Some(LeavePeer { name, addr: entry.addr(), generation: entry.generation(), since: now })
+        let (addr, generation) = (entry.addr(), entry.generation());
+        let cookie = self.given.get(name).unwrap_or_default();
+        Some(LeavePeer { name, addr, generation, cookie, since: now })
     }
 
     /// The others that take part, as far as we see.

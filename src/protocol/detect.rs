@@ -140,6 +140,7 @@ impl Protocol {
         self.hear_round(ack.round);
         if context.known {
             self.take_incarnation(now, context.sender, ack.incarnation, Source::Answer);
+            self.given.remember(context.sender, ack.cookie);
             self.compare(now, context.sender, &ack.view, ack.cookie);
         }
         self.probe_answered(now, id, ack.seq);
@@ -325,7 +326,7 @@ impl Protocol {
             return;
         };
         let (target, purpose) = (probe.target, probe.purpose);
-        let told = if let Purpose::Told { by } = purpose {
+        let told = if let Purpose::Told { by, .. } = purpose {
             let mut verdict = suspicion_of(&target);
             verdict.accusers.insert(by);
             Some(verdict)
@@ -465,7 +466,7 @@ impl Protocol {
                 self.notice_silence(now, target.name);
                 self.judge(now, &probe, None);
             }
-            Purpose::Told { by } => self.judge(now, &probe, Some(by)),
+            Purpose::Told { by, .. } => self.judge(now, &probe, Some(by)),
             Purpose::User(call) => self.answers.push_back((call, Answer::Pinged(Err(Error::Timeout)))),
             Purpose::Incumbent => {
                 let incumbent = (target.generation, target.addr);
@@ -477,7 +478,7 @@ impl Protocol {
     }
 
     /// A probe that could accuse has failed. It does only with proof, and only the incarnation that it was
-    /// about; `teller` has held the target dead before.
+    /// about; `teller` has said before that the target is dead, or has left.
     fn judge(&mut self, now: Instant, probe: &Probe, teller: Option<NameHash>) {
         if !probe.proven && probe.relay_exists && self.follows(Rule::Proof) {
             self.metrics.probes_void += 1;
@@ -487,6 +488,12 @@ impl Protocol {
         self.metrics.probes_failed += 1;
         if !self.follows(Rule::Ladder) {
             self.health.worsen();
+        }
+        if matches!(probe.purpose, Purpose::Told { status: Status::Left, .. }) {
+            // Somebody has heard it say that it goes, and it does not answer: nobody has to suspect it.
+            let Target { name, generation, incarnation, .. } = probe.target;
+            self.take_verdict(now, &Verdict::left(name, generation, incarnation));
+            return;
         }
         let mut verdict = suspicion_of(&probe.target);
         verdict.accusers.insert(self.me);

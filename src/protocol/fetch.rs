@@ -13,7 +13,7 @@ use super::contract::Bound;
 use super::sync::Peer;
 use super::time::{Deadlines, Instant};
 use crate::node::Generation;
-use crate::wire::{Cookie, NameHash, Seq};
+use crate::wire::{NameHash, Seq};
 
 /// Things that one request asks for.
 const THINGS_MAX: usize = 16;
@@ -23,8 +23,6 @@ const REQUESTS_PER_PEER: usize = 4;
 const REQUESTS_MAX: usize = 64;
 /// A request is repeated this often before it is given up.
 const TRIES_MAX: u32 = 6;
-/// Cookies that are remembered: of so many peers at the same time we are asked for proof once.
-const COOKIES_MAX: usize = 64;
 /// Things that may be lacking at the same time: of twice as many nodes as a view usually holds at most.
 const LACKING_MAX: usize = 65_536;
 
@@ -78,7 +76,6 @@ pub(crate) enum Due {
 pub(crate) struct Fetches {
     lacking: BTreeMap<Thing, Lacking>,
     requests: BTreeMap<Seq, Request>,
-    cookies: BTreeMap<NameHash, Cookie>,
     deadlines: Deadlines<Wake>,
     retry: Duration,
 }
@@ -87,13 +84,7 @@ impl Fetches {
     /// `retry`: how long what is lacking may come by itself, and the pause before a request is repeated the first
     /// time; later ones are up to four times that.
     pub(crate) fn new(retry: Duration) -> Self {
-        Self {
-            lacking: BTreeMap::new(),
-            requests: BTreeMap::new(),
-            cookies: BTreeMap::new(),
-            deadlines: Deadlines::new(),
-            retry,
-        }
+        Self { lacking: BTreeMap::new(), requests: BTreeMap::new(), deadlines: Deadlines::new(), retry }
     }
 
     /// Somebody has a thing up to here, and we do not. `at_once`: it will not come by itself.
@@ -179,19 +170,6 @@ impl Fetches {
     pub(crate) fn begin(&mut self, now: Instant, seq: Seq, peer: Peer, things: Vec<(Thing, u64)>) {
         self.requests.insert(seq, Request { peer, things, tries: 1 });
         self.deadlines.set(Wake::Again(seq), now + self.retry);
-    }
-
-    /// The cookie that a peer has given us; none yet: zero.
-    pub(crate) fn cookie(&self, peer: NameHash) -> Cookie {
-        self.cookies.get(&peer).copied().unwrap_or_default()
-    }
-
-    /// A peer has given us a cookie.
-    pub(crate) fn remember(&mut self, peer: NameHash, cookie: Cookie) {
-        if self.cookies.len() >= COOKIES_MAX && !self.cookies.contains_key(&peer) {
-            self.cookies.pop_first();
-        }
-        self.cookies.insert(peer, cookie);
     }
 
     /// What is due now.

@@ -20,7 +20,7 @@
 //! full ladder: if it answers, the newcomer is refused. At the same address the newer run takes over. Only the
 //! member that lets in checks; all others follow the merge rule.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -46,6 +46,10 @@ const APPROACH_TRIES_MAX: u32 = 12;
 /// One that a join has called for, after so many that brought no challenge, if there is a reason why: that takes a
 /// second on a local network.
 const REFUSED_TRIES_MAX: u32 = 6;
+
+/// Cookies that others have given us and that we keep; the oldest go first. As many come in the time that one is good
+/// for, from a ping a second.
+const GIVEN_MAX: usize = 64;
 
 /// Makes and checks cookies. They are not stored: a cookie is a keyed hash of whom it was made for and when.
 #[derive(Debug)]
@@ -89,6 +93,38 @@ impl CookieJar {
         bytes[26..34].copy_from_slice(&run.0.to_be_bytes());
         bytes[34..].copy_from_slice(&epoch.to_be_bytes());
         Cookie(siphash(self.key, &bytes).max(1))
+    }
+}
+
+/// The cookies that others have given us, to be shown to them. One that is not good any more is answered with another.
+#[derive(Debug, Default)]
+pub(crate) struct GivenCookies {
+    /// The newest last.
+    by_age: VecDeque<(NameHash, Cookie)>,
+}
+
+impl GivenCookies {
+    /// A node has given us a cookie.
+    pub(crate) fn remember(&mut self, by: NameHash, cookie: Cookie) {
+        self.by_age.retain(|(giver, _)| *giver != by);
+        if self.by_age.len() == GIVEN_MAX {
+            self.by_age.pop_front();
+        }
+        self.by_age.push_back((by, cookie));
+    }
+
+    /// What there is to show to a node.
+    pub(crate) fn get(&self, to: NameHash) -> Option<Cookie> {
+        self.by_age.iter().find(|(giver, _)| *giver == to).map(|(_, cookie)| *cookie)
+    }
+
+    /// Who has given us cookies, whoever did so last first.
+    pub(crate) fn givers(&self) -> impl Iterator<Item = NameHash> {
+        self.by_age.iter().rev().map(|(giver, _)| *giver)
+    }
+
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "cookies of others", count: self.by_age.len(), max: GIVEN_MAX }
     }
 }
 
@@ -395,6 +431,8 @@ pub(crate) struct LeavePeer {
     pub(crate) name: NameHash,
     pub(crate) addr: SocketAddr,
     pub(crate) generation: Generation,
+    /// Of the peer's, to be shown to it; zero: none yet.
+    pub(crate) cookie: Cookie,
     /// When it was told first.
     pub(crate) since: Instant,
 }

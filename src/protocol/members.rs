@@ -48,8 +48,8 @@ pub(crate) struct Entry {
     pub(crate) status: Status,
     /// Up to which its broadcasts were delivered here or given up; of the own node, the last that it made.
     pub(crate) broadcast: u64,
-    /// The incarnation that the address came with: an accusation raises `incarnation` without telling it.
-    content: Incarnation,
+    /// Whether the address came with this incarnation: an accusation raises it without telling one.
+    is_complete: bool,
     /// When the status changed last.
     pub(crate) since: Instant,
     /// The beginning of time: never.
@@ -126,7 +126,7 @@ impl Entry {
             incarnation: self.incarnation(),
             status: self.status,
             shown: self.is_visible().then(|| self.node.status()),
-            is_complete: self.content == self.incarnation(),
+            is_complete: self.is_complete,
         }
     }
 
@@ -290,9 +290,9 @@ impl Members {
         if news <= entry.order() {
             let same = news.0 == entry.generation() && news.1 == entry.incarnation();
             // An accusation told us of this incarnation before the node itself could: take what it says.
-            if same && record.incarnation > entry.content && entry.is_active() {
+            if same && !entry.is_complete && entry.is_active() {
                 let before = before(entry);
-                self.update(now, name, Facts::of(record), |entry| entry.content = record.incarnation);
+                self.update(now, name, Facts::of(record), |entry| entry.is_complete = true);
                 return Merged::Changed(Some(before));
             }
             return if news == entry.order() { Merged::Same } else { Merged::Older };
@@ -303,7 +303,7 @@ impl Members {
             return Merged::Refused;
         }
         self.update(now, name, Facts::of(record), |entry| {
-            entry.content = record.incarnation;
+            entry.is_complete = true;
             entry.status = Status::Alive;
             entry.hidden = false;
             if !same_run {
@@ -334,7 +334,11 @@ impl Members {
             std::cmp::Ordering::Greater => {
                 let before = before(entry);
                 let facts = Facts { incarnation: verdict.incarnation, ..entry.facts() };
-                self.update(now, verdict.subject, facts, |entry| entry.status = verdict.status);
+                let is_raised = verdict.incarnation > entry.incarnation();
+                self.update(now, verdict.subject, facts, |entry| {
+                    entry.status = verdict.status;
+                    entry.is_complete &= !is_raised;
+                });
                 Merged::Changed(Some(before))
             }
         }
@@ -524,7 +528,7 @@ impl Members {
             node: Node::new(record.name, record.addr, Status::Alive, record.generation, record.incarnation),
             status: Status::Alive,
             broadcast: record.broadcast,
-            content: record.incarnation,
+            is_complete: true,
             since: now,
             last_heard: Instant::default(),
             hidden: false,

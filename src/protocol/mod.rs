@@ -61,7 +61,7 @@
 //! | [`announce`] | broadcasts: making, delivering, and giving up on them |
 //! | [`admit`], [`names`] | joining, and who may have a name |
 //! | [`hints`] | why somebody is not answered |
-//! | [`depart`], [`heal`] | leaving, and coming back after cuts |
+//! | [`depart`], [`vouch`], [`heal`] | leaving, word of a leave, and coming back after cuts |
 //! | [`seek`] | looking for others in the background |
 //! | [`relocate`] | having another address than before |
 //! | [`deliver`] | messages to one node |
@@ -165,6 +165,7 @@ mod time;
 #[cfg(not(feature = "encryption"))]
 mod unsealed;
 mod view;
+mod vouch;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -191,7 +192,7 @@ use broadcasts::Broadcasts;
 use fetch::Fetches;
 use health::{Burials, Damping, Ears, Health};
 use inbox::Inbox;
-use join::{Approaches, CookieJar, Join, Leave, NameChecks};
+use join::{Approaches, CookieJar, GivenCookies, Join, Leave, NameChecks};
 use members::Members;
 use outbox::Outbox;
 use probe::{Errands, Probes};
@@ -224,8 +225,10 @@ enum Timer {
     Reap,
     /// Views that differed are to be compared again.
     Recheck,
-    /// Nodes that somebody holds dead are to be asked.
+    /// Nodes that somebody holds dead, or says that they left, are to be asked.
     Told,
+    /// Those who have told of leaves are to be asked again whether they did.
+    Doubts,
     /// A join is out of time.
     Join(Call),
     /// The leave is to be told again, or is out of time.
@@ -297,11 +300,13 @@ pub(crate) struct Protocol {
     state_budget: state::Budget,
     broadcasts: Broadcasts,
     told: VecDeque<compare::Told>,
+    doubts: vouch::Doubts,
     /// Nodes that were dead here and came back a moment ago.
     returned: BTreeMap<NameHash, Instant>,
     regossiped: (u64, u32),
 
     cookies: CookieJar,
+    given: GivenCookies,
     addresses: Addresses,
     approaches: Approaches,
     search: Search,
@@ -392,9 +397,11 @@ impl Protocol {
             state_budget: state::Budget::new(now, settings.state_rate),
             broadcasts: Broadcasts::new(),
             told: VecDeque::new(),
+            doubts: vouch::Doubts::default(),
             returned: BTreeMap::new(),
             regossiped: (0, 0),
             cookies: CookieJar::new((rng.next_u64(), rng.next_u64())),
+            given: GivenCookies::default(),
             addresses: Addresses::default(),
             approaches: Approaches::new(retry),
             search: Search::default(),
@@ -528,6 +535,7 @@ impl Protocol {
             Timer::Reap => self.reap(now),
             Timer::Recheck => self.compare_again(now),
             Timer::Told => self.ask_the_told(now),
+            Timer::Doubts => self.repeat_doubts(now),
             Timer::Join(call) => self.join_is_over(now, call),
             Timer::Leave => self.tell_leave(now),
             Timer::Rival => self.probe_rival(now),

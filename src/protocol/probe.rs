@@ -27,7 +27,7 @@ use super::Call;
 use super::contract::Bound;
 use super::health::HEALTH_MAX;
 use super::time::{Deadlines, Instant};
-use crate::node::{Generation, Incarnation};
+use crate::node::{Generation, Incarnation, Status};
 use crate::wire::body::NackReason;
 use crate::wire::{NameHash, Seq};
 
@@ -52,8 +52,8 @@ pub(crate) enum Purpose {
     /// To check the suspicion of somebody else as a witness, or who had an address before a newcomer: one ping,
     /// one relay.
     Witness,
-    /// Somebody whose view we compared holds it dead.
-    Told { by: NameHash },
+    /// Somebody holds it dead, or says that it left.
+    Told { by: NameHash, status: Status },
     /// Whether a dead node is back: pings only.
     Heal,
     /// To compare views: pings only.

@@ -23,6 +23,8 @@ pub(super) struct Context {
     /// Whether it was sent an answer that needs no proof of its address: one is enough, or many short requests
     /// in one datagram would bring more than came.
     pub(super) replied: bool,
+    /// What goes back together when all of it is read: doubts about leaves, and what is vouched for.
+    pub(super) back: Vec<Body<'static>>,
     /// Whether its sender does not know us: it is asked to let us in, when all that it holds against us is read.
     pub(super) is_stranger: bool,
     /// The exchange that it answers.
@@ -98,6 +100,7 @@ impl Protocol {
                 && self.members.is_known(header.sender, header.generation, from),
             answered: false,
             replied: false,
+            back: Vec::new(),
             is_stranger: false,
             exchange: None,
             offer: None,
@@ -119,6 +122,7 @@ impl Protocol {
         if context.is_stranger {
             self.approach(now, from);
         }
+        self.send_back(&mut context);
         self.answer_offer(&mut context);
         self.ask_unserved(&mut context);
         self.end_fetch(&mut context);
@@ -146,13 +150,17 @@ impl Protocol {
                 self.take_record(context.now, record, spread::Source::Rumor(context.sender));
             }
             Body::Verdict(verdict) if context.known => self.hear_verdict(context, verdict),
+            Body::Doubt { subject, cookie } if context.known => self.handle_doubt(context, *subject, *cookie),
+            Body::Vouch(vouch) if context.known => self.handle_vouch(context, vouch),
 
             Body::Hello(hello) => self.handle_hello(context, hello),
             Body::Challenge { seq, cookie } => self.handle_challenge(context, *seq, *cookie),
             Body::Welcome(welcome) => self.handle_welcome(context, welcome),
             Body::Reject { seq, reason } => self.handle_reject(context, *seq, *reason),
             Body::Hint { seq, reason } => self.handle_hint(context.from, *seq, *reason),
-            Body::Leave { seq, incarnation } => self.handle_leave(context, *seq, *incarnation),
+            Body::Leave { seq, cookie, incarnation } => {
+                self.handle_leave(context, *seq, *cookie, *incarnation);
+            }
 
             Body::Sums(sums) => self.handle_sums(context, sums),
             Body::Pull(pull) => self.handle_pull(context, pull),
@@ -176,6 +184,8 @@ impl Protocol {
             Body::PingRequest(_)
             | Body::Alive(_)
             | Body::Verdict(_)
+            | Body::Doubt { .. }
+            | Body::Vouch(_)
             | Body::Delta(_)
             | Body::Fragment(_)
             | Body::FragmentAck(_)

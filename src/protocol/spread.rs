@@ -96,9 +96,14 @@ impl Protocol {
 
     /// Hears of an accusation, a death or a leave of another node.
     ///
-    /// Beyond SWIM: a death is believed at once only if the suspicion before it was heard of too, and long enough
-    /// ago that a refutation would be here. Else the node is asked first, so that one sick view can not spread.
-    pub(super) fn hear_verdict(&mut self, context: &Context, verdict: &Verdict) {
+    /// Beyond SWIM: who tells of a leave is asked whether it did (see [`super::vouch`]). A death is believed at once only
+    /// if the suspicion before it was heard of too, and long enough ago that a refutation would be here. Else the node
+    /// is asked first, so that one sick view can not spread.
+    pub(super) fn hear_verdict(&mut self, context: &mut Context, verdict: &Verdict) {
+        if self.is_doubtful(context, verdict) {
+            self.doubt(context, verdict.subject);
+            return;
+        }
         let is_surprise = self.members.active(verdict.subject).is_some()
             && self.suspicions.get(verdict.subject).is_none_or(|suspicion| !suspicion.shown);
         if verdict.status == Status::Dead && is_surprise && self.follows(Rule::AskFirst) {
@@ -220,7 +225,7 @@ impl Protocol {
             Topic::Node(subject) => match self.news_of(subject) {
                 // It knows itself; what is held against it, it must hear.
                 Some(Body::Alive(_)) if subject == receiver => Some(0),
-                Some(body) => datagram.push(&body).then_some(0),
+                Some(body) => datagram.push(&self.vouched(body, receiver)).then_some(0),
                 None => Some(0),
             },
             Topic::State(subject, _) | Topic::Broadcast(subject, _) if subject == receiver => Some(0),
@@ -276,8 +281,10 @@ impl Protocol {
 
     /// What there is to tell of a node now. Nothing of one that is hidden.
     fn news_of(&self, subject: NameHash) -> Option<Body<'_>> {
-        if subject == self.me && self.leave.is_none() {
-            return Some(Body::Alive(self.own_record()));
+        if subject == self.me {
+            let left = Verdict::left(self.me, self.generation, self.incarnation);
+            let leaves = self.leave.is_some();
+            return Some(if leaves { Body::Verdict(left) } else { Body::Alive(self.own_record()) });
         }
         let entry = self.members.get(subject).filter(|entry| !entry.hidden)?;
         if entry.status == Status::Alive {

@@ -330,7 +330,7 @@ impl Protocol {
         let lacks: Vec<Lack> = request.things.iter().filter_map(|(thing, _)| self.lack(*thing)).collect();
         let mut bytes = Vec::with_capacity(lacks.len() * Lack::SIZE_MAX);
         let lacks = Lacks::encode(&lacks, &mut bytes);
-        let cookie = self.fetches.cookie(peer.name);
+        let cookie = self.given.get(peer.name).unwrap_or_default();
         let mut datagram = self.datagram_to(peer.generation);
         if datagram.push(&Body::Fetch(Fetch { seq, cookie, lacks })) {
             self.transmit(now, peer.addr, datagram);

@@ -31,6 +31,11 @@ impl Protocol {
         self.members.iter().filter(|(_, entry)| entry.is_visible()).map(|(_, entry)| entry.node())
     }
 
+    /// How many these are.
+    pub(crate) fn nodes_len(&self) -> usize {
+        self.members.visible_len()
+    }
+
     /// Any status, tombstones and the own node included.
     pub(crate) fn all_nodes(&self) -> impl Iterator<Item = &Node> {
         self.members.iter().map(|(_, entry)| entry.node())
@@ -47,7 +52,7 @@ impl Protocol {
 
     pub(crate) fn metrics(&self) -> Metrics {
         Metrics {
-            nodes: self.members.visible_len() as u64,
+            nodes: self.nodes_len() as u64,
             suspects: self.members.suspects_len() as u64,
             tombstones: self.members.tombstones_len() as u64,
             health: u64::from(self.health.score()),

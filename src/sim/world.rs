@@ -660,7 +660,7 @@ impl World {
     /// How many nodes each running member shows.
     pub(super) fn sizes(&self) -> String {
         let running = self.hosts.iter().filter(|host| host.is_running());
-        let sizes = running.map(|host| format!("{}: {}", host.name, host.protocol.nodes().count()));
+        let sizes = running.map(|host| format!("{}: {}", host.name, host.protocol.nodes_len()));
         sizes.collect::<Vec<_>>().join(", ")
     }
 

@@ -32,12 +32,14 @@ pub(crate) enum Body<'a> {
     Nack { seq: Seq, reason: NackReason },
     Alive(Record<'a>),
     Verdict(Verdict),
+    Doubt { subject: NameHash, cookie: Cookie },
+    Vouch(Vouch),
     Hello(Hello<'a>),
     Challenge { seq: Seq, cookie: Cookie },
     Welcome(Welcome),
     Reject { seq: Seq, reason: RejectReason },
     Hint { seq: Seq, reason: HintReason },
-    Leave { seq: Seq, incarnation: Incarnation },
+    Leave { seq: Seq, cookie: Cookie, incarnation: Incarnation },
     Sums(Sums<'a>),
     Digests(Digests<'a>),
     Offer(Offer<'a>),
@@ -121,6 +123,22 @@ pub(crate) struct Verdict {
     pub(crate) status: Status,
     /// Who accuses; empty unless `Suspect`.
     pub(crate) accusers: Accusers,
+}
+
+impl Verdict {
+    /// That a node has left.
+    pub(crate) fn left(subject: NameHash, generation: Generation, incarnation: Incarnation) -> Self {
+        Self { subject, generation, incarnation, status: Status::Left, accusers: Accusers::default() }
+    }
+}
+
+/// That a node has left, and that it is the sender who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Vouch {
+    pub(crate) cookie: Cookie,
+    pub(crate) subject: NameHash,
+    pub(crate) generation: Generation,
+    pub(crate) incarnation: Incarnation,
 }
 
 /// A set of accusers, at most [`ACCUSERS_MAX`], in the order in which they came.

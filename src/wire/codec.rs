@@ -4,12 +4,12 @@
 //! left over.
 
 use super::body::{
-    Accusers, Ack, Body, Broadcast, Delta, Digests, FRAGMENT_SIZE_MIN, Fetch, Fragment, FragmentAck, Hello,
-    HintReason, MESSAGE_MAX, NUMBERS_AHEAD_MAX, NackReason, Offer, Page, Ping, PingRequest, Progress, Pull,
-    Record, Refusal, RejectReason, Sums, Verdict, ViewMark, Welcome, fragments_of,
+    Accusers, Ack, Body, Broadcast, Delta, Digests, Fetch, Fragment, FragmentAck, Hello, HintReason,
+    NackReason, Offer, Page, Ping, PingRequest, Pull, Record, RejectReason, Sums, Verdict, ViewMark, Vouch,
+    Welcome,
 };
 use super::cursor::{Reader, Sink};
-use super::lists::{Bits, Groups, Lacks, SumList, Wants, Writes};
+use super::lists::{Groups, Lacks, SumList, Wants, Writes};
 use super::packet::Malformed;
 use super::{Cookie, NameHash, Seq};
 use crate::node::{Generation, Incarnation, Status};
@@ -26,6 +26,8 @@ mod kind {
 
     pub(super) const ALIVE: u8 = 0x10;
     pub(super) const VERDICT: u8 = 0x11;
+    pub(super) const DOUBT: u8 = 0x12;
+    pub(super) const VOUCH: u8 = 0x13;
 
     pub(super) const HELLO: u8 = 0x20;
     pub(super) const CHALLENGE: u8 = 0x21;
@@ -67,6 +69,8 @@ impl<'a> Body<'a> {
             Body::Nack { .. } => kind::NACK,
             Body::Alive(_) => kind::ALIVE,
             Body::Verdict(_) => kind::VERDICT,
+            Body::Doubt { .. } => kind::DOUBT,
+            Body::Vouch(_) => kind::VOUCH,
             Body::Hello(_) => kind::HELLO,
             Body::Challenge { .. } => kind::CHALLENGE,
             Body::Welcome(_) => kind::WELCOME,
@@ -99,7 +103,7 @@ impl<'a> Body<'a> {
             Body::Ack(ack) => ack.encode(sink),
             Body::BareAck { seq } | Body::Fetched { seq } => sink.put_u64(seq.0),
             Body::PingRequest(request) => request.encode(sink),
-            Body::RelayedAck { seq, incarnation } | Body::Leave { seq, incarnation } => {
+            Body::RelayedAck { seq, incarnation } => {
                 sink.put_u64(seq.0);
                 sink.put_varint(incarnation.0);
             }
@@ -109,6 +113,11 @@ impl<'a> Body<'a> {
             }
             Body::Alive(record) | Body::SyncRecord(record) => record.encode(sink),
             Body::Verdict(verdict) | Body::SyncVerdict(verdict) => verdict.encode(sink),
+            Body::Doubt { subject, cookie } => {
+                sink.put_u64(subject.0);
+                sink.put_u64(cookie.0);
+            }
+            Body::Vouch(vouch) => vouch.encode(sink),
             Body::Hello(hello) => hello.encode(sink),
             Body::Challenge { seq, cookie } => {
                 sink.put_u64(seq.0);
@@ -122,6 +131,11 @@ impl<'a> Body<'a> {
             Body::Hint { seq, reason } => {
                 sink.put_u64(seq.0);
                 reason.encode(sink);
+            }
+            Body::Leave { seq, cookie, incarnation } => {
+                sink.put_u64(seq.0);
+                sink.put_u64(cookie.0);
+                sink.put_varint(incarnation.0);
             }
             Body::Sums(sums) => sums.encode(sink),
             Body::Digests(digests) => digests.encode(sink),
@@ -152,12 +166,18 @@ impl<'a> Body<'a> {
             kind::NACK => Body::Nack { seq: reader.seq()?, reason: NackReason::decode(&mut reader)? },
             kind::ALIVE => Body::Alive(Record::decode(&mut reader)?),
             kind::VERDICT => Body::Verdict(Verdict::decode(&mut reader)?),
+            kind::DOUBT => Body::Doubt { subject: reader.name_hash()?, cookie: reader.given_cookie()? },
+            kind::VOUCH => Body::Vouch(Vouch::decode(&mut reader)?),
             kind::HELLO => Body::Hello(Hello::decode(&mut reader)?),
             kind::CHALLENGE => Body::Challenge { seq: reader.seq()?, cookie: reader.given_cookie()? },
             kind::WELCOME => Body::Welcome(Welcome::decode(&mut reader)?),
             kind::REJECT => Body::Reject { seq: reader.seq()?, reason: RejectReason::decode(&mut reader)? },
             kind::HINT => Body::Hint { seq: reader.seq()?, reason: HintReason::decode(&mut reader)? },
-            kind::LEAVE => Body::Leave { seq: reader.seq()?, incarnation: reader.incarnation()? },
+            kind::LEAVE => Body::Leave {
+                seq: reader.seq()?,
+                cookie: reader.shown_cookie()?,
+                incarnation: reader.incarnation()?,
+            },
             kind::SUMS => Body::Sums(Sums::decode(&mut reader)?),
             kind::DIGESTS => Body::Digests(Digests::decode(&mut reader)?),
             kind::OFFER => Body::Offer(Offer::decode(&mut reader)?),
@@ -203,14 +223,6 @@ impl Reader<'_> {
     /// A cookie from the one who shows it, who may have none.
     fn shown_cookie(&mut self) -> Result<Cookie, Malformed> {
         self.u64().map(Cookie)
-    }
-
-    /// The number of a message.
-    fn number(&mut self) -> Result<u64, Malformed> {
-        match self.varint()? {
-            0 => Err(Malformed),
-            number => Ok(number),
-        }
     }
 
     fn incarnation(&mut self) -> Result<Incarnation, Malformed> {
@@ -400,6 +412,24 @@ impl Accusers {
     }
 }
 
+impl Vouch {
+    fn encode(&self, sink: &mut impl Sink) {
+        sink.put_u64(self.cookie.0);
+        sink.put_u64(self.subject.0);
+        sink.put_u64(self.generation.0);
+        sink.put_varint(self.incarnation.0);
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            cookie: reader.shown_cookie()?,
+            subject: reader.name_hash()?,
+            generation: reader.generation()?,
+            incarnation: reader.incarnation()?,
+        })
+    }
+}
+
 impl<'a> Hello<'a> {
     fn encode(&self, sink: &mut impl Sink) {
         sink.put_u64(self.seq.0);
@@ -582,75 +612,6 @@ impl<'a> Fetch<'a> {
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         Ok(Self { seq: reader.seq()?, cookie: reader.shown_cookie()?, lacks: Lacks::decode(reader)? })
-    }
-}
-
-impl<'a> Fragment<'a> {
-    fn encode(&self, sink: &mut impl Sink) {
-        sink.put_u8(self.answer.into());
-        sink.put_varint(self.number);
-        sink.put_varint(self.behind);
-        sink.put_varint(self.total.into());
-        sink.put_varint(self.size.into());
-        sink.put_varint(self.index.into());
-        sink.put(self.bytes);
-    }
-
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let fragment = Self {
-            answer: reader.bool()?,
-            number: reader.number()?,
-            behind: reader.varint()?,
-            total: reader.varint_u32()?,
-            size: reader.varint_u32()?,
-            index: reader.varint_u32()?,
-            bytes: reader.take_rest(),
-        };
-        if fragment.is_valid() { Ok(fragment) } else { Err(Malformed) }
-    }
-
-    /// Whether the numbers are possible, and go with each other and with the bytes.
-    fn is_valid(&self) -> bool {
-        let Self { number, behind, total, size, index, .. } = *self;
-        let numbers = behind < number.min(NUMBERS_AHEAD_MAX);
-        let sizes = total <= MESSAGE_MAX && (FRAGMENT_SIZE_MIN..=u32::from(u16::MAX)).contains(&size);
-        // In this order: the products fit because the index is in range.
-        numbers
-            && sizes
-            && index < fragments_of(total, size)
-            && self.bytes.len() == size.min(total - index * size) as usize
-    }
-}
-
-impl<'a> FragmentAck<'a> {
-    fn encode(&self, sink: &mut impl Sink) {
-        sink.put_varint(self.number);
-        match self.progress {
-            Progress::Receiving { next, beyond } => {
-                sink.put_u8(0);
-                sink.put_varint(next.into());
-                sink.put(beyond.0);
-            }
-            Progress::Delivered => sink.put_u8(1),
-            Progress::Refused(refusal) => sink.put_u8(match refusal {
-                Refusal::NobodyListens => 2,
-                Refusal::Overloaded => 3,
-                Refusal::TooLarge => 4,
-            }),
-        }
-    }
-
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let number = reader.number()?;
-        let progress = match reader.u8()? {
-            0 => Progress::Receiving { next: reader.varint_u32()?, beyond: Bits::decode(reader)? },
-            1 => Progress::Delivered,
-            2 => Progress::Refused(Refusal::NobodyListens),
-            3 => Progress::Refused(Refusal::Overloaded),
-            4 => Progress::Refused(Refusal::TooLarge),
-            _ => return Err(Malformed),
-        };
-        Ok(Self { number, progress })
     }
 }
 

@@ -10,7 +10,7 @@
 //! | `packet` | header, framing of bodies, [`Frame::decode`], [`Writer`] |
 //! | `sealed` | what a seal adds |
 //! | `body` | the bodies, as values |
-//! | `codec` | the layout of each body |
+//! | `codec`, `messages` | the layout of each body |
 //! | `lists` | the lists in bodies, read in place |
 //! | `hash` | the three hashes |
 //! | `notice` | what is said to a multicast group |
@@ -80,7 +80,7 @@
 //! | field | type | |
 //! |---|---|---|
 //! | seq | u64, not 0 | unpredictable; an answer repeats that of its request |
-//! | cookie | u64 | proves that its holder receives at its address. Made for an ack or a challenge, where it is not 0; shown in other bodies, where 0 is "none yet" |
+//! | cookie | u64 | proves that its holder receives at its address. Made for an ack, a challenge or a doubt, where it is not 0; shown in other bodies, where 0 is "none yet" |
 //! | generation | u64, not 0 | a node's run |
 //! | incarnation | varint | raised by the node itself, within one generation |
 //! | fingerprint | u64 | wrapping sum of the record hashes of all active records the sender holds |
@@ -156,6 +156,18 @@
 //! | `0x10` alive | a record | the node joined, came back, or changed what it says |
 //! | `0x11` verdict | a verdict | the node is suspected, dead, or has left |
 //!
+//! `0x12` doubt: did you say that this node has left? Answers such a verdict; answered by a vouch.
+//!
+//! | subject u64 | cookie u64 |
+//! |---|---|
+//! | | for whoever sent the verdict |
+//!
+//! `0x13` vouch: this node has left, and it is me who says so. Also in place of the verdict, if a cookie is at hand.
+//!
+//! | cookie u64 | subject u64 | generation u64 | incarnation varint |
+//! |---|---|---|---|
+//! | 0: none | | | the one in which it has left |
+//!
 //! ## Admission
 //!
 //! `0x20` hello: let me in. The first one has no cookie and is answered by a challenge; the second repeats the
@@ -195,11 +207,11 @@
 //! |---|---|
 //! | of the hello; the counter of a sealed datagram, which can not be read | 1 another cluster is here; 2 another key is, or one is missing |
 //!
-//! `0x25` leave: I go. Answered by a bare ack.
+//! `0x25` leave: I go. Answered by a bare ack; without a good cookie by a challenge.
 //!
-//! | seq u64 | incarnation varint |
-//! |---|---|
-//! | | of the sender, which ends |
+//! | seq u64 | cookie u64 | incarnation varint |
+//! |---|---|---|
+//! | | 0: none | of the sender, which ends |
 //!
 //! ## Sync
 //!
@@ -386,6 +398,7 @@ mod codec;
 pub(crate) mod cursor;
 pub(crate) mod hash;
 pub(crate) mod lists;
+mod messages;
 pub(crate) mod notice;
 pub(crate) mod packet;
 #[cfg(any(test, fuzzing))]

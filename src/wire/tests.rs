@@ -6,7 +6,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use super::body::{
     ACCUSERS_MAX, Ack, BUCKETS, Broadcast, Delta, Digests, FRAGMENT_OVERHEAD, Fetch, Fragment, FragmentAck,
     Hello, HintReason, MESSAGE_MAX, NackReason, Offer, Page, Ping, PingRequest, Progress, Pull, Refusal,
-    RejectReason, Sums, Welcome,
+    RejectReason, Sums, Vouch, Welcome,
 };
 use super::cursor::{Reader, Sink};
 use super::hash::{canonical, siphash};
@@ -253,6 +253,11 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
         ),
         (Body::Verdict(verdict(Status::Dead, &[])), "11 13 b1b2b3b4b5b6b7b8 2122232425262728 ac02 02".into()),
         (Body::Verdict(verdict(Status::Left, &[])), "11 13 b1b2b3b4b5b6b7b8 2122232425262728 ac02 03".into()),
+        (Body::Doubt { subject: NODE, cookie: COOKIE }, "12 10 b1b2b3b4b5b6b7b8 c1c2c3c4c5c6c7c8".into()),
+        (
+            Body::Vouch(Vouch { cookie: COOKIE, subject: NODE, generation: GENERATION, incarnation }),
+            "13 1a c1c2c3c4c5c6c7c8 b1b2b3b4b5b6b7b8 2122232425262728 ac02".into(),
+        ),
         (
             Body::Hello(Hello { seq, cookie: Cookie(0), record: record() }),
             format!("20 2a a1a2a3a4a5a6a7a8 0000000000000000 {RECORD_HEX}"),
@@ -282,7 +287,14 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
         (Body::Reject { seq, reason: RejectReason::NotAllowed }, "23 09 a1a2a3a4a5a6a7a8 05".into()),
         (Body::Hint { seq, reason: HintReason::WrongCluster }, "24 09 a1a2a3a4a5a6a7a8 01".into()),
         (Body::Hint { seq, reason: HintReason::WrongKey }, "24 09 a1a2a3a4a5a6a7a8 02".into()),
-        (Body::Leave { seq, incarnation }, "25 0a a1a2a3a4a5a6a7a8 ac02".into()),
+        (
+            Body::Leave { seq, cookie: Cookie(0), incarnation },
+            "25 12 a1a2a3a4a5a6a7a8 0000000000000000 ac02".into(),
+        ),
+        (
+            Body::Leave { seq, cookie: COOKIE, incarnation },
+            "25 12 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 ac02".into(),
+        ),
         (
             Body::Sums(sums_body),
             format!("30 9a08 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 e807 b1b2b3b4b5b6b7b8 {sums}"),
@@ -454,12 +466,14 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
         Body::Nack { seq, reason: [NackReason::NoAnswer, NackReason::Unknown][rng.random_range(0..2)] },
         Body::Alive(record),
         Body::Verdict(random_verdict(rng)),
+        Body::Doubt { subject: target, cookie },
+        Body::Vouch(Vouch { cookie, subject: target, generation, incarnation }),
         Body::Hello(Hello { seq, cookie, record }),
         Body::Challenge { seq, cookie },
         Body::Welcome(Welcome { seq, view, count }),
         Body::Reject { seq, reason: reasons[rng.random_range(0..reasons.len())] },
         Body::Hint { seq, reason: [HintReason::WrongCluster, HintReason::WrongKey][rng.random_range(0..2)] },
-        Body::Leave { seq, incarnation },
+        Body::Leave { seq, cookie, incarnation },
         Body::Sums(Sums { seq, cookie, count, from, sums: lists.sums() }),
         Body::Digests(Digests { seq, from, next, groups: lists.groups.as_groups() }),
         Body::Offer(Offer { seq, cookie, wants: lists.wants() }),
@@ -811,7 +825,11 @@ fn an_answer_is_never_longer_than_what_it_answers() {
         let ping = Ping { seq: SEQ, target: NODE, round: 7, view: VIEW, incarnation };
         let ack = Ack { seq: SEQ, round: 7, view: VIEW, incarnation, cookie: COOKIE };
         assert_eq!(size(Body::Ping(ping)), size(Body::Ack(ack)));
-        assert!(size(Body::BareAck { seq: SEQ }) <= size(Body::Leave { seq: SEQ, incarnation }));
+        let leave = size(Body::Leave { seq: SEQ, cookie: Cookie(0), incarnation });
+        assert!(size(Body::BareAck { seq: SEQ }) <= leave);
+        assert!(size(Body::Challenge { seq: SEQ, cookie: COOKIE }) <= leave);
+        let left = size(Body::Verdict(Verdict::left(NODE, GENERATION, incarnation)));
+        assert!(size(Body::Doubt { subject: NODE, cookie: COOKIE }) <= left);
     }
     let request = PingRequest { seq: SEQ, target: NODE, generation: GENERATION, nack_after_ms: 0 };
     let relayed_ack = Body::RelayedAck { seq: SEQ, incarnation: Incarnation(u64::MAX) };

@@ -167,7 +167,7 @@ fn who_has_left_gets_no_more_bytes_than_it_sent() {
     world.call(3, |protocol, now| protocol.leave(now, secs(5)));
     world.run(secs(2));
     world.crash(3);
-    let leave = |seq| Body::Leave { seq: Seq(seq), incarnation: Incarnation(0) };
+    let leave = |seq| Body::Leave { seq: Seq(seq), cookie: Cookie(0), incarnation: Incarnation(0) };
     let leaves: Vec<Body<'_>> = (1..128).map(leave).collect();
     let datagram = forge(&world, 3, 0, &leaves);
     world.recorded = Some(Vec::new());

@@ -15,7 +15,7 @@ use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::Answer;
 use crate::wire::body::{
     Ack, BUCKETS, Broadcast, Delta, Digests, Fetch, Fragment, FragmentAck, Hello, HintReason, NackReason,
-    Offer, Page, Ping, PingRequest, Progress, Pull, RejectReason, Sums, Welcome,
+    Offer, Page, Ping, PingRequest, Progress, Pull, RejectReason, Sums, Vouch, Welcome,
 };
 use crate::wire::lists::{Groups, Lacks, SUMS_SIZE, SumList, Wants, Writes};
 use crate::wire::packet::BODIES_MAX;
@@ -110,12 +110,14 @@ fn each_body<'a>(
         Body::Nack { seq, reason: NackReason::NoAnswer },
         Body::Alive(record("x", addr, 1)),
         Body::Verdict(verdict_on(world, to, 0, Status::Dead)),
+        Body::Doubt { subject: us, cookie: Cookie(1) },
+        Body::Vouch(Vouch { cookie: Cookie(1), subject: us, generation: run, incarnation: Incarnation(0) }),
         Body::Hello(Hello { seq, cookie, record: record(name, addr, 1) }),
         Body::Challenge { seq, cookie: Cookie(1) },
         Body::Welcome(Welcome { seq, view, count: 9_000 }),
         Body::Reject { seq, reason: RejectReason::Full },
         Body::Hint { seq, reason: HintReason::WrongKey },
-        Body::Leave { seq, incarnation: Incarnation(0) },
+        Body::Leave { seq, cookie, incarnation: Incarnation(0) },
         Body::Sums(Sums { seq, cookie, count: 0, from, sums }),
         Body::Digests(Digests { seq, from, next: end, groups: Groups::default() }),
         Body::Offer(Offer { seq, cookie, wants: Wants::default() }),
@@ -386,7 +388,7 @@ fn expect_short_answers(mut world: World) {
     for (kind, (came, out)) in &table {
         println!("{kind:<14} {came:>5} in {out:>4} out");
     }
-    assert_eq!(table.len(), 30, "all kinds of bodies");
+    assert_eq!(table.len(), 32, "all kinds of bodies");
 }
 
 #[test]

@@ -124,7 +124,8 @@ fn tell_of(world: &mut World, name: &str, accuser: NameHash, news: Order) -> Ord
             verdict.accusers.insert(accuser);
             Body::Verdict(verdict)
         }
-        Status::Dead | Status::Left => Body::Verdict(verdict),
+        Status::Dead => Body::Verdict(verdict),
+        Status::Left => world.vouch(1, 0, &verdict),
     };
     let datagram = world.forge(1, 0, &[body]);
     world.inject(0, addr_of(1), &datagram);

@@ -5,6 +5,7 @@ mod broadcasts;
 mod corners;
 mod detection;
 mod hostile;
+mod leave;
 mod merge;
 mod messages;
 mod relocate;

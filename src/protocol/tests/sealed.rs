@@ -267,7 +267,8 @@ fn what_is_not_sealed_changes_nothing_where_all_has_to_be() {
         status: Status::Left,
         accusers: Accusers::default(),
     };
-    let bodies = [Body::Verdict(verdict), Body::Leave { seq: Seq(1), incarnation: Incarnation(9) }];
+    let bodies =
+        [Body::Verdict(verdict), Body::Leave { seq: Seq(1), cookie: Cookie(0), incarnation: Incarnation(9) }];
     let forged = world.forge(1, 0, &bodies);
     let before = world.memory(0);
     assert!(world.answers(0, addr_of(1), &forged).is_empty());
@@ -280,7 +281,7 @@ fn a_sealed_datagram_with_a_flipped_bit_or_cut_anywhere_changes_nothing() {
     let mut world = sealed_world(10);
     world.grow(3);
     world.run(secs(2));
-    let leave = [Body::Leave { seq: Seq(1), incarnation: Incarnation(0) }];
+    let leave = [Body::Leave { seq: Seq(1), cookie: Cookie(0), incarnation: Incarnation(0) }];
     let run = world.generation(0);
     let datagram = sealed(&mut world, 1, run, &leave);
     let before = world.memory(0);

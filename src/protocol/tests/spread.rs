@@ -35,7 +35,7 @@ fn is_known(world: &World, index: usize) -> bool {
 }
 
 fn is_gossip(body: &Body<'_>) -> bool {
-    matches!(body, Body::Alive(_) | Body::Verdict(_))
+    matches!(body, Body::Alive(_) | Body::Verdict(_) | Body::Doubt { .. } | Body::Vouch(_))
 }
 
 /// Recorded datagrams that were sent for nothing but rumors.
@@ -115,7 +115,8 @@ fn a_leave_reaches_everybody_within_milliseconds() {
     world.run(millis(500));
     let cost = gossip(world.recorded.as_ref().unwrap()) as f64 / 128.0;
     println!("known to all after {took:?}, {cost:.2} datagrams a member");
-    assert!(took <= millis(10) && cost <= 7.2, "{took:?}, {cost}");
+    // Seven tellings, and hardly anybody has a cookie yet: most are asked back.
+    assert!(took <= millis(20) && cost <= 12.0, "{took:?}, {cost}");
 }
 
 /// An ack took as many rumors as it had room for, which all went round anyway: 925 bytes each, where a quarter of the
@@ -190,19 +191,15 @@ fn a_rumor_that_does_not_fit_does_not_block_one_that_does() {
     world.introduce(0, &nodes);
     // Seven records of which three fill a datagram, then a short verdict.
     let mut bodies: Vec<Body<'_>> = names.iter().map(|name| Body::Alive(record(name, 1))).collect();
-    bodies.push(Body::Verdict(Verdict {
-        subject: world.hash(2),
-        generation: world.generation(2),
-        incarnation: Incarnation(0),
-        status: Status::Left,
-        accusers: Accusers::default(),
-    }));
+    let left = Verdict::left(world.hash(2), world.generation(2), Incarnation(0));
+    bodies.push(world.vouch(1, 0, &left));
     let datagram = world.forge(1, 0, &bodies);
     let told = world.answers(0, addr_of(1), &datagram);
     assert!(told.len() >= 3, "{}", told.len());
     for (_, datagram) in &told {
         let packet = Packet::decode(datagram).unwrap();
-        let verdicts = packet.bodies().filter(|body| matches!(body, Body::Verdict(_))).count();
+        let is_verdict = |body: &Body<'_>| matches!(body, Body::Verdict(_) | Body::Vouch(_));
+        let verdicts = packet.bodies().filter(is_verdict).count();
         assert_eq!((packet.bodies().count(), verdicts), (5, 1), "{} bytes", datagram.len());
     }
 }

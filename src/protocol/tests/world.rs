@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node, Status};
 use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Note, Protocol, Settings, Without};
-use crate::wire::{Body, ClusterTag, Header, NameHash, Packet, Record, Writer};
+use crate::wire::body::Vouch;
+use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Packet, Record, Verdict, Writer};
 
 /// The wall clock at the virtual clock's zero.
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
@@ -345,6 +346,19 @@ impl World {
             receiver: self.generation(receiver),
         };
         datagram(&header, bodies)
+    }
+
+    /// The cookie that one host makes for another.
+    pub(super) fn cookie_of(&self, maker: usize, holder: usize) -> Cookie {
+        let (name, run) = (self.hash(holder), self.generation(holder));
+        self.hosts[maker].protocol.cookies.bake(self.now, self.hosts[holder].addr, name, run)
+    }
+
+    /// News of a leave as one host tells it to another, with the cookie of that.
+    pub(super) fn vouch(&self, sender: usize, receiver: usize, verdict: &Verdict) -> Body<'static> {
+        let Verdict { subject, generation, incarnation, .. } = *verdict;
+        let cookie = self.cookie_of(receiver, sender);
+        Body::Vouch(Vouch { cookie, subject, generation, incarnation })
     }
 
     /// A datagram as somebody whom nobody knows would write it to a host.

@@ -165,7 +165,8 @@ fn bytes_to_an_address_that_has_proved_nothing_are_counted() {
 #[test]
 fn only_the_answer_to_a_request_that_was_sent_there_proves_an_address() {
     let mut observer = Observer::default();
-    let leave = datagram(Generation(6), &Body::Leave { seq: Seq(9), incarnation: Incarnation(0) });
+    let leave =
+        datagram(Generation(6), &Body::Leave { seq: Seq(9), cookie: Cookie(0), incarnation: Incarnation(0) });
     assert_eq!(observer.check_sent(Instant::default(), addr(1), &leave, leave.len()), Ok(()));
     for (from, seq, proves) in [(addr(1), 8, false), (addr(2), 9, false), (addr(1), 9, true)] {
         let answer = datagram(Generation(0), &Body::BareAck { seq: Seq(seq) });

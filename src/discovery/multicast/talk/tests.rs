@@ -37,6 +37,8 @@ struct Room {
     talks: Vec<Talk>,
     /// The island of each member: the number of one of those in it.
     islands: Vec<usize>,
+    /// How many members the island of each number has.
+    sizes: Vec<usize>,
     now: u64,
     in_air: Vec<(u64, Notice)>,
     /// When each of them asks, and when it looks what has come.
@@ -50,6 +52,7 @@ impl Room {
         Self {
             talks: (0..count).map(talk).collect(),
             islands: (0..count).collect(),
+            sizes: vec![1; count],
             now: 0,
             in_air: Vec::new(),
             turns: BTreeMap::new(),
@@ -60,12 +63,15 @@ impl Room {
 
     fn view(&self, of: usize) -> u64 {
         let island = self.islands[of];
-        let others = self.islands.iter().filter(|other| **other == island).count();
-        if others < 2 { 0 } else { island as u64 + 1 }
+        if self.sizes[island] < 2 { 0 } else { island as u64 + 1 }
     }
 
     fn unite(&mut self, a: usize, b: usize) {
         let (from, to) = (self.islands[a], self.islands[b]);
+        if from == to {
+            return;
+        }
+        self.sizes[to] += std::mem::take(&mut self.sizes[from]);
         self.islands.iter_mut().filter(|island| **island == from).for_each(|island| *island = to);
     }
 

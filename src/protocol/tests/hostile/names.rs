@@ -18,7 +18,8 @@ fn a_forged_leave_does_not_free_a_name() {
     let mut world = World::cluster(9, 6);
     let left = verdict_on(&world, 2, 0, Status::Left);
     let told = world.forge(1, 0, &[Body::Verdict(left)]);
-    let said = world.forge(2, 0, &[Body::Leave { seq: Seq(9), incarnation: Incarnation(0) }]);
+    let said =
+        world.forge(2, 0, &[Body::Leave { seq: Seq(9), cookie: Cookie(0), incarnation: Incarnation(0) }]);
     for (from, datagram) in [(1, told), (2, said)] {
         world.inject(0, addr_of(from), &datagram);
         let thief = world.add_named("n2", addr_of(100 + from));
@@ -88,7 +89,7 @@ fn nobody_speaks_for_a_member_from_another_address_nor_starts_it_anew() {
             world.inject(0, foreign(), &datagram(&header, &[Body::Hello(hello)]));
             world.run(secs(1));
         }
-        let leave = Body::Leave { seq: Seq(9), incarnation };
+        let leave = Body::Leave { seq: Seq(9), cookie: Cookie(0), incarnation };
         world.inject(0, foreign(), &datagram(&header, &[leave]));
         world.run(secs(1));
     }

@@ -1,0 +1,131 @@
+//! What a member takes out of its configuration when it starts.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::validate::check_allowed;
+use super::{Config, Seed, advertise, invalid};
+use crate::allow::Allow;
+use crate::discovery::Discovery;
+use crate::error::Result;
+use crate::event::Listener;
+use crate::protocol::{Settings, Without};
+use crate::transport::{Open, Udp, Wanted};
+
+/// Where a valid configuration wants the socket, and whom it wants to meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// What to bind.
+    pub(crate) bind: SocketAddr,
+    /// What to bind instead if that is taken.
+    pub(crate) fallback: Option<SocketAddr>,
+    /// What to tell others, if that was said.
+    pub(crate) advertise: Option<SocketAddr>,
+    /// Whom to join.
+    pub(crate) seeds: Vec<Seed>,
+    /// Whom to take at all.
+    pub(crate) allow: Allow,
+}
+
+impl Addresses {
+    /// What to tell others, now that it is known where the socket is bound.
+    pub(crate) fn advertised(&self, bound: SocketAddr) -> SocketAddr {
+        self.advertise.unwrap_or_else(|| advertise::choose(bound, &self.seeds))
+    }
+}
+
+impl Config {
+    /// What the protocol is run by. `addresses` are this configuration's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the own name or address, which may be known only now, is not on the own lists.
+    pub(crate) fn settings(&self, addresses: &Addresses, bound: SocketAddr) -> Result<Settings> {
+        let advertise = addresses.advertised(bound);
+        let name = self.name.clone().unwrap_or_else(|| advertise.to_string());
+        check_allowed(&addresses.allow, Some(&name), Some(advertise))?;
+        Ok(Settings {
+            name,
+            cluster: self.cluster.clone(),
+            advertise,
+            bound,
+            probe_interval: self.probe_interval,
+            probe_timeout: self.probe_timeout,
+            gossip_interval: self.gossip_interval,
+            retransmit: self.retransmit,
+            isolation_timeout: self.isolation_timeout,
+            rejoin_interval: self.rejoin_interval,
+            tombstone_ttl: self.tombstone_ttl,
+            join_timeout: self.join_timeout,
+            max_datagram: self.max_datagram,
+            max_nodes: self.max_nodes,
+            state_rate: self.state_rate,
+            send_timeout: self.send_timeout,
+            max_message: self.max_message,
+            #[cfg(feature = "encryption")]
+            keyring: self.keyring.clone(),
+            discovers: !(addresses.seeds.is_empty() && self.discoveries.is_empty()),
+            allow: addresses.allow.clone(),
+            without: Without::default(),
+        })
+    }
+
+    /// The name, if it was given.
+    pub(crate) fn name_given(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Takes the listener out.
+    pub(crate) fn take_listener(&mut self) -> Option<Box<dyn Listener>> {
+        self.listener.take()
+    }
+
+    /// Takes the discoveries out.
+    pub(crate) fn take_discoveries(&mut self) -> Vec<Box<dyn Discovery>> {
+        std::mem::take(&mut self.discoveries)
+    }
+
+    /// How many events wait for one consumer.
+    pub(crate) fn events_max(&self) -> usize {
+        self.event_capacity
+    }
+
+    /// What opens the transport.
+    pub(crate) fn opener(&self) -> &dyn Open {
+        self.transport.as_deref().unwrap_or(const { &Udp::new() })
+    }
+
+    /// What is wanted of it, bound to `bind`.
+    pub(crate) fn wanted(&self, bind: SocketAddr, advertise: Option<SocketAddr>) -> Wanted {
+        Wanted { advertise, receive_buffer: self.receive_buffer, ..Wanted::at(bind) }
+    }
+
+    /// An error if the transport can not carry the datagrams that are to be sent.
+    pub(crate) fn check_carried(&self, largest: usize) -> Result<()> {
+        if self.max_datagram <= largest {
+            return Ok(());
+        }
+        Err(invalid("max_datagram", format!("{} is more than the transport's {largest}", self.max_datagram)))
+    }
+
+    /// Where the snapshot is to be.
+    pub(crate) fn snapshot_path(&self) -> Option<&Path> {
+        self.snapshot.as_deref()
+    }
+
+    /// Whether the snapshot is to hold the own state.
+    pub(crate) fn keeps_state(&self) -> bool {
+        self.keep_state
+    }
+
+    /// An error if it needs what a simulated member has not: a network of one's own, a disk.
+    pub(crate) fn refuse_the_outside(&self) -> Result<()> {
+        if self.transport.is_some() {
+            return Err(invalid("transport", "the simulator has a network of its own"));
+        }
+        if self.snapshot.is_some() {
+            return Err(invalid("snapshot", "the simulator has no disk"));
+        }
+        Ok(())
+    }
+}

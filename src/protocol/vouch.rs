@@ -1,0 +1,174 @@
+//! Word of a leave: whoever passes it on has to show that it is him who speaks.
+//!
+//! A leave can not be checked as a death can, by asking the node (see [`super::compare`]): who has left does not answer,
+//! and its word is to be all over the cluster within milliseconds. But who has told of it is still there, and a source
+//! address is easily forged. So it is asked back:
+//!
+//! ```text
+//!  a member                                one that it tells
+//!  verdict: x has left                  →
+//!                                       ←  doubt(x, cookie)
+//!  vouch(cookie, x)                     →  believes it, and tells it on
+//! ```
+//!
+//! A doubt goes to the address of a known member; whoever forges that address does not receive the cookie. There is no
+//! doubt about what answers a request of ours, what is sealed, and what shows a cookie at once: acks bring cookies, and
+//! the newest are [kept](super::join::GivenCookies), so that in a small cluster a leave costs no round trip more. Whoever
+//! told of a leave last is asked again a few times.
+//!
+//! A member that lies under its own address is believed, as in everything that it tells of others; the node refutes it.
+//!
+//! Beyond SWIM.
+
+use std::collections::VecDeque;
+
+use super::contract::Bound;
+use super::sync::Peer;
+use super::time::Instant;
+use super::{Context, Protocol, Timer};
+use crate::node::Status;
+use crate::wire::body::Vouch;
+use crate::wire::{Body, Cookie, NameHash, Verdict};
+
+/// Leaves that may be in doubt at the same time; of more, whoever told of them is asked once.
+const DOUBTS_MAX: usize = 256;
+/// So often a doubt is repeated …
+const REPEATS_MAX: u32 = 3;
+/// … each time after so many half gossip intervals.
+const REPEAT_HALVES: u32 = 5;
+
+/// A leave that we were told of, until its teller has vouched for it.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    subject: NameHash,
+    teller: Peer,
+    due: Instant,
+    repeats: u32,
+}
+
+/// All leaves in doubt, each with who told of it last, in the order in which they are to be asked again.
+#[derive(Debug, Default)]
+pub(crate) struct Doubts {
+    by_due: VecDeque<Doubt>,
+}
+
+impl Doubts {
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "doubts", count: self.by_due.len(), max: DOUBTS_MAX }
+    }
+
+    fn push(&mut self, doubt: Doubt) {
+        self.by_due.retain(|other| other.subject != doubt.subject);
+        if self.by_due.len() < DOUBTS_MAX {
+            self.by_due.push_back(doubt);
+        }
+    }
+
+    fn pop_due(&mut self, now: Instant) -> Option<Doubt> {
+        if self.next()? <= now { self.by_due.pop_front() } else { None }
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.by_due.front().map(|doubt| doubt.due)
+    }
+}
+
+impl Protocol {
+    /// Whether somebody else than the sender could have sent the news of a leave.
+    pub(super) fn is_doubtful(&self, context: &Context, verdict: &Verdict) -> bool {
+        let is_news = self.members.get(verdict.subject).is_some_and(|entry| {
+            let held = (entry.incarnation(), entry.status);
+            entry.generation() == verdict.generation && (verdict.incarnation, verdict.status) > held
+        });
+        verdict.status == Status::Left && is_news && !context.answered && context.counter.is_none()
+    }
+
+    /// Asks the sender whether it has said that a node left.
+    pub(super) fn doubt(&mut self, context: &mut Context, subject: NameHash) {
+        let (now, generation) = (context.now, context.generation);
+        let teller = Peer { name: context.sender, addr: context.from, generation };
+        context.back.push(self.doubt_about(now, subject, teller));
+        self.keep_doubt(now, Doubt { subject, teller, due: now, repeats: 0 });
+    }
+
+    /// Asks those again who have not vouched for what they said.
+    pub(super) fn repeat_doubts(&mut self, now: Instant) {
+        while let Some(doubt) = self.doubts.pop_due(now) {
+            let Doubt { subject, teller, .. } = doubt;
+            let has_left = self.members.get(subject).is_none_or(|entry| entry.status == Status::Left);
+            if has_left || !self.members.is_known(teller.name, teller.generation, teller.addr) {
+                continue;
+            }
+            let mut datagram = self.plain_datagram_to(teller.generation);
+            if datagram.push(&self.doubt_about(now, subject, teller)) {
+                self.transmit(now, teller.addr, datagram);
+            }
+            if doubt.repeats < REPEATS_MAX {
+                self.keep_doubt(now, Doubt { repeats: doubt.repeats + 1, ..doubt });
+            }
+        }
+        if let Some(due) = self.doubts.next() {
+            self.timers.set(Timer::Doubts, due);
+        }
+    }
+
+    fn keep_doubt(&mut self, now: Instant, doubt: Doubt) {
+        let due = now + self.settings.gossip_interval * REPEAT_HALVES / 2;
+        self.doubts.push(Doubt { due, ..doubt });
+        self.timers.set_earliest(Timer::Doubts, due);
+    }
+
+    fn doubt_about(&self, now: Instant, subject: NameHash, teller: Peer) -> Body<'static> {
+        let cookie = self.cookies.bake(now, teller.addr, teller.name, teller.generation);
+        Body::Doubt { subject, cookie }
+    }
+
+    /// A peer wants to know whether we have said that a node left.
+    pub(super) fn handle_doubt(&self, context: &mut Context, subject: NameHash, cookie: Cookie) {
+        if let Some(verdict) = self.held_against(subject).filter(|verdict| verdict.status == Status::Left) {
+            context.back.push(vouch(&verdict, cookie));
+        }
+    }
+
+    /// A peer says that a node has left, and shows that it is the one who says so.
+    pub(super) fn handle_vouch(&mut self, context: &mut Context, vouch: &Vouch) {
+        let (now, from, run) = (context.now, context.from, context.generation);
+        let verdict = Verdict::left(vouch.subject, vouch.generation, vouch.incarnation);
+        if verdict.subject == self.me {
+            self.handle_accusation(now, from, &verdict);
+        } else if self.cookies.accepts(now, vouch.cookie, from, context.sender, run) {
+            self.note_proof(context);
+            self.take_verdict(now, &verdict);
+        } else {
+            self.hear_verdict(context, &verdict);
+        }
+    }
+
+    /// Sends what is to go back together.
+    pub(super) fn send_back(&mut self, context: &mut Context) {
+        if context.back.is_empty() {
+            return;
+        }
+        let mut datagram = self.datagram_back(context);
+        // For what finds no room there are others who tell of it.
+        let _ = context.back.drain(..).all(|body| datagram.push(&body));
+        self.transmit(context.now, context.from, datagram);
+    }
+
+    /// The news for a receiver: of a leave with the cookie that it has given us, if there is one.
+    pub(super) fn vouched<'a>(&self, news: Body<'a>, receiver: NameHash) -> Body<'a> {
+        match (news, self.given.get(receiver)) {
+            (Body::Verdict(verdict), Some(cookie))
+                if verdict.status == Status::Left && verdict.subject != receiver =>
+            {
+                vouch(&verdict, cookie)
+            }
+            _ => news,
+        }
+    }
+}
+
+fn vouch(verdict: &Verdict, cookie: Cookie) -> Body<'static> {
+    let Verdict { subject, generation, incarnation, .. } = *verdict;
+    Body::Vouch(Vouch { cookie, subject, generation, incarnation })
+}
