@@ -112,7 +112,7 @@
 //! | silence | 4 × T | `lifeguard -- grid`, and `control` without it |
 //! | sends of a rumor | retransmit + digits of n | `spreading -- misses`, and its control without the ring |
 //! | pause between the phases | 5 × gossip_interval | `spreading -- deaf`: who is deaf for half of that is reached by the second |
-//! | a confirmation waits for others; rumors along with a ping or an ack | 0.2 × T; two | `lifeguard -- grid`: bytes; `threshold`: verdicts come as early |
+//! | a confirmation waits for others | 0.2 × T | `lifeguard -- grid`: bytes; `threshold`: verdicts come as early |
 //! | settle time, streak, gap | 7.5 × gossip_interval, 3 s, 0.5 to 30 s | `spreading -- repair` |
 //! | buckets, digests | 128, 8 bytes a record | `spreading -- cost` |
 //! | pulls at a time, load of a seed | 2, 50,000 a second | `spreading -- joining` |

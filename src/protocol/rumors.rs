@@ -24,8 +24,8 @@
 //! that is older than a second is no longer told: comparing views brings it in better order.
 //!
 //! A **round** takes place at once after a quiet time, then every `gossip_interval`, doubling up to five times
-//! that while rounds do not fill their datagrams: so in a storm rumors share datagrams, and of one that carries a
-//! single rumor two thirds are headers. A token bucket bounds the rounds under lasting news. At rest there are none.
+//! that while rounds do not fill their datagrams; a token bucket bounds the rounds under lasting news. At rest
+//! there are none.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -298,8 +298,7 @@ impl Rumors {
     /// Ends a round; `full`: something that was to go with it had no room.
     pub(crate) fn end_round(&mut self, now: Instant, full: bool) {
         self.retire(|rumor| rumor.sends == 0 || (rumor.slots == 0 && rumor.next.is_none()));
-        // A round that was held up until the interval was over tells nothing of quiet.
-        let quiet = self.last_round.is_none_or(|last| now.since(last) >= self.interval * 2);
+        let quiet = self.last_round.is_none_or(|last| now.since(last) >= self.gossip_interval * PAUSE);
         self.interval = if full || quiet {
             self.gossip_interval
         } else {

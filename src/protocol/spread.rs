@@ -18,9 +18,6 @@ const REGOSSIP_PER_SECOND: u32 = 26;
 const RETURN_MEMORY: std::time::Duration = std::time::Duration::from_secs(10);
 /// A rumor that does not fit does not block one that does, for so many tries a datagram.
 pub(super) const MISFITS_MAX: usize = 4;
-/// So many rumors go along with a ping or an ack. They go round by themselves; this is a hedge.
-const RUMORS_ALONG: usize = 2;
-
 /// By which way a record came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
@@ -187,7 +184,7 @@ impl Protocol {
         self.rumors.end_round(now, full);
     }
 
-    /// Adds what is held against the receiver, then a few rumors, as far as there is room.
+    /// Adds what is held against the receiver, then rumors, as far as there is room.
     pub(super) fn add_news(&self, datagram: &mut Writer, receiver: NameHash) {
         if let Some(verdict) = self.held_against(receiver) {
             // If there is no room for it, there is none for rumors.
@@ -196,25 +193,21 @@ impl Protocol {
         self.add_rumors(datagram, receiver);
     }
 
-    /// Adds a few rumors, the one about ourselves first, as far as there is room. It does not count as telling them.
+    /// Adds rumors, the one about ourselves first, as far as there is room. It does not count as telling them.
     pub(super) fn add_rumors(&self, datagram: &mut Writer, receiver: NameHash) {
         if self.rumors.is_empty() || self.members.active(receiver).is_none() {
             return;
         }
-        // Without the ring and its bursts this is half of the way that news goes.
-        let most = if self.follows(Rule::Burst) { RUMORS_ALONG } else { usize::MAX };
-        let (mut along, mut misfits) = (0, 0);
+        let mut misfits = 0;
         let own = self.rumors.topics().filter(|topic| *topic == Topic::Node(self.me));
         let others = self.rumors.topics().filter(|topic| *topic != Topic::Node(self.me));
-        let topics = own.chain(others.filter(|topic| topic.subject() != receiver));
-        // News of states has its own way to go.
-        for topic in topics.filter(|topic| matches!(topic, Topic::Node(_))) {
-            match self.add_topic(datagram, topic, receiver) {
-                Some(_) => along += 1,
-                None => misfits += 1,
-            }
-            if along == most || misfits == MISFITS_MAX {
-                break;
+        for topic in own.chain(others.filter(|topic| topic.subject() != receiver)) {
+            // News of states has its own way to go.
+            if matches!(topic, Topic::Node(_)) && self.add_topic(datagram, topic, receiver).is_none() {
+                misfits += 1;
+                if misfits == MISFITS_MAX {
+                    break;
+                }
             }
         }
     }

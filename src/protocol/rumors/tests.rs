@@ -71,21 +71,6 @@ fn news_takes_the_place_of_an_addition_that_waits() {
     assert_eq!(all, [(millis(10), vec![0, 6, 5, 4, 3]), (millis(110), vec![2, 1])]);
 }
 
-/// A round that the interval had held up was taken for one after a quiet time: the interval began anew at 20 ms each
-/// time that it had grown to 100, and a storm had 17 rounds a second.
-#[test]
-fn in_a_storm_rounds_keep_their_longest_interval() {
-    let mut rumors = Rumors::new(millis(0), INTERVAL);
-    let mut all = Vec::new();
-    for step in 0..200 {
-        let now = millis(step * 10);
-        rumors.push(now, node(step), K);
-        all.extend(rounds(&mut rumors, now, now + Duration::from_millis(10)));
-    }
-    let late = all.iter().filter(|(at, _)| *at >= millis(1_000));
-    assert_eq!((all.len(), late.count()), (22, 10));
-}
-
 #[test]
 fn after_a_storm_news_leaves_at_once_again() {
     let mut rumors = Rumors::new(millis(0), INTERVAL);

@@ -119,29 +119,6 @@ fn a_leave_reaches_everybody_within_milliseconds() {
     assert!(took <= millis(20) && cost <= 12.0, "{took:?}, {cost}");
 }
 
-/// An ack took as many rumors as it had room for, which all went round anyway: 925 bytes each, where a quarter of the
-/// members were away again and again, and 9 % of all that was sent.
-#[test]
-fn an_ack_carries_two_rumors_at_most() {
-    let mut world = World::introduced(2, 32);
-    world.run(secs(1));
-    world.recorded = Some(Vec::new());
-    for _ in 0..20 {
-        for index in 0..32 {
-            provoke(&mut world, index);
-        }
-        world.run(millis(100));
-    }
-    let rumors_along = |datagram: &[u8]| {
-        let packet = Packet::decode(datagram).unwrap();
-        let is_ack = packet.bodies().any(|body| matches!(body, Body::Ack(_)));
-        is_ack.then(|| packet.bodies().filter(is_gossip).count())
-    };
-    let recorded = world.recorded.take().unwrap();
-    let counts: Vec<usize> = recorded.iter().filter_map(|(_, _, datagram)| rumors_along(datagram)).collect();
-    assert_eq!(counts.iter().max(), Some(&2), "{counts:?}");
-}
-
 #[test]
 fn rumors_that_wait_are_bounded_and_those_dropped_are_counted() {
     let mut world = World::cluster(3, 4);
