@@ -128,8 +128,11 @@ impl Protocol {
         self.push_topic(now, Topic::Node(subject));
     }
 
-    /// There is more of the news of a node that went round: it follows until `at`.
+    /// There is more of the news of a node that went round: it follows until `at`. By ticks all news waits for the next.
     pub(super) fn push_addition(&mut self, now: Instant, at: Instant, subject: NameHash) {
+        if !self.follows(Rule::Burst) {
+            return self.push_rumor(now, subject);
+        }
         let slots = self.slot_count();
         if slots > 0 && self.rumors.push_addition(now, at, Topic::Node(subject), slots) {
             self.metrics.rumors_dropped += 1;
