@@ -6,7 +6,7 @@ use super::{Protocol, compare, state};
 
 impl Protocol {
     /// How much there is of everything that others can make grow.
-    pub(crate) fn bounds(&self) -> [Bound; 27] {
+    pub(crate) fn bounds(&self) -> [Bound; 28] {
         let [active, tombstones] = self.members.bounds();
         let suspicions = Bound { what: "suspicions", count: self.suspicions.len(), max: active.count };
         let told = Bound { what: "nodes to be asked", count: self.told.len(), max: compare::TOLD_MAX };
@@ -35,6 +35,7 @@ impl Protocol {
             self.errands.bound(),
             self.given.bound(),
             self.addresses.bound(),
+            self.search.bound(),
             self.name_checks.bound(),
             self.damping.bound(),
             lacking,

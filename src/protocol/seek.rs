@@ -15,15 +15,21 @@
 //! alone at once. Addresses are hints: whoever answers has to show that it is a
 //! member of the cluster, and an address that never answers gets no more than any other (see [`super::join`]).
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::RngExt;
 
+use super::contract::Bound;
+use super::members::Entry;
 use super::time::Instant;
 use super::{Chore, Protocol, Timer};
+use crate::wire::NameHash;
 use crate::wire::hash::canonical;
 
+/// Addresses of which it is remembered who was there. One more, and it is found out anew.
+const RESIDENTS_MAX: usize = 1_024;
 /// Addresses that a member in company asks in one round. Every member looks, so a few are enough.
 const ASKED_IN_COMPANY: usize = 3;
 /// Rounds until the pauses of who is alone are as long as they get: two to the power of this is 16.
@@ -38,6 +44,15 @@ pub(super) struct Search {
     rounds: u32,
     /// Addresses that the last one has brought.
     asked: usize,
+    /// Who was at the addresses that were found last, and mostly still is: so nobody has to go through the view, in which
+    /// nothing is ordered by address, for the same seeds again and again.
+    residents: BTreeMap<SocketAddr, NameHash>,
+}
+
+impl Search {
+    pub(super) fn bound(&self) -> Bound {
+        Bound { what: "residents", count: self.residents.len(), max: RESIDENTS_MAX }
+    }
 }
 
 impl Protocol {
@@ -46,11 +61,7 @@ impl Protocol {
         let mut absent: Vec<SocketAddr> = found.iter().copied().map(canonical).collect();
         absent.sort_unstable();
         absent.dedup();
-        absent.retain(|addr| {
-            let is_in_view =
-                |addr| self.members.iter().any(|(_, entry)| entry.is_visible() && entry.is_at(addr));
-            !self.is_own(*addr) && !is_in_view(*addr)
-        });
+        absent.retain(|addr| !self.is_in_view(*addr) && !self.is_own(*addr));
         self.search.asked = self.search.asked.max(absent.len());
         let count = if self.is_alone() { absent.len() } else { absent.len().min(ASKED_IN_COMPANY) };
         for _ in 0..count {
@@ -67,10 +78,11 @@ impl Protocol {
         }
         if self.is_alone() {
             self.note_vain_round();
-            self.search = Search { rounds: self.search.rounds.saturating_add(1), asked: 0 };
+            self.search.rounds = self.search.rounds.saturating_add(1);
         } else {
-            self.search = Search::default();
+            self.search.rounds = 0;
         }
+        self.search.asked = 0;
         self.metrics.seeks += 1;
         // First: those who are found are to be told the right address.
         self.chores.push_back(Chore::CheckAddress);
@@ -103,7 +115,7 @@ impl Protocol {
 
     /// If there was a round before this one, it was in vain.
     fn note_vain_round(&mut self) {
-        let Search { rounds, asked } = self.search;
+        let Search { rounds, asked, .. } = self.search;
         if rounds == 0 {
             return;
         }
@@ -117,6 +129,24 @@ impl Protocol {
         } else {
             self.note(log::Level::Warn, || format!("alone: of {asked} addresses none answers"));
         }
+    }
+
+    /// Whether somebody in the view is at an address.
+    fn is_in_view(&mut self, addr: SocketAddr) -> bool {
+        let is_there = |entry: &Entry| entry.is_visible() && entry.is_at(addr);
+        let residents = &mut self.search.residents;
+        if residents.get(&addr).is_some_and(|name| self.members.get(*name).is_some_and(is_there)) {
+            return true;
+        }
+        residents.remove(&addr);
+        let resident = self.members.iter().find(|(_, entry)| is_there(entry));
+        if let Some((name, _)) = resident {
+            if residents.len() >= RESIDENTS_MAX {
+                residents.clear();
+            }
+            residents.insert(addr, name);
+        }
+        resident.is_some()
     }
 
     pub(super) fn is_alone(&self) -> bool {
