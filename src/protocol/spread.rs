@@ -18,6 +18,7 @@ const REGOSSIP_PER_SECOND: u32 = 26;
 const RETURN_MEMORY: std::time::Duration = std::time::Duration::from_secs(10);
 /// A rumor that does not fit does not block one that does, for so many tries a datagram.
 pub(super) const MISFITS_MAX: usize = 4;
+
 /// By which way a record came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
