@@ -35,6 +35,27 @@ fn count(
         .sum()
 }
 
+/// Has hosts leave at the same moment, each process ending as soon as its leave is over; how long the last one took.
+fn leave_together(world: &mut World, leavers: std::ops::Range<usize>) -> Duration {
+    let since = world.now;
+    let mut calls: Vec<_> =
+        leavers.map(|at| (at, world.call(at, |protocol, now| protocol.leave(now, secs(5))))).collect();
+    while !calls.is_empty() {
+        assert!(world.now.since(since) < secs(6), "{calls:?}");
+        world.run(millis(1));
+        calls.retain(|(at, call)| {
+            let answer = world.hosts[*at].answers.get(call);
+            assert!(matches!(answer, None | Some(Answer::Left(Ok(())))), "{at}: {answer:?}");
+            let is_over = answer.is_some();
+            if is_over {
+                world.crash(*at);
+            }
+            !is_over
+        });
+    }
+    world.now.since(since)
+}
+
 /// Whether all but the last host show that it has left, and nothing else.
 fn show_the_leave_alone(world: &World, since: crate::protocol::Instant) {
     let last = world.hosts.len() - 1;
@@ -222,5 +243,44 @@ fn who_is_said_to_have_left_when_views_are_compared_and_answers_has_not() {
     assert!(world.run_until(secs(30), World::is_converged), "{}", world.dump());
     for at in [0, 2] {
         assert!(!world.story(at, since).iter().any(|line| line == "left n3"), "at {at}");
+    }
+}
+
+/// They told it to each other, and ended: of 31 leaves the one that stayed heard 7 to 10, and saw the others die after
+/// 40 s.
+#[test]
+fn who_stays_hears_of_all_that_leave_at_the_same_moment() {
+    for seed in 0..3 {
+        for (n, stay, loss) in [(3, 1, 0), (8, 1, 0), (32, 1, 0), (32, 2, 100), (64, 8, 0), (128, 1, 0)] {
+            let mut world = World::cluster(seed, n);
+            world.run(secs(40));
+            world.loss = loss;
+            let since = world.now;
+            let took = leave_together(&mut world, stay..n);
+            let case = format!("seed {seed}: {stay} of {n} stay, loss {loss}: over after {took:?}");
+            println!("{case}");
+            assert!(took < millis(500), "{case}");
+            world.loss = 0;
+            world.run(secs(60));
+            let mut leaves: Vec<_> = (stay..n).map(|leaver| format!("left n{leaver}")).collect();
+            leaves.sort_unstable();
+            for at in 0..stay {
+                let mut story = world.story(at, since);
+                story.sort_unstable();
+                assert_eq!(story, leaves, "{case}, at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn of_a_cluster_that_leaves_at_the_same_moment_nobody_waits_long_for_another() {
+    for (n, loss) in [(2, 0), (5, 0), (32, 0), (128, 0), (2, 250), (5, 250), (32, 250)] {
+        let mut world = World::introduced(12, n);
+        world.run(secs(5));
+        world.loss = loss;
+        let took = leave_together(&mut world, 0..n);
+        println!("all of {n}, loss {loss}: over after {took:?}");
+        assert!(took < millis(500), "{n}, loss {loss}: {took:?}");
     }
 }
