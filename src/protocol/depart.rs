@@ -98,7 +98,9 @@ impl Protocol {
     ) {
         let (now, from, sender, run) = (context.now, context.from, context.sender, context.generation);
         let is_there = |entry: &Entry| entry.generation() == run && entry.is_at(from);
-        if !self.members.get(sender).is_some_and(is_there) {
+        // Then its name is another's already, and it is enough to say so.
+        let is_replaced = |entry: &Entry| entry.generation() > run;
+        if !self.members.get(sender).is_some_and(|entry| is_there(entry) || is_replaced(entry)) {
             self.metrics.unknown_sender += 1;
             return;
         }
@@ -113,8 +115,8 @@ impl Protocol {
             let _ = ack.push(&Body::Verdict(self.own_leave()));
         }
         self.take_verdict(now, &Verdict::left(sender, run, incarnation));
-        let has_left = self.members.get(sender).is_some_and(|entry| entry.status == Status::Left);
-        if has_left && !std::mem::replace(&mut context.replied, true) {
+        let has_left = |entry: &Entry| entry.status == Status::Left || is_replaced(entry);
+        if self.members.get(sender).is_some_and(has_left) && !std::mem::replace(&mut context.replied, true) {
             self.transmit(now, from, ack);
         }
     }

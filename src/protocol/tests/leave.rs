@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Incarnation, Status};
-use crate::protocol::Answer;
+use crate::protocol::{Answer, Instant};
 use crate::wire::body::Vouch;
 use crate::wire::{Body, Cookie, Packet, Seq, Verdict};
 
@@ -57,7 +57,7 @@ fn leave_together(world: &mut World, leavers: std::ops::Range<usize>) -> Duratio
 }
 
 /// Whether all but the last host show that it has left, and nothing else.
-fn show_the_leave_alone(world: &World, since: crate::protocol::Instant) {
+fn show_the_leave_alone(world: &World, since: Instant) {
     let last = world.hosts.len() - 1;
     let name = &world.hosts[last].name;
     for at in 0..last {
@@ -244,6 +244,37 @@ fn who_is_said_to_have_left_when_views_are_compared_and_answers_has_not() {
     for at in [0, 2] {
         assert!(!world.story(at, since).iter().any(|line| line == "left n3"), "at {at}");
     }
+}
+
+/// It answered, so a program that was started elsewhere under its name was refused until its process was gone. When that
+/// was let in, nobody acked the leave any more.
+#[test]
+fn the_name_of_one_that_leaves_is_free_for_a_newcomer_elsewhere_before_it_is_gone() {
+    let mut world = World::cluster(13, 8);
+    world.run(secs(20));
+    let is_ack = |body: Body<'_>| matches!(body, Body::BareAck { .. });
+    world.drops = Some(Box::new(move |to, packet| to == 7 && packet.bodies().any(is_ack)));
+    let leave = world.call(7, |protocol, now| protocol.leave(now, secs(2)));
+    world.run(millis(100));
+    assert!((0..7).all(|at| world.status(at, 7) == Some(Status::Left)));
+    let heir = world.add_named("n7", addr_of(500));
+    let join = world.join(heir, &[0]);
+    world.run(secs(1));
+    assert!(!world.hosts[7].answers.contains_key(&leave), "it still leaves");
+    assert!(
+        matches!(world.hosts[heir].answers[&join], Answer::Joined(Ok(()))),
+        "{:?}",
+        world.hosts[heir].answers
+    );
+    world.drops = None;
+    world.run(secs(2));
+    assert!(matches!(world.hosts[7].answers[&leave], Answer::Left(Ok(()))));
+    assert!(
+        world.hosts[7].ended.is_none()
+            && !world.story(7, Instant::default()).contains(&"conflict ".to_owned())
+    );
+    world.crash(7);
+    assert!(world.run_until(secs(5), World::is_converged), "{}", world.dump());
 }
 
 /// They told it to each other, and ended: of 31 leaves the one that stayed heard 7 to 10, and saw the others die after
