@@ -315,3 +315,27 @@ fn of_a_cluster_that_leaves_at_the_same_moment_nobody_waits_long_for_another() {
         assert!(took < millis(500), "{n}, loss {loss}: {took:?}");
     }
 }
+
+/// Each doubt was repeated in a datagram of its own.
+#[test]
+fn doubts_bring_whoever_is_said_to_tell_of_leaves_no_flood() {
+    let mut world = World::introduced(14, 100);
+    let said: Vec<Body<'_>> = (2..50).map(|at| Body::Verdict(left(&world, at))).collect();
+    let forged = world.forge(1, 0, &said);
+    world.recorded = Some(Vec::new());
+    world.inject(0, addr_of(1), &forged);
+    world.run(millis(500));
+    let recorded = world.recorded.take().unwrap();
+    let is_doubt = |(from, to, bytes): &&(SocketAddr, SocketAddr, Vec<u8>)| {
+        (*from, *to) == (addr_of(0), addr_of(1))
+            && Packet::decode(bytes).unwrap().bodies().any(|body| matches!(body, Body::Doubt { .. }))
+    };
+    let doubts: Vec<usize> = recorded.iter().filter(is_doubt).map(|(_, _, bytes)| bytes.len()).collect();
+    println!(
+        "{} bytes came, {} datagrams of {} bytes went",
+        forged.len(),
+        doubts.len(),
+        doubts.iter().sum::<usize>()
+    );
+    assert!(doubts.len() <= 5, "of one datagram: {}", doubts.len());
+}
