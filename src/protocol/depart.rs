@@ -182,7 +182,8 @@ impl Protocol {
         self.addresses.heard(context.from);
         leave.open.remove(&seq);
         leave.acked.insert(peer.name);
-        if leave.acked.len() >= LEAVE_ACKS || leave.open.is_empty() {
+        let acks = leave.acked.iter().filter(|name| self.members.active(**name).is_some()).count();
+        if acks >= LEAVE_ACKS || leave.open.is_empty() {
             // When the rest of the datagram is read, which may tell that the peer leaves as well.
             self.timers.set(Timer::Leave, context.now);
         }
