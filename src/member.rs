@@ -461,7 +461,7 @@ impl Member {
         Arc::clone(&self.engine).force_leave(name)
     }
 
-    /// Says goodbye and ends the member. Returns when a few others know, at once if there are none, and after
+    /// Says goodbye and ends the member. Returns when a few others know who stay, at once if there are none, and after
     /// `timeout` in any case. The socket is closed when it returns. From any thread, also from inside a
     /// listener, also twice.
     ///

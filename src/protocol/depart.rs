@@ -1,15 +1,16 @@
 //! Leaving: a member says that it goes, and others hear it (see [`super::join`]).
 //!
 //! A leave is told to a few peers directly, who ack it, and gossiped. It keeps everything else that the member
-//! has said of itself. It is over when three have acked, or as many as there are; or one has, and the others do
-//! not for two probe timeouts.
+//! has said of itself. It is over when three have acked that stay, or as many as there are; or one has, and the others do
+//! not for two probe timeouts. Who leaves as well says so in its ack: of many that leave together, those would tell it to
+//! each other and be gone.
 //!
 //! ```text
 //!  the leaver                              a peer
 //!  leave(cookie, if there is one)       →
 //!                                       ←  challenge(cookie), if there was none, or an old one
 //!  leave(cookie)                        →  tells it on
-//!                                       ←  bare ack
+//!                                       ←  bare ack, and its own leave if it leaves as well
 //! ```
 //!
 //! The cookie shows that the leave comes from where the leaver receives: else anybody who can forge its address could
@@ -17,7 +18,6 @@
 //! [`super::vouch`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::join::{Leave, LeavePeer};
@@ -28,14 +28,18 @@ use crate::error::{Error, Result};
 use crate::node::{Incarnation, Status};
 use crate::wire::{Body, Cookie, NameHash, Seq, Verdict};
 
-/// Peers that must have heard of a leave before it is over.
+/// Peers that stay and must have heard of a leave before it is over.
 const LEAVE_ACKS: usize = 3;
-/// Peers that a leave is told to directly, at the same time.
+/// Peers that a leave is told to directly, at the same time; as many more each time it is told again …
 const LEAVE_PEERS: usize = 5;
+/// … up to this: they may be gone.
+const LEAVE_PEERS_MAX: usize = 20;
 /// The leave is told again after this many gossip intervals.
 const LEAVE_PAUSE: u32 = 5;
 /// A peer that has not acked after this many probe timeouts is given up for another one.
 const LEAVE_PATIENCE_TIMEOUTS: u32 = 2;
+/// Where others leave at the same time, one ack is enough after so many pauses.
+const LEAVE_TOGETHER_PAUSES: u32 = 3;
 
 impl Protocol {
     /// Says that this member goes. Answered with [`Answer::Left`].
@@ -55,7 +59,7 @@ impl Protocol {
             calls: vec![call],
             began: now,
             deadline: now + timeout,
-            acks: 0,
+            acked: BTreeSet::new(),
             open: BTreeMap::new(),
             tried: BTreeSet::new(),
             over: false,
@@ -64,7 +68,7 @@ impl Protocol {
         // The rumor goes along the ring as it is with us in it, and at once.
         self.push_rumor(now, self.me);
         self.spread(now);
-        self.members.merge_verdict(now, &Verdict::left(self.me, self.generation, self.incarnation));
+        self.members.merge_verdict(now, &self.own_leave());
         call
     }
 
@@ -94,7 +98,9 @@ impl Protocol {
     ) {
         let (now, from, sender, run) = (context.now, context.from, context.sender, context.generation);
         let is_there = |entry: &Entry| entry.generation() == run && entry.is_at(from);
-        if !self.members.get(sender).is_some_and(is_there) {
+        // Then its name is another's already, and it is enough to say so.
+        let is_replaced = |entry: &Entry| entry.generation() > run;
+        if !self.members.get(sender).is_some_and(|entry| is_there(entry) || is_replaced(entry)) {
             self.metrics.unknown_sender += 1;
             return;
         }
@@ -102,13 +108,16 @@ impl Protocol {
         if !is_sealed_for_us && !self.has_cookie(context, seq, cookie) {
             return;
         }
+        let mut ack = self.datagram_back(context);
+        // Both are short against the smallest datagram.
+        let _ = ack.push(&Body::BareAck { seq });
+        if self.leave.is_some() {
+            let _ = ack.push(&Body::Verdict(self.own_leave()));
+        }
         self.take_verdict(now, &Verdict::left(sender, run, incarnation));
-        let has_left = self.members.get(sender).is_some_and(|entry| entry.status == Status::Left);
-        if has_left && !std::mem::replace(&mut context.replied, true) {
-            let mut datagram = self.datagram_back(context);
-            if datagram.push(&Body::BareAck { seq }) {
-                self.transmit(now, from, datagram);
-            }
+        let has_left = |entry: &Entry| entry.status == Status::Left || is_replaced(entry);
+        if self.members.get(sender).is_some_and(has_left) && !std::mem::replace(&mut context.replied, true) {
+            self.transmit(now, from, ack);
         }
     }
 
@@ -125,16 +134,24 @@ impl Protocol {
             self.members.active(peer.name).is_some_and(|entry| entry.generation() == peer.generation)
                 && now.since(peer.since) < patience
         });
-        while leave.open.len() < LEAVE_PEERS
+        let pause = self.settings.gossip_interval * LEAVE_PAUSE;
+        let pauses = now.since(leave.began).as_micros() / pause.as_micros().max(1);
+        let times = usize::try_from(pauses).unwrap_or(usize::MAX).saturating_add(1);
+        let places = LEAVE_PEERS.saturating_mul(times).min(LEAVE_PEERS_MAX);
+        while leave.open.len() < places
             && let Some(peer) = self.next_leave_peer(now, &leave.tried)
         {
             leave.tried.insert(peer.name);
             leave.open.insert(self.fresh_seq(), peer);
         }
-        let others = self.others().len();
+        let others = self.others();
+        let acks = leave.acked.iter().filter(|name| others.contains(name)).count();
         // One that has heard of it tells it on; with many dead that nobody has noticed there are no more acks.
-        let enough = leave.acks > 0 && (leave.open.is_empty() || now.since(leave.began) >= patience);
-        if leave.acks >= others.min(LEAVE_ACKS) || enough {
+        // Where others leave as well, most of those who do not ack have left.
+        let together = acks < leave.acked.len();
+        let patience = if together { patience.min(pause * LEAVE_TOGETHER_PAUSES) } else { patience };
+        let enough = !leave.acked.is_empty() && (leave.open.is_empty() || now.since(leave.began) >= patience);
+        if acks >= others.len().min(LEAVE_ACKS) || enough {
             self.answers.extend(leave.calls.drain(..).map(|call| (call, Answer::Left(Ok(())))));
             leave.over = true;
         } else if leave.deadline <= now {
@@ -148,24 +165,27 @@ impl Protocol {
             for (seq, peer) in &leave.open {
                 self.tell_leave_to(now, *seq, peer);
             }
-            let again = now + self.settings.gossip_interval * LEAVE_PAUSE;
-            self.timers.set(Timer::Leave, again.min(leave.deadline));
+            self.timers.set(Timer::Leave, (now + pause).min(leave.deadline));
         }
         self.leave = Some(leave);
     }
 
     /// Whether this answers our leave, which is then noted.
-    pub(super) fn leave_acked(&mut self, now: Instant, seq: Seq, from: SocketAddr) -> bool {
+    pub(super) fn leave_acked(&mut self, context: &mut Context, seq: Seq) -> bool {
         let Some(leave) = &mut self.leave else {
             return false;
         };
-        if leave.open.get(&seq).is_none_or(|peer| peer.addr != from) {
+        let Some(peer) = leave.open.get(&seq).copied().filter(|peer| peer.addr == context.from) else {
             return false;
-        }
+        };
+        context.answered = true;
+        self.addresses.heard(context.from);
         leave.open.remove(&seq);
-        leave.acks += 1;
-        if leave.acks >= LEAVE_ACKS || leave.open.is_empty() {
-            self.tell_leave(now);
+        leave.acked.insert(peer.name);
+        let acks = leave.acked.iter().filter(|name| self.members.active(**name).is_some()).count();
+        if acks >= LEAVE_ACKS || leave.open.is_empty() {
+            // When the rest of the datagram is read, which may tell that the peer leaves as well.
+            self.timers.set(Timer::Leave, context.now);
         }
         true
     }
@@ -185,6 +205,11 @@ impl Protocol {
             self.tell_leave_to(context.now, seq, &peer);
         }
         true
+    }
+
+    /// That this member leaves.
+    pub(super) fn own_leave(&self) -> Verdict {
+        Verdict::left(self.me, self.generation, self.incarnation)
     }
 
     fn tell_leave_to(&mut self, now: Instant, seq: Seq, peer: &LeavePeer) {

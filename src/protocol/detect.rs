@@ -148,7 +148,7 @@ impl Protocol {
 
     pub(super) fn handle_bare_ack(&mut self, context: &mut Context, seq: Seq) {
         let (now, from) = (context.now, context.from);
-        if self.leave_acked(now, seq, from) {
+        if self.leave_acked(context, seq) {
             return;
         }
         if let Some(errand) = self.errands.answered(seq, from) {

@@ -415,8 +415,8 @@ pub(crate) struct Leave {
     pub(crate) calls: Vec<Call>,
     pub(crate) began: Instant,
     pub(crate) deadline: Instant,
-    /// Acks that have come.
-    pub(crate) acks: usize,
+    /// Who has acked, and may leave as well.
+    pub(crate) acked: BTreeSet<NameHash>,
     /// Whom it is told, and who has not acked yet.
     pub(crate) open: BTreeMap<Seq, LeavePeer>,
     /// Whom it was told, whatever came of it.

@@ -142,6 +142,8 @@ impl Protocol {
             Body::Nack { seq, reason } => self.handle_nack(context, *seq, *reason),
 
             Body::Verdict(verdict) if verdict.subject == self.me => {
+                // Whoever knows that we leave is to find our name free: we are gone for him.
+                context.replied |= self.leave.is_some() && *verdict == self.own_leave();
                 if context.known || context.answered {
                     self.handle_accusation(context.now, context.from, verdict);
                 }

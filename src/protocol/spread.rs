@@ -279,9 +279,12 @@ impl Protocol {
     /// What there is to tell of a node now. Nothing of one that is hidden.
     fn news_of(&self, subject: NameHash) -> Option<Body<'_>> {
         if subject == self.me {
-            let left = Verdict::left(self.me, self.generation, self.incarnation);
             let leaves = self.leave.is_some();
-            return Some(if leaves { Body::Verdict(left) } else { Body::Alive(self.own_record()) });
+            return Some(if leaves {
+                Body::Verdict(self.own_leave())
+            } else {
+                Body::Alive(self.own_record())
+            });
         }
         let entry = self.members.get(subject).filter(|entry| !entry.hidden)?;
         if entry.status == Status::Alive {

@@ -28,7 +28,7 @@ use super::time::Instant;
 use super::{Context, Protocol, Timer};
 use crate::node::Status;
 use crate::wire::body::Vouch;
-use crate::wire::{Body, Cookie, NameHash, Verdict};
+use crate::wire::{Body, Cookie, NameHash, Verdict, Writer};
 
 /// Leaves that may be in doubt at the same time; of more, whoever told of them is asked once.
 const DOUBTS_MAX: usize = 256;
@@ -91,21 +91,33 @@ impl Protocol {
         self.keep_doubt(now, Doubt { subject, teller, due: now, repeats: 0 });
     }
 
-    /// Asks those again who have not vouched for what they said.
+    /// Asks those again who have not vouched for what they said, each about all of it at once: their addresses may have been
+    /// forged.
     pub(super) fn repeat_doubts(&mut self, now: Instant) {
+        let mut asked: Option<(Peer, Writer)> = None;
         while let Some(doubt) = self.doubts.pop_due(now) {
             let Doubt { subject, teller, .. } = doubt;
             let has_left = self.members.get(subject).is_none_or(|entry| entry.status == Status::Left);
             if has_left || !self.members.is_known(teller.name, teller.generation, teller.addr) {
                 continue;
             }
-            let mut datagram = self.plain_datagram_to(teller.generation);
-            if datagram.push(&self.doubt_about(now, subject, teller)) {
-                self.transmit(now, teller.addr, datagram);
+            let body = self.doubt_about(now, subject, teller);
+            let is_added =
+                asked.as_mut().is_some_and(|(peer, datagram)| *peer == teller && datagram.push(&body));
+            if !is_added {
+                let mut datagram = self.plain_datagram_to(teller.generation);
+                // It is short against the smallest datagram.
+                let _ = datagram.push(&body);
+                if let Some((peer, before)) = asked.replace((teller, datagram)) {
+                    self.transmit(now, peer.addr, before);
+                }
             }
             if doubt.repeats < REPEATS_MAX {
                 self.keep_doubt(now, Doubt { repeats: doubt.repeats + 1, ..doubt });
             }
+        }
+        if let Some((peer, last)) = asked {
+            self.transmit(now, peer.addr, last);
         }
         if let Some(due) = self.doubts.next() {
             self.timers.set(Timer::Doubts, due);

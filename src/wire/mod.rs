@@ -207,7 +207,8 @@
 //! |---|---|
 //! | of the hello; the counter of a sealed datagram, which can not be read | 1 another cluster is here; 2 another key is, or one is missing |
 //!
-//! `0x25` leave: I go. Answered by a bare ack; without a good cookie by a challenge.
+//! `0x25` leave: I go. Answered by a bare ack, and the other's own leave if it goes as well; without a good cookie by a
+//! challenge.
 //!
 //! | seq u64 | cookie u64 | incarnation varint |
 //! |---|---|---|

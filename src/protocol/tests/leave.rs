@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Incarnation, Status};
-use crate::protocol::Answer;
+use crate::protocol::{Answer, Instant};
 use crate::wire::body::Vouch;
 use crate::wire::{Body, Cookie, Packet, Seq, Verdict};
 
@@ -35,8 +35,29 @@ fn count(
         .sum()
 }
 
+/// Has hosts leave at the same moment, each process ending as soon as its leave is over; how long the last one took.
+fn leave_together(world: &mut World, leavers: std::ops::Range<usize>) -> Duration {
+    let since = world.now;
+    let mut calls: Vec<_> =
+        leavers.map(|at| (at, world.call(at, |protocol, now| protocol.leave(now, secs(5))))).collect();
+    while !calls.is_empty() {
+        assert!(world.now.since(since) < secs(6), "{calls:?}");
+        world.run(millis(1));
+        calls.retain(|(at, call)| {
+            let answer = world.hosts[*at].answers.get(call);
+            assert!(matches!(answer, None | Some(Answer::Left(Ok(())))), "{at}: {answer:?}");
+            let is_over = answer.is_some();
+            if is_over {
+                world.crash(*at);
+            }
+            !is_over
+        });
+    }
+    world.now.since(since)
+}
+
 /// Whether all but the last host show that it has left, and nothing else.
-fn show_the_leave_alone(world: &World, since: crate::protocol::Instant) {
+fn show_the_leave_alone(world: &World, since: Instant) {
     let last = world.hosts.len() - 1;
     let name = &world.hosts[last].name;
     for at in 0..last {
@@ -223,4 +244,98 @@ fn who_is_said_to_have_left_when_views_are_compared_and_answers_has_not() {
     for at in [0, 2] {
         assert!(!world.story(at, since).iter().any(|line| line == "left n3"), "at {at}");
     }
+}
+
+/// It answered, so a program that was started elsewhere under its name was refused until its process was gone. When that
+/// was let in, nobody acked the leave any more.
+#[test]
+fn the_name_of_one_that_leaves_is_free_for_a_newcomer_elsewhere_before_it_is_gone() {
+    let mut world = World::cluster(13, 8);
+    world.run(secs(20));
+    let is_ack = |body: Body<'_>| matches!(body, Body::BareAck { .. });
+    world.drops = Some(Box::new(move |to, packet| to == 7 && packet.bodies().any(is_ack)));
+    let leave = world.call(7, |protocol, now| protocol.leave(now, secs(2)));
+    world.run(millis(100));
+    assert!((0..7).all(|at| world.status(at, 7) == Some(Status::Left)));
+    let heir = world.add_named("n7", addr_of(500));
+    let join = world.join(heir, &[0]);
+    world.run(secs(1));
+    assert!(!world.hosts[7].answers.contains_key(&leave), "it still leaves");
+    assert!(
+        matches!(world.hosts[heir].answers[&join], Answer::Joined(Ok(()))),
+        "{:?}",
+        world.hosts[heir].answers
+    );
+    world.drops = None;
+    world.run(secs(2));
+    assert!(matches!(world.hosts[7].answers[&leave], Answer::Left(Ok(()))));
+    assert!(
+        world.hosts[7].ended.is_none()
+            && !world.story(7, Instant::default()).contains(&"conflict ".to_owned())
+    );
+    world.crash(7);
+    assert!(world.run_until(secs(5), World::is_converged), "{}", world.dump());
+}
+
+/// They told it to each other, and ended: of 31 leaves the one that stayed heard 7 to 10, and saw the others die after
+/// 40 s.
+#[test]
+fn who_stays_hears_of_all_that_leave_at_the_same_moment() {
+    for seed in 0..3 {
+        for (n, stay, loss) in [(3, 1, 0), (8, 1, 0), (32, 1, 0), (32, 2, 100), (64, 8, 0), (128, 1, 0)] {
+            let mut world = World::cluster(seed, n);
+            world.run(secs(40));
+            world.loss = loss;
+            let since = world.now;
+            let took = leave_together(&mut world, stay..n);
+            let case = format!("seed {seed}: {stay} of {n} stay, loss {loss}: over after {took:?}");
+            println!("{case}");
+            assert!(took < millis(500), "{case}");
+            world.loss = 0;
+            world.run(secs(60));
+            let mut leaves: Vec<_> = (stay..n).map(|leaver| format!("left n{leaver}")).collect();
+            leaves.sort_unstable();
+            for at in 0..stay {
+                let mut story = world.story(at, since);
+                story.sort_unstable();
+                assert_eq!(story, leaves, "{case}, at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn of_a_cluster_that_leaves_at_the_same_moment_nobody_waits_long_for_another() {
+    for (n, loss) in [(2, 0), (5, 0), (32, 0), (128, 0), (2, 250), (5, 250), (32, 250)] {
+        let mut world = World::introduced(12, n);
+        world.run(secs(5));
+        world.loss = loss;
+        let took = leave_together(&mut world, 0..n);
+        println!("all of {n}, loss {loss}: over after {took:?}");
+        assert!(took < millis(500), "{n}, loss {loss}: {took:?}");
+    }
+}
+
+/// Each doubt was repeated in a datagram of its own.
+#[test]
+fn doubts_bring_whoever_is_said_to_tell_of_leaves_no_flood() {
+    let mut world = World::introduced(14, 100);
+    let said: Vec<Body<'_>> = (2..50).map(|at| Body::Verdict(left(&world, at))).collect();
+    let forged = world.forge(1, 0, &said);
+    world.recorded = Some(Vec::new());
+    world.inject(0, addr_of(1), &forged);
+    world.run(millis(500));
+    let recorded = world.recorded.take().unwrap();
+    let is_doubt = |(from, to, bytes): &&(SocketAddr, SocketAddr, Vec<u8>)| {
+        (*from, *to) == (addr_of(0), addr_of(1))
+            && Packet::decode(bytes).unwrap().bodies().any(|body| matches!(body, Body::Doubt { .. }))
+    };
+    let doubts: Vec<usize> = recorded.iter().filter(is_doubt).map(|(_, _, bytes)| bytes.len()).collect();
+    println!(
+        "{} bytes came, {} datagrams of {} bytes went",
+        forged.len(),
+        doubts.len(),
+        doubts.iter().sum::<usize>()
+    );
+    assert!(doubts.len() <= 5, "of one datagram: {}", doubts.len());
 }
