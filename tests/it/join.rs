@@ -90,6 +90,18 @@ fn a_seed_that_does_not_answer_is_an_error_within_the_deadline() {
     assert!(reasons.iter().all(|(_, error)| matches!(error, Error::NoAnswer)), "{reasons:?}");
 }
 
+/// The first one took the error of the address that both lead to, and the second was not in the list.
+#[test]
+fn seeds_with_an_address_in_common_have_an_entry_each() {
+    let member = Member::create(config("a").join_timeout(Duration::from_millis(100))).unwrap();
+    let vacant = vacant_addr();
+    let seeds = [vacant.to_string(), format!("localhost:{}", vacant.port()), vacant.to_string()];
+    let reasons = reasons(member.join(&seeds));
+    let named: Vec<&String> = reasons.iter().map(|(seed, _)| seed).collect();
+    assert_eq!(named, [&seeds[0], &seeds[1], &seeds[2]]);
+    assert!(reasons.iter().all(|(_, error)| matches!(error, Error::NoAnswer)), "{reasons:?}");
+}
+
 #[test]
 fn a_seed_that_makes_no_sense_is_an_error_of_that_seed() {
     let a = start("a");
