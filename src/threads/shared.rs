@@ -6,6 +6,7 @@ mod ending;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{self, AssertUnwindSafe};
@@ -315,7 +316,7 @@ impl Shared {
             for Transmit { to, datagram } in outputs.transmits.drain(..) {
                 log::trace!("sending {} bytes to {to}", datagram.len());
                 if let Err(error) = path.send(&datagram, to) {
-                    self.note_trouble("send", &error);
+                    self.note_trouble(format_args!("send to {to}"), &error);
                 }
                 outputs.sent = Some(datagram);
             }
@@ -380,7 +381,7 @@ impl Shared {
     }
 
     /// Counts an error of the transport, and logs it if an operator may have to know.
-    pub(super) fn note_trouble(&self, what: &str, error: &io::Error) {
+    pub(super) fn note_trouble(&self, what: fmt::Arguments<'_>, error: &io::Error) {
         self.socket_errors.fetch_add(1, Ordering::Relaxed);
         if classify(error) == Trouble::Strange && self.may_log_trouble() {
             log::warn!("{}: {what}: {error}", self.name);
