@@ -223,7 +223,7 @@ impl Config {
     /// The address that others shall send to, where it differs from the bound one (NAT, containers): a
     /// `SocketAddr` or `"ip:port"`. Never a wildcard or port 0. Default: the bound address; if that is all
     /// interfaces, the address from which the system would send to the first seed given as an IP address, or
-    /// else along the default route; and when the host has that address no more, the member [moves](Event::Moved).
+    /// else along the default route, or else, where there is none, to others as soon as some are known; and when the host has that address no more, the member [moves](Event::Moved).
     pub fn advertise(mut self, addr: impl ToString) -> Self {
         self.advertise = Some(addr.to_string());
         self

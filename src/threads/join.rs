@@ -114,11 +114,11 @@ fn drop_unreachable(shared: &Shared, attempt: &mut Attempt) {
 
 /// Asks all addresses.
 fn ask(shared: &Arc<Shared>, mut attempts: Vec<Attempt>, deadline: Instant) -> Result<()> {
-    // Those who are asked are to be told the right one, also if the network came up after the member.
-    shared.check_address();
     let mut addrs: Vec<SocketAddr> = attempts.iter().flat_map(|attempt| &attempt.addrs).copied().collect();
     addrs.sort_unstable();
     addrs.dedup();
+    // Those who are asked are to be told the right one, also if the network came up after the member.
+    shared.check_address(addrs.iter().copied());
     let has_failures = attempts.iter().any(|attempt| attempt.error.is_some());
     // Others were named, and none of them can be asked: being alone is no success then.
     if has_failures && addrs.iter().all(|addr| shared.is_own(*addr)) {

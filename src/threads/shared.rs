@@ -342,7 +342,7 @@ impl Shared {
                     self.look_for_the_absent();
                     self.discoveries.ask(self);
                 }
-                Chore::CheckAddress => self.check_address(),
+                Chore::CheckAddress => self.check_address(self.nodes().iter().map(Node::addr)),
             }
         }
         if let Some(path) = outputs.closed.take() {
@@ -350,10 +350,10 @@ impl Shared {
         }
     }
 
-    /// Finds out which address is the own one now.
-    pub(super) fn check_address(self: &Arc<Self>) {
+    /// Finds out which address is the own one now, to be told to others, of whom some are known.
+    pub(super) fn check_address(self: &Arc<Self>, others: impl IntoIterator<Item = SocketAddr>) {
         let before = self.addr.get();
-        let addr = self.addr.look();
+        let addr = self.addr.look(others);
         if addr != before && !self.addr.is_allowed() {
             log::warn!("{}: the own address is {addr} now, and in none of the allowed networks", self.name);
         }
@@ -363,6 +363,9 @@ impl Shared {
 
     /// Gives the protocol addresses at which others may be.
     pub(super) fn addresses_found(self: &Arc<Self>, addrs: &[SocketAddr]) {
+        if self.addr.is_unsettled() {
+            self.check_address(addrs.iter().copied());
+        }
         // An error says that the member has ended.
         let _ = self.step(|protocol, now| protocol.addresses_found(now, addrs));
     }
