@@ -223,7 +223,7 @@ impl Config {
     /// The address that others shall send to, where it differs from the bound one (NAT, containers): a
     /// `SocketAddr` or `"ip:port"`. Never a wildcard or port 0. Default: the bound address; if that is all
     /// interfaces, the address from which the system would send to the first seed given as an IP address, or
-    /// else along the default route; and when the host has that address no more, the member [moves](Event::Moved).
+    /// else along the default route, or else, where there is none, to others as soon as some are known; and when the host has that address no more, the member [moves](Event::Moved).
     pub fn advertise(mut self, addr: impl ToString) -> Self {
         self.advertise = Some(addr.to_string());
         self
@@ -443,7 +443,7 @@ impl Config {
     /// its clock says. It is written by a thread of its own, at the start, after changes (once a second at most) and at
     /// the end; [`Member::save_snapshot`] writes it now. Default: none.
     ///
-    /// The directory has to exist, and the member needs a [`name`](Self::name) if its address may change, since the
+    /// The directory has to exist, the path is that of the file itself and not of a link to it, and the member needs a [`name`](Self::name) if its address may change, since the
     /// address is the name of a member that has none. Beside the file there are others whose names go on with
     /// `.lock`, `.new` and `.set-aside-1` to `-4`. On Unix nobody but the user of the process may read it. A second member that is given the same file is refused. A file that
     /// is damaged, of another cluster, or of a later version of the crate is set aside, with a warning; of one of

@@ -5,6 +5,9 @@
 //!
 //! A message is not dropped so: it takes its place in the queue of each consumer, or in none, and its sender is told.
 //! The messages in all queues have 16 MiB together, so a consumer that reads nothing holds up the messages for all.
+//! While no message waits at all the next one is taken, whatever it adds up to: else one that is too long for so many
+//! consumers would be refused for ever. Among these may be some that are gone, which nobody knows before something is
+//! queued for them.
 
 use std::collections::VecDeque;
 
@@ -13,7 +16,8 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use crate::event::Event;
 use crate::protocol::Handover;
 
-/// The bytes of messages that wait for the consumers of one member, all together. A message counts once for each.
+/// The bytes of messages that wait for the consumers of one member, all together. A message counts once for each. One
+/// that comes when none waits may be more.
 const MESSAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
 /// Queues an event for every consumer, and lets go of those that are gone. Tells how many have dropped it.
@@ -43,7 +47,8 @@ pub(crate) fn hand_over(consumers: &mut Vec<Consumer>, message: Event) -> Handov
     if consumers.is_empty() {
         return Handover::NobodyListens;
     }
-    if !has_place || waiting + length * consumers.len() > MESSAGE_BYTES_MAX {
+    let has_bytes = waiting == 0 || waiting + length * consumers.len() <= MESSAGE_BYTES_MAX;
+    if !has_place || !has_bytes {
         return Handover::NoRoom;
     }
     // The last one is not copied, and mostly there is one.

@@ -385,7 +385,8 @@ impl Member {
     /// [`Config::event_capacity`] events wait at most; when it is full, new ones are dropped and
     /// [`Event::Lagged`] tells how many, as soon as there is room. Messages ([`send`](Self::send)) are not dropped but
     /// refused, unless they find room in every stream and with the listener, and 16 MiB of them wait in all: a stream
-    /// that nobody reads holds them up for all others, so drop it.
+    /// that nobody reads holds them up for all others, so drop it. That one was dropped is noticed with the next event,
+    /// and until then it holds some memory: keep one, rather than opening one whenever you wait for something.
     ///
     /// ```
     /// use headcount::{Config, Member};

@@ -13,17 +13,33 @@ use super::seeds::{Place, Seed};
 const SOMEWHERE: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
 
+/// Routes that are tried to others who are known by now: usually the first one tells.
+const OTHERS_MAX: usize = 16;
+
 /// What to tell when nothing was configured: the bound address if it is one, else the source address of the
-/// routes to the seeds (a loopback only if no seed has a better one), else that of the default route, else the
-/// loopback.
-pub(super) fn choose(bound: SocketAddr, seeds: &[Seed]) -> SocketAddr {
+/// routes to the seeds (a loopback only if no seed has a better one), else that of the default route, else that of the
+/// routes to others who are known by now (a network of its own may have no default route), else the loopback.
+pub(super) fn choose(
+    bound: SocketAddr,
+    seeds: &[Seed],
+    others: impl IntoIterator<Item = SocketAddr>,
+) -> SocketAddr {
+    choose_by(bound, seeds, others, |target| route_source(bound, target))
+}
+
+fn choose_by(
+    bound: SocketAddr,
+    seeds: &[Seed],
+    others: impl IntoIterator<Item = SocketAddr>,
+    route_source: impl Fn(IpAddr) -> Option<IpAddr>,
+) -> SocketAddr {
     if !bound.ip().is_unspecified() {
         return bound;
     }
     let sources: Vec<IpAddr> = seeds
         .iter()
         .filter_map(|seed| match seed.place {
-            Place::Addr(addr) => route_source(bound, addr.ip()),
+            Place::Addr(addr) => route_source(addr.ip()),
             Place::Here(_) | Place::Host(..) => None,
         })
         .collect();
@@ -32,7 +48,11 @@ pub(super) fn choose(bound: SocketAddr, seeds: &[Seed]) -> SocketAddr {
         .find(|ip| !ip.is_loopback())
         .or(sources.first())
         .copied()
-        .or_else(|| SOMEWHERE.into_iter().find_map(|target| route_source(bound, target)))
+        .or_else(|| SOMEWHERE.into_iter().find_map(&route_source))
+        .or_else(|| {
+            let mut sources = others.into_iter().take(OTHERS_MAX).filter_map(|addr| route_source(addr.ip()));
+            sources.find(|ip| !ip.is_loopback())
+        })
         .unwrap_or(if bound.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
     SocketAddr::new(ip, bound.port())
 }
@@ -49,4 +69,31 @@ fn route_source(bound: SocketAddr, target: IpAddr) -> Option<IpAddr> {
     socket.connect((target, 9)).ok()?;
     let source = socket.local_addr().ok()?.ip();
     (!source.is_unspecified()).then_some(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is told by a host without a default route, on the network 10.9.0.0/24.
+    fn told(seeds: &[&str], others: &[&str]) -> String {
+        let route_source = |target: IpAddr| match target {
+            IpAddr::V4(ip) if ip.is_loopback() => Some(ip.into()),
+            IpAddr::V4(ip) if ip.octets().starts_with(&[10, 9, 0]) => Some(Ipv4Addr::new(10, 9, 0, 2).into()),
+            _ => None,
+        };
+        let seeds: Vec<Seed> = seeds.iter().map(|seed| Seed::parse(seed).unwrap()).collect();
+        let others = others.iter().map(|addr| addr.parse().unwrap());
+        choose_by("0.0.0.0:7990".parse().unwrap(), &seeds, others, route_source).to_string()
+    }
+
+    /// It told 127.0.0.1 to everybody, unless a seed of its configuration was an address of that network.
+    #[test]
+    fn where_there_is_no_default_route_others_tell_which_network_it_is() {
+        assert_eq!(told(&[], &[]), "127.0.0.1:7990");
+        assert_eq!(told(&["10.9.0.1"], &[]), "10.9.0.2:7990");
+        assert_eq!(told(&["db-1.internal"], &[]), "127.0.0.1:7990");
+        assert_eq!(told(&["db-1.internal"], &["127.0.0.1:7990", "10.9.0.1:7990"]), "10.9.0.2:7990");
+        assert_eq!(told(&[], &["127.0.0.3:7990", "192.0.2.1:7990"]), "127.0.0.1:7990");
+    }
 }

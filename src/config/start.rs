@@ -30,7 +30,16 @@ pub(crate) struct Addresses {
 impl Addresses {
     /// What to tell others, now that it is known where the socket is bound.
     pub(crate) fn advertised(&self, bound: SocketAddr) -> SocketAddr {
-        self.advertise.unwrap_or_else(|| advertise::choose(bound, &self.seeds))
+        self.advertised_to(bound, [])
+    }
+
+    /// The same, with others that are known by now: they may be on a network to which nothing else leads.
+    pub(crate) fn advertised_to(
+        &self,
+        bound: SocketAddr,
+        others: impl IntoIterator<Item = SocketAddr>,
+    ) -> SocketAddr {
+        self.advertise.unwrap_or_else(|| advertise::choose(bound, &self.seeds, others))
     }
 }
 

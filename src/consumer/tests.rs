@@ -49,6 +49,28 @@ fn a_consumer_that_is_gone_holds_nothing_up() {
     assert!(consumers.is_empty());
 }
 
+/// That a stream was dropped is noticed only when something is queued for it. Twenty of them refused every message of
+/// 1 MiB, until some other event came by.
+#[test]
+fn streams_that_are_gone_take_no_room_from_a_message() {
+    let (mut consumers, [stays, gone @ ..]) = consumers([10; 20]);
+    drop(gone);
+    assert_eq!(hand_over(&mut consumers, message(MESSAGE_BYTES_MAX / 16)), Handover::Taken);
+    assert_eq!((consumers.len(), stays.len()), (1, 1));
+}
+
+#[test]
+fn a_message_for_many_consumers_is_taken_when_none_waits() {
+    let (mut consumers, streams) = consumers([10; 20]);
+    let long = MESSAGE_BYTES_MAX / 16;
+    assert_eq!(hand_over(&mut consumers, message(long)), Handover::Taken);
+    assert_eq!(hand_over(&mut consumers, message(long)), Handover::NoRoom);
+    for stream in &streams {
+        assert_eq!(stream.try_iter().count(), 1);
+    }
+    assert_eq!(hand_over(&mut consumers, message(long)), Handover::Taken);
+}
+
 #[test]
 fn what_was_dropped_before_is_told_before_a_message() {
     let (mut consumers, [events]) = consumers([2]);

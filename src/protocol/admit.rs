@@ -278,7 +278,10 @@ impl Protocol {
         self.approaches.end(seq);
         match call {
             Some(call) => self.seed_failed(now, call, from, error),
-            None => self.note(log::Level::Debug, || format!("{from} does not let us in: {error}")),
+            None => {
+                self.note(log::Level::Debug, || format!("{from} does not let us in: {error}"));
+                self.search.refused(from, error);
+            }
         }
     }
 

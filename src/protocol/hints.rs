@@ -90,6 +90,7 @@ impl Protocol {
     pub(super) fn handle_hint(&mut self, from: SocketAddr, seq: Seq, reason: HintReason) {
         if self.approaches.refuse(from, seq, reason) {
             self.note(log::Level::Debug, || format!("{from} may not let us in: {}", Error::from(reason)));
+            self.search.refused(from, reason.into());
         } else {
             self.metrics.unexpected_answers += 1;
         }

@@ -25,6 +25,7 @@ use super::contract::Bound;
 use super::members::Entry;
 use super::time::Instant;
 use super::{Chore, Protocol, Timer};
+use crate::error::Error;
 use crate::wire::NameHash;
 use crate::wire::hash::canonical;
 
@@ -34,7 +35,7 @@ const RESIDENTS_MAX: usize = 1_024;
 const ASKED_IN_COMPANY: usize = 3;
 /// Rounds until the pauses of who is alone are as long as they get: two to the power of this is 16.
 const ROUNDS_TO_FULL_PAUSE: u32 = 4;
-/// So many rounds in vain are told to the operator, once: by then a whole `rejoin_interval` has gone by.
+/// So many rounds in vain are told to the operator: by then a whole `rejoin_interval` has gone by.
 const VAIN_ROUNDS_TO_TELL: u32 = ROUNDS_TO_FULL_PAUSE + 1;
 
 /// How far the search of a member that is alone has come.
@@ -44,12 +45,21 @@ pub(super) struct Search {
     rounds: u32,
     /// Addresses that the last one has brought.
     asked: usize,
+    /// Who has answered the last one, and why it does not let us in, as it says: anybody can have made that up.
+    refusal: Option<(SocketAddr, Error)>,
+    /// The operator has been told of a refusal.
+    has_told: bool,
     /// Who was at the addresses that were found last, and mostly still is: so nobody has to go through the view, in which
     /// nothing is ordered by address, for the same seeds again and again.
     residents: BTreeMap<SocketAddr, NameHash>,
 }
 
 impl Search {
+    /// Somebody who was asked says why it does not let us in.
+    pub(super) fn refused(&mut self, by: SocketAddr, error: Error) {
+        self.refusal = Some((by, error));
+    }
+
     pub(super) fn bound(&self) -> Bound {
         Bound { what: "residents", count: self.residents.len(), max: RESIDENTS_MAX }
     }
@@ -81,8 +91,10 @@ impl Protocol {
             self.search.rounds = self.search.rounds.saturating_add(1);
         } else {
             self.search.rounds = 0;
+            self.search.has_told = false;
         }
         self.search.asked = 0;
+        self.search.refusal = None;
         self.metrics.seeks += 1;
         // First: those who are found are to be told the right address.
         self.chores.push_back(Chore::CheckAddress);
@@ -113,21 +125,30 @@ impl Protocol {
         self.settings.rejoin_interval / 2_u32.pow(ROUNDS_TO_FULL_PAUSE - doublings)
     }
 
-    /// If there was a round before this one, it was in vain.
+    /// If there was a round before this one, it was in vain. After some of them the operator is told, and if somebody
+    /// answers only later, why that is of no use.
     fn note_vain_round(&mut self) {
         let Search { rounds, asked, .. } = self.search;
         if rounds == 0 {
             return;
         }
         self.metrics.seeks_in_vain += 1;
-        if rounds != VAIN_ROUNDS_TO_TELL {
+        if rounds < VAIN_ROUNDS_TO_TELL {
             return;
         }
-        if asked == 0 {
+        match self.search.refusal.take() {
+            Some((by, error)) => {
+                if !std::mem::replace(&mut self.search.has_told, true) {
+                    let text = || format!("alone: of {asked} addresses none lets us in; {by}: {error}");
+                    self.note(log::Level::Warn, text);
+                }
+            }
+            None if rounds > VAIN_ROUNDS_TO_TELL => {}
             // The first of its cluster, most likely.
-            self.note(log::Level::Info, || "alone: no address of anybody else was found".to_owned());
-        } else {
-            self.note(log::Level::Warn, || format!("alone: of {asked} addresses none answers"));
+            None if asked == 0 => {
+                self.note(log::Level::Info, || "alone: no address of anybody else was found".to_owned());
+            }
+            None => self.note(log::Level::Warn, || format!("alone: of {asked} addresses none answers")),
         }
     }
 

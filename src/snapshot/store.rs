@@ -195,8 +195,13 @@ fn check_path(path: &Path) -> Result<()> {
     if !directory(path).is_dir() {
         return Err(invalid("snapshot", format!("there is no directory for {shown}")));
     }
-    match fs::metadata(path) {
+    match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => Ok(()),
+        // The next snapshot would take the place of the link, and what it leads to would grow old. It is not followed:
+        // others may have put it there, and what is no snapshot is moved.
+        Ok(found) if found.is_symlink() => {
+            Err(invalid("snapshot", format!("{shown} is a link: name the file that it leads to")))
+        }
         Ok(_) => Err(invalid("snapshot", format!("{shown} is not a regular file"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(Error::Io { what: format!("look at the snapshot {shown}"), source }),

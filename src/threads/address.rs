@@ -34,10 +34,15 @@ impl OwnAddress {
         self.addresses.allow.takes_address(self.get().ip())
     }
 
-    /// Looks which address it is now.
-    pub(super) fn look(&self) -> SocketAddr {
+    /// Whether it may not be the one to tell: all interfaces, and no route that leads anywhere.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.bound.ip().is_unspecified() && self.get().ip().is_loopback()
+    }
+
+    /// Looks which address it is now, to be told to others, of whom some are known.
+    pub(super) fn look(&self, others: impl IntoIterator<Item = SocketAddr>) -> SocketAddr {
         let before = self.get();
-        let addr = choose(before, self.addresses.advertised(self.bound), is_held);
+        let addr = choose(before, self.addresses.advertised_to(self.bound, others), is_held);
         if addr != before {
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = addr;
         }

@@ -1,13 +1,14 @@
-//! The thread that resolves the host names of joins, which may take as long as the resolver likes.
+//! The threads that resolve the host names of joins, which may take as long as the resolver likes.
 //!
-//! It is started at first need and does one thing after the other. It holds neither the socket nor a lock
-//! while it works; the end of the member closes its queue, and nobody waits for it.
+//! The names of one join are resolved side by side, so that one whose servers are down holds up none of the others. The
+//! threads are started for it and end with it, save that one may still be at a name. They hold neither the socket nor a
+//! lock, and nobody waits for them: a resolver that hangs keeps nothing of the member.
 
 use std::io;
-use std::mem;
 use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -17,79 +18,109 @@ use super::shared::Shared;
 use crate::discovery::resolve;
 use crate::error::{Error, Result};
 
-/// Jobs that wait at most. One more is refused.
-const QUEUE_MAX: usize = 64;
+/// Threads at most. A join that gets none is refused.
+const THREADS_MAX: usize = 64;
+/// Threads of one join at most: it takes so many names that hang to hold up another one.
+const THREADS_OF_JOIN_MAX: usize = 8;
 
 /// Addresses of one host name that are asked: one that answers is enough.
 const ADDRS_MAX: usize = 256;
 
-/// What became of one host name: its number in the job, and its addresses.
+/// A host name and a port.
+type Host = (String, u16);
+
+/// What became of one host name: its number, and its addresses.
 pub(super) type Resolved = (usize, io::Result<Vec<SocketAddr>>);
 
-/// The queue of the chores thread.
+/// The threads that resolve host names.
 #[derive(Debug, Default)]
 pub(super) struct Chores {
-    state: Mutex<State>,
+    /// How many run.
+    running: Arc<AtomicUsize>,
 }
 
-#[derive(Debug, Default)]
-enum State {
-    #[default]
-    NotNeeded,
-    Running(Sender<Job>),
-    Ended,
+impl Chores {
+    /// Resolves host names for a caller who waits: `tell` gets the results as they come.
+    pub(super) fn resolve(
+        &self,
+        shared: &Arc<Shared>,
+        hosts: Vec<Host>,
+        tell: Sender<Resolved>,
+    ) -> Result<()> {
+        self.resolve_by(resolve, shared, hosts, tell)
+    }
+
+    fn resolve_by(
+        &self,
+        resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Clone + Send + 'static,
+        shared: &Arc<Shared>,
+        hosts: Vec<Host>,
+        tell: Sender<Resolved>,
+    ) -> Result<()> {
+        let threads = hosts.len().min(THREADS_OF_JOIN_MAX);
+        let (sender, waiting) = crossbeam_channel::unbounded();
+        for host in hosts.into_iter().enumerate() {
+            // An error would say that the receiver is gone, which is held here.
+            let _ = sender.send(host);
+        }
+        drop(sender);
+
+        for number in 0..threads {
+            let work = Work { shared: Arc::downgrade(shared), hosts: waiting.clone(), tell: tell.clone() };
+            let started = self.claim().and_then(|place| start(place, work, resolver.clone()));
+            // Those that there are do the work of the others, too.
+            if number == 0 {
+                started?;
+            } else if started.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A place for one more thread, if there is any.
+    fn claim(&self) -> Result<Place> {
+        let more = |running| (running < THREADS_MAX).then_some(running + 1);
+        match self.running.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(Place(Arc::clone(&self.running))),
+            Err(_) => Err(Error::Io {
+                what: "resolve host names".to_owned(),
+                source: io::Error::other("too many wait for the resolver"),
+            }),
+        }
+    }
 }
 
-/// Host names to resolve for somebody who waits.
+/// Held by a thread while it runs.
 #[derive(Debug)]
-struct Job {
-    /// Host names and ports.
-    hosts: Vec<(String, u16)>,
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the threads of one join share.
+#[derive(Debug)]
+struct Work {
+    shared: Weak<Shared>,
+    /// Those that nobody has begun with.
+    hosts: Receiver<(usize, Host)>,
     /// Who is told each result.
     tell: Sender<Resolved>,
 }
 
-impl Chores {
-    /// Resolves host names for a caller who waits.
-    pub(super) fn resolve(
-        &self,
-        shared: &Arc<Shared>,
-        hosts: Vec<(String, u16)>,
-        tell: Sender<Resolved>,
-    ) -> Result<()> {
-        let mut state = self.state();
-        if matches!(*state, State::NotNeeded) {
-            let (sender, jobs) = crossbeam_channel::bounded(QUEUE_MAX);
-            start(shared, jobs)?;
-            *state = State::Running(sender);
-        }
-        match &*state {
-            State::Running(sender) => sender.try_send(Job { hosts, tell }).map_err(|_| Error::Io {
-                what: "resolve host names".to_owned(),
-                source: io::Error::other("too many wait for the resolver"),
-            }),
-            State::NotNeeded | State::Ended => Err(Error::Closed),
-        }
-    }
-
-    /// Tells the thread to end, and keeps it from being started.
-    pub(super) fn end(&self) {
-        let state = mem::replace(&mut *self.state(), State::Ended);
-        drop(state);
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Starts the thread. Its handle is let go: it ends by itself when the queue is closed, and a resolver that
-/// hangs keeps nothing of the member.
-fn start(shared: &Arc<Shared>, jobs: Receiver<Job>) -> Result<()> {
-    let shared = Arc::downgrade(shared);
+/// Starts a thread. Its handle is let go: it ends by itself.
+fn start(
+    place: Place,
+    work: Work,
+    resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + 'static,
+) -> Result<()> {
     let body = move || {
-        let result = panic::catch_unwind(AssertUnwindSafe(|| run(&shared, &jobs)));
-        if let (Err(payload), Some(shared)) = (result, shared.upgrade()) {
+        let _place = place;
+        let result = panic::catch_unwind(AssertUnwindSafe(|| run(&work, resolver)));
+        if let (Err(payload), Some(shared)) = (result, work.shared.upgrade()) {
             shared.end_by_panic(CHORES, &*payload);
         }
     };
@@ -97,20 +128,92 @@ fn start(shared: &Arc<Shared>, jobs: Receiver<Job>) -> Result<()> {
     started.map(drop).map_err(|source| Error::Io { what: format!("start the thread {CHORES}"), source })
 }
 
-fn run(shared: &Weak<Shared>, jobs: &Receiver<Job>) {
-    for Job { hosts, tell } in jobs {
-        for (number, (host, port)) in hosts.iter().enumerate() {
-            if shared.upgrade().is_none_or(|shared| shared.has_ended()) {
-                return;
-            }
-            // Whoever asked may have given up: so does this job.
-            let result = resolve(host, *port).map(|mut addrs| {
-                addrs.truncate(ADDRS_MAX);
-                addrs
-            });
-            if tell.send((number, result)).is_err() {
-                break;
-            }
+fn run(work: &Work, resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>>) {
+    for (number, (host, port)) in &work.hosts {
+        if work.shared.upgrade().is_none_or(|shared| shared.has_ended()) {
+            return;
         }
+        let result = resolver(&host, port).map(|mut addrs| {
+            addrs.truncate(ADDRS_MAX);
+            addrs
+        });
+        // Whoever asked may have given up.
+        if work.tell.send((number, result)).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::threads;
+
+    const LONG: Duration = Duration::from_secs(10);
+
+    fn hosts(names: &[&str]) -> Vec<Host> {
+        names.iter().map(|name| ((*name).to_owned(), 7990)).collect()
+    }
+
+    /// A resolver that hangs at names with an x, until the first one of the result is dropped.
+    fn hangs() -> (Sender<()>, impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Clone + Send + 'static) {
+        let (release, hung) = crossbeam_channel::bounded(0);
+        let resolver = move |host: &str, port| {
+            if host.starts_with('x') {
+                hung.recv().unwrap_err();
+            }
+            Ok(vec![SocketAddr::from(([10, 0, 0, 1], port))])
+        };
+        (release, resolver)
+    }
+
+    /// They were resolved one after the other: a name in a zone without servers kept a join from the seeds behind it until
+    /// its time was over.
+    #[test]
+    fn a_name_that_hangs_holds_up_no_other() {
+        let owner = threads::start(Config::local().bind("127.0.0.1:0")).unwrap();
+        let (release, resolver) = hangs();
+        let (tell, results) = crossbeam_channel::unbounded();
+        let hosts = hosts(&["x1", "x2", "x3", "a", "b"]);
+        owner.shared().chores().resolve_by(resolver, owner.shared(), hosts, tell).unwrap();
+        let mut resolved: Vec<usize> = (0..2).map(|_| results.recv_timeout(LONG).unwrap().0).collect();
+        resolved.sort_unstable();
+        assert_eq!(resolved, [3, 4]);
+        assert!(results.is_empty());
+
+        drop(release);
+        let mut resolved: Vec<usize> = (0..3).map(|_| results.recv_timeout(LONG).unwrap().0).collect();
+        resolved.sort_unstable();
+        assert_eq!(resolved, [0, 1, 2]);
+        assert!(results.recv_timeout(LONG).is_err(), "all threads have ended");
+    }
+
+    #[test]
+    fn there_are_no_more_than_64_threads_and_again_some_when_they_are_through() {
+        let owner = threads::start(Config::local().bind("127.0.0.1:0")).unwrap();
+        let (release, resolver) = hangs();
+        let (tell, results) = crossbeam_channel::unbounded();
+        let chores = owner.shared().chores();
+        let ask = |tell| chores.resolve_by(resolver.clone(), owner.shared(), hosts(&["x"; 20]), tell);
+        for _ in 0..THREADS_MAX / THREADS_OF_JOIN_MAX {
+            ask(tell.clone()).unwrap();
+        }
+        assert_eq!(chores.running.load(Ordering::Relaxed), THREADS_MAX);
+        assert!(matches!(ask(tell.clone()), Err(Error::Io { .. })));
+
+        drop((release, tell));
+        assert_eq!(results.iter().count(), 20 * THREADS_MAX / THREADS_OF_JOIN_MAX);
+        let (tell, results) = crossbeam_channel::unbounded();
+        let deadline = Instant::now() + LONG;
+        // The last one has told its result, and may not be through.
+        while ask(tell.clone()).is_err() {
+            assert!(Instant::now() < deadline);
+            thread::yield_now();
+        }
+        drop(tell);
+        assert_eq!(results.iter().count(), 20);
     }
 }

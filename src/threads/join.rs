@@ -4,6 +4,7 @@
 //! The deadline holds for all of it, the resolver included. If there are addresses already, host names have
 //! half of the time to show theirs; one that hangs costs no more than that.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::chores::Resolved;
 use super::shared::{ANSWER_GRACE, Shared};
 use crate::config::{Place, Seed, invalid};
 use crate::error::{Error, Result};
-use crate::protocol::Answer;
+use crate::protocol::{Answer, copy_error};
 
 /// What is known about one seed.
 #[derive(Debug)]
@@ -113,11 +114,11 @@ fn drop_unreachable(shared: &Shared, attempt: &mut Attempt) {
 
 /// Asks all addresses.
 fn ask(shared: &Arc<Shared>, mut attempts: Vec<Attempt>, deadline: Instant) -> Result<()> {
-    // Those who are asked are to be told the right one, also if the network came up after the member.
-    shared.check_address();
     let mut addrs: Vec<SocketAddr> = attempts.iter().flat_map(|attempt| &attempt.addrs).copied().collect();
     addrs.sort_unstable();
     addrs.dedup();
+    // Those who are asked are to be told the right one, also if the network came up after the member.
+    shared.check_address(addrs.iter().copied());
     let has_failures = attempts.iter().any(|attempt| attempt.error.is_some());
     // Others were named, and none of them can be asked: being alone is no success then.
     if has_failures && addrs.iter().all(|addr| shared.is_own(*addr)) {
@@ -134,9 +135,10 @@ fn ask(shared: &Arc<Shared>, mut attempts: Vec<Attempt>, deadline: Instant) -> R
             }
             Ok(())
         }
-        Ok(Answer::Joined(Err(mut errors))) => {
+        Ok(Answer::Joined(Err(errors))) => {
+            let errors = BTreeMap::from_iter(errors);
             for attempt in &mut attempts {
-                attempt.take_error(&mut errors);
+                attempt.take_error(&errors);
             }
             Err(failures(attempts))
         }
@@ -153,16 +155,12 @@ fn ask(shared: &Arc<Shared>, mut attempts: Vec<Attempt>, deadline: Instant) -> R
 }
 
 impl Attempt {
-    /// Of the errors of its addresses, takes the one that tells most.
-    fn take_error(&mut self, errors: &mut Vec<(SocketAddr, Error)>) {
-        let is_mine = |(addr, _): &(SocketAddr, Error)| self.addrs.contains(addr);
-        let tells = |(_, error): &(SocketAddr, Error)| !matches!(error, Error::NoAnswer | Error::Timeout);
-        let index = errors
-            .iter()
-            .position(|entry| is_mine(entry) && tells(entry))
-            .or_else(|| errors.iter().position(is_mine));
-        if let Some(index) = index {
-            self.error = Some(errors.swap_remove(index).1);
+    /// Of the errors of its addresses, takes the one that tells most. Other seeds may lead to the same addresses.
+    fn take_error(&mut self, errors: &BTreeMap<SocketAddr, Error>) {
+        let mine = || self.addrs.iter().filter_map(|addr| errors.get(addr));
+        let tells = |error: &&Error| !matches!(error, Error::NoAnswer | Error::Timeout);
+        if let Some(error) = mine().find(tells).or_else(|| mine().next()) {
+            self.error = Some(copy_error(error));
         }
     }
 }

@@ -58,7 +58,7 @@ impl Errors {
     /// Counts and logs an error that is not a mere tick, and waits if there were too many of either.
     fn note(&mut self, shared: &Shared, error: &io::Error) {
         if classify(error) != Trouble::Tick {
-            shared.note_trouble("receive", error);
+            shared.note_trouble(format_args!("receive"), error);
         }
         let now = Instant::now();
         let is_old = self.last.is_none_or(|last| now.duration_since(last) > ERRORS_FORGOTTEN);

@@ -6,6 +6,7 @@ mod ending;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{self, AssertUnwindSafe};
@@ -315,7 +316,7 @@ impl Shared {
             for Transmit { to, datagram } in outputs.transmits.drain(..) {
                 log::trace!("sending {} bytes to {to}", datagram.len());
                 if let Err(error) = path.send(&datagram, to) {
-                    self.note_trouble("send", &error);
+                    self.note_trouble(format_args!("send to {to}"), &error);
                 }
                 outputs.sent = Some(datagram);
             }
@@ -341,7 +342,7 @@ impl Shared {
                     self.look_for_the_absent();
                     self.discoveries.ask(self);
                 }
-                Chore::CheckAddress => self.check_address(),
+                Chore::CheckAddress => self.check_address(self.nodes().iter().map(Node::addr)),
             }
         }
         if let Some(path) = outputs.closed.take() {
@@ -349,10 +350,10 @@ impl Shared {
         }
     }
 
-    /// Finds out which address is the own one now.
-    pub(super) fn check_address(self: &Arc<Self>) {
+    /// Finds out which address is the own one now, to be told to others, of whom some are known.
+    pub(super) fn check_address(self: &Arc<Self>, others: impl IntoIterator<Item = SocketAddr>) {
         let before = self.addr.get();
-        let addr = self.addr.look();
+        let addr = self.addr.look(others);
         if addr != before && !self.addr.is_allowed() {
             log::warn!("{}: the own address is {addr} now, and in none of the allowed networks", self.name);
         }
@@ -362,6 +363,9 @@ impl Shared {
 
     /// Gives the protocol addresses at which others may be.
     pub(super) fn addresses_found(self: &Arc<Self>, addrs: &[SocketAddr]) {
+        if self.addr.is_unsettled() {
+            self.check_address(addrs.iter().copied());
+        }
         // An error says that the member has ended.
         let _ = self.step(|protocol, now| protocol.addresses_found(now, addrs));
     }
@@ -380,7 +384,7 @@ impl Shared {
     }
 
     /// Counts an error of the transport, and logs it if an operator may have to know.
-    pub(super) fn note_trouble(&self, what: &str, error: &io::Error) {
+    pub(super) fn note_trouble(&self, what: fmt::Arguments<'_>, error: &io::Error) {
         self.socket_errors.fetch_add(1, Ordering::Relaxed);
         if classify(error) == Trouble::Strange && self.may_log_trouble() {
             log::warn!("{}: {what}: {error}", self.name);

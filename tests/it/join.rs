@@ -1,11 +1,12 @@
 //! `Member::join` and the background seeds: who is let in, and what the others are told.
 
 use std::net::UdpSocket;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use headcount::{Config, Error, Member};
 
-use crate::rig::{Watch, cluster, config, names, start, vacant_addr, wait_for_count};
+use crate::rig::{Watch, cluster, config, names, run_alone, start, vacant_addr, wait_for_count};
 
 /// What happened with each seed.
 #[track_caller]
@@ -88,6 +89,49 @@ fn a_seed_that_does_not_answer_is_an_error_within_the_deadline() {
     let seeds: Vec<&str> = reasons.iter().map(|(seed, _)| seed.as_str()).collect();
     assert_eq!(seeds, [silent.to_string(), vacant.to_string()]);
     assert!(reasons.iter().all(|(_, error)| matches!(error, Error::NoAnswer)), "{reasons:?}");
+}
+
+/// The first one took the error of the address that both lead to, and the second was not in the list.
+#[test]
+fn seeds_with_an_address_in_common_have_an_entry_each() {
+    let member = Member::create(config("a").join_timeout(Duration::from_millis(100))).unwrap();
+    let vacant = vacant_addr();
+    let seeds = [vacant.to_string(), format!("localhost:{}", vacant.port()), vacant.to_string()];
+    let reasons = reasons(member.join(&seeds));
+    let named: Vec<&String> = reasons.iter().map(|(seed, _)| seed).collect();
+    assert_eq!(named, [&seeds[0], &seeds[1], &seeds[2]]);
+    assert!(reasons.iter().all(|(_, error)| matches!(error, Error::NoAnswer)), "{reasons:?}");
+}
+
+/// Keeps the warnings.
+struct Warnings(Mutex<Vec<String>>);
+
+impl log::Log for Warnings {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.0.lock().unwrap().push(record.args().to_string());
+    }
+
+    fn flush(&self) {}
+}
+
+/// It said "send: Invalid argument", and nobody knew where to.
+#[test]
+fn an_address_that_can_not_be_sent_to_is_named_in_the_log() {
+    static WARNINGS: Warnings = Warnings(Mutex::new(Vec::new()));
+    run_alone("join::an_address_that_can_not_be_sent_to_is_named_in_the_log", || {
+        log::set_logger(&WARNINGS).unwrap();
+        log::set_max_level(log::LevelFilter::Warn);
+        let a = Member::create(config("a").join_timeout(Duration::from_millis(100))).unwrap();
+        // A socket on the loopback can not send to other hosts; this one is reserved for documentation.
+        a.join("198.51.100.1:7990").unwrap_err();
+        let warnings = WARNINGS.0.lock().unwrap();
+        let expected = "a: send to 198.51.100.1:7990: ";
+        assert!(matches!(&warnings[..], [only] if only.starts_with(expected)), "{warnings:?}");
+    });
 }
 
 #[test]

@@ -92,6 +92,55 @@ fn an_outage_of_all_that_are_named_is_told_once() {
     assert!(matches!(&warnings[..], [note] if note.text == "alone: of 2 addresses none answers"), "{told:?}");
 }
 
+/// What a lone member has told its operator.
+fn warnings(world: &World, of: usize) -> Vec<&str> {
+    let notes = world.hosts[of].notes.iter().filter(|note| note.level == log::Level::Warn);
+    notes.map(|note| note.text.as_str()).collect()
+}
+
+/// They were told that nobody answers, and looked for the fault in the network.
+#[test]
+fn who_is_answered_and_not_let_in_is_told_why_once() {
+    log::set_max_level(log::LevelFilter::Info);
+    let mut world = World::new(11);
+    world.settings.discovers = true;
+    world.seeds = vec![addr_of(0)];
+    world.add();
+    let name = world.hosts[0].name.clone();
+    let namesake = world.add_named(&name, addr_of(1));
+    world.settings.cluster = "another".to_owned();
+    let stranger = world.add();
+    world.run(secs(120));
+    assert_eq!(
+        warnings(&world, namesake),
+        ["alone: of 1 addresses none lets us in; 10.1.0.0:7990: the name n0 is taken by 10.1.0.0:7990"]
+    );
+    assert_eq!(
+        warnings(&world, stranger),
+        ["alone: of 1 addresses none lets us in; 10.1.0.0:7990: a member of another cluster"]
+    );
+}
+
+#[test]
+fn who_is_answered_only_later_and_not_let_in_is_told_why_as_well() {
+    log::set_max_level(log::LevelFilter::Info);
+    let mut world = World::new(12);
+    world.settings.discovers = true;
+    world.seeds = vec![addr_of(1)];
+    let alone = world.add();
+    world.run(secs(60));
+    world.settings.cluster = "another".to_owned();
+    world.add();
+    world.run(secs(60));
+    assert_eq!(
+        warnings(&world, alone),
+        [
+            "alone: of 1 addresses none answers",
+            "alone: of 1 addresses none lets us in; 10.1.0.1:7990: a member of another cluster"
+        ]
+    );
+}
+
 /// The address of the member itself, and those of members that are known, are not said hello to.
 #[test]
 fn what_is_known_is_not_asked() {

@@ -68,7 +68,6 @@ impl Shared {
         path.close();
         self.prober.ring();
         self.disseminator.ring();
-        self.chores.end();
         self.discoveries.end();
         if let Some(keeper) = self.keeper.get() {
             keeper.end();
