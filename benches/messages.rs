@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints tables")]
 
 use std::fs;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 const MEBIBYTE: usize = 1 << 20;
 /// Simulations of each kind; an odd number, so that there is a median.
 const SEEDS: u64 = 21;
+/// What the sender of a long one waits.
+const PATIENCE: Duration = Duration::from_secs(60);
 const SHORT: usize = 100;
 const SHORT_COUNT: usize = 10_000;
 
@@ -47,7 +50,21 @@ fn measure() -> AnyResult<bool> {
         ("WAN, 40 to 60 ms", Config::wan, micros(40_000)..micros(60_000)),
     ] {
         for percent in [0, 5, 10, 25] {
-            lost += long_messages(what, config, latency.clone(), percent)?;
+            let network = format!("{what}, {percent} % lost");
+            let lose = |cluster: &Cluster| cluster.loss(f64::from(percent) / 100.0);
+            lost += long_messages(&network, config, latency.clone(), lose)?;
+        }
+    }
+    let latency = || micros(200)..micros(1_000);
+    for (what, config) in [("local", Config::local as fn() -> Config), ("LAN", Config::lan)] {
+        for each in [1_000, 4_000] {
+            let receiver = format!("{what}, receiver takes {} ms each", each / 1_000);
+            lost += long_messages(&receiver, config, latency(), |cluster| cluster.slow("to", micros(each)))?;
+        }
+        for mean in [50_000, 200_000] {
+            let receiver = format!("{what}, receiver waits {} ms", mean / 1_000);
+            lost +=
+                long_messages(&receiver, config, latency(), |cluster| cluster.starve("to", micros(mean)))?;
         }
     }
 
@@ -72,34 +89,33 @@ fn percentile<T: Copy + Ord>(values: &mut [T], percent: usize) -> T {
     values[(values.len() - 1) * percent / 100]
 }
 
-/// Prints the row of one kind of network; how many messages got lost.
+/// Prints the row of what ails a network or the receiver; how many messages got lost.
 fn long_messages(
     what: &str,
     config: fn() -> Config,
-    latency: std::ops::Range<Duration>,
-    percent: u8,
+    latency: Range<Duration>,
+    ail: impl Fn(&Cluster),
 ) -> AnyResult<usize> {
     let (mut times, mut datagrams, mut lost) = (Vec::new(), Vec::new(), 0);
     for seed in 0..SEEDS {
         let cluster = Cluster::new(seed);
         cluster.latency(latency.clone());
-        let from = cluster.add(config().name("from"))?;
+        let from = cluster.add(config().name("from").send_timeout(PATIENCE))?;
         let to = cluster.add(config().name("to"))?;
         to.join("from")?;
         // A few probes: their round trips are known.
         cluster.run(Duration::from_secs(10));
         let _events = to.events();
-        cluster.loss(f64::from(percent) / 100.0);
+        ail(&cluster);
         let sent = || from.metrics().datagrams_sent + to.metrics().datagrams_sent;
         let (since, before) = (cluster.now(), sent());
         lost += usize::from(from.send("to", &vec![7; MEBIBYTE]).is_err());
         times.push(cluster.now() - since);
         datagrams.push(sent() - before);
     }
-    let network = format!("{what}, {percent} % lost");
     let (time, worst) = (percentile(&mut times, 50), percentile(&mut times, 100));
     let datagrams = percentile(&mut datagrams, 50);
-    println!("{network:<34} {:>10} {:>10} {datagrams:>10} {lost:>6}", in_millis(time), in_millis(worst));
+    println!("{what:<34} {:>10} {:>10} {datagrams:>10} {lost:>6}", in_millis(time), in_millis(worst));
     Ok(lost)
 }
 
