@@ -3,7 +3,7 @@
 //! ```text
 //!  sender                                        receiver
 //!  send(name, payload)
-//!  Fragment, Fragment, Fragment(answer)     →    put together
+//!  Fragment, Fragment, Fragment(ask)        →    put together
 //!                                           ←    FragmentAck(receiving, what has come)
 //!  … what is missing, what is left          →    complete: an event, which takes its place with every consumer
 //!                                                or with none; the driver tells which (settle)
@@ -40,6 +40,7 @@ pub(super) struct Unsettled {
     sender: NameHash,
     generation: Generation,
     from: SocketAddr,
+    ask: u8,
     number: u64,
 }
 
@@ -74,7 +75,7 @@ impl Protocol {
 
     /// What became of the [`Event::Message`] that was polled last.
     pub(crate) fn settle(&mut self, now: Instant, handover: Handover) {
-        let Some(Unsettled { sender, generation, from, number }) = self.unsettled.pop_front() else {
+        let Some(Unsettled { sender, generation, from, ask, number }) = self.unsettled.pop_front() else {
             debug_assert!(false, "no message is unsettled");
             return;
         };
@@ -90,7 +91,7 @@ impl Protocol {
         if let Err(refusal) = outcome {
             self.refused(sender, refusal);
         }
-        self.ack_fragment(now, from, sender, generation, number);
+        self.ack_fragment(now, from, sender, generation, ask, number);
     }
 
     pub(super) fn handle_fragment(&mut self, context: &mut Context, fragment: &Fragment<'_>) {
@@ -99,7 +100,8 @@ impl Protocol {
             return;
         }
         let (now, from) = (context.now, context.from);
-        let (sender, generation, number) = (context.sender, context.generation, fragment.number);
+        let (sender, generation) = (context.sender, context.generation);
+        let (ask, number) = (fragment.ask, fragment.number);
         if !self.inbox.contains(sender) && self.inbox.len() >= self.records() {
             self.inbox.forget(|name| self.members.get(name).is_some());
         }
@@ -109,23 +111,23 @@ impl Protocol {
             Taken::Contradicts => self.metrics.implausible += 1,
             Taken::Decided => {
                 self.metrics.fragments_late += 1;
-                self.ack_fragment(now, from, sender, generation, number);
+                self.ack_fragment(now, from, sender, generation, ask, number);
             }
             Taken::Refused(refusal) => {
                 self.refused(sender, refusal);
-                self.ack_fragment(now, from, sender, generation, number);
+                self.ack_fragment(now, from, sender, generation, ask, number);
             }
             Taken::Part => {
                 self.timers.set_earliest(Timer::Stale, now + STALE);
-                if fragment.answer {
-                    self.ack_fragment(now, from, sender, generation, number);
+                if ask != 0 {
+                    self.ack_fragment(now, from, sender, generation, ask, number);
                 }
             }
             Taken::Complete(payload) => {
                 if let Some(entry) = self.members.get(sender) {
                     let from_node = entry.node().clone();
                     self.events.push_back(Event::Message { from: from_node, payload });
-                    self.unsettled.push_back(Unsettled { sender, generation, from, number });
+                    self.unsettled.push_back(Unsettled { sender, generation, from, ask, number });
                 }
             }
         }
@@ -238,10 +240,11 @@ impl Protocol {
         to: SocketAddr,
         name: NameHash,
         generation: Generation,
+        ask: u8,
         number: u64,
     ) {
         let mut bits = Vec::new();
-        if let Some(ack) = self.inbox.ack(name, number, &mut bits) {
+        if let Some(ack) = self.inbox.ack(name, ask, number, &mut bits) {
             self.reply(now, to, generation, &Body::FragmentAck(ack));
         }
     }

@@ -174,10 +174,12 @@ impl Inbox {
         }
     }
 
-    /// What is told to a sender about one of its messages; `buffer` is for the list in it.
+    /// What is told to a sender about one of its messages, when a fragment of it has this ask; `buffer` is for the list
+    /// in it.
     pub(crate) fn ack<'a>(
         &self,
         name: NameHash,
+        ask: u8,
         number: u64,
         buffer: &'a mut Vec<u8>,
     ) -> Option<FragmentAck<'a>> {
@@ -192,7 +194,7 @@ impl Inbox {
             }
             (None, None) => return None,
         };
-        Some(FragmentAck { number, progress })
+        Some(FragmentAck { ask, number, progress })
     }
 
     /// Drops the incomplete messages of senders that are not to be kept: they can not complete them any more.

@@ -8,14 +8,19 @@
 //! | how much may be under way? | a window in bytes: doubled each round trip at first, then by a fragment each round trip; cut to 7/10 by a loss, once each round trip; never below 32 KiB, or a quarter lost at random would leave nothing of it, and never above 128 KiB, which a small receive buffer still holds |
 //! | how much at once? | 32 KiB; the acks of these release the next |
 //! | who asks for acks? | the sender: with each fourth fragment, and the last of a burst. The receiver needs no timer for it |
-//! | what is lost? | a fragment that was not acked in time. If one that was sent later has come, that is the round trip and four times its variation; time decides, not the order (as in RACK, RFC 8985), because networks reorder. If none has, it is a gossip interval at least, and doubled every second try (RFC 6298) |
+//! | what is lost? | a fragment that has not come, though one has that was sent later, and not within a round trip and four times its variation; time decides, not the order (as in RACK, RFC 8985), because networks reorder |
+//! | what if nothing comes? | after a timeout the oldest few are sent again, and no more: the receiver may be slow, and all else on its way. Acks begin the timeout anew; it is the same time, a gossip interval at least, and doubled every second time (RFC 6298) |
 //! | what starts next? | messages start in the order of the calls, a bounded number at a time; the others wait |
 //!
 //! Numbers are never used twice for one pair of runs: each fragment also tells the oldest number that is not done
 //! with, and below that the receiver delivers nothing any more.
 
+mod pace;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+
+use pace::{Asks, RoundTrip, Window};
 
 use super::Call;
 use super::contract::Bound;
@@ -31,16 +36,18 @@ const PEER_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 /// The bytes of all messages that are under way at the same time. The longest message has room.
 const BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
-const WINDOW_MIN: usize = 32 * 1_024;
-const WINDOW_MAX: usize = 128 * 1_024;
 /// What is sent at once.
 const BURST_MAX: usize = 32 * 1_024;
 /// Every so manieth fragment asks for an ack.
 const ANSWER_EVERY: usize = 4;
-/// Tries with the same time to wait for an ack: a quarter lost each way loses four answers of nine.
-const TRIES_EACH: u32 = 2;
-/// Doublings of the time to wait for an ack.
+/// Timeouts of the same length: a quarter lost each way loses four answers of nine.
+const TIMEOUTS_EACH: u32 = 2;
+/// Doublings of the timeout.
 const BACKOFF_MAX: u32 = 6;
+/// Fragments that are sent again at a timeout. Each asks for an ack, which then tells what else is lost.
+const PROBES: usize = 4;
+/// Longer round trips, in units of the longest timeout, count as this long: a process that was stopped has them.
+const ROUND_TRIP_MAX: u32 = 8;
 
 /// A message of a call.
 #[derive(Debug)]
@@ -55,7 +62,8 @@ pub(crate) struct Message {
 pub(crate) struct Piece {
     number: u64,
     index: u32,
-    answer: bool,
+    /// Zero: it asks for no ack.
+    ask: u8,
     /// Whether it was sent before.
     pub(crate) is_again: bool,
 }
@@ -84,8 +92,9 @@ pub(crate) struct Ended {
 pub(crate) struct Patience {
     /// While no round trip is known.
     pub(crate) first: Duration,
-    /// At least, while nothing that was sent later has come.
+    /// The shortest timeout.
     pub(crate) min: Duration,
+    /// The longest, unless a round trip takes longer.
     pub(crate) max: Duration,
 }
 
@@ -173,7 +182,7 @@ impl Outbox {
         let start = piece.index * flight.size;
         let end = start.saturating_add(flight.size).min(total);
         let fragment = Fragment {
-            answer: piece.answer,
+            ask: piece.ask,
             number: piece.number,
             behind: piece.number - oldest,
             total,
@@ -196,7 +205,7 @@ impl Outbox {
         let Some(peer) = peer.filter(|peer| peer.flights.contains_key(&ack.number)) else {
             return Acked::Unexpected;
         };
-        peer.note_ack(now, ack);
+        peer.note_ack(now, ack, &self.patience);
         peer.lose(now, &self.patience);
         let call = match ack.progress {
             Progress::Receiving { .. } => None,
@@ -296,8 +305,6 @@ struct Flight {
     count: u32,
     /// The first one that was never sent.
     unsent: u32,
-    /// How often each was sent, of those that were sent more than once.
-    resent: BTreeMap<u32, u32>,
 }
 
 impl Flight {
@@ -313,8 +320,7 @@ struct Sent {
     index: u32,
     length: usize,
     at: Instant,
-    /// How often it was sent before.
-    tries: u32,
+    is_again: bool,
 }
 
 /// All that is on its way to one run of a node.
@@ -335,6 +341,13 @@ struct Peer {
     highest: u64,
     /// Fragments to be sent again.
     lost: BTreeSet<(u64, u32)>,
+    asks: Asks,
+    /// When the timeout began: with the last ack, or the last timeout.
+    since: Instant,
+    /// Timeouts since the last ack.
+    timeouts: u32,
+    /// Of the lost ones, so many are sent whatever the window.
+    probes: usize,
     window: Window,
     rtt: RoundTrip,
 }
@@ -352,6 +365,10 @@ impl Peer {
             next_order: 1,
             highest: 0,
             lost: BTreeSet::new(),
+            asks: Asks::default(),
+            since: Instant::default(),
+            timeouts: 0,
+            probes: 0,
             window: Window::new(),
             rtt: RoundTrip::new(rtt),
         }
@@ -377,53 +394,50 @@ impl Peer {
             room -= length;
             self.bytes += length;
             let count = fragments_of(self::length(&message), size);
-            self.flights
-                .insert(self.next, Flight { message, size, count, unsent: 0, resent: BTreeMap::new() });
+            self.flights.insert(self.next, Flight { message, size, count, unsent: 0 });
             self.next += 1;
         }
     }
 
     fn burst(&mut self, now: Instant) -> Vec<Piece> {
         let mut burst = Vec::new();
-        let end = self.sent_bytes + BURST_MAX;
-        while self.sent_bytes < self.window.size.min(end) {
-            let Some(piece) = self.next_piece(now) else {
+        let end = self.window.size.min(self.sent_bytes + BURST_MAX);
+        while self.sent_bytes < end || self.probes > 0 {
+            let Some((order, mut piece)) = self.next_piece(now) else {
                 break;
             };
+            let is_probe = self.probes > 0;
+            self.probes = self.probes.saturating_sub(1);
+            if is_probe || (burst.len() + 1).is_multiple_of(ANSWER_EVERY) {
+                piece.ask = self.asks.ask(order, now, piece.is_again);
+            }
             burst.push(piece);
         }
-        for (place, piece) in burst.iter_mut().enumerate() {
-            piece.answer = (place + 1).is_multiple_of(ANSWER_EVERY);
-        }
-        if let Some(last) = burst.last_mut() {
-            last.answer = true;
+        self.probes = 0;
+        if let Some(last) = burst.last_mut().filter(|last| last.ask == 0) {
+            last.ask = self.asks.ask(self.next_order - 1, now, last.is_again);
         }
         burst
     }
 
-    /// The next fragment to be sent: what was lost comes first.
-    fn next_piece(&mut self, now: Instant) -> Option<Piece> {
+    /// The next fragment to be sent, and its order: what was lost comes first.
+    fn next_piece(&mut self, now: Instant) -> Option<(u64, Piece)> {
         let lost = self.lost.pop_first();
         let unsent = || self.flights.iter().find(|(_, flight)| flight.unsent < flight.count);
         let (number, index) = lost.or_else(|| unsent().map(|(number, flight)| (*number, flight.unsent)))?;
         let flight = self.flights.get_mut(&number)?;
-        let tries = if lost.is_some() {
-            let tries = flight.resent.entry(index).or_default();
-            *tries += 1;
-            *tries
-        } else {
-            flight.unsent += 1;
-            0
-        };
+        let is_again = lost.is_some();
+        flight.unsent += u32::from(!is_again);
         let length = flight.length_of(index);
-        self.sent.insert(self.next_order, Sent { number, index, length, at: now, tries });
+        let order = self.next_order;
+        self.sent.insert(order, Sent { number, index, length, at: now, is_again });
         self.sent_bytes += length;
         self.next_order += 1;
-        Some(Piece { number, index, answer: false, is_again: tries > 0 })
+        Some((order, Piece { number, index, ask: 0, is_again }))
     }
 
     /// Takes what an ack tells of the fragments of one message.
-    fn note_ack(&mut self, now: Instant, ack: &FragmentAck<'_>) {
+    fn note_ack(&mut self, now: Instant, ack: &FragmentAck<'_>, patience: &Patience) {
         let has_come = |index: u32| match ack.progress {
             Progress::Receiving { next, beyond } => {
                 index < next || (index > next && beyond.contains(index - next))
@@ -431,37 +445,70 @@ impl Peer {
             Progress::Delivered | Progress::Refused(_) => true,
         };
         self.lost.retain(|(number, index)| *number != ack.number || !has_come(*index));
-        let mut longest = None;
-        self.sent.retain(|order, sent| {
+        let ask = self.asks.answered(ack.ask);
+        let mut longest = ask.filter(|ask| ask.is_again).map(|ask| now.since(ask.at));
+        self.sent.retain(|_, sent| {
             let acked = sent.number == ack.number && has_come(sent.index);
             if acked {
                 self.sent_bytes -= sent.length;
                 self.window.grow(sent.length);
-                self.highest = self.highest.max(*order);
-                // From one that was sent again it is not known which of the two has come (Karn).
-                if sent.tries == 0 {
+                // From one that was sent again it is not known which of the two has come (Karn), unless it has asked.
+                if !sent.is_again {
                     longest = longest.max(Some(now.since(sent.at)));
                 }
             }
             !acked
         });
+        if let Some(ask) = ask {
+            self.highest = self.highest.max(ask.order);
+        }
         if let Some(rtt) = longest {
-            self.rtt.measured(rtt);
+            self.rtt.measured(rtt.min(patience.max * ROUND_TRIP_MAX));
+        }
+        self.since = now;
+        self.timeouts = 0;
+    }
+
+    /// Takes for lost what was overtaken and has not come in time.
+    fn lose(&mut self, now: Instant, patience: &Patience) {
+        let wait = self.wait(patience);
+        let is_late = |(order, sent): (&u64, &Sent)| (sent.at + wait <= now).then_some(*order);
+        let late: Vec<u64> = self.sent.range(..self.highest).filter_map(is_late).collect();
+        late.into_iter().for_each(|order| self.take_for_lost(order));
+    }
+
+    fn take_for_lost(&mut self, order: u64) {
+        if let Some(sent) = self.sent.remove(&order) {
+            self.sent_bytes -= sent.length;
+            self.lost.insert((sent.number, sent.index));
+            self.window.cut(order, self.next_order);
         }
     }
 
-    /// Takes for lost what was not acked in time.
-    fn lose(&mut self, now: Instant, patience: &Patience) {
-        let (next_order, highest, rtt) = (self.next_order, self.highest, self.rtt);
-        self.sent.retain(|order, sent| {
-            let lost = rtt.late_at(patience, sent, *order < highest) <= now;
-            if lost {
-                self.sent_bytes -= sent.length;
-                self.lost.insert((sent.number, sent.index));
-                self.window.cut(*order, next_order);
-            }
-            !lost
-        });
+    /// Nothing has come for long: sees to it that something asks whether the others have.
+    fn probe(&mut self, now: Instant, patience: &Patience) {
+        if self.timeout_at(patience).is_none_or(|at| at > now) {
+            return;
+        }
+        let oldest: Vec<u64> = self.sent.keys().take(PROBES).copied().collect();
+        self.probes = oldest.len();
+        oldest.into_iter().for_each(|order| self.take_for_lost(order));
+        self.window.cut(self.next_order - 1, self.next_order);
+        self.since = now;
+        self.timeouts = self.timeouts.saturating_add(1);
+    }
+
+    /// How long a fragment may take once a later one has come.
+    fn wait(&self, patience: &Patience) -> Duration {
+        self.rtt.most().unwrap_or(patience.first)
+    }
+
+    fn timeout_at(&self, patience: &Patience) -> Option<Instant> {
+        let (_, oldest) = self.sent.first_key_value()?;
+        let wait = self.wait(patience).max(patience.min);
+        let doublings = (self.timeouts / TIMEOUTS_EACH).min(BACKOFF_MAX);
+        let timeout = (wait * 2_u32.pow(doublings)).min(wait.max(patience.max));
+        Some(oldest.at.max(self.since) + timeout)
     }
 
     fn expire(&mut self, now: Instant, patience: &Patience, calls: &mut Vec<Call>) {
@@ -474,6 +521,7 @@ impl Peer {
             calls.extend(self.end(number).map(|message| message.call));
         }
         self.lose(now, patience);
+        self.probe(now, patience);
     }
 
     /// A message is not under way any more.
@@ -507,72 +555,9 @@ impl Peer {
         // Messages start in the order of their deadlines.
         let flight = self.flights.values().next().map(|flight| flight.message.deadline);
         let waiting = self.waiting.front().map(|message| message.deadline);
-        let late = |(order, sent): (&u64, &Sent)| self.rtt.late_at(patience, sent, *order < self.highest);
-        let resend = self.sent.iter().map(late).min();
-        [flight, waiting, resend].into_iter().flatten().min()
-    }
-}
-
-/// How much may be under way to one node: congestion control as in TCP Reno, with the cut of CUBIC.
-#[derive(Debug, Clone, Copy)]
-struct Window {
-    size: usize,
-    /// Below it the window doubles each round trip.
-    threshold: usize,
-    /// Losses of what was sent before this have been answered by a cut.
-    recovery: u64,
-}
-
-impl Window {
-    fn new() -> Self {
-        Self { size: WINDOW_MIN, threshold: WINDOW_MAX, recovery: 0 }
-    }
-
-    fn grow(&mut self, acked: usize) {
-        let step = if self.size < self.threshold { acked } else { acked * acked / self.size };
-        self.size = (self.size + step).min(WINDOW_MAX);
-    }
-
-    /// Something was lost that was sent under this order.
-    fn cut(&mut self, order: u64, next_order: u64) {
-        if order >= self.recovery {
-            self.size = (self.size * 7 / 10).max(WINDOW_MIN);
-            self.threshold = self.size;
-            self.recovery = next_order;
-        }
-    }
-}
-
-/// The round trip to a node, smoothed, and how far it varies (RFC 6298).
-#[derive(Debug, Clone, Copy)]
-struct RoundTrip {
-    smoothed: Option<Duration>,
-    variation: Duration,
-}
-
-impl RoundTrip {
-    fn new(known: Option<Duration>) -> Self {
-        Self { smoothed: known, variation: known.unwrap_or_default() / 2 }
-    }
-
-    fn measured(&mut self, rtt: Duration) {
-        match self.smoothed {
-            Some(smoothed) => {
-                self.variation = (self.variation * 3 + smoothed.abs_diff(rtt)) / 4;
-                self.smoothed = Some((smoothed * 7 + rtt) / 8);
-            }
-            None => *self = Self::new(Some(rtt)),
-        }
-    }
-
-    /// When a fragment is late; `is_overtaken`: one that was sent later has come.
-    fn late_at(&self, patience: &Patience, sent: &Sent, is_overtaken: bool) -> Instant {
-        let wait = self.smoothed.map_or(patience.first, |smoothed| smoothed + self.variation * 4);
-        if is_overtaken {
-            return sent.at + wait.min(patience.max);
-        }
-        let doublings = (sent.tries / TRIES_EACH).min(BACKOFF_MAX);
-        sent.at + (wait.max(patience.min) * 2_u32.pow(doublings)).min(patience.max)
+        let wait = self.wait(patience);
+        let late = self.sent.range(..self.highest).next().map(|(_, sent)| sent.at + wait);
+        [flight, waiting, late, self.timeout_at(patience)].into_iter().flatten().min()
     }
 }
 

@@ -287,8 +287,9 @@ pub(crate) struct Fetch<'a> {
 /// A part of a message. All parts but the last have `size` bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fragment<'a> {
-    /// Whether the sender wants to know now what has come.
-    pub(crate) answer: bool,
+    /// Not zero if the sender wants to know now what has come: the ack brings it back, so that it is known which of
+    /// several tries has come.
+    pub(crate) ask: u8,
     /// Of the message, among those from this run to that run; from 1.
     pub(crate) number: u64,
     /// How far above the oldest number that the sender has not done with. Those below it are delivered, refused
@@ -309,6 +310,8 @@ pub(crate) fn fragments_of(total: u32, size: u32) -> u32 {
 /// What has become of a message so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FragmentAck<'a> {
+    /// That of the fragment that it answers; zero if that has not asked.
+    pub(crate) ask: u8,
     pub(crate) number: u64,
     pub(crate) progress: Progress<'a>,
 }

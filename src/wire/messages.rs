@@ -9,7 +9,7 @@ use super::packet::Malformed;
 
 impl<'a> Fragment<'a> {
     pub(super) fn encode(&self, sink: &mut impl Sink) {
-        sink.put_u8(self.answer.into());
+        sink.put_u8(self.ask);
         sink.put_varint(self.number);
         sink.put_varint(self.behind);
         sink.put_varint(self.total.into());
@@ -20,7 +20,7 @@ impl<'a> Fragment<'a> {
 
     pub(super) fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let fragment = Self {
-            answer: reader.bool()?,
+            ask: reader.u8()?,
             number: reader.number()?,
             behind: reader.varint()?,
             total: reader.varint_u32()?,
@@ -46,6 +46,7 @@ impl<'a> Fragment<'a> {
 
 impl<'a> FragmentAck<'a> {
     pub(super) fn encode(&self, sink: &mut impl Sink) {
+        sink.put_u8(self.ask);
         sink.put_varint(self.number);
         match self.progress {
             Progress::Receiving { next, beyond } => {
@@ -63,6 +64,7 @@ impl<'a> FragmentAck<'a> {
     }
 
     pub(super) fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let ask = reader.u8()?;
         let number = reader.number()?;
         let progress = match reader.u8()? {
             0 => Progress::Receiving { next: reader.varint_u32()?, beyond: Bits::decode(reader)? },
@@ -72,7 +74,7 @@ impl<'a> FragmentAck<'a> {
             4 => Progress::Refused(Refusal::TooLarge),
             _ => return Err(Malformed),
         };
-        Ok(Self { number, progress })
+        Ok(Self { ask, number, progress })
     }
 }
 

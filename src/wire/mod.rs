@@ -332,15 +332,15 @@
 //!
 //! `0x60` fragment: a part of a message.
 //!
-//! | answer bool | number varint | behind varint | total varint32 | size varint32 | index varint32 | bytes, to the end |
+//! | ask u8 | number varint | behind varint | total varint32 | size varint32 | index varint32 | bytes, to the end |
 //! |---|---|---|---|---|---|---|
-//! | the sender waits for an ack | not 0 | number − behind is the oldest one that the sender has not done with; below number and 1,024 | length of the message, at most 4 MiB | of each fragment but the last, 1,024 to 65,535 | below total ÷ size, rounded up, or 1 | size of them, or what is left of total |
+//! | not 0: the sender waits for an ack, which brings it back | not 0 | number − behind is the oldest one that the sender has not done with; below number and 1,024 | length of the message, at most 4 MiB | of each fragment but the last, 1,024 to 65,535 | below total ÷ size, rounded up, or 1 | size of them, or what is left of total |
 //!
 //! `0x61` fragment ack: this has come. Answers a fragment that asks for it, and the one that completes its message.
 //!
-//! | number varint | outcome u8 | then, if 0 |
-//! |---|---|---|
-//! | not 0 | 0 receiving; 1 delivered; refused: 2 nobody listens, 3 overloaded, 4 too large | next varint32: the first fragment that has not come; then bits, to the end |
+//! | ask u8 | number varint | outcome u8 | then, if 0 |
+//! |---|---|---|---|
+//! | of that fragment | not 0 | 0 receiving; 1 delivered; refused: 2 nobody listens, 3 overloaded, 4 too large | next varint32: the first fragment that has not come; then bits, to the end |
 //!
 //! Bit 0, the lowest, of the first byte says that the fragment next + 1 has come, bit 1 says so of next + 2, and so on.
 //! There are at most 128 bytes ([`lists::BITS_SIZE_MAX`]), and the last one is not 0.

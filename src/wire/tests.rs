@@ -334,7 +334,7 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
         (Body::SyncDelta(lists.delta()), format!("43 {DELTA_HEX}")),
         (
             Body::Fragment(Fragment {
-                answer: true,
+                ask: 9,
                 number: 300,
                 behind: 7,
                 total: 2_051,
@@ -342,22 +342,23 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
                 index: 2,
                 bytes: &lists.bytes,
             }),
-            "60 0c 01 ac02 07 8310 8008 02 616263".into(),
+            "60 0c 09 ac02 07 8310 8008 02 616263".into(),
         ),
         (
             Body::FragmentAck(FragmentAck {
+                ask: 9,
                 number: 300,
                 progress: Progress::Receiving { next: 2, beyond: lists.bits() },
             }),
-            "61 06 ac02 00 02 05 04".into(),
+            "61 07 09 ac02 00 02 05 04".into(),
         ),
         (
-            Body::FragmentAck(FragmentAck { number: 300, progress: Progress::Delivered }),
-            "61 03 ac02 01".into(),
+            Body::FragmentAck(FragmentAck { ask: 0, number: 300, progress: Progress::Delivered }),
+            "61 04 00 ac02 01".into(),
         ),
-        (refused(Refusal::NobodyListens), "61 03 ac02 02".into()),
-        (refused(Refusal::Overloaded), "61 03 ac02 03".into()),
-        (refused(Refusal::TooLarge), "61 03 ac02 04".into()),
+        (refused(Refusal::NobodyListens), "61 04 00 ac02 02".into()),
+        (refused(Refusal::Overloaded), "61 04 00 ac02 03".into()),
+        (refused(Refusal::TooLarge), "61 04 00 ac02 04".into()),
         (
             Body::Broadcast(Broadcast { payload: b"news", ..broadcast }),
             "50 16 b1b2b3b4b5b6b7b8 2122232425262728 ac02 6e657773".into(),
@@ -367,7 +368,7 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
 }
 
 fn refused(refusal: Refusal) -> Body<'static> {
-    Body::FragmentAck(FragmentAck { number: 300, progress: Progress::Refused(refusal) })
+    Body::FragmentAck(FragmentAck { ask: 0, number: 300, progress: Progress::Refused(refusal) })
 }
 
 fn golden_datagrams() -> Vec<Vec<u8>> {
@@ -488,6 +489,7 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
         Body::SyncDelta(lists.delta()),
         Body::Fragment(random_fragment(rng, lists)),
         Body::FragmentAck(FragmentAck {
+            ask: rng.random(),
             number: random_varint(rng).max(1),
             progress: Progress::Receiving { next: count, beyond: lists.bits() },
         }),
@@ -506,7 +508,7 @@ fn random_fragment<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists) -> Fragment<'a> 
     }
     let (index, bytes) = pieces[rng.random_range(0..pieces.len())];
     Fragment {
-        answer: rng.random(),
+        ask: rng.random(),
         number,
         behind: rng.random_range(0..number.min(1_024)),
         total: u32::try_from(lists.bytes.len()).unwrap(),
@@ -520,7 +522,6 @@ fn random_fragment<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists) -> Fragment<'a> 
 fn a_fragment_whose_numbers_do_not_go_together_is_refused() {
     assert!(accepts_one("60 01 ac02 07 8310 8008 02 616263"));
     for (wrong, why) in [
-        ("60 02 ac02 07 8310 8008 02 616263", "an answer that is neither yes nor no"),
         ("60 01 00 00 8310 8008 02 616263", "number 0"),
         ("60 01 07 07 8310 8008 02 616263", "as far behind as the number itself"),
         ("60 01 ff7f 8008 8310 8008 02 616263", "1,024 behind"),
@@ -531,16 +532,16 @@ fn a_fragment_whose_numbers_do_not_go_together_is_refused() {
         ("60 01 ac02 07 03 ff07 00 616263", "a fragment size of 1,023"),
         ("60 01 ac02 07 03 808004 00 616263", "a fragment size of 65,536"),
         ("60 01 ac02 07 81808002 8008 808002", "a message over 4 MiB"),
-        ("61 00 01", "an ack of number 0"),
-        ("61 01 05", "an unknown outcome"),
-        ("61 01 01 00", "bits after delivered"),
-        ("61 01 00 02 05 00", "bits that end in 0"),
+        ("61 01 00 01", "an ack of number 0"),
+        ("61 01 01 05", "an unknown outcome"),
+        ("61 01 01 01 00", "bits after delivered"),
+        ("61 01 01 00 02 05 00", "bits that end in 0"),
     ] {
         assert!(!accepts_one(wrong), "{why}");
     }
     assert!(accepts_one("60 00 01 00 00 8008 00"), "an empty message has one fragment");
-    assert!(accepts_one(&format!("61 01 00 02 {}", "01".repeat(BITS_SIZE_MAX))));
-    assert!(!accepts_one(&format!("61 01 00 02 {}", "01".repeat(BITS_SIZE_MAX + 1))));
+    assert!(accepts_one(&format!("61 01 01 00 02 {}", "01".repeat(BITS_SIZE_MAX))));
+    assert!(!accepts_one(&format!("61 01 01 00 02 {}", "01".repeat(BITS_SIZE_MAX + 1))));
 }
 
 #[test]
@@ -550,7 +551,7 @@ fn the_longest_fragment_takes_no_more_than_its_overhead() {
         let total = MESSAGE_MAX / size * size;
         let number = u64::MAX;
         let index = total / size - 1;
-        let fragment = Fragment { answer: true, number, behind: 1_023, total, size, index, bytes: &bytes };
+        let fragment = Fragment { ask: 1, number, behind: 1_023, total, size, index, bytes: &bytes };
         let taken = write(&[Body::Fragment(fragment)]).len() - HEADER_SIZE - bytes.len();
         assert!(taken <= FRAGMENT_OVERHEAD, "{taken}");
     }

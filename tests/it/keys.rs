@@ -8,7 +8,7 @@ use std::time::Duration;
 use headcount::transport::{Memory, Open, Tcp, Udp};
 use headcount::{Config, Error, Event, Key, Keyring, Member, MemberKeyring};
 
-use crate::rig::{Directory, Watch, config, names, wait_for_count};
+use crate::rig::{Directory, PATIENCE, Watch, config, names, wait_for_count};
 
 /// Of the cluster that changes its keys.
 const MEMBERS: usize = 16;
@@ -46,8 +46,10 @@ fn a_joiner_with_a_wrong_a_missing_or_an_extra_key_is_told_so() {
 #[test]
 fn sealed_members_talk_over_each_transport() {
     fn talk<T: Open + Clone + 'static>(transport: &T) {
-        let member =
-            |name| -> Config { config(name).transport(transport.clone()).keyring(Keyring::new(key(1))) };
+        let member = |name| -> Config {
+            let config = config(name).send_timeout(PATIENCE);
+            config.transport(transport.clone()).keyring(Keyring::new(key(1)))
+        };
         let a = Member::create(member("a")).unwrap();
         let events = a.events();
         let b = Member::create(member("b")).unwrap().join(a.addr()).unwrap();
@@ -84,8 +86,7 @@ fn a_key_comes_from_a_file() {
 /// Sixteen members send each other messages without a pause, while they go from no key to one, to another, and back.
 #[test]
 fn keys_change_under_messages_and_nobody_and_no_message_is_lost() {
-    let start =
-        |index| Member::create(config(&format!("m{index}")).send_timeout(crate::rig::PATIENCE)).unwrap();
+    let start = |index| Member::create(config(&format!("m{index}")).send_timeout(PATIENCE)).unwrap();
     let members: Vec<Member> = (0..MEMBERS).map(start).collect();
     for member in &members[1..] {
         member.join(members[0].addr()).unwrap();

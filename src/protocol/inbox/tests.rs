@@ -23,7 +23,7 @@ fn fragment(number: u64, total: u32, index: u32) -> Fragment<'static> {
         [[0; 1_024], [1; 1_024], [2; 1_024], [3; 1_024], [4; 1_024], [5; 1_024], [6; 1_024], [7; 1_024]];
     let length = SIZE.min(total - index * SIZE) as usize;
     let bytes = &BYTES[index as usize % 8][..length];
-    Fragment { answer: true, number, behind: number - 1, total, size: SIZE, index, bytes }
+    Fragment { ask: 1, number, behind: number - 1, total, size: SIZE, index, bytes }
 }
 
 fn take(inbox: &mut Inbox, fragment: &Fragment<'_>) -> Taken {
@@ -33,7 +33,7 @@ fn take(inbox: &mut Inbox, fragment: &Fragment<'_>) -> Taken {
 /// What is said of a message: the first missing fragment and those beyond it, of the first hundred.
 fn received(inbox: &Inbox, number: u64) -> (u32, Vec<u32>) {
     let mut buffer = Vec::new();
-    match inbox.ack(SENDER, number, &mut buffer).unwrap().progress {
+    match inbox.ack(SENDER, 0, number, &mut buffer).unwrap().progress {
         Progress::Receiving { next, beyond } => {
             (next, (1..100).filter(|distance| beyond.contains(*distance)).collect())
         }
@@ -61,7 +61,7 @@ fn fragments_in_any_order_and_twice_are_put_together_once() {
     for index in 0..4 {
         assert_eq!(take(&mut inbox, &fragment(1, total, index)), Taken::Decided);
     }
-    assert_eq!(inbox.ack(SENDER, 1, &mut Vec::new()).unwrap().progress, Progress::Delivered);
+    assert_eq!(inbox.ack(SENDER, 0, 1, &mut Vec::new()).unwrap().progress, Progress::Delivered);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_length_costs_nothing_until_it_comes_and_one_beyond_the_limit_is_refused() {
     assert_eq!(take(&mut inbox, &fragment(2, TOTAL_MAX + 1, 0)), Taken::Refused(Refusal::TooLarge));
     assert_eq!(take(&mut inbox, &fragment(2, TOTAL_MAX + 1, 1)), Taken::Decided);
     let refused = Progress::Refused(Refusal::TooLarge);
-    assert_eq!(inbox.ack(SENDER, 2, &mut Vec::new()).unwrap().progress, refused);
+    assert_eq!(inbox.ack(SENDER, 0, 2, &mut Vec::new()).unwrap().progress, refused);
 }
 
 #[test]

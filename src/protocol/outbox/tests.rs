@@ -1,12 +1,12 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
+use super::pace::{WINDOW_MAX, WINDOW_MIN};
 use super::{
     Acked, BURST_MAX, BYTES_MAX, Ended, MESSAGES_MAX, Message, Outbox, PEER_BYTES_MAX, Patience, Piece,
-    WINDOW_MAX, WINDOW_MIN,
 };
 use crate::node::Generation;
 use crate::protocol::{Call, Instant};
@@ -45,23 +45,23 @@ fn push(outbox: &mut Outbox, call: u64, length: usize) {
 /// What is written of these pieces: (number, behind, index, whether an ack is wanted).
 fn written(outbox: &Outbox, burst: &[Piece]) -> Vec<(u64, u64, u32, bool)> {
     let fragments = burst.iter().map(|piece| outbox.fragment(PEER, *piece).unwrap().1);
-    fragments.map(|fragment| (fragment.number, fragment.behind, fragment.index, fragment.answer)).collect()
+    fragments.map(|fragment| (fragment.number, fragment.behind, fragment.index, fragment.ask != 0)).collect()
 }
 
 fn indexes(burst: &[Piece]) -> Vec<u32> {
     burst.iter().map(|piece| piece.index).collect()
 }
 
-/// Tells that the fragments before `next` have come, and these.
-fn receiving(outbox: &mut Outbox, now: Instant, number: u64, next: u32, others: &[u32]) -> Acked {
+/// Tells that the fragments before `next` have come, and these, because one has asked for it.
+fn receiving(outbox: &mut Outbox, now: Instant, ask: u8, number: u64, next: u32, others: &[u32]) -> Acked {
     let mut buffer = Vec::new();
     let beyond = Bits::encode(others.iter().map(|index| index - next), &mut buffer);
-    let ack = FragmentAck { number, progress: Progress::Receiving { next, beyond } };
+    let ack = FragmentAck { ask, number, progress: Progress::Receiving { next, beyond } };
     outbox.acked(now, PEER, RUN, &ack)
 }
 
 fn delivered(outbox: &mut Outbox, now: Instant, number: u64) -> Acked {
-    outbox.acked(now, PEER, RUN, &FragmentAck { number, progress: Progress::Delivered })
+    outbox.acked(now, PEER, RUN, &FragmentAck { ask: 0, number, progress: Progress::Delivered })
 }
 
 #[test]
@@ -71,11 +71,11 @@ fn a_message_leaves_in_bursts_and_asks_for_an_ack_now_and_then() {
     assert_eq!(outbox.start(), [PEER]);
     let burst = outbox.burst(millis(1), PEER);
     assert_eq!(burst.len(), BURST_MAX / SIZE as usize);
-    let asked: Vec<u32> = burst.iter().filter(|piece| piece.answer).map(|piece| piece.index).collect();
+    let asked: Vec<u32> = burst.iter().filter(|piece| piece.ask != 0).map(|piece| piece.index).collect();
     assert_eq!(asked, [3, 7, 11, 15, 19, 23, 27, 31]);
     assert!(outbox.burst(millis(1), PEER).is_empty(), "the window is full");
     // What was acked makes room, and for as much again.
-    assert_eq!(receiving(&mut outbox, millis(11), 1, 4, &[]), Acked::Progress);
+    assert_eq!(receiving(&mut outbox, millis(11), burst[3].ask, 1, 4, &[]), Acked::Progress);
     assert_eq!(indexes(&outbox.burst(millis(11), PEER)), (32..40).collect::<Vec<_>>());
 }
 
@@ -87,12 +87,12 @@ fn an_outcome_ends_the_call() {
     outbox.start();
     let burst = outbox.burst(millis(1), PEER);
     assert_eq!(written(&outbox, &burst), [(1, 0, 0, false), (2, 1, 0, true)]);
-    let wrong_run = FragmentAck { number: 1, progress: Progress::Delivered };
+    let wrong_run = FragmentAck { ask: 0, number: 1, progress: Progress::Delivered };
     assert_eq!(outbox.acked(millis(2), PEER, Generation(2), &wrong_run), Acked::Unexpected);
     assert_eq!(outbox.acked(millis(2), OTHER, RUN, &wrong_run), Acked::Unexpected);
     assert_eq!(delivered(&mut outbox, millis(2), 1), Acked::Delivered(Call(1)));
     assert_eq!(delivered(&mut outbox, millis(2), 1), Acked::Unexpected);
-    let refused = FragmentAck { number: 2, progress: Progress::Refused(Refusal::Overloaded) };
+    let refused = FragmentAck { ask: 0, number: 2, progress: Progress::Refused(Refusal::Overloaded) };
     assert_eq!(outbox.acked(millis(2), PEER, RUN, &refused), Acked::Refused(Call(2)));
     assert!(outbox.is_idle());
     assert_eq!(outbox.bound().count, 0);
@@ -103,15 +103,16 @@ fn a_fragment_that_was_overtaken_is_sent_again_after_a_round_trip() {
     let mut outbox = outbox();
     push(&mut outbox, 1, 8 * SIZE as usize);
     outbox.start();
-    assert_eq!(outbox.burst(millis(1), PEER).len(), 8);
-    receiving(&mut outbox, millis(11), 1, 1, &[2, 3, 4]);
+    let burst = outbox.burst(millis(1), PEER);
+    assert_eq!(burst.len(), 8);
+    receiving(&mut outbox, millis(11), burst[3].ask, 1, 1, &[2, 3]);
     assert!(outbox.burst(millis(11), PEER).is_empty(), "the network may have changed the order");
     // 10 ms and four times what they vary by, which is 3.75 ms now.
     assert_eq!(outbox.next_due(), Some(millis(26)));
     assert_eq!(outbox.expire(millis(26)), (vec![PEER], vec![]));
     let again = outbox.burst(millis(26), PEER);
     assert_eq!(indexes(&again), [1]);
-    assert!(again[0].answer && again[0].is_again);
+    assert!(again[0].ask != 0 && again[0].is_again);
     assert!(
         outbox.burst(millis(26), PEER).is_empty(),
         "once, and what nobody has overtaken is waited for longer"
@@ -133,6 +134,58 @@ fn what_is_not_acked_in_time_is_sent_again_with_more_patience_each_time() {
     }
     // 50 ms, doubled every second time up to 500 ms.
     assert_eq!(times, [50, 100, 200, 300, 500, 700, 1_100, 1_500, 2_000, 2_500]);
+}
+
+#[test]
+fn when_nothing_comes_only_the_oldest_few_are_sent_again_and_their_ack_tells_what_else_is_lost() {
+    let mut outbox = outbox();
+    push(&mut outbox, 1, 20 * SIZE as usize);
+    outbox.start();
+    assert_eq!(outbox.burst(millis(0), PEER).len(), 20);
+    let due = outbox.next_due().unwrap();
+    outbox.expire(due);
+    let probes = outbox.burst(due, PEER);
+    assert_eq!(indexes(&probes), [0, 1, 2, 3]);
+    assert!(probes.iter().all(|piece| piece.ask != 0 && piece.is_again));
+    // The ack of the first try says nothing about those that were sent after it.
+    receiving(&mut outbox, millis(51), 1, 1, 4, &[]);
+    outbox.expire(millis(90));
+    assert!(outbox.burst(millis(90), PEER).is_empty());
+    receiving(&mut outbox, millis(91), probes[1].ask, 1, 4, &[]);
+    assert_eq!(indexes(&outbox.burst(millis(91), PEER)), (4..20).collect::<Vec<_>>());
+}
+
+/// It took the ack of a first try for that of the second, and so on as long as the message was under way: 1 MiB took ten
+/// times the fragments.
+#[test]
+fn who_takes_long_for_each_fragment_is_not_sent_all_of_them_again() {
+    let mut outbox = outbox();
+    let total = 200;
+    push(&mut outbox, 1, total * SIZE as usize);
+    outbox.start();
+    let mut sent = 0;
+    // What waits at the receiver, which takes 20 ms for each.
+    let mut waiting: VecDeque<Piece> = VecDeque::new();
+    let mut come: BTreeMap<u32, ()> = BTreeMap::new();
+    let mut now = millis(0);
+    while come.len() < total {
+        while let Some(due) = outbox.next_due().filter(|due| *due <= now) {
+            outbox.expire(due);
+            waiting.extend(outbox.burst(now, PEER));
+        }
+        waiting.extend(outbox.burst(now, PEER));
+        now = now + Duration::from_millis(20);
+        let piece = waiting.pop_front().unwrap();
+        sent += 1;
+        come.insert(piece.index, ());
+        if piece.ask != 0 && come.len() < total {
+            let next = (0..).find(|index| !come.contains_key(index)).unwrap();
+            let others: Vec<u32> = come.range(next..).map(|(index, ())| *index).collect();
+            receiving(&mut outbox, now, piece.ask, 1, next, &others);
+        }
+    }
+    println!("{sent} fragments for {total}, and {} that wait", waiting.len());
+    assert!(sent + waiting.len() < total * 5 / 4);
 }
 
 #[test]
@@ -225,19 +278,22 @@ fn the_window_doubles_shrinks_once_a_round_trip_and_keeps_its_bounds() {
             while !outbox.burst(now, PEER).is_empty() {}
             let peer = &outbox.peers[&PEER];
             let (sent, next) = (peer.sent_bytes, peer.flights[&1].unsent);
-            receiving(&mut outbox, millis(round * 10 + 10), 1, next, &[]);
+            receiving(&mut outbox, millis(round * 10 + 10), 0, 1, next, &[]);
             sent
         })
         .collect();
     assert_eq!(sizes, [WINDOW_MIN, 2 * WINDOW_MIN, WINDOW_MAX, WINDOW_MAX]);
-    while !outbox.burst(millis(50), PEER).is_empty() {}
-    let first = outbox.peers[&PEER].flights[&1].unsent - 128;
-    // Two losses of one round trip: one cut.
-    receiving(&mut outbox, millis(60), 1, first, &[first + 4]);
-    receiving(&mut outbox, millis(60), 1, first, &[first + 4, first + 9]);
+    let mut sent = Vec::new();
+    while sent.len() < WINDOW_MAX / SIZE as usize {
+        sent.extend(outbox.burst(millis(50), PEER));
+    }
+    let first = sent[0].index;
+    // Losses of one round trip: one cut.
+    receiving(&mut outbox, millis(60), sent[7].ask, 1, first, &[first + 7]);
+    receiving(&mut outbox, millis(60), sent[11].ask, 1, first, &[first + 7, first + 11]);
     let due = outbox.next_due().unwrap();
     outbox.expire(due);
-    assert_eq!(outbox.peers[&PEER].lost.len(), 8);
+    assert_eq!(outbox.peers[&PEER].lost.len(), 10);
     let cut = outbox.peers[&PEER].window.size;
     assert!((WINDOW_MAX * 7 / 10..WINDOW_MAX * 7 / 10 + 2 * SIZE as usize).contains(&cut), "{cut}");
     while let Some(due) = outbox.next_due().filter(|due| *due < millis(4_000)) {
@@ -310,10 +366,10 @@ fn a_window_of_a_quarter_lost_at_random_still_moves() {
                 continue;
             }
             come.insert(piece.index, ());
-            if piece.answer && !is_lost() && come.len() < total {
+            if piece.ask != 0 && !is_lost() && come.len() < total {
                 let next = (0..).find(|index| !come.contains_key(index)).unwrap();
                 let others: Vec<u32> = come.range(next..).map(|(index, ())| *index).collect();
-                receiving(&mut outbox, now, 1, next, &others);
+                receiving(&mut outbox, now, piece.ask, 1, next, &others);
             }
         }
     }

@@ -128,7 +128,7 @@ fn each_body<'a>(
         Body::SyncRecord(record("x", addr, 1)),
         Body::SyncVerdict(verdict_on(world, to, 0, Status::Dead)),
         Body::Fragment(Fragment {
-            answer: true,
+            ask: 1,
             number: 1,
             behind: 0,
             total: 1,
@@ -136,7 +136,7 @@ fn each_body<'a>(
             index: 0,
             bytes: b"x",
         }),
-        Body::FragmentAck(FragmentAck { number: 1, progress: Progress::Delivered }),
+        Body::FragmentAck(FragmentAck { ask: 1, number: 1, progress: Progress::Delivered }),
         Body::Delta(delta),
         Body::Fetch(Fetch { seq, cookie, lacks: Lacks::default() }),
         Body::Fetched { seq },

@@ -42,7 +42,7 @@ fn messages(world: &World, at: usize) -> Vec<(String, Vec<u8>)> {
 }
 
 fn fragment(number: u64, total: u32, index: u32, bytes: &[u8]) -> Body<'_> {
-    Body::Fragment(Fragment { answer: true, number, behind: number - 1, total, size: 1_024, index, bytes })
+    Body::Fragment(Fragment { ask: 1, number, behind: number - 1, total, size: 1_024, index, bytes })
 }
 
 /// Gives a host a datagram of another one, by way of the network.
@@ -61,7 +61,7 @@ fn acks(world: &mut World) -> Vec<String> {
     let mut acks = Vec::new();
     for (_, _, datagram) in recorded {
         for body in Packet::decode(&datagram).unwrap().bodies() {
-            if let Body::FragmentAck(FragmentAck { number, progress }) = body {
+            if let Body::FragmentAck(FragmentAck { number, progress, .. }) = body {
                 acks.push(match progress {
                     Progress::Receiving { next, .. } => format!("{number} receiving {next}"),
                     Progress::Delivered => format!("{number} delivered"),
@@ -354,7 +354,7 @@ fn acks_that_lie_end_no_message_of_others_and_do_no_harm() {
     let mut world = World::cluster(18, 3);
     world.cut(&[0], &[1], true);
     let call = send(&mut world, 0, 1, &payload(50_000)).unwrap();
-    let ack = |number, progress| Body::FragmentAck(FragmentAck { number, progress });
+    let ack = |number, progress| Body::FragmentAck(FragmentAck { ask: 0, number, progress });
     let beyond = crate::wire::lists::Bits::default();
     let lies = [ack(1, Progress::Delivered), ack(1, Progress::Receiving { next: u32::MAX, beyond })];
     // Of another node; of a number that nobody used.

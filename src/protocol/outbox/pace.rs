@@ -1,0 +1,107 @@
+//! How much may be under way to one node, and how long its acks are waited for.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::protocol::time::Instant;
+
+pub(super) const WINDOW_MIN: usize = 32 * 1_024;
+pub(super) const WINDOW_MAX: usize = 128 * 1_024;
+/// Asks that are remembered, fewer than there are marks: each mark is that of one of them.
+const ASKS_MAX: usize = 128;
+
+/// How much may be under way to one node: congestion control as in TCP Reno, with the cut of CUBIC.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    pub(super) size: usize,
+    /// Below it the window doubles each round trip.
+    threshold: usize,
+    /// Losses of what was sent before this have been answered by a cut.
+    recovery: u64,
+}
+
+impl Window {
+    pub(super) fn new() -> Self {
+        Self { size: WINDOW_MIN, threshold: WINDOW_MAX, recovery: 0 }
+    }
+
+    pub(super) fn grow(&mut self, acked: usize) {
+        let step = if self.size < self.threshold { acked } else { acked * acked / self.size };
+        self.size = (self.size + step).min(WINDOW_MAX);
+    }
+
+    /// Something was lost that was sent under this order.
+    pub(super) fn cut(&mut self, order: u64, next_order: u64) {
+        if order >= self.recovery {
+            self.size = (self.size * 7 / 10).max(WINDOW_MIN);
+            self.threshold = self.size;
+            self.recovery = next_order;
+        }
+    }
+}
+
+/// The round trip to a node, smoothed, and how far it varies (RFC 6298).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RoundTrip {
+    smoothed: Option<Duration>,
+    variation: Duration,
+}
+
+impl RoundTrip {
+    pub(super) fn new(known: Option<Duration>) -> Self {
+        Self { smoothed: known, variation: known.unwrap_or_default() / 2 }
+    }
+
+    pub(super) fn measured(&mut self, rtt: Duration) {
+        match self.smoothed {
+            Some(smoothed) => {
+                self.variation = (self.variation * 3 + smoothed.abs_diff(rtt)) / 4;
+                self.smoothed = Some((smoothed * 7 + rtt) / 8);
+            }
+            None => *self = Self::new(Some(rtt)),
+        }
+    }
+
+    /// What a round trip takes at the most, usually.
+    pub(super) fn most(&self) -> Option<Duration> {
+        self.smoothed.map(|smoothed| smoothed + self.variation * 4)
+    }
+}
+
+/// A fragment that asked for an ack.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ask {
+    /// Zero once it was answered.
+    mark: u8,
+    pub(super) order: u64,
+    pub(super) at: Instant,
+    pub(super) is_again: bool,
+}
+
+/// The fragments that asked for acks, each with a mark that its ack brings back. So it is known which of several tries has
+/// come, and what its round trip was (the Eifel algorithm, RFC 3522): who takes the ack of a first try for that of the
+/// second believes that all in between is lost, sends it again, and goes on so as long as the receiver is slow.
+#[derive(Debug, Default)]
+pub(super) struct Asks {
+    recent: VecDeque<Ask>,
+    last: u8,
+}
+
+impl Asks {
+    /// The mark of one more.
+    pub(super) fn ask(&mut self, order: u64, at: Instant, is_again: bool) -> u8 {
+        self.last = self.last.checked_add(1).unwrap_or(1);
+        if self.recent.len() >= ASKS_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Ask { mark: self.last, order, at, is_again });
+        self.last
+    }
+
+    /// The one that an ack has brought back, if it is the first that does.
+    pub(super) fn answered(&mut self, mark: u8) -> Option<Ask> {
+        let ask = self.recent.iter_mut().find(|ask| mark != 0 && ask.mark == mark)?;
+        ask.mark = 0;
+        Some(*ask)
+    }
+}
