@@ -529,6 +529,9 @@ impl Peer {
         let flight = self.flights.remove(&number)?;
         self.bytes -= flight.message.payload.len();
         self.lost.retain(|(of, _)| *of != number);
+        if self.flights.is_empty() {
+            self.asks.clear();
+        }
         self.sent.retain(|_, sent| {
             let stays = sent.number != number;
             if !stays {
@@ -543,6 +546,7 @@ impl Peer {
     fn clear(&mut self) -> impl Iterator<Item = (Call, bool)> + '_ {
         self.sent.clear();
         self.lost.clear();
+        self.asks.clear();
         self.sent_bytes = 0;
         self.bytes = 0;
         let flights = std::mem::take(&mut self.flights).into_values();

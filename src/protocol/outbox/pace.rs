@@ -9,6 +9,8 @@ pub(super) const WINDOW_MIN: usize = 32 * 1_024;
 pub(super) const WINDOW_MAX: usize = 128 * 1_024;
 /// Asks that are remembered, fewer than there are marks: each mark is that of one of them.
 const ASKS_MAX: usize = 128;
+/// Room for asks that stays for short messages.
+const ASKS_KEPT: usize = 4;
 
 /// How much may be under way to one node: congestion control as in TCP Reno, with the cut of CUBIC.
 #[derive(Debug, Clone, Copy)]
@@ -103,5 +105,12 @@ impl Asks {
         let ask = self.recent.iter_mut().find(|ask| mark != 0 && ask.mark == mark)?;
         ask.mark = 0;
         Some(*ask)
+    }
+
+    /// Nobody waits for acks any more.
+    pub(super) fn clear(&mut self) {
+        self.recent.clear();
+        // Nodes are many, and each was sent something at some time.
+        self.recent.shrink_to(ASKS_KEPT);
     }
 }
