@@ -104,7 +104,7 @@ impl Member {
     ///
     /// - [`Error::Join`]: no seed let us in. It has one entry per seed: [`Error::NoAnswer`],
     ///   [`Error::WrongCluster`], [`Error::WrongKey`], [`Error::NameTaken`], [`Error::Full`], [`Error::ClockAhead`];
-    ///   [`Error::Io`] for a name that does not resolve or an address that the socket can not send to,
+    ///   [`Error::Io`] for a name that does not resolve or an address of a family that the socket can not send to,
     ///   [`Error::Timeout`] for one whose resolver did not answer, [`Error::Config`] for a seed that makes no
     ///   sense. The member goes on as it was; try again.
     /// - [`Error::Config`]: there was no seed at all.

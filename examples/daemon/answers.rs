@@ -182,7 +182,7 @@ fn answer(member: &Member, question: &str) -> String {
             rest.rsplit_once(' ').ok_or("a name and a key are needed".to_owned()).and_then(|(name, key)| {
                 let node = node(member, name)?;
                 let value = node.get(key).ok_or_else(|| format!("{name} says nothing about {key}"))?;
-                Ok(format!("{}\n", value.escape_ascii()))
+                Ok(format!("{key}={}\n", value.escape_ascii()))
             })
         }
         "metrics" => Ok(member.metrics().to_string()),

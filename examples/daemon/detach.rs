@@ -66,8 +66,10 @@ impl PidFile {
         writeln!(file, "{}", process::id())?;
         Ok(Self { path: path.to_owned(), _locked: file })
     }
+}
 
-    pub(crate) fn remove(&self) {
+impl Drop for PidFile {
+    fn drop(&mut self) {
         if let Err(error) = fs::remove_file(&self.path) {
             log::warn!("{}: {error}", self.path.display());
         }

@@ -98,9 +98,7 @@ mod daemon {
             }
         }
         place.close();
-        if let Some(pid_file) = pid_file {
-            pid_file.remove();
-        }
+        drop(pid_file);
         // An error if the member has ended by itself.
         member.wait_until(Duration::ZERO, |_| true)?;
         member.leave(LEAVE_TIMEOUT)?;

@@ -33,7 +33,7 @@ use crate::wire::{Body, Cookie, NameHash, Verdict, Writer};
 /// Leaves that may be in doubt at the same time; of more, whoever told of them is asked once.
 const DOUBTS_MAX: usize = 256;
 /// So often a doubt is repeated …
-const REPEATS_MAX: u32 = 3;
+const REPEATS_MAX: u32 = 4;
 /// … each time after so many half gossip intervals.
 const REPEAT_HALVES: u32 = 5;
 
@@ -112,8 +112,9 @@ impl Protocol {
                     self.transmit(now, peer.addr, before);
                 }
             }
-            if doubt.repeats < REPEATS_MAX {
-                self.keep_doubt(now, Doubt { repeats: doubt.repeats + 1, ..doubt });
+            let repeats = doubt.repeats + 1;
+            if repeats < REPEATS_MAX {
+                self.keep_doubt(now, Doubt { repeats, ..doubt });
             }
         }
         if let Some((peer, last)) = asked {

@@ -36,7 +36,8 @@ impl OwnAddress {
 
     /// Whether it may not be the one to tell: all interfaces, and no route that leads anywhere.
     pub(super) fn is_unsettled(&self) -> bool {
-        self.bound.ip().is_unspecified() && self.get().ip().is_loopback()
+        let is_chosen = self.addresses.advertise.is_none();
+        is_chosen && self.bound.ip().is_unspecified() && self.get().ip().is_loopback()
     }
 
     /// Looks which address it is now, to be told to others, of whom some are known.

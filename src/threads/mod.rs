@@ -157,6 +157,13 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     // An empty step tells the threads their first deadlines.
     shared.step(|_, _| ())?;
     log::info!("{} is up at {}", settings.name, settings.advertise);
+    if shared.may_be_out_of_reach() {
+        log::warn!(
+            "{} tells others {}, where only this host reaches it: no route has told a better one",
+            settings.name,
+            settings.advertise
+        );
+    }
     Ok(owner)
 }
 

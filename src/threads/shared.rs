@@ -409,6 +409,11 @@ impl Shared {
         &self.name
     }
 
+    /// Whether it is bound to all interfaces, and so far only this host can reach it.
+    pub(super) fn may_be_out_of_reach(&self) -> bool {
+        self.addr.is_unsettled()
+    }
+
     /// What others send to.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr.get()
