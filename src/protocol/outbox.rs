@@ -47,7 +47,7 @@ const BACKOFF_MAX: u32 = 6;
 /// Fragments that are sent again at a timeout. Each asks for an ack, which then tells what else is lost.
 const PROBES: usize = 4;
 /// Longer round trips, in units of the longest timeout, count as this long: a process that was stopped has them.
-const ROUND_TRIP_MAX: u32 = 8;
+const ROUND_TRIP_MAX: u32 = 4;
 
 /// A message of a call.
 #[derive(Debug)]
