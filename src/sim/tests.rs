@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::member::Member;
 use crate::node::Status;
+use crate::wire::{Body, Packet};
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -609,4 +610,34 @@ fn who_is_not_heard_again_and_again_stays_away_longer_and_longer() {
     assert!((3..=10).contains(&seen), "it has died {seen} times");
     assert_eq!(told, 0);
     cluster.assert_converged();
+}
+
+#[test]
+fn a_newcomer_that_is_long_in_fetching_states_is_not_asked_for_its_view_all_the_time() {
+    let (cluster, members) = cluster(31, 12);
+    for member in &members {
+        for key in 0..16 {
+            member.set(&format!("k{key}"), [7; 1_000]).unwrap();
+        }
+        cluster.run(Duration::from_millis(100));
+    }
+    let has_all = |member: &Member| {
+        let has_it = |index| member.node(&name(index)).is_some_and(|node| node.state().count() == 16);
+        (0..members.len()).all(has_it)
+    };
+    assert!(cluster.run_until(secs(30), |_| members.iter().all(has_all)));
+    let late = cluster.add(Config::lan().name("late")).unwrap();
+    cluster.starve("late", Duration::from_millis(100));
+    let since = cluster.now();
+    cluster.record();
+    late.join("n0").unwrap();
+    assert!(cluster.run_until(secs(60), |_| has_all(&late)));
+    let rounds = usize::try_from((cluster.now() - since).as_secs()).unwrap() + 1;
+    let is_ping = |datagram: &[u8]| {
+        Packet::decode(datagram).unwrap().bodies().any(|body| matches!(body, Body::Ping(_)))
+    };
+    let sent = cluster.take_recorded();
+    let pings = sent.iter().filter(|(_, sent)| sent.to == late.addr() && is_ping(&sent.datagram)).count();
+    // One of a round, and three until its view is left alone.
+    assert!(pings <= 6 * rounds, "{pings} pings in {rounds} rounds");
 }
