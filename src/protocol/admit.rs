@@ -360,7 +360,7 @@ impl Protocol {
         let others: Vec<NameHash> =
             self.members.ring().iter().copied().filter(|name| *name != self.me && *name != with).collect();
         if let Some(other) = self.draw(&others) {
-            self.recheck_with(now, other, now + self.settings.gossip_interval * CLOSING_PAUSE);
+            self.recheck_with(now, other, now + self.settings.gossip_interval * CLOSING_PAUSE, 0);
         }
     }
 

@@ -19,6 +19,16 @@ pub(super) const TOLD_MAX: usize = 1_024;
 /// Of those, so many are asked at the same time.
 const TOLD_AT_ONCE: usize = 26;
 
+/// So often a view is asked for again because it has not settled, each time after twice the pause.
+const ASKED_MAX: u32 = 3;
+
+/// Whose view is to be compared with ours again, and how often in a row it was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Recheck {
+    peer: NameHash,
+    asked: u32,
+}
+
 /// A node that we hold active and somebody else does not.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Told {
@@ -39,8 +49,15 @@ pub(super) struct Offered {
 }
 
 impl Protocol {
-    /// Compares our view with what a peer told of its own in an ack.
-    pub(super) fn compare(&mut self, now: Instant, peer: NameHash, theirs: &ViewMark, cookie: Cookie) {
+    /// Compares our view with what a peer told of its own in an ack, having asked for it so often in a row.
+    pub(super) fn compare(
+        &mut self,
+        now: Instant,
+        peer: NameHash,
+        theirs: &ViewMark,
+        cookie: Cookie,
+        asked: u32,
+    ) {
         if !self.follows(Rule::Sync) {
             return;
         }
@@ -58,7 +75,11 @@ impl Protocol {
         }
         match self.comparer.compare(now, ours, theirs.fingerprint, settled_at) {
             Compared::Equal | Compared::Known => {}
-            Compared::Later(at) => self.recheck_with(now, peer, at),
+            // A view that does not settle soon is left to the rounds: all who know it would ask for as long as that takes.
+            Compared::Later(at) if asked < ASKED_MAX => {
+                self.recheck_with(now, peer, now + at.since(now) * 2_u32.pow(asked), asked);
+            }
+            Compared::Later(_) => {}
             Compared::Sync => {
                 if let Some(peer) = self.peer(peer) {
                     self.begin_comparison(now, peer, cookie, false);
@@ -67,9 +88,9 @@ impl Protocol {
         }
     }
 
-    /// Has our view compared with a peer's at some time, soon.
-    pub(super) fn recheck_with(&mut self, now: Instant, peer: NameHash, at: Instant) {
-        self.recheck = Some(peer);
+    /// Has our view compared with a peer's at some time, soon, having asked for it so often in a row.
+    pub(super) fn recheck_with(&mut self, now: Instant, peer: NameHash, at: Instant, asked: u32) {
+        self.recheck = Some(Recheck { peer, asked });
         self.timers.set_earliest(Timer::Recheck, at.max(now));
     }
 
@@ -80,10 +101,10 @@ impl Protocol {
             self.timers.set(Timer::Recheck, settled_at);
             return;
         }
-        if let Some(peer) = self.recheck.take()
+        if let Some(Recheck { peer, asked }) = self.recheck.take()
             && self.members.active(peer).is_some()
         {
-            self.probe_node(now, Purpose::Compare, peer);
+            self.probe_node(now, Purpose::Compare { asked: asked + 1 }, peer);
         }
     }
 

@@ -141,7 +141,8 @@ impl Protocol {
         if context.known {
             self.take_incarnation(now, context.sender, ack.incarnation, Source::Answer);
             self.given.remember(context.sender, ack.cookie);
-            self.compare(now, context.sender, &ack.view, ack.cookie);
+            let asked = self.probes.get(id).map_or(0, |probe| probe.purpose.asked());
+            self.compare(now, context.sender, &ack.view, ack.cookie, asked);
         }
         self.probe_answered(now, id, ack.seq);
     }
@@ -222,7 +223,7 @@ impl Protocol {
         let target = self.probes.get(id).map(|probe| probe.target);
         // Second-hand: the relay's view may know more of the target than ours.
         if target.is_some_and(|target| incarnation > target.incarnation) {
-            self.recheck_with(now, context.sender, now);
+            self.recheck_with(now, context.sender, now, 0);
         }
         self.probe_answered(now, id, seq);
     }
@@ -235,7 +236,7 @@ impl Protocol {
                 self.probes.nacked(id, reason);
                 if reason == NackReason::Unknown {
                     // One of us knows more of the target than the other.
-                    self.recheck_with(context.now, context.sender, context.now);
+                    self.recheck_with(context.now, context.sender, context.now, 0);
                 }
             }
             _ => self.metrics.unexpected_answers += 1,
@@ -452,7 +453,7 @@ impl Protocol {
                 self.name_checks.decide(now, target.name, (target.generation, target.addr), taken);
             }
             Purpose::Rival => self.yield_name(target.addr),
-            Purpose::Witness | Purpose::Told { .. } | Purpose::Heal | Purpose::Compare => {}
+            Purpose::Witness | Purpose::Told { .. } | Purpose::Heal | Purpose::Compare { .. } => {}
         }
     }
 
@@ -473,7 +474,7 @@ impl Protocol {
                 self.name_checks.decide(now, target.name, incumbent, NameCheck::Free);
             }
             Purpose::Rival => self.outlive_rival(now, target.generation),
-            Purpose::Heal | Purpose::Compare => {}
+            Purpose::Heal | Purpose::Compare { .. } => {}
         }
     }
 

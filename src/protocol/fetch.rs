@@ -4,8 +4,12 @@
 //! hears of more than he has notes it here. What is lacking often comes by itself a moment later, by another way; if
 //! it does not, the teller is asked. One request, one answer of one datagram, which brings first what is most behind;
 //! the asker asks again as long as that leads on. What can not be had is forgotten: comparing views finds it again.
+//!
+//! A request asks for as many things as have room in an answer, so that the others are asked for side by side. It is
+//! repeated when the answer should have come; if two answers come, that was too early (the Eifel algorithm, RFC 3522).
+//! Who is slow would be sent everything several times otherwise, and be slower for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -25,6 +29,9 @@ const REQUESTS_MAX: usize = 64;
 const TRIES_MAX: u32 = 6;
 /// Things that may be lacking at the same time: of twice as many nodes as a view usually holds at most.
 const LACKING_MAX: usize = 65_536;
+
+/// Answers have at the most so many times the pause that they have at first.
+const PAUSES_MAX: u32 = 16;
 
 /// What can be lacking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +58,7 @@ pub(crate) struct Request {
     pub(crate) peer: Peer,
     /// What it asks for, and how far we had it when it was made.
     pub(crate) things: Vec<(Thing, u64)>,
+    begun: Instant,
     tries: u32,
 }
 
@@ -78,13 +86,28 @@ pub(crate) struct Fetches {
     requests: BTreeMap<Seq, Request>,
     deadlines: Deadlines<Wake>,
     retry: Duration,
+    /// How long answers take, smoothed.
+    usual: Duration,
+    /// Requests that were repeated and answered, and after what time: a second answer tells that the first one was to
+    /// the first try.
+    repeated: VecDeque<(Seq, Duration)>,
+    /// So many things the next request asks for.
+    bundle: usize,
 }
 
 impl Fetches {
     /// `retry`: how long what is lacking may come by itself, and the pause before a request is repeated the first
     /// time; later ones are up to four times that.
     pub(crate) fn new(retry: Duration) -> Self {
-        Self { lacking: BTreeMap::new(), requests: BTreeMap::new(), deadlines: Deadlines::new(), retry }
+        Self {
+            lacking: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+            retry,
+            usual: Duration::ZERO,
+            repeated: VecDeque::new(),
+            bundle: THINGS_MAX,
+        }
     }
 
     /// Somebody has a thing up to here, and we do not. `at_once`: it will not come by itself.
@@ -147,7 +170,7 @@ impl Fetches {
         // Only as many are looked at as are needed: a joiner lacks the states of all nodes.
         let (mut things, mut had) = (Vec::new(), Vec::new());
         for (thing, lacking) in &mut self.lacking {
-            if things.len() == THINGS_MAX {
+            if things.len() == self.bundle {
                 break;
             }
             if lacking.teller == peer && !lacking.asked {
@@ -168,12 +191,18 @@ impl Fetches {
 
     /// Notes a request that is being sent.
     pub(crate) fn begin(&mut self, now: Instant, seq: Seq, peer: Peer, things: Vec<(Thing, u64)>) {
-        self.requests.insert(seq, Request { peer, things, tries: 1 });
-        self.deadlines.set(Wake::Again(seq), now + self.retry);
+        self.requests.insert(seq, Request { peer, things, begun: now, tries: 1 });
+        self.deadlines.set(Wake::Again(seq), now + self.pause());
+    }
+
+    /// How long the answer to a request is waited for at first.
+    fn pause(&self) -> Duration {
+        (self.usual * 2).clamp(self.retry, self.retry * PAUSES_MAX)
     }
 
     /// What is due now.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Due> {
+        let pause = self.pause();
         loop {
             match self.deadlines.pop_due(now)? {
                 Wake::Ask(peer) => return Some(Due::Ask(peer)),
@@ -184,7 +213,7 @@ impl Fetches {
                     if request.tries >= TRIES_MAX {
                         return self.end(seq).map(Due::GivenUp);
                     }
-                    let wait = self.retry * 2_u32.pow(request.tries.min(2));
+                    let wait = pause * 2_u32.pow(request.tries.min(2));
                     request.tries += 1;
                     self.deadlines.set(Wake::Again(seq), now + wait);
                     return Some(Due::Again(seq));
@@ -204,7 +233,20 @@ impl Fetches {
         let Some(request) = self.end(seq) else {
             return;
         };
-        let leads_on = request.things.iter().any(|(thing, before)| held(*thing) > *before);
+        let took = now.since(request.begun);
+        if request.tries == 1 {
+            self.note_time(took);
+        } else {
+            self.repeated.push_back((seq, took));
+            if self.repeated.len() > REQUESTS_MAX {
+                self.repeated.pop_front();
+            }
+        }
+        let brought = request.things.iter().filter(|(thing, before)| held(*thing) > *before).count();
+        let leads_on = brought > 0;
+        // What had no room in an answer has it in those to other requests, which need not wait for this one.
+        self.bundle =
+            if brought == request.things.len() { self.bundle * 2 } else { brought }.clamp(1, THINGS_MAX);
         for (thing, _) in request.things {
             match self.lacking.get_mut(&thing) {
                 Some(lacking) if leads_on && held(thing) < lacking.upto => lacking.asked = false,
@@ -214,6 +256,19 @@ impl Fetches {
             }
         }
         self.deadlines.set(Wake::Ask(request.peer.name), now);
+    }
+
+    /// An answer came that nobody waits for: if it is a second one, its request was repeated too early.
+    pub(crate) fn answered_again(&mut self, seq: Seq) {
+        if let Some(place) = self.repeated.iter().position(|(repeated, _)| *repeated == seq)
+            && let Some((_, took)) = self.repeated.remove(place)
+        {
+            self.note_time(took);
+        }
+    }
+
+    fn note_time(&mut self, took: Duration) {
+        self.usual = (self.usual * 7 + took) / 8;
     }
 
     /// A request was not answered: what it asked for is not to be had there.

@@ -283,7 +283,7 @@ pub(crate) struct Protocol {
     rumors: Rumors,
     ring_offsets: (usize, Vec<usize>),
     comparer: Comparer,
-    recheck: Option<NameHash>,
+    recheck: Option<compare::Recheck>,
     exchanges: Exchanges,
     /// The joins that wait for an exchange.
     fills: BTreeMap<ExchangeId, Vec<(Call, SocketAddr)>>,

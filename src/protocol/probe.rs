@@ -56,8 +56,8 @@ pub(crate) enum Purpose {
     Told { by: NameHash, status: Status },
     /// Whether a dead node is back: pings only.
     Heal,
-    /// To compare views: pings only.
-    Compare,
+    /// To compare views: pings only. The how manieth in a row.
+    Compare { asked: u32 },
     /// A user asks: pings only.
     User(Call),
     /// Whether the node that holds a name still runs, before a newcomer gets the name.
@@ -72,7 +72,15 @@ impl Purpose {
         match self {
             Self::Round | Self::Told { .. } | Self::Incumbent | Self::Rival => 2,
             Self::Witness => 1,
-            Self::Heal | Self::Compare | Self::User(_) => 0,
+            Self::Heal | Self::Compare { .. } | Self::User(_) => 0,
+        }
+    }
+
+    /// How often in a row the target was asked for its view, because it was too early to compare it.
+    pub(crate) fn asked(self) -> u32 {
+        match self {
+            Self::Compare { asked } => asked,
+            _ => 0,
         }
     }
 }

@@ -259,6 +259,7 @@ impl Protocol {
     /// A request of ours is answered; what it brings follows in the same datagram.
     pub(super) fn handle_fetched(&mut self, context: &mut Context, seq: Seq) {
         if self.fetches.answered(seq, context.from).is_none() {
+            self.fetches.answered_again(seq);
             self.metrics.unexpected_answers += 1;
             return;
         }

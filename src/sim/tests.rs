@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::member::Member;
 use crate::node::Status;
+use crate::wire::{Body, Packet};
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -609,4 +610,68 @@ fn who_is_not_heard_again_and_again_stays_away_longer_and_longer() {
     assert!((3..=10).contains(&seen), "it has died {seen} times");
     assert_eq!(told, 0);
     cluster.assert_converged();
+}
+
+/// Of the datagrams to a member that were recorded, how many have a body of a kind.
+fn count_sent(cluster: &Cluster, to: &Member, is_wanted: impl Fn(&Body<'_>) -> bool) -> usize {
+    let sent = cluster.take_recorded().into_iter().filter(|(_, sent)| sent.to == to.addr());
+    sent.filter(|(_, sent)| Packet::decode(&sent.datagram).unwrap().bodies().any(|body| is_wanted(&body)))
+        .count()
+}
+
+#[test]
+fn a_newcomer_that_is_long_in_fetching_states_is_not_asked_for_its_view_all_the_time() {
+    let (cluster, members) = cluster(31, 12);
+    for member in &members {
+        for key in 0..16 {
+            member.set(&format!("k{key}"), [7; 1_000]).unwrap();
+        }
+        cluster.run(Duration::from_millis(100));
+    }
+    let has_all = |member: &Member| {
+        let has_it = |index| member.node(&name(index)).is_some_and(|node| node.state().count() == 16);
+        (0..members.len()).all(has_it)
+    };
+    assert!(cluster.run_until(secs(30), |_| members.iter().all(has_all)));
+    let late = cluster.add(Config::lan().name("late")).unwrap();
+    cluster.starve("late", Duration::from_millis(100));
+    let since = cluster.now();
+    cluster.record();
+    late.join("n0").unwrap();
+    assert!(cluster.run_until(secs(60), |_| has_all(&late)));
+    let rounds = usize::try_from((cluster.now() - since).as_secs()).unwrap() + 1;
+    let pings = count_sent(&cluster, &late, |body| matches!(body, Body::Ping(_)));
+    // One of a round, and three until its view is left alone.
+    assert!(pings <= 6 * rounds, "{pings} pings in {rounds} rounds");
+}
+
+#[test]
+fn a_newcomer_far_away_is_sent_each_state_about_once_and_several_at_a_time() {
+    let (cluster, members) = cluster(32, 8);
+    for member in &members {
+        for key in 0..32 {
+            member.set(&format!("k{key}"), [7; 1_000]).unwrap();
+        }
+        cluster.run(Duration::from_millis(100));
+    }
+    let has_all = |member: &Member| {
+        let has_it = |index| member.node(&name(index)).is_some_and(|node| node.state().count() == 32);
+        (0..members.len()).all(has_it)
+    };
+    assert!(cluster.run_until(secs(30), |_| members.iter().all(has_all)));
+    let far = cluster.add(Config::lan().name("far")).unwrap();
+    for index in 0..members.len() {
+        let latency = || Duration::from_millis(75)..Duration::from_millis(80);
+        cluster.latency_between(&name(index), "far", latency());
+        cluster.latency_between("far", &name(index), latency());
+    }
+    let since = cluster.now();
+    cluster.record();
+    far.join("n0").unwrap();
+    assert!(cluster.run_until(secs(120), |_| has_all(&far)));
+    let took = cluster.now() - since;
+    let answers = count_sent(&cluster, &far, |body| matches!(body, Body::Fetched { .. }));
+    // 256 datagrams are needed: one at a time 40 s, and each was asked for three times.
+    assert!(answers < 320, "{answers} answers");
+    assert!(took < secs(14), "{took:?}");
 }

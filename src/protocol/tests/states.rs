@@ -6,11 +6,12 @@ use super::secs;
 use super::world::{World, addr_of};
 use crate::node::Generation;
 use crate::protocol::fetch::{Fetches, Thing};
+use crate::protocol::sync::Peer;
 use crate::protocol::{Answer, Instant};
 use crate::state::VERSION_MAX;
 use crate::wire::body::Delta;
 use crate::wire::lists::{Write, WritesBuilder};
-use crate::wire::{Body, NameHash, Packet};
+use crate::wire::{Body, NameHash, Packet, Seq};
 
 /// What a host shows under the key of another one.
 fn shown(world: &World, at: usize, of: usize) -> Option<Vec<u8>> {
@@ -156,4 +157,50 @@ fn a_rumor_of_writes_that_begins_below_the_base_tells_of_writes() {
         }
     }
     assert!(told > 0);
+}
+
+#[test]
+fn a_request_is_repeated_later_once_second_answers_have_told_that_it_was_too_early() {
+    let (retry, took) = (Duration::from_millis(50), Duration::from_millis(300));
+    let (thing, peer) =
+        (Thing::State(NameHash(1)), Peer { name: NameHash(9), addr: addr_of(9), generation: Generation(1) });
+    let pause_after = |comes_twice: bool| {
+        let (mut fetches, mut now) = (Fetches::new(retry), Instant::default());
+        for seq in (0..20).map(Seq) {
+            fetches.begin(now, seq, peer, vec![(thing, 0)]);
+            now = now + took;
+            while fetches.pop_due(now).is_some() {}
+            fetches.close(now, seq, |_| 0);
+            if comes_twice {
+                fetches.answered_again(seq);
+            }
+        }
+        while fetches.pop_due(now).is_some() {}
+        fetches.begin(now, Seq(20), peer, vec![(thing, 0)]);
+        fetches.next_due().unwrap().since(now)
+    };
+    // What comes once, and late, may have been lost the first time.
+    assert_eq!(pause_after(false), retry);
+    assert!(pause_after(true) > took, "{:?}", pause_after(true));
+}
+
+#[test]
+fn what_finds_no_room_in_an_answer_is_asked_for_side_by_side() {
+    let now = Instant::default();
+    let peer = Peer { name: NameHash(9), addr: addr_of(9), generation: Generation(1) };
+    let mut fetches = Fetches::new(Duration::from_millis(50));
+    for name in 1..=8 {
+        fetches.lack(now, Thing::State(NameHash(name)), Generation(1), 5, peer.name, true);
+    }
+    let first = Thing::State(NameHash(1));
+    let held = |thing| u64::from(thing == first);
+    let things = fetches.next_things(now, peer.name, |_, _| Some(0));
+    assert_eq!(things.len(), 8);
+    fetches.begin(now, Seq(0), peer, things);
+    fetches.close(now, Seq(0), held);
+    for seq in (1..=4).map(Seq) {
+        let things = fetches.next_things(now, peer.name, |thing, _| Some(held(thing)));
+        assert_eq!(things.len(), 1, "{things:?}");
+        fetches.begin(now, seq, peer, things);
+    }
 }
