@@ -6,7 +6,8 @@
 //!
 //! No member knows an address of another one. The namespaces are made here and removed again, also on failure; all
 //! addresses live inside them. Prints a table; the exit code tells whether all found each other, and whether more was
-//! said than has to be, and whether the one that moved was taken for dead. Without root or `ip` it says so and measures nothing.
+//! said than has to be, and whether the one that moved was taken for dead. Without root or `ip` it says so and measures
+//! nothing.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints a table")]
 

@@ -42,8 +42,8 @@ pub(crate) fn name(index: usize) -> String {
     format!("n{index:05}")
 }
 
-/// Strikes members off the end of a list for whom something has become true; whether any are left. So only the last one is
-/// asked at each step: asking all of ten thousand would take longer than what they do.
+/// Strikes members off the end of a list for whom something has become true; whether any are left. So only the last one
+/// is asked at each step: asking all of ten thousand would take longer than what they do.
 pub(crate) fn some_left(open: &mut Vec<usize>, is_true: impl Fn(usize) -> bool) -> bool {
     while open.pop_if(|member| is_true(*member)).is_some() {}
     !open.is_empty()

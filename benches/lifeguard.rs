@@ -1,5 +1,6 @@
-//! The experiments of the Lifeguard paper (Dadgar, Phillips and Currey, arXiv 1707.00788v2, section V), on the simulator:
-//! how fast those are found who are away for a while, and whom they, or others, take for dead when they are not.
+//! The experiments of the Lifeguard paper (Dadgar, Phillips and Currey, arXiv 1707.00788v2, section V), on the
+//! simulator: how fast those are found who are away for a while, and whom they, or others, take for dead when they are
+//! not.
 //!
 //!     cargo bench --bench lifeguard                     # all of it: half an hour on two threads
 //!     cargo bench --bench lifeguard -- threshold        # one of: threshold, grid, control
@@ -13,12 +14,13 @@
 //! | `control` | `grid` without three of the rules: that the experiment can fail |
 //!
 //! The paper has one kind of anomaly: sending and receiving block, while timers run. Here are more: everything stops,
-//! so that timers are late; and only receiving stops, which no clock can tell, alone and with 10 % loss. The paper ran each cell ten times on one
-//! host with real time; here a cell is run three times, from seeds, and the grid is coarser: C of 4, 16, 32, D of 0.5 to
-//! 33 s, I of 4 ms to 16 s.
+//! so that timers are late; and only receiving stops, which no clock can tell, alone and with 10 % loss. The paper ran
+//! each cell ten times on one host with real time; here a cell is run three times, from seeds, and the grid is coarser:
+//! C of 4, 16, 32, D of 0.5 to 33 s, I of 4 ms to 16 s.
 //!
-//! Next to our rules are Lifeguard's, as near as leaving out ours gets to them: probes, suspicions (α = 5, β = 6, K = 3),
-//! health and buddy system are the paper's, and news is told as memberlist does. What stays ours makes for other figures:
+//! Next to our rules are Lifeguard's, as near as leaving out ours gets to them: probes, suspicions (α = 5, β = 6, K =
+//! 3), health and buddy system are the paper's, and news is told as memberlist does. What stays ours makes for other
+//! figures:
 //!
 //! - Kinder: views are compared by fingerprints, and a death that comes out of the blue is checked before it is
 //!   believed. Without that rule of ours one wrong verdict becomes one at every member, several times as many in all.

@@ -5,8 +5,8 @@
 //!     cargo bench --bench revival -- 30        # down for 30 s
 //!     cargo bench --bench revival -- 30 50     # 50 members
 //!
-//! Three times, each in another order. Linux only: it uses several addresses of the loopback. Prints a table; the exit code tells whether all were whole again each time, and
-//! nobody was taken for dead.
+//! Three times, each in another order. Linux only: it uses several addresses of the loopback. Prints a table; the exit
+//! code tells whether all were whole again each time, and nobody was taken for dead.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints a table")]
 

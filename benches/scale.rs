@@ -14,14 +14,14 @@
 //! | churn | the same while one member each second crashes and starts anew |
 //! | memory | of a member, with all that the simulator keeps for it, when all that is over |
 //!
-//! The LAN profile, 0.2 to 1 ms from host to host; bytes with the 28 of IP and UDP. At every size 100 pieces of news, 20
-//! by ticks (so that their 99 % is the slowest) and 5 crashes. Each size has a process of its own, so that memory is what
-//! it says.
+//! The LAN profile, 0.2 to 1 ms from host to host; bytes with the 28 of IP and UDP. At every size 100 pieces of news,
+//! 20 by ticks (so that their 99 % is the slowest) and 5 crashes. Each size has a process of its own, so that memory is
+//! what it says.
 //!
-//! A view of N nodes needs some 260 bytes for each, so N members that have joined need 260 × N² bytes: 6.5 GB for 5,000.
-//! Larger clusters are [acquainted](headcount::sim::Cluster::acquaint) instead: their views share what they have in
-//! common, so neither joining nor memory can be told of them. Joining is N² in time, too: each of N members takes in N
-//! records.
+//! A view of N nodes needs some 260 bytes for each, so N members that have joined need 260 × N² bytes: 6.5 GB for
+//! 5,000. Larger clusters are [acquainted](headcount::sim::Cluster::acquaint) instead: their views share what they have
+//! in common, so neither joining nor memory can be told of them. Joining is N² in time, too: each of N members takes in
+//! N records.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints tables")]
 
@@ -52,8 +52,8 @@ const HEADERS: u64 = 28;
 /// How long is waited for what must happen.
 const PATIENCE: Duration = secs(120);
 const CRASHES: usize = 5;
-/// How often it is asked who has missed one that has crashed. All are asked until somebody has, which takes a while when
-/// they are ten thousand.
+/// How often it is asked who has missed one that has crashed. All are asked until somebody has, which takes a while
+/// when they are ten thousand.
 const DEATH_STEP: Duration = Duration::from_millis(25);
 /// How a process is told to measure one size.
 const ONE: &str = "one";

@@ -100,7 +100,8 @@ impl Core {
         due.into_iter().flatten().min().map(|due| due.since(Instant::default()))
     }
 
-    /// Takes out the datagrams of the last step and drops all else that it has left. Tells how many calls were answered.
+    /// Takes out the datagrams of the last step and drops all else that it has left. Tells how many calls were
+    /// answered.
     pub fn drain(&mut self, datagrams: &mut Vec<(SocketAddr, Vec<u8>)>) -> usize {
         while self.protocol.poll_event().is_some() {}
         while let Some(transmit) = self.protocol.poll_transmit() {

@@ -220,10 +220,11 @@ impl Config {
         self
     }
 
-    /// The address that others shall send to, where it differs from the bound one (NAT, containers): a
-    /// `SocketAddr` or `"ip:port"`. Never a wildcard or port 0. Default: the bound address; if that is all
-    /// interfaces, the address from which the system would send to the first seed given as an IP address, or
-    /// else along the default route, or else, where there is none, to others as soon as some are known; and when the host has that address no more, the member [moves](Event::Moved).
+    /// The address that others shall send to, where it differs from the bound one (NAT, containers): a `SocketAddr` or
+    /// `"ip:port"`. Never a wildcard or port 0. Default: the bound address; if that is all interfaces, the address from
+    /// which the system would send to the first seed given as an IP address, or else along the default route, or else,
+    /// where there is none, to others as soon as some are known; and when the host has that address no more, the member
+    /// [moves](Event::Moved).
     pub fn advertise(mut self, addr: impl ToString) -> Self {
         self.advertise = Some(addr.to_string());
         self
@@ -301,9 +302,9 @@ impl Config {
         self
     }
 
-    /// How many more times than the cluster's size has digits this member sends a piece of news (with 4: 6 sends
-    /// among 32 nodes, 8 among 1,000; fewer while very much is waiting): 1 to 24. Default: 4. Raised, news survives more loss and costs more datagrams; what is missed is
-    /// found by comparing views in any case.
+    /// How many more times than the cluster's size has digits this member sends a piece of news (with 4: 6 sends among
+    /// 32 nodes, 8 among 1,000; fewer while very much is waiting): 1 to 24. Default: 4. Raised, news survives more loss
+    /// and costs more datagrams; what is missed is found by comparing views in any case.
     pub fn retransmit(mut self, times: usize) -> Self {
         self.retransmit = times;
         self
@@ -317,17 +318,17 @@ impl Config {
         self
     }
 
-    /// How often others are [looked for](crate::discovery) in the background, and one of the dead is asked whether it is
-    /// back, to heal a partition. A member that is alone begins at 1/16 of it. Default: 10 s
-    /// (LAN), 30 s (WAN), 3 s (local). Raised, it saves datagrams and lets a healed partition stay apart for
-    /// longer.
+    /// How often others are [looked for](crate::discovery) in the background, and one of the dead is asked whether it
+    /// is back, to heal a partition. A member that is alone begins at 1/16 of it. Default: 10 s (LAN), 30 s (WAN), 3 s
+    /// (local). Raised, it saves datagrams and lets a healed partition stay apart for longer.
     pub fn rejoin_interval(mut self, interval: Duration) -> Self {
         self.rejoin_interval = interval;
         self
     }
 
-    /// How long the dead and the left are remembered; a member that is alone forgets nobody. Default: 24 h. Raised, a member that was cut off for
-    /// long can still learn of them; it costs memory. It should be longer than the longest partition.
+    /// How long the dead and the left are remembered; a member that is alone forgets nobody. Default: 24 h. Raised, a
+    /// member that was cut off for long can still learn of them; it costs memory. It should be longer than the longest
+    /// partition.
     pub fn tombstone_ttl(mut self, ttl: Duration) -> Self {
         self.tombstone_ttl = ttl;
         self
@@ -377,9 +378,9 @@ impl Config {
         self
     }
 
-    /// The receive buffer to ask the system (or the transport) for, in bytes: 1 byte to 1 GiB. That of a UDP socket
-    /// is never lowered, and a system that gives less is no error. Default: 4 MiB. Raised, it holds longer bursts while the receiver is not
-    /// scheduled.
+    /// The receive buffer to ask the system (or the transport) for, in bytes: 1 byte to 1 GiB. That of a UDP socket is
+    /// never lowered, and a system that gives less is no error. Default: 4 MiB. Raised, it holds longer bursts while
+    /// the receiver is not scheduled.
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = bytes;
         self
@@ -420,9 +421,10 @@ impl Config {
     }
 
     /// Which keys datagrams are sealed and opened with. All members of a cluster have to hold the one that is used; who
-    /// joins with another one, or with none, is told [`Error::WrongKey`]. It takes 28 bytes of each datagram. An address of
-    /// its own among the seeds that a member does not know as such counts as a seed that does not answer: what comes back
-    /// could have been sent back by anybody. Only with the feature `encryption`. Default: [`Keyring::plain`], no key.
+    /// joins with another one, or with none, is told [`Error::WrongKey`]. It takes 28 bytes of each datagram. An
+    /// address of its own among the seeds that a member does not know as such counts as a seed that does not answer:
+    /// what comes back could have been sent back by anybody. Only with the feature `encryption`. Default:
+    /// [`Keyring::plain`], no key.
     ///
     /// ```no_run
     /// use headcount::{Config, Key, Keyring, Member};
@@ -443,16 +445,17 @@ impl Config {
     /// its clock says. It is written by a thread of its own, at the start, after changes (once a second at most) and at
     /// the end; [`Member::save_snapshot`] writes it now. Default: none.
     ///
-    /// The directory has to exist, the path is that of the file itself and not of a link to it, and the member needs a [`name`](Self::name) if its address may change, since the
-    /// address is the name of a member that has none. Beside the file there are others whose names go on with
-    /// `.lock`, `.new` and `.set-aside-1` to `-4`. On Unix nobody but the user of the process may read it. A second member that is given the same file is refused. A file that
-    /// is damaged, of another cluster, or of a later version of the crate is set aside, with a warning; of one of
-    /// another node of the same cluster, the addresses are used. A disk that is full, or may not be written to, is a
-    /// warning and a counter ([`Metrics::snapshot_errors`](crate::Metrics::snapshot_errors)). A file that is there and
-    /// can not be read (permissions, no descriptors left, a bad disk) lets [`Member::create`] fail, since a generation
-    /// could repeat without it: see to it that it can be read, or remove it. If the clock was far ahead
-    /// when it was written, and the others answer [`Error::ClockAhead`], end the member and remove the file: while it runs,
-    /// it puts back what is removed.
+    /// The directory has to exist, the path is that of the file itself and not of a link to it, and the member needs a
+    /// [`name`](Self::name) if its address may change, since the address is the name of a member that has none. Beside
+    /// the file there are others whose names go on with `.lock`, `.new` and `.set-aside-1` to `-4`. On Unix nobody but
+    /// the user of the process may read it. A second member that is given the same file is refused. A file that is
+    /// damaged, of another cluster, or of a later version of the crate is set aside, with a warning; of one of another
+    /// node of the same cluster, the addresses are used. A disk that is full, or may not be written to, is a warning
+    /// and a counter ([`Metrics::snapshot_errors`](crate::Metrics::snapshot_errors)). A file that is there and can not
+    /// be read (permissions, no descriptors left, a bad disk) lets [`Member::create`] fail, since a generation could
+    /// repeat without it: see to it that it can be read, or remove it. If the clock was far ahead when it was written,
+    /// and the others answer [`Error::ClockAhead`], end the member and remove the file: while it runs, it puts back
+    /// what is removed.
     ///
     /// ```
     /// use headcount::{Config, Member};

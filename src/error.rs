@@ -66,8 +66,8 @@ pub enum Error {
     ClockAhead,
 
     /// The cluster takes no more nodes ([`Config::max_nodes`](crate::Config::max_nodes)), or no more from this address
-    /// for now: of more than a thousand newcomers at once behind one address (NAT, or 64 bits of IPv6) a hundred are let
-    /// in a second. To try again helps then.
+    /// for now: of more than a thousand newcomers at once behind one address (NAT, or 64 bits of IPv6) a hundred are
+    /// let in a second. To try again helps then.
     #[error("the cluster is full")]
     Full,
 

@@ -28,7 +28,8 @@
 //! - A [`Listener`] (or a closure, [`Config::on_event`]) hears what happens, as does every stream of
 //!   [`Member::events`]; [`Member::wait_until`] waits for a view that one wants.
 //! - [`Config::seeds`] and [`Config::discovery`] say how members find each other: addresses, names, files, multicast.
-//! - [`Config::transport`] chooses how datagrams travel: UDP, TCP, a network in memory, or a [`Transport`] of one's own.
+//! - [`Config::transport`] chooses how datagrams travel: UDP, TCP, a network in memory, or a [`Transport`] of one's
+//!   own.
 //! - [`Member::set`] writes a key of the own state, [`Node::get`] reads what a node has written.
 //! - [`Member::send`] sends a message to one node, and tells whether it was delivered. [`Member::broadcast`] tells
 //!   something to all.
@@ -79,12 +80,12 @@
 //!     after it: datagrams, answers, wake-ups, log lines
 //! ```
 //!
-//! Each step is short and neither waits nor calls user code, so a listener that blocks, panics or calls back can
-//! not hurt the protocol. More threads are started when they are needed: `hc-chores`, at most eight, while a join has
-//! host names to resolve; one for each [`Discovery`] (and for the seeds, if there are host names among them), with
+//! Each step is short and neither waits nor calls user code, so a listener that blocks, panics or calls back can not
+//! hurt the protocol. More threads are started when they are needed: `hc-chores`, at most eight, while a join has host
+//! names to resolve; one for each [`Discovery`] (and for the seeds, if there are host names among them), with
 //! `hc-names`, at most seven, while it has several names to resolve; `hc-keeper` to write the
-//! [snapshot](Config::snapshot); and a [transport](transport::Tcp) may have its own. An idle member sleeps: it wakes for
-//! its probe, and for those of others.
+//! [snapshot](Config::snapshot); and a [transport](transport::Tcp) may have its own. An idle member sleeps: it wakes
+//! for its probe, and for those of others.
 //!
 //! # Logging
 //!

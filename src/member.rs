@@ -129,9 +129,9 @@ impl Member {
         self.engine.name()
     }
 
-    /// The own address, as others are told it: with the real port, never a wildcard. It stays the same, save for a member
-    /// that is bound to all interfaces and has no [`Config::advertise`]: when its host gets another address, it moves, and
-    /// the others are told so ([`Event::Moved`]).
+    /// The own address, as others are told it: with the real port, never a wildcard. It stays the same, save for a
+    /// member that is bound to all interfaces and has no [`Config::advertise`]: when its host gets another address, it
+    /// moves, and the others are told so ([`Event::Moved`]).
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.engine.addr()
@@ -347,9 +347,10 @@ impl Member {
         Arc::clone(&self.engine).send(name, payload)
     }
 
-    /// Writes the [snapshot](Config::snapshot) now, if anything has changed or the file is gone, and returns when it is on the disk: what
-    /// this member knows at the call, its own state included if that [is kept](Config::keep_state), survives a kill and
-    /// a power cut from here on. It is not needed for coming back: the snapshot is written by itself, within a second.
+    /// Writes the [snapshot](Config::snapshot) now, if anything has changed or the file is gone, and returns when it is
+    /// on the disk: what this member knows at the call, its own state included if that [is kept](Config::keep_state),
+    /// survives a kill and a power cut from here on. It is not needed for coming back: the snapshot is written by
+    /// itself, within a second.
     ///
     /// # Errors
     ///
@@ -484,10 +485,10 @@ impl Member {
         Arc::clone(&self.engine).leave(timeout)
     }
 
-    /// Ends the member without a word: to the others that is a crash. Returns within 100 ms, with the socket
-    /// closed, so that its port can be bound again, and the threads joined (a last [snapshot](Config::snapshot) is waited
-    /// for, 1 s at most); a listener that does not return is
-    /// left behind, and ends when it returns. From any thread, also from inside a listener, also twice.
+    /// Ends the member without a word: to the others that is a crash. Returns within 100 ms, with the socket closed, so
+    /// that its port can be bound again, and the threads joined (a last [snapshot](Config::snapshot) is waited for, 1 s
+    /// at most); a listener that does not return is left behind, and ends when it returns. From any thread, also from
+    /// inside a listener, also twice.
     ///
     /// # Errors
     ///

@@ -161,8 +161,8 @@ pub(super) fn check_destination(addr: SocketAddr) -> Result<(), String> {
     }
 }
 
-/// Members tell each other their addresses. One that is local to a link needs a scope (`%eth0`), which means something on
-/// one host only, so it is of no use to others.
+/// Members tell each other their addresses. One that is local to a link needs a scope (`%eth0`), which means something
+/// on one host only, so it is of no use to others.
 fn check_scope(ip: IpAddr) -> Result<(), String> {
     match ip {
         IpAddr::V6(ip) if ip.is_unicast_link_local() => Err(SCOPED.to_owned()),

@@ -16,7 +16,8 @@ const FILE_MAX: u64 = 1024 * 1024;
 ///
 /// For orchestrators and scripts that write down who is there. A line is what [`IntoSeeds`](crate::IntoSeeds) takes: an
 /// address or a host name, with a port or without. What follows a `#` is a comment, and empty lines are skipped. Lines
-/// that make no sense are logged, as a warning, once for each version of the file, and the others count. Up to 1 MiB is read.
+/// that make no sense are logged, as a warning, once for each version of the file, and the others count. Up to 1 MiB is
+/// read.
 ///
 /// ```text
 /// # rack 1

@@ -20,8 +20,8 @@
 //!
 //! As soon as the member runs, and from then on as long as it does: in a member that is alone after 1/16 of
 //! [`Config::rejoin_interval`](crate::Config::rejoin_interval), then after twice that, and so on up to once per
-//! `rejoin_interval`; in company once per `rejoin_interval`, since a cluster may have come up as two that do not know of
-//! each other, or a cut may have lasted for longer than the dead are remembered. All these pauses vary by half. A
+//! `rejoin_interval`; in company once per `rejoin_interval`, since a cluster may have come up as two that do not know
+//! of each other, or a cut may have lasted for longer than the dead are remembered. All these pauses vary by half. A
 //! member that is alone again begins anew, within 1/16 of `rejoin_interval`. In company no more than three of the
 //! addresses that are new are asked in one round.
 //!
@@ -113,11 +113,12 @@ use crate::member::Member;
 /// Finds addresses at which other members may be.
 ///
 /// It has a thread of its own, named `hc-discovery`, and may block there as long as it likes: that delays neither the
-/// member, nor other discoveries, nor the end. It is dropped on that thread when the member has ended; the end waits for
-/// that, but no longer than 50 ms. If it is busy then, it is dropped when it is through, unless the process ends before.
+/// member, nor other discoveries, nor the end. It is dropped on that thread when the member has ended; the end waits
+/// for that, but no longer than 50 ms. If it is busy then, it is dropped when it is through, unless the process ends
+/// before.
 pub trait Discovery: Send {
-    /// Tells what is known now: any number of addresses in any order. The own one may be among them, and those of members
-    /// that are known already; of all others 256 are used, drawn anew each time.
+    /// Tells what is known now: any number of addresses in any order. The own one may be among them, and those of
+    /// members that are known already; of all others 256 are used, drawn anew each time.
     ///
     /// `me` is the member that asks. The reference keeps nothing running; a clone of it does.
     ///
@@ -127,8 +128,8 @@ pub trait Discovery: Send {
     /// # Errors
     ///
     /// Whatever kept it from finding out. It is counted
-    /// ([`Metrics::discovery_errors`](crate::Metrics::discovery_errors)), the first of a row is logged as a warning, and
-    /// it is asked again as if it had found nothing. The same holds for a panic.
+    /// ([`Metrics::discovery_errors`](crate::Metrics::discovery_errors)), the first of a row is logged as a warning,
+    /// and it is asked again as if it had found nothing. The same holds for a panic.
     fn discover(&mut self, me: &Member) -> io::Result<Vec<SocketAddr>>;
 }
 

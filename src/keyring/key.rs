@@ -66,8 +66,9 @@ impl Key {
         Ok(Self::new(bytes))
     }
 
-    /// The key in a file, as 64 hexadecimal digits. On Unix nobody but its owner may have any right to the file; who that
-    /// is, is not looked at: it should be the user that the program runs as, or root. Elsewhere rights are not looked at.
+    /// The key in a file, as 64 hexadecimal digits. On Unix nobody but its owner may have any right to the file; who
+    /// that is, is not looked at: it should be the user that the program runs as, or root. Elsewhere rights are not
+    /// looked at.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! Addresses: what is sent to those that have not shown themselves, and how many newcomers one source brings.
 //!
-//! Anybody can make a member send to an address, by telling it of a node there, and whoever has one address can bring any
-//! number of names. Each has a budget, and each table a place of its own: to fill one takes nothing from another, and
-//! gives nobody his budget back.
+//! Anybody can make a member send to an address, by telling it of a node there, and whoever has one address can bring
+//! any number of names. Each has a budget, and each table a place of its own: to fill one takes nothing from another,
+//! and gives nobody his budget back.
 //!
 //! | table | by | at the limit |
 //! |---|---|---|

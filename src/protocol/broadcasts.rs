@@ -9,7 +9,8 @@
 //! go early is a loss that others may make good; a flood costs memory nowhere.
 //!
 //! A gap has two seconds from the last progress. When half of it is over the origin itself is asked, who has the best
-//! chance to have it. Then all that was known of at that moment is given up where it is not here, so that many gaps in a row cost this time once.
+//! chance to have it. Then all that was known of at that moment is given up where it is not here, so that many gaps in
+//! a row cost this time once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -27,7 +28,8 @@ const OVERHEAD: usize = 128;
 const MEMORY: Duration = Duration::from_secs(60);
 /// For so long a gap may stay as it is until its origin is asked, and for as long again until it is given up.
 const GAP_PATIENCE: Duration = Duration::from_secs(1);
-/// While a request for it is under way a gap is looked at this often. Not in step with the probes, which may ask each time.
+/// While a request for it is under way a gap is looked at this often. Not in step with the probes, which may ask each
+/// time.
 const ANSWER_PATIENCE: Duration = Duration::from_millis(70);
 /// Origins with a gap at the same time; of more, comparing views tells again.
 const GAPS_MAX: usize = 65_536;

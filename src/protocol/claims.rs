@@ -1,8 +1,8 @@
 //! Claims: what others have of us that we never said.
 //!
 //! Somebody holds a later write of ours than we made, a broadcast with a higher number, or another run at our address.
-//! It is the echo of a run whose memory we have lost, or forged. Whoever believes it does not take what we say below it,
-//! so we go on above it: the state is written anew, the broadcasts skip the number, or we become another run.
+//! It is the echo of a run whose memory we have lost, or forged. Whoever believes it does not take what we say below
+//! it, so we go on above it: the state is written anew, the broadcasts skip the number, or we become another run.
 //!
 //! All of that is news for the whole cluster, of up to 64 KiB, and a forged claim is cheap. So the first is answered at
 //! once, and the next ones at most once a probe timeout, each above the highest that was heard: as accusations are.

@@ -75,7 +75,8 @@ impl Protocol {
         }
         match self.comparer.compare(now, ours, theirs.fingerprint, settled_at) {
             Compared::Equal | Compared::Known => {}
-            // A view that does not settle soon is left to the rounds: all who know it would ask for as long as that takes.
+            // A view that does not settle soon is left to the rounds: all who know it would ask for as long as that
+            // takes.
             Compared::Later(at) if asked < ASKED_MAX => {
                 self.recheck_with(now, peer, now + at.since(now) * 2_u32.pow(asked), asked);
             }

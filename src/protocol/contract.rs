@@ -62,8 +62,8 @@ pub enum Rule {
     /// asks relays at the timeout, and waits for the end of the interval. Health stretches the interval, too, and each
     /// failure counts against it.
     Ladder,
-    /// A suspicion that is confirmed lasts four probe timeouts, however many nodes there are; without it as by Lifeguard
-    /// (section IV.B): five intervals times log10 n, with n rounded down to a power of two.
+    /// A suspicion that is confirmed lasts four probe timeouts, however many nodes there are; without it as by
+    /// Lifeguard (section IV.B): five intervals times log10 n, with n rounded down to a power of two.
     QuickBurial,
     /// Five nodes check a new suspicion at once.
     Witnesses,
@@ -79,8 +79,8 @@ pub enum Rule {
     Patience,
     /// Rumors go along a ring that all members share; without it, to random nodes.
     Ring,
-    /// News leaves at once, to most of its peers; without it as by memberlist: at a tick of ten gossip intervals to three
-    /// nodes, at the next one to three again, and so on, four times for each digit of the cluster's size.
+    /// News leaves at once, to most of its peers; without it as by memberlist: at a tick of ten gossip intervals to
+    /// three nodes, at the next one to three again, and so on, four times for each digit of the cluster's size.
     Burst,
     /// Views that differ are compared and repaired.
     Sync,

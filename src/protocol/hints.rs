@@ -6,15 +6,16 @@
 //! | a datagram that we can not open | who is not known | another key |
 //! | a hello that is not sealed, where all has to be | who is not known | another key |
 //!
-//! A hint can not be sealed, so nobody can trust it. Nor can a datagram be trusted that we can not open, though it goes to
-//! our run and comes from the address of a seed: sources are forged. Both are kept as what may be the reason, and the
-//! hellos go on. A challenge clears it, because its sender has read our hello and we have read the challenge. A join that
-//! has said hello six times without a challenge, which takes a second on a local network, gives the seed up for the
-//! reason that stands; after a challenge it waits for its deadline, and then a reason stands in place of no answer. An
-//! approach that no join has called for is given up for none. So whoever forges reasons keeps nobody out who is answered.
+//! A hint can not be sealed, so nobody can trust it. Nor can a datagram be trusted that we can not open, though it goes
+//! to our run and comes from the address of a seed: sources are forged. Both are kept as what may be the reason, and
+//! the hellos go on. A challenge clears it, because its sender has read our hello and we have read the challenge. A
+//! join that has said hello six times without a challenge, which takes a second on a local network, gives the seed up
+//! for the reason that stands; after a challenge it waits for its deadline, and then a reason stands in place of no
+//! answer. An approach that no join has called for is given up for none. So whoever forges reasons keeps nobody out who
+//! is answered.
 //!
-//! A hint repeats the number of the last hello or, where that can not be read, the counter of its seal: who has not seen
-//! our hello can not make one up.
+//! A hint repeats the number of the last hello or, where that can not be read, the counter of its seal: who has not
+//! seen our hello can not make one up.
 
 use std::net::SocketAddr;
 

@@ -149,8 +149,8 @@ pub(crate) struct Approach {
 }
 
 impl Approach {
-    /// Takes a cookie; false if it has that one. Who challenges us has read our hello, and we its answer: whatever spoke
-    /// against it was wrong.
+    /// Takes a cookie; false if it has that one. Who challenges us has read our hello, and we its answer: whatever
+    /// spoke against it was wrong.
     pub(crate) fn challenged(&mut self, cookie: Cookie) -> bool {
         self.refusal = None;
         std::mem::replace(&mut self.cookie, cookie) != cookie
@@ -171,7 +171,8 @@ impl Approaches {
         Self { by_seq: BTreeMap::new(), deadlines: Deadlines::new(), retry }
     }
 
-    /// Begins one; its first hello is due at once. `dead`: whom we hold dead at that address. False if there is one to that address, or too many.
+    /// Begins one; its first hello is due at once. `dead`: whom we hold dead at that address. False if there is one to
+    /// that address, or too many.
     pub(crate) fn begin(
         &mut self,
         now: Instant,

@@ -97,9 +97,10 @@
 //! | patience with who refutes | deaths of starved nodes a run: 9, and 926 | `rules -- starved Patience` |
 //!
 //! The staged second ping, the second relay, relays passing on late acks, the growth of a suspicion's time without
-//! confirmations, and the wait of who was buried twice were left out in the same experiments, and
-//! missed: under loss, at long round trips, in small clusters, by nodes that come and go. They have no switch. The pace of refutations, and that a relay without the target gives no evidence, made no
-//! difference: they guard against what is not simulated, and say so where they stand.
+//! confirmations, and the wait of who was buried twice were left out in the same experiments, and missed: under loss,
+//! at long round trips, in small clusters, by nodes that come and go. They have no switch. The pace of refutations, and
+//! that a relay without the target gives no evidence, made no difference: they guard against what is not simulated, and
+//! say so where they stand.
 //!
 //! And the constants:
 //!

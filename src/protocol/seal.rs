@@ -1,7 +1,7 @@
 //! Sealed datagrams: what goes out is sealed directly before it is sent, what comes in is opened and taken once.
 //!
-//! Beyond SWIM, which trusts its network. Whoever does not hold the cluster's key can hear nothing and say nothing. What
-//! is left to him are the datagrams of others, which he may hold back and send again, to anybody:
+//! Beyond SWIM, which trusts its network. Whoever does not hold the cluster's key can hear nothing and say nothing.
+//! What is left to him are the datagrams of others, which he may hold back and send again, to anybody:
 //!
 //! | a datagram that comes again | is dropped because |
 //! |---|---|
@@ -14,9 +14,9 @@
 //! Windows and keys are made for runs in the member list, when the first datagram of theirs is authentic. A flood of
 //! datagrams of strangers leaves nothing behind.
 //!
-//! **Nonces.** One counter numbers all that this process seals, whatever the key, and is taken when a datagram is handed
-//! to the driver; each run seals with a key of its own. The counter begins at random, so that even two processes that
-//! take one generation, because a clock went back, do not meet.
+//! **Nonces.** One counter numbers all that this process seals, whatever the key, and is taken when a datagram is
+//! handed to the driver; each run seals with a key of its own. The counter begins at random, so that even two processes
+//! that take one generation, because a clock went back, do not meet.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -49,8 +49,8 @@ pub(super) struct Search {
     refusal: Option<(SocketAddr, Error)>,
     /// The operator has been told of a refusal.
     has_told: bool,
-    /// Who was at the addresses that were found last, and mostly still is: so nobody has to go through the view, in which
-    /// nothing is ordered by address, for the same seeds again and again.
+    /// Who was at the addresses that were found last, and mostly still is: so nobody has to go through the view, in
+    /// which nothing is ordered by address, for the same seeds again and again.
     residents: BTreeMap<SocketAddr, NameHash>,
 }
 

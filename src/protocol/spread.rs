@@ -94,9 +94,9 @@ impl Protocol {
 
     /// Hears of an accusation, a death or a leave of another node.
     ///
-    /// Beyond SWIM: who tells of a leave is asked whether it did (see [`super::vouch`]). A death is believed at once only
-    /// if the suspicion before it was heard of too, and long enough ago that a refutation would be here. Else the node
-    /// is asked first, so that one sick view can not spread.
+    /// Beyond SWIM: who tells of a leave is asked whether it did (see [`super::vouch`]). A death is believed at once
+    /// only if the suspicion before it was heard of too, and long enough ago that a refutation would be here. Else the
+    /// node is asked first, so that one sick view can not spread.
     pub(super) fn hear_verdict(&mut self, context: &mut Context, verdict: &Verdict) {
         if self.is_doubtful(context, verdict) {
             self.doubt(context, verdict.subject);
@@ -129,7 +129,8 @@ impl Protocol {
         self.push_topic(now, Topic::Node(subject));
     }
 
-    /// There is more of the news of a node that went round: it follows until `at`. By ticks all news waits for the next.
+    /// There is more of the news of a node that went round: it follows until `at`. By ticks all news waits for the
+    /// next.
     pub(super) fn push_addition(&mut self, now: Instant, at: Instant, subject: NameHash) {
         if !self.follows(Rule::Burst) {
             return self.push_rumor(now, subject);

@@ -14,9 +14,9 @@
 //!
 //! A version stands for its contents: two members that hold the same one are not compared. Whoever can write a known
 //! member's address and knows the numbers of both runs can break that, with a write at the next version that the owner
-//! never made; it stands there until the owner writes that key again, or is started anew. A hash of the contents in each
-//! record would show it, for 8 bytes in each and a new hash of up to 64 KiB for each write that is taken. It would not
-//! keep that sender from telling the hash as well. A key does, so there is none.
+//! never made; it stands there until the owner writes that key again, or is started anew. A hash of the contents in
+//! each record would show it, for 8 bytes in each and a new hash of up to 64 KiB for each write that is taken. It would
+//! not keep that sender from telling the hash as well. A key does, so there is none.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Word of a leave: whoever passes it on has to show that it is him who speaks.
 //!
-//! A leave can not be checked as a death can, by asking the node (see [`super::compare`]): who has left does not answer,
-//! and its word is to be all over the cluster within milliseconds. But who has told of it is still there, and a source
-//! address is easily forged. So it is asked back:
+//! A leave can not be checked as a death can, by asking the node (see [`super::compare`]): who has left does not
+//! answer, and its word is to be all over the cluster within milliseconds. But who has told of it is still there, and a
+//! source address is easily forged. So it is asked back:
 //!
 //! ```text
 //!  a member                                one that it tells
@@ -13,8 +13,8 @@
 //!
 //! A doubt goes to the address of a known member; whoever forges that address does not receive the cookie. There is no
 //! doubt about what answers a request of ours, what is sealed, and what shows a cookie at once: acks bring cookies, and
-//! the newest are [kept](super::join::GivenCookies), so that in a small cluster a leave costs no round trip more. Whoever
-//! told of a leave last is asked again a few times.
+//! the newest are [kept](super::join::GivenCookies), so that in a small cluster a leave costs no round trip more.
+//! Whoever told of a leave last is asked again a few times.
 //!
 //! A member that lies under its own address is believed, as in everything that it tells of others; the node refutes it.
 //!
@@ -91,8 +91,8 @@ impl Protocol {
         self.keep_doubt(now, Doubt { subject, teller, due: now, repeats: 0 });
     }
 
-    /// Asks those again who have not vouched for what they said, each about all of it at once: their addresses may have been
-    /// forged.
+    /// Asks those again who have not vouched for what they said, each about all of it at once: their addresses may have
+    /// been forged.
     pub(super) fn repeat_doubts(&mut self, now: Instant) {
         let mut asked: Option<(Peer, Writer)> = None;
         while let Some(doubt) = self.doubts.pop_due(now) {

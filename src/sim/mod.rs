@@ -43,9 +43,9 @@
 //! | clocks | all show the same time, and none drifts |
 //!
 //! After each step the invariants are [checked](Cluster::check): views only go forward, events tell what the view
-//! shows, queues and datagrams keep their bounds, nobody is a reflector, messages arrive once or their senders know. At rest a test asks for what must become
-//! true: [`Cluster::assert_buried`], [`Cluster::assert_converged`]. What does not hold is a panic that names the
-//! seed.
+//! shows, queues and datagrams keep their bounds, nobody is a reflector, messages arrive once or their senders know. At
+//! rest a test asks for what must become true: [`Cluster::assert_buried`], [`Cluster::assert_converged`]. What does not
+//! hold is a panic that names the seed.
 //!
 //! # Determinism
 //!

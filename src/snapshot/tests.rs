@@ -327,8 +327,8 @@ fn what_is_not_a_regular_file_is_refused_and_left_alone() {
     assert_eq!(directory.files(), ["fifo"]);
 }
 
-/// It was replaced by the first snapshot, and the file that it led to, on a volume that outlives the host, say, was never
-/// written: the next start that found the link again began with nothing, or with what was old.
+/// It was replaced by the first snapshot, and the file that it led to, on a volume that outlives the host, say, was
+/// never written: the next start that found the link again began with nothing, or with what was old.
 #[cfg(unix)]
 #[test]
 fn a_link_is_refused_and_left_alone() {

@@ -51,8 +51,8 @@ impl OwnAddress {
     }
 }
 
-/// What to tell from now on: the address that was told, or the one that the routing table says now. A host that has lost
-/// its last one keeps it, until it has another.
+/// What to tell from now on: the address that was told, or the one that the routing table says now. A host that has
+/// lost its last one keeps it, until it has another.
 fn choose(before: SocketAddr, found: SocketAddr, is_held: impl Fn(IpAddr) -> bool) -> SocketAddr {
     let is_kept = !before.ip().is_loopback() && (found.ip().is_loopback() || is_held(before.ip()));
     if is_kept { before } else { found }

@@ -170,8 +170,8 @@ mod tests {
         (release, resolver)
     }
 
-    /// They were resolved one after the other: a name in a zone without servers kept a join from the seeds behind it until
-    /// its time was over.
+    /// They were resolved one after the other: a name in a zone without servers kept a join from the seeds behind it
+    /// until its time was over.
     #[test]
     fn a_name_that_hangs_holds_up_no_other() {
         let owner = threads::start(Config::local().bind("127.0.0.1:0")).unwrap();

@@ -4,8 +4,8 @@
 //! the protocol and holds neither the socket nor a lock. One that is busy is not asked again before it is through; the
 //! others do not notice.
 //!
-//! The end of the member closes the queue, and waits a little for the discoveries to be dropped, which may have something
-//! to take back. One that is busy then is left behind: it goes, with all that it holds, when it is through.
+//! The end of the member closes the queue, and waits a little for the discoveries to be dropped, which may have
+//! something to take back. One that is busy then is left behind: it goes, with all that it holds, when it is through.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -30,7 +30,8 @@ use crate::member::Member;
 use crate::node::Node;
 use crate::transport::canonical;
 
-/// Addresses of one answer that are used: no more are asked in a round in any case. Of more, others are drawn each time.
+/// Addresses of one answer that are used: no more are asked in a round in any case. Of more, others are drawn each
+/// time.
 const ADDRS_MAX: usize = 256;
 /// How long the end waits for the discoveries to be dropped.
 const PATIENCE: Duration = Duration::from_millis(50);

@@ -20,8 +20,8 @@ const ERRORS_FORGOTTEN: Duration = Duration::from_millis(100);
 
 /// What is reserved for a datagram: more than can come. A block of this size is taken from the system on its own, as
 /// zeros that use no memory before something is written to them, and datagrams are rarely long. A smaller one would be
-/// a part of a heap, and be zeroed by hand: that was 40 kB of each idle member. In a process in which members come and go
-/// all the same: some allocators keep such blocks, once one was given back.
+/// a part of a heap, and be zeroed by hand: that was 40 kB of each idle member. In a process in which members come and
+/// go all the same: some allocators keep such blocks, once one was given back.
 const BUFFER: usize = 2 * (RECEIVE_MAX + 1);
 
 /// Receives until the member ends.

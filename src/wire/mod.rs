@@ -56,9 +56,9 @@
 //! | end − 16 | 16 bytes | tag | authenticates all that comes before it |
 //!
 //! The cipher is ChaCha20-Poly1305 (RFC 8439). Its nonce is four zero bytes and the counter, big-endian; its associated
-//! data are the 48 bytes from the header to the counter. Its key is 32 bytes that HKDF with SHA-256 (RFC 5869) gives for
-//! the cluster key, no salt, and the info `headcount seal v1`, sender (u64), generation (u64). The number of a cluster
-//! key is four bytes that HKDF gives for it, no salt, and the info `headcount key id v1`, as u32.
+//! data are the 48 bytes from the header to the counter. Its key is 32 bytes that HKDF with SHA-256 (RFC 5869) gives
+//! for the cluster key, no salt, and the info `headcount seal v1`, sender (u64), generation (u64). The number of a
+//! cluster key is four bytes that HKDF gives for it, no salt, and the info `headcount key id v1`, as u32.
 //!
 //! What a sealed datagram may do is decided by the protocol: a counter that was seen before is dropped.
 //!
@@ -200,8 +200,8 @@
 //! | | 5 not on the lists of who may come in | |
 //!
 //! `0x24` hint: why nobody answers you. Goes, without any proof, to a sender whose datagram could not be taken, in a
-//! datagram that is never sealed and has the *answerer's* tag: the one body to look at in a datagram of another cluster,
-//! or in a plain one where all have to be sealed, and good for an error text only.
+//! datagram that is never sealed and has the *answerer's* tag: the one body to look at in a datagram of another
+//! cluster, or in a plain one where all have to be sealed, and good for an error text only.
 //!
 //! | seq u64 | reason u8 |
 //! |---|---|

@@ -105,8 +105,8 @@ fn a_discovery_is_dropped_when_its_member_has_ended() {
     assert_eq!(dropped.load(Ordering::SeqCst), 3);
 }
 
-/// It may have something to take back, and the process may end at once. On a busy machine 50 ms may be too short now and
-/// then; if nobody waited, they would be so each time.
+/// It may have something to take back, and the process may end at once. On a busy machine 50 ms may be too short now
+/// and then; if nobody waited, they would be so each time.
 #[test]
 fn the_end_waits_for_an_idle_discovery_to_be_dropped() {
     struct Slow(Arc<AtomicBool>);

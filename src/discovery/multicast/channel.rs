@@ -127,8 +127,8 @@ fn is_of_link(group: SocketAddr) -> bool {
 }
 
 /// Whether a datagram comes from the own link for certain, or from this host. What is said to a group of a link comes
-/// from such an address, and no router passes it on: so a socket that is bound to no group, and hears what is sent to the
-/// host alone, can tell what came from elsewhere.
+/// from such an address, and no router passes it on: so a socket that is bound to no group, and hears what is sent to
+/// the host alone, can tell what came from elsewhere.
 fn is_on_link(from: SocketAddr) -> bool {
     matches!(from, SocketAddr::V6(from) if from.ip().is_unicast_link_local() || from.ip().is_loopback())
 }

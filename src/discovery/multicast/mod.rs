@@ -44,9 +44,9 @@ const HOPS: u32 = 1;
 /// | interface | that of the address which the member tells others | so that of the default route, or the loopback for a member that is bound to it |
 /// | hops | 1 | the own network only |
 ///
-/// What is said is no secret and proves nothing, with a key of the cluster as without: the address of the member, and two
-/// hashes. Whoever can send to the group can lead members to where nobody is. It costs a member that is
-/// not alone a datagram per [`Config::rejoin_interval`] at most, usually one in a whole cluster.
+/// What is said is no secret and proves nothing, with a key of the cluster as without: the address of the member, and
+/// two hashes. Whoever can send to the group can lead members to where nobody is. It costs a member that is not alone a
+/// datagram per [`Config::rejoin_interval`] at most, usually one in a whole cluster.
 ///
 /// When the member moves, its interface is chosen anew.
 ///

@@ -80,9 +80,9 @@ pub(super) struct Ask {
     pub(super) is_again: bool,
 }
 
-/// The fragments that asked for acks, each with a mark that its ack brings back. So it is known which of several tries has
-/// come, and what its round trip was (the Eifel algorithm, RFC 3522): who takes the ack of a first try for that of the
-/// second believes that all in between is lost, sends it again, and goes on so as long as the receiver is slow.
+/// The fragments that asked for acks, each with a mark that its ack brings back. So it is known which of several tries
+/// has come, and what its round trip was (the Eifel algorithm, RFC 3522): who takes the ack of a first try for that of
+/// the second believes that all in between is lost, sends it again, and goes on so as long as the receiver is slow.
 #[derive(Debug, Default)]
 pub(super) struct Asks {
     recent: VecDeque<Ask>,

@@ -155,8 +155,8 @@ fn when_nothing_comes_only_the_oldest_few_are_sent_again_and_their_ack_tells_wha
     assert_eq!(indexes(&outbox.burst(millis(91), PEER)), (4..20).collect::<Vec<_>>());
 }
 
-/// It took the ack of a first try for that of the second, and so on as long as the message was under way: 1 MiB took ten
-/// times the fragments.
+/// It took the ack of a first try for that of the second, and so on as long as the message was under way: 1 MiB took
+/// ten times the fragments.
 #[test]
 fn who_takes_long_for_each_fragment_is_not_sent_all_of_them_again() {
     let mut outbox = outbox();

@@ -246,8 +246,8 @@ fn who_is_said_to_have_left_when_views_are_compared_and_answers_has_not() {
     }
 }
 
-/// It answered, so a program that was started elsewhere under its name was refused until its process was gone. When that
-/// was let in, nobody acked the leave any more.
+/// It answered, so a program that was started elsewhere under its name was refused until its process was gone. When
+/// that was let in, nobody acked the leave any more.
 #[test]
 fn the_name_of_one_that_leaves_is_free_for_a_newcomer_elsewhere_before_it_is_gone() {
     let mut world = World::cluster(13, 8);

@@ -391,8 +391,8 @@ impl World {
         (host.protocol.members.fingerprint(), host.protocol.view_version(), host.events.len())
     }
 
-    /// Hands a datagram that came before to a host, at once: all that the host holds, and what it has told its user, has
-    /// to stay as it is.
+    /// Hands a datagram that came before to a host, at once: all that the host holds, and what it has told its user,
+    /// has to stay as it is.
     pub(super) fn replay(&mut self, to: usize, from: SocketAddr, datagram: &[u8]) {
         let before = self.memory(to);
         self.inject(to, from, datagram);

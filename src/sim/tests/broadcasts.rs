@@ -205,8 +205,8 @@ fn a_broadcast_longer_than_a_datagram_is_refused_and_so_is_one_after_the_end() {
     assert!(matches!(members[1].broadcast(b"late"), Err(Error::Closed)));
 }
 
-/// More than gossip can carry: gaps that were noticed by a rumor from somebody who had a gap as well were given up, 1,802
-/// of 63,000 deliveries, until the origin was asked first.
+/// More than gossip can carry: gaps that were noticed by a rumor from somebody who had a gap as well were given up,
+/// 1,802 of 63,000 deliveries, until the origin was asked first.
 #[test]
 fn what_the_teller_lacks_as_well_is_had_from_the_origin() {
     let (cluster, members) = cluster(22, 64);
