@@ -342,6 +342,28 @@ impl Cluster {
         self.sim.world().trace
     }
 
+    /// Gives a host another address. Its member moves there when the protocol has it check its address.
+    #[cfg(test)]
+    pub(crate) fn relocate(&self, name: &str, addr: SocketAddr) {
+        let host = self.index(name);
+        let mut world = self.sim.world();
+        let before = std::mem::replace(&mut world.hosts[host].addr, addr);
+        world.by_addr.remove(&before);
+        world.by_addr.insert(addr, host);
+    }
+
+    /// Starts a member on a new host under a name that is taken. From then on this name means the new host here.
+    #[cfg(test)]
+    pub(crate) fn add_namesake(&self, name: &str, config: Config) -> Result<Member> {
+        let host = self.index(name);
+        self.sim.world().by_name.remove(name);
+        let outcome = self.add(config.name(name));
+        if outcome.is_err() {
+            self.sim.world().by_name.insert(name.to_owned(), host);
+        }
+        outcome
+    }
+
     /// From here on all datagrams that are sent are kept.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn record(&self) {
@@ -392,6 +414,8 @@ impl Cluster {
     }
 }
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod seeds;
 #[cfg(test)]

@@ -54,8 +54,8 @@ pub(super) struct World {
     pub(super) now: Instant,
     rng: ChaCha12Rng,
     pub(super) hosts: Vec<Host>,
-    by_name: BTreeMap<String, usize>,
-    by_addr: BTreeMap<SocketAddr, usize>,
+    pub(super) by_name: BTreeMap<String, usize>,
+    pub(super) by_addr: BTreeMap<SocketAddr, usize>,
     pub(super) links: Links,
     happenings: BinaryHeap<Reverse<(Instant, u64, Happening)>>,
     wakes: BTreeSet<(Instant, usize, usize)>,
@@ -479,15 +479,20 @@ impl World {
         while let Some(note) = host.protocol.poll_note() {
             self.lines.push((note.level, format!("{}: {}", host.name, note.text)));
         }
-        let mut discovers = false;
+        let (mut discovers, mut has_moved) = (false, false);
         while let Some(chore) = host.protocol.poll_chore() {
-            // Addresses stay what they are here.
             discovers |= chore == Chore::Discover;
+            // Addresses stay what they are, unless a test has moved the host.
+            has_moved |= chore == Chore::CheckAddress && host.protocol.local().addr() != host.addr;
         }
         if let Some(error) = host.protocol.poll_end() {
             host.end = Some(error);
             // Its streams are over; what is queued is still told.
             host.consumers.clear();
+        }
+        if has_moved && host.is_running() {
+            host.protocol.move_to(self.now, host.addr);
+            self.drain(index);
         }
         self.set_wakes(index);
         if discovers && self.hosts[index].is_running() {
