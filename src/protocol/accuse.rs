@@ -27,30 +27,30 @@ const CONFIRMATION_WAITS: u32 = 20;
 impl Protocol {
     /// Somebody holds something against us.
     pub(super) fn handle_accusation(&mut self, now: Instant, from: SocketAddr, verdict: &Verdict) {
-        if verdict.generation != self.generation || self.leave.is_some() {
+        if verdict.generation != self.core.generation || self.core.leave.is_some() {
             return;
         }
-        if verdict.incarnation.0 >= self.incarnation.0.saturating_add(INCARNATION_STEP_MAX) {
-            self.metrics.implausible += 1;
+        if verdict.incarnation.0 >= self.core.incarnation.0.saturating_add(INCARNATION_STEP_MAX) {
+            self.core.metrics.implausible += 1;
             return;
         }
         let buried = verdict.status != Status::Suspect;
         if buried && self.accusers.len() < 16 && !self.accusers.contains(&from) {
             self.accusers.push(from);
         }
-        if verdict.incarnation < self.incarnation {
+        if verdict.incarnation < self.core.incarnation {
             // Refuted already, and not heard of it there.
             if buried {
                 self.burials.buried_before(now, verdict.incarnation);
                 self.return_to_accusers(now);
             } else {
-                self.push_rumor(now, self.me);
+                self.push_rumor(now, self.core.me);
             }
             return;
         }
         self.accused = Some(self.accused.map_or(verdict.incarnation, |held| held.max(verdict.incarnation)));
         // No accuser, however often it comes, is to make us flood the cluster.
-        let mut at = self.refuted.map_or(now, |last| last + self.settings.probe_timeout);
+        let mut at = self.refuted.map_or(now, |last| last + self.core.settings.probe_timeout);
         match verdict.status {
             Status::Dead => at = at.max(self.burials.buried(now, verdict.incarnation)),
             // Nobody but ourselves can know that, and we do not: no reason to doubt ourselves and stay away.
@@ -62,24 +62,24 @@ impl Protocol {
         if at <= now {
             self.refute(now);
         } else {
-            self.timers.set(Timer::Refute, at);
+            self.core.timers.set(Timer::Refute, at);
         }
     }
 
     /// Raises the own incarnation above all that was held against us, and tells it.
     pub(super) fn refute(&mut self, now: Instant) {
-        let Some(accused) = self.accused.take().filter(|accused| *accused >= self.incarnation) else {
+        let Some(accused) = self.accused.take().filter(|accused| *accused >= self.core.incarnation) else {
             return;
         };
-        self.timers.cancel(Timer::Refute);
+        self.core.timers.cancel(Timer::Refute);
         self.refuted = Some(now);
-        self.metrics.refutations += 1;
-        self.incarnation = Incarnation(accused.0 + 1);
-        self.health.accused(now, self.settings.probe_interval);
-        let number = self.incarnation.0;
-        self.note(log::Level::Debug, || format!("refuting with incarnation {number}"));
+        self.core.metrics.refutations += 1;
+        self.core.incarnation = Incarnation(accused.0 + 1);
+        self.health.accused(now, self.core.settings.probe_interval);
+        let number = self.core.incarnation.0;
+        self.core.note(log::Level::Debug, || format!("refuting with incarnation {number}"));
         self.publish_self(now);
-        self.push_rumor(now, self.me);
+        self.push_rumor(now, self.core.me);
         self.return_to_accusers(now);
     }
 
@@ -93,18 +93,18 @@ impl Protocol {
     /// Takes an accusation of an active node: new, or a confirmation. `own`: the evidence is ours.
     pub(super) fn accuse(&mut self, now: Instant, verdict: &Verdict, own: bool) {
         let subject = verdict.subject;
-        let before = self.members.active(subject).map(|entry| entry.status);
+        let before = self.core.members.active(subject).map(|entry| entry.status);
         if before.is_none() {
             return;
         }
-        if own && self.leave.is_some() {
+        if own && self.core.leave.is_some() {
             return;
         }
-        let timeout = self.settings.probe_timeout;
+        let timeout = self.core.settings.probe_timeout;
         if own
             && before == Some(Status::Alive)
             && self.damping.holds(now, subject, timeout)
-            && self.follows(Rule::Damping)
+            && self.core.follows(Rule::Damping)
         {
             return;
         }
@@ -113,14 +113,14 @@ impl Protocol {
             .as_slice()
             .iter()
             .copied()
-            .filter(|accuser| *accuser != subject && self.members.active(*accuser).is_some())
-            .filter(|accuser| own || *accuser != self.me)
+            .filter(|accuser| *accuser != subject && self.core.members.active(*accuser).is_some())
+            .filter(|accuser| own || *accuser != self.core.me)
             .collect();
         if accusers.is_empty() {
             return;
         }
-        match self.members.merge_verdict(now, verdict) {
-            Merged::Refused => self.metrics.implausible += 1,
+        match self.core.members.merge_verdict(now, verdict) {
+            Merged::Refused => self.core.metrics.implausible += 1,
             Merged::Older => {}
             Merged::Changed(_) => self.begin_suspicion(now, verdict, &accusers, own),
             Merged::Same => self.confirm_suspicion(now, subject, &accusers, own),
@@ -133,8 +133,8 @@ impl Protocol {
             return;
         };
         suspicion.shown = true;
-        if self.members.active(name).is_some_and(|entry| !entry.hidden) {
-            self.members.show_suspicion(name);
+        if self.core.members.active(name).is_some_and(|entry| !entry.hidden) {
+            self.core.members.show_suspicion(name);
             self.emit_about(name, Event::Suspected);
         }
     }
@@ -145,22 +145,22 @@ impl Protocol {
             return;
         };
         let (generation, incarnation) = (suspicion.generation, suspicion.incarnation);
-        let deadline = suspicion.deadline(self.members.ring().len(), self.shortest_suspicion());
+        let deadline = suspicion.deadline(self.core.members.ring().len(), self.shortest_suspicion());
         if deadline > now {
-            self.timers.set(Timer::Suspicion(name), deadline);
+            self.core.timers.set(Timer::Suspicion(name), deadline);
             return;
         }
-        let silent = self.ears.silence(now) > silence_limit(self.settings.probe_timeout);
-        let another = self.members.ring().iter().any(|other| *other != self.me && *other != name);
-        if silent && another && self.follows(Rule::Silence) {
-            self.timers.set(Timer::Suspicion(name), now + self.settings.probe_timeout);
+        let silent = self.ears.silence(now) > silence_limit(self.core.settings.probe_timeout);
+        let another = self.core.members.ring().iter().any(|other| *other != self.core.me && *other != name);
+        if silent && another && self.core.follows(Rule::Silence) {
+            self.core.timers.set(Timer::Suspicion(name), now + self.core.settings.probe_timeout);
             return;
         }
-        if suspicion.is_unconfirmed() && another && self.follows(Rule::Confirmed) {
+        if suspicion.is_unconfirmed() && another && self.core.follows(Rule::Confirmed) {
             // Among so many one would have confirmed it: who accuses may have a bad link, as may its relay. The
             // probe confirms, or the node refutes; if neither comes, it is we who are not heard.
-            let probe_timeout = self.settings.probe_timeout * (1 + u32::from(self.health.score()));
-            self.timers.set(Timer::Suspicion(name), now + probe_timeout * 2);
+            let probe_timeout = self.core.settings.probe_timeout * (1 + u32::from(self.health.score()));
+            self.core.timers.set(Timer::Suspicion(name), now + probe_timeout * 2);
             self.probe_node(now, Purpose::Witness, name);
             return;
         }
@@ -176,8 +176,8 @@ impl Protocol {
 
     /// Ends the suspicion of a node, however it ended. Answers whether users had been told of it.
     pub(super) fn end_suspicion(&mut self, name: NameHash) -> bool {
-        self.timers.cancel(Timer::Suspicion(name));
-        self.timers.cancel(Timer::Show(name));
+        self.core.timers.cancel(Timer::Suspicion(name));
+        self.core.timers.cancel(Timer::Show(name));
         self.suspicions.remove(name).is_some_and(|suspicion| suspicion.shown)
     }
 
@@ -190,26 +190,27 @@ impl Protocol {
     ) {
         let subject = verdict.subject;
         let was_shown = self.end_suspicion(subject);
-        let (n, min) = (self.members.ring().len(), self.shortest_suspicion());
-        let refutations = if self.follows(Rule::Patience) { self.damping.recent(now, subject) } else { 0 };
+        let (n, min) = (self.core.members.ring().len(), self.shortest_suspicion());
+        let refutations =
+            if self.core.follows(Rule::Patience) { self.damping.recent(now, subject) } else { 0 };
         let mut suspicion = Suspicion::new(now, verdict.generation, verdict.incarnation, refutations);
         suspicion.shown = was_shown;
         suspicion.own_evidence = u32::from(own);
         for accuser in accusers {
             suspicion.accuse(*accuser, n);
         }
-        self.metrics.suspicions += 1;
-        self.timers.set(Timer::Suspicion(subject), suspicion.deadline(n, min));
+        self.core.metrics.suspicions += 1;
+        self.core.timers.set(Timer::Suspicion(subject), suspicion.deadline(n, min));
         if !was_shown {
-            self.timers.set(Timer::Show(subject), suspicion.show_at(min));
+            self.core.timers.set(Timer::Show(subject), suspicion.show_at(min));
         }
         self.suspicions.insert(subject, suspicion);
         self.push_rumor(now, subject);
-        let active = self.members.ring();
+        let active = self.core.members.ring();
         if !own
-            && self.leave.is_none()
-            && self.follows(Rule::Witnesses)
-            && ring::is_witness(self.me, active, subject, verdict.incarnation, WITNESSES)
+            && self.core.leave.is_none()
+            && self.core.follows(Rule::Witnesses)
+            && ring::is_witness(self.core.me, active, subject, verdict.incarnation, WITNESSES)
         {
             self.probe_node(now, Purpose::Witness, subject);
         }
@@ -222,7 +223,7 @@ impl Protocol {
         accusers: &[NameHash],
         own: bool,
     ) {
-        let (n, min) = (self.members.ring().len(), self.shortest_suspicion());
+        let (n, min) = (self.core.members.ring().len(), self.shortest_suspicion());
         let Some(suspicion) = self.suspicions.get_mut(subject) else {
             return;
         };
@@ -233,7 +234,7 @@ impl Protocol {
         }
         let deadline = suspicion.deadline(n, min);
         // A late confirmation can bring it before now: that is not to look as if we had slept.
-        self.timers.set(Timer::Suspicion(subject), deadline.max(now));
+        self.core.timers.set(Timer::Suspicion(subject), deadline.max(now));
         if grown {
             // The witnesses have all asked at the same time: after a moment what they say goes on as one.
             self.push_addition(now, now + min / CONFIRMATION_WAITS, subject);
@@ -242,49 +243,52 @@ impl Protocol {
 
     /// Gives all suspects time that they could not use.
     pub(super) fn give_time(&mut self, now: Instant, lost: Duration) {
-        let (n, min) = (self.members.ring().len(), self.shortest_suspicion());
+        let (n, min) = (self.core.members.ring().len(), self.shortest_suspicion());
         for (name, suspicion) in self.suspicions.iter_mut() {
             suspicion.push_back(lost);
-            self.timers.set(Timer::Suspicion(name), suspicion.deadline(n, min).max(now));
+            self.core.timers.set(Timer::Suspicion(name), suspicion.deadline(n, min).max(now));
             if !suspicion.shown {
-                self.timers.set(Timer::Show(name), suspicion.show_at(min).max(now));
+                self.core.timers.set(Timer::Show(name), suspicion.show_at(min).max(now));
             }
         }
     }
 
     /// The shortest time that a suspect has.
     fn shortest_suspicion(&self) -> Duration {
-        if self.follows(Rule::QuickBurial) {
-            suspicion::shortest(self.settings.probe_timeout)
+        if self.core.follows(Rule::QuickBurial) {
+            suspicion::shortest(self.core.settings.probe_timeout)
         } else {
-            suspicion::shortest_of_lifeguard(self.settings.probe_interval, self.members.ring().len())
+            suspicion::shortest_of_lifeguard(
+                self.core.settings.probe_interval,
+                self.core.members.ring().len(),
+            )
         }
     }
 
     /// Nobody was heard for so long that we are alone: the others are hidden, from us only.
     pub(super) fn check_isolation(&mut self, now: Instant) {
-        if self.members.ring().len() < 2 {
+        if self.core.members.ring().len() < 2 {
             return;
         }
-        let due = self.ears.last() + self.settings.isolation_timeout;
+        let due = self.ears.last() + self.core.settings.isolation_timeout;
         if due > now {
-            self.timers.set(Timer::Isolation, due);
+            self.core.timers.set(Timer::Isolation, due);
             return;
         }
         let others: Vec<NameHash> =
-            self.members.ring().iter().copied().filter(|name| *name != self.me).collect();
+            self.core.members.ring().iter().copied().filter(|name| *name != self.core.me).collect();
         let mut hidden = 0;
         for name in others {
             hidden += u32::from(self.hide(now, name));
         }
         if hidden > 0 {
-            self.metrics.isolations += 1;
+            self.core.metrics.isolations += 1;
             let silence = self.ears.silence(now);
-            self.note(log::Level::Warn, || {
+            self.core.note(log::Level::Warn, || {
                 format!("nobody was heard for {silence:?}: {hidden} nodes are hidden")
             });
             self.seek_if_alone(now);
         }
-        self.timers.set(Timer::Isolation, now + self.settings.isolation_timeout);
+        self.core.timers.set(Timer::Isolation, now + self.core.settings.isolation_timeout);
     }
 }

@@ -24,32 +24,33 @@ impl Protocol {
         let Some(first) = members.clone().next() else {
             return Err("there is nobody".to_owned());
         };
-        let nodes_max = members.clone().map(|member| member.settings.max_nodes).min().unwrap_or_default();
-        let mut view = Members::new(first.tag, nodes_max, now);
+        let nodes_max =
+            members.clone().map(|member| member.core.settings.max_nodes).min().unwrap_or_default();
+        let mut view = Members::new(first.core.tag, nodes_max, now);
         for member in members {
-            let name = &member.settings.name;
-            if member.tag != first.tag {
-                return Err(format!("{name} and {} are of two clusters", first.settings.name));
+            let name = &member.core.settings.name;
+            if member.core.tag != first.core.tag {
+                return Err(format!("{name} and {} are of two clusters", first.core.settings.name));
             }
-            if member.members.iter().len() > 1 {
+            if member.core.members.iter().len() > 1 {
                 return Err(format!("{name} knows somebody already"));
             }
-            if member.settings.allow != first.settings.allow || !first.takes(&member.own_record()) {
-                return Err(format!("{name} is not on the lists of {}", first.settings.name));
+            if member.core.settings.allow != first.core.settings.allow || !first.takes(&member.own_record()) {
+                return Err(format!("{name} is not on the lists of {}", first.core.settings.name));
             }
             if view.ring().len() == nodes_max {
                 return Err(format!("there are more than max_nodes, which is {nodes_max}"));
             }
-            view.merge_alive(now, NameHash::of(member.tag, name), &member.own_record());
+            view.merge_alive(now, NameHash::of(member.core.tag, name), &member.own_record());
         }
         Ok(view)
     }
 
     /// Takes over a view that holds this member, too. Users are not told here who is in it.
     pub(crate) fn adopt_view(&mut self, now: Instant, view: &Members) {
-        self.members.adopt(now, view);
+        self.core.members.adopt(now, view);
         self.has_company(now);
         self.has_synced = true;
-        self.timers.set_earliest(Timer::Isolation, now + self.settings.isolation_timeout);
+        self.core.timers.set_earliest(Timer::Isolation, now + self.core.settings.isolation_timeout);
     }
 }

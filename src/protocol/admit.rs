@@ -22,30 +22,30 @@ const CLOSING_PAUSE: u32 = 10;
 impl Protocol {
     /// Joins through the members at these addresses, all at once. Answered with [`Answer::Joined`].
     pub(crate) fn join(&mut self, now: Instant, seeds: &[SocketAddr]) -> Call {
-        let call = self.fresh_call();
+        let call = self.core.fresh_call();
         let mut others: Vec<SocketAddr> = seeds.iter().copied().map(crate::wire::hash::canonical).collect();
         others.retain(|seed| !self.is_own(*seed));
         others.sort_unstable();
         others.dedup();
         if others.is_empty() {
             if !seeds.is_empty() {
-                self.note(log::Level::Info, || ALONE.to_owned());
+                self.core.note(log::Level::Info, || ALONE.to_owned());
             }
-            self.answers.push_back((call, Answer::Joined(Ok(()))));
+            self.core.answers.push_back((call, Answer::Joined(Ok(()))));
             return call;
         }
-        let deadline = now + self.settings.join_timeout;
+        let deadline = now + self.core.settings.join_timeout;
         let has_room = self.joins.len() < JOINS_MAX;
         let mut seeds = Vec::with_capacity(others.len());
         for seed in others {
-            let seq = self.fresh_seq();
+            let seq = self.core.fresh_seq();
             let is_asked = has_room
-                && self.settings.allow.takes_address(seed.ip())
+                && self.core.settings.allow.takes_address(seed.ip())
                 && self.begin_approach(now, seq, seed, Some(call));
             seeds.push((seed, (!is_asked).then_some(Error::Refused)));
         }
         self.joins.insert(call, Join { seeds, deadline });
-        self.timers.set(Timer::Join(call), deadline);
+        self.core.timers.set(Timer::Join(call), deadline);
         self.retry_approaches(now);
         self.check_join(now, call);
         call
@@ -53,26 +53,26 @@ impl Protocol {
 
     /// Measures the round trip to an active node. Answered with [`Answer::Pinged`].
     pub(crate) fn ping(&mut self, now: Instant, name: &str) -> Result<Call> {
-        let hash = NameHash::of(self.tag, name);
+        let hash = NameHash::of(self.core.tag, name);
         let unknown = || Error::UnknownNode(name.to_owned());
-        if hash == self.me || self.members.active(hash).is_none() {
+        if hash == self.core.me || self.core.members.active(hash).is_none() {
             return Err(unknown());
         }
-        let call = self.fresh_call();
+        let call = self.core.fresh_call();
         self.probe_node(now, Purpose::User(call), hash).ok_or(Error::Refused)?;
         Ok(call)
     }
 
     /// Tries to become known to the member at an address, unless that is under way.
     pub(super) fn approach(&mut self, now: Instant, addr: SocketAddr) {
-        if self.leave.is_some() || self.burials.waits(now) {
+        if self.core.leave.is_some() || self.burials.waits(now) {
             return;
         }
-        if !self.settings.allow.takes_address(addr.ip()) {
-            self.metrics.not_allowed += 1;
+        if !self.core.settings.allow.takes_address(addr.ip()) {
+            self.core.metrics.not_allowed += 1;
             return;
         }
-        let seq = self.fresh_seq();
+        let seq = self.core.fresh_seq();
         if self.begin_approach(now, seq, addr, None) {
             self.retry_approaches(now);
         }
@@ -80,15 +80,15 @@ impl Protocol {
 
     fn begin_approach(&mut self, now: Instant, seq: Seq, addr: SocketAddr, call: Option<Call>) -> bool {
         let is_dead_there = |entry: &Entry| entry.addr() == addr && entry.status == Status::Dead;
-        let mut tombstones = self.members.tombstones().map(|(_, name)| name);
-        let dead = tombstones.find(|name| self.members.get(*name).is_some_and(is_dead_there));
+        let mut tombstones = self.core.members.tombstones().map(|(_, name)| name);
+        let dead = tombstones.find(|name| self.core.members.get(*name).is_some_and(is_dead_there));
         self.approaches.begin(now, seq, addr, call, dead)
     }
 
     /// Sends the hellos that are due.
     pub(super) fn retry_approaches(&mut self, now: Instant) {
         loop {
-            let jitter = self.jitter(self.settings.gossip_interval);
+            let jitter = self.core.jitter(self.core.settings.gossip_interval);
             let Some(seq) = self.approaches.pop_due(now, jitter) else {
                 return;
             };
@@ -101,7 +101,7 @@ impl Protocol {
             else {
                 continue;
             };
-            let mut datagram = self.datagram_to(Generation(0));
+            let mut datagram = self.core.datagram_to(Generation(0));
             if !datagram.push(&Body::Hello(Hello { seq, cookie, record: self.own_record() })) {
                 continue;
             }
@@ -111,7 +111,7 @@ impl Protocol {
                 // Without room it is told later.
                 let _ = datagram.push(&Body::Verdict(verdict));
             }
-            self.transmit(now, addr, datagram);
+            self.core.transmit(now, addr, datagram);
         }
     }
 
@@ -119,8 +119,8 @@ impl Protocol {
     pub(super) fn handle_hello(&mut self, context: &mut Context, hello: &Hello<'_>) {
         let (now, from) = (context.now, context.from);
         let (sender, run, record) = (context.sender, context.generation, &hello.record);
-        if NameHash::of(self.tag, record.name) != sender || record.generation != run {
-            self.metrics.malformed += 1;
+        if NameHash::of(self.core.tag, record.name) != sender || record.generation != run {
+            self.core.metrics.malformed += 1;
             return;
         }
         let is_proven = match self.held_elsewhere(from, sender, record) {
@@ -138,14 +138,14 @@ impl Protocol {
             Admission::Wait => return,
             Admission::No(reason) => reason,
         };
-        self.metrics.joins_refused += 1;
-        self.note(log::Level::Debug, || format!("{} at {from} is refused: {reason:?}", record.name));
-        self.reply(now, from, run, &Body::Reject { seq: hello.seq, reason });
+        self.core.metrics.joins_refused += 1;
+        self.core.note(log::Level::Debug, || format!("{} at {from} is refused: {reason:?}", record.name));
+        self.core.reply(now, from, run, &Body::Reject { seq: hello.seq, reason });
     }
 
     /// Where we hold the run that says hello, and it says that it is, if the hello is from another address.
     fn held_elsewhere(&self, from: SocketAddr, sender: NameHash, record: &Record<'_>) -> Option<SocketAddr> {
-        let held = self.members.get(sender).filter(|entry| entry.generation() == record.generation)?;
+        let held = self.core.members.get(sender).filter(|entry| entry.generation() == record.generation)?;
         (held.addr() == record.addr && !held.is_at(from)).then_some(record.addr)
     }
 
@@ -154,15 +154,15 @@ impl Protocol {
     fn has_cookie_from(&mut self, context: &mut Context, hello: &Hello<'_>, addr: SocketAddr) -> bool {
         let (now, from, run) = (context.now, context.from, context.generation);
         let name = NameHash(!context.sender.0);
-        if self.cookies.accepts(now, hello.cookie, from, name, run) {
+        if self.core.cookies.accepts(now, hello.cookie, from, name, run) {
             self.note_proof(context);
             return true;
         }
         if !std::mem::replace(&mut context.replied, true) {
-            let cookie = self.cookies.bake(now, from, name, run);
-            let mut datagram = self.datagram_back(context);
+            let cookie = self.core.cookies.bake(now, from, name, run);
+            let mut datagram = self.core.datagram_back(context);
             if datagram.push(&Body::Challenge { seq: hello.seq, cookie }) {
-                self.transmit(now, addr, datagram);
+                self.core.transmit(now, addr, datagram);
             }
         }
         false
@@ -172,27 +172,27 @@ impl Protocol {
         let (now, from) = (context.now, context.from);
         if let Some(approach) = self.approaches.answered(seq, from) {
             context.answered = true;
-            self.addresses.heard(context.from);
+            self.core.addresses.heard(context.from);
             if approach.challenged(cookie) {
                 self.approaches.hurry(now, seq);
                 self.retry_approaches(now);
             }
         } else if self.exchanges.answered(seq, from).is_some() {
             context.answered = true;
-            self.addresses.heard(context.from);
+            self.core.addresses.heard(context.from);
             if let Some((id, request)) = self.exchanges.challenged(now, seq, cookie) {
                 self.send_request(now, id, seq, &request);
             }
         } else if let Some(request) = self.fetches.answered(seq, from) {
             let peer = request.peer.name;
             context.answered = true;
-            self.addresses.heard(context.from);
-            if self.given.get(peer) != Some(cookie) {
-                self.given.remember(peer, cookie);
+            self.core.addresses.heard(context.from);
+            if self.core.given.get(peer) != Some(cookie) {
+                self.core.given.remember(peer, cookie);
                 self.send_fetch(now, seq);
             }
         } else if !self.leave_challenged(context, seq, cookie) {
-            self.metrics.unexpected_answers += 1;
+            self.core.metrics.unexpected_answers += 1;
         }
     }
 
@@ -200,24 +200,24 @@ impl Protocol {
     pub(super) fn handle_welcome(&mut self, context: &mut Context, welcome: &Welcome) {
         let (now, from) = (context.now, context.from);
         if self.approaches.answered(welcome.seq, from).is_none() {
-            self.metrics.unexpected_answers += 1;
+            self.core.metrics.unexpected_answers += 1;
             return;
         }
         context.answered = true;
-        self.addresses.heard(context.from);
+        self.core.addresses.heard(context.from);
         let Some(approach) = self.approaches.end(welcome.seq) else {
             return;
         };
-        self.given.remember(context.sender, approach.cookie);
+        self.core.given.remember(context.sender, approach.cookie);
         let peer = Peer { name: context.sender, addr: from, generation: context.generation };
         // Of several seeds that let us in the first one is enough; the others have told of us.
         if approach.call.is_some_and(|call| self.fills.values().flatten().any(|(of, _)| *of == call)) {
             return;
         }
-        let alike = welcome.view.fingerprint == self.members.fingerprint();
+        let alike = welcome.view.fingerprint == self.core.members.fingerprint();
         let begun = if alike {
             None
-        } else if self.members.visible_len() * 2 < welcome.count as usize {
+        } else if self.core.members.visible_len() * 2 < welcome.count as usize {
             self.begin_fill(now, peer, approach.cookie, approach.call.is_some())
         } else {
             self.begin_comparison(now, peer, approach.cookie, approach.call.is_some())
@@ -248,17 +248,17 @@ impl Protocol {
     pub(super) fn handle_reject(&mut self, context: &mut Context, seq: Seq, reason: RejectReason) {
         let (now, from) = (context.now, context.from);
         let Some(call) = self.approaches.answered(seq, from).map(|approach| approach.call) else {
-            self.metrics.unexpected_answers += 1;
+            self.core.metrics.unexpected_answers += 1;
             return;
         };
         context.answered = true;
-        self.addresses.heard(context.from);
+        self.core.addresses.heard(context.from);
         let error = match reason {
             RejectReason::Stale { known, addr } => {
-                if addr == self.settings.advertise || self.members.ring().len() < 2 {
+                if addr == self.core.settings.advertise || self.core.members.ring().len() < 2 {
                     // An earlier run of ours, as far as we can know: come again above it.
                     self.renew(now, known);
-                    if self.generation > known {
+                    if self.core.generation > known {
                         self.approaches.hurry(now, seq);
                         self.retry_approaches(now);
                         return;
@@ -270,7 +270,9 @@ impl Protocol {
                     return;
                 }
             }
-            RejectReason::NameTaken { addr } => Error::NameTaken { name: self.settings.name.clone(), addr },
+            RejectReason::NameTaken { addr } => {
+                Error::NameTaken { name: self.core.settings.name.clone(), addr }
+            }
             RejectReason::ClockAhead => Error::ClockAhead,
             RejectReason::Full => Error::Full,
             RejectReason::NotAllowed => Error::Refused,
@@ -279,7 +281,7 @@ impl Protocol {
         match call {
             Some(call) => self.seed_failed(now, call, from, error),
             None => {
-                self.note(log::Level::Debug, || format!("{from} does not let us in: {error}"));
+                self.core.note(log::Level::Debug, || format!("{from} does not let us in: {error}"));
                 self.search.refused(from, error);
             }
         }
@@ -298,9 +300,9 @@ impl Protocol {
         {
             join.seeds.retain(|(addr, _)| *addr != approach.addr);
             if join.seeds.is_empty() {
-                self.note(log::Level::Info, || ALONE.to_owned());
+                self.core.note(log::Level::Info, || ALONE.to_owned());
                 self.end_join(call);
-                self.answers.push_back((call, Answer::Joined(Ok(()))));
+                self.core.answers.push_back((call, Answer::Joined(Ok(()))));
             } else {
                 self.check_join(now, call);
             }
@@ -323,7 +325,7 @@ impl Protocol {
         let open = join.seeds.iter().filter(|(_, error)| error.is_none());
         let open: Vec<SocketAddr> = open.map(|(addr, _)| *addr).collect();
         for addr in open {
-            let seq = self.fresh_seq();
+            let seq = self.core.fresh_seq();
             self.begin_approach(now, seq, addr, Some(call));
         }
         self.retry_approaches(now);
@@ -335,11 +337,11 @@ impl Protocol {
             return;
         }
         self.has_synced = true;
-        self.timers.cancel(Timer::Join(call));
+        self.core.timers.cancel(Timer::Join(call));
         self.approaches.release(call);
-        let count = self.members.visible_len();
-        self.note(log::Level::Info, || format!("joined through {addr}: {count} nodes"));
-        self.answers.push_back((call, Answer::Joined(Ok(()))));
+        let count = self.core.members.visible_len();
+        self.core.note(log::Level::Info, || format!("joined through {addr}: {count} nodes"));
+        self.core.answers.push_back((call, Answer::Joined(Ok(()))));
         self.tell_state(now);
         self.compare_with_another(now, with);
     }
@@ -357,10 +359,16 @@ impl Protocol {
 
     /// The closing sync: what was told while nobody knew us, or what the partner of a sync lacked as well.
     pub(super) fn compare_with_another(&mut self, now: Instant, with: NameHash) {
-        let others: Vec<NameHash> =
-            self.members.ring().iter().copied().filter(|name| *name != self.me && *name != with).collect();
-        if let Some(other) = self.draw(&others) {
-            self.recheck_with(now, other, now + self.settings.gossip_interval * CLOSING_PAUSE, 0);
+        let others: Vec<NameHash> = self
+            .core
+            .members
+            .ring()
+            .iter()
+            .copied()
+            .filter(|name| *name != self.core.me && *name != with)
+            .collect();
+        if let Some(other) = self.core.draw(&others) {
+            self.recheck_with(now, other, now + self.core.settings.gossip_interval * CLOSING_PAUSE, 0);
         }
     }
 
@@ -383,8 +391,8 @@ impl Protocol {
     }
 
     pub(super) fn is_own(&self, addr: SocketAddr) -> bool {
-        let bound = self.settings.bound;
-        addr == self.settings.advertise
+        let bound = self.core.settings.bound;
+        addr == self.core.settings.advertise
             || addr == bound
             || (addr.port() == bound.port() && bound.ip().is_unspecified() && addr.ip().is_loopback())
     }
@@ -398,19 +406,19 @@ impl Protocol {
         record: &Record<'_>,
     ) -> Admission {
         if !self.takes(record) {
-            self.metrics.not_allowed += 1;
+            self.core.metrics.not_allowed += 1;
             return Admission::No(RejectReason::NotAllowed);
         }
         if !self.is_plausible(now, record.generation) {
             return Admission::No(RejectReason::ClockAhead);
         }
-        if name == self.me {
-            return Admission::No(RejectReason::NameTaken { addr: self.settings.advertise });
+        if name == self.core.me {
+            return Admission::No(RejectReason::NameTaken { addr: self.core.settings.advertise });
         }
-        let held = self.members.get(name);
+        let held = self.core.members.get(name);
         let is_at_home = held.is_some_and(|entry| entry.is_at(from));
         let held = held.map(|entry| (entry.generation(), entry.addr(), entry.is_active()));
-        let full = self.members.ring().len() >= self.settings.max_nodes;
+        let full = self.core.members.ring().len() >= self.core.settings.max_nodes;
         let admission = match held {
             None | Some((_, _, false)) if full => Admission::No(RejectReason::Full),
             None => Admission::Yes,
@@ -426,7 +434,7 @@ impl Protocol {
         };
         // A run that comes back is nobody new, and a name under another run after the other is.
         let is_new = held.is_none_or(|(run, _, _)| run != record.generation);
-        if admission == Admission::Yes && is_new && !self.addresses.may_admit(now, from) {
+        if admission == Admission::Yes && is_new && !self.core.addresses.may_admit(now, from) {
             return Admission::No(RejectReason::Full);
         }
         admission
@@ -436,24 +444,24 @@ impl Protocol {
     fn admit(&mut self, context: &mut Context, hello: &Hello<'_>) {
         let (now, from) = (context.now, context.from);
         let (sender, run, record) = (context.sender, context.generation, &hello.record);
-        let proven = self.members.get(sender).is_none_or(|entry| entry.is_at(from));
+        let proven = self.core.members.get(sender).is_none_or(|entry| entry.is_at(from));
         let merged = self.take_record(now, record, Source::Admission { proven });
-        self.members.set_alias(sender, from);
+        self.core.members.set_alias(sender, from);
         if merged == Merged::Refused {
             let full = Body::Reject { seq: hello.seq, reason: RejectReason::Full };
-            self.reply(now, from, run, &full);
+            self.core.reply(now, from, run, &full);
             return;
         }
         if merged != Merged::Same {
             self.probe_others_at(now, sender, record.addr);
         }
-        context.known = self.members.is_known(sender, run, from);
+        context.known = self.core.members.is_known(sender, run, from);
         context.answered = true;
-        self.addresses.heard(context.from);
-        let mut datagram = self.datagram_to(run);
-        let count = u32::try_from(self.members.visible_len()).unwrap_or(u32::MAX);
-        let welcome = Welcome { seq: hello.seq, view: self.view_mark(now), count };
-        let held = self.members.get(sender).filter(|entry| !entry.is_active());
+        self.core.addresses.heard(context.from);
+        let mut datagram = self.core.datagram_to(run);
+        let count = u32::try_from(self.core.members.visible_len()).unwrap_or(u32::MAX);
+        let welcome = Welcome { seq: hello.seq, view: self.core.view_mark(now), count };
+        let held = self.core.members.get(sender).filter(|entry| !entry.is_active());
         // It counts as dead or left here, at the number that it told: it has to raise that first.
         let verdict = held.map(|entry| Body::SyncVerdict(entry.verdict(sender)));
         let bodies = [Some(Body::Welcome(welcome)), Some(Body::SyncRecord(self.own_record())), verdict];
@@ -461,7 +469,7 @@ impl Protocol {
             // All three are short against the smallest datagram.
             let _ = datagram.push(&body);
         }
-        self.transmit(now, from, datagram);
+        self.core.transmit(now, from, datagram);
         // A newcomer has shown where it is, and has still to show that it runs.
         if context.known && self.was_heard(sender) {
             self.hear(now, sender);
@@ -471,9 +479,9 @@ impl Protocol {
     /// Two names at one address: the older one may be gone.
     fn probe_others_at(&mut self, now: Instant, newcomer: NameHash, addr: SocketAddr) {
         let is_there = |(name, entry): &(NameHash, &Entry)| {
-            *name != newcomer && *name != self.me && entry.is_active() && entry.addr() == addr
+            *name != newcomer && *name != self.core.me && entry.is_active() && entry.addr() == addr
         };
-        let others: Vec<NameHash> = self.members.iter().filter(is_there).map(|(name, _)| name).collect();
+        let others: Vec<NameHash> = self.core.members.iter().filter(is_there).map(|(name, _)| name).collect();
         for name in others {
             self.probe_node(now, Purpose::Witness, name);
         }
@@ -484,12 +492,12 @@ impl Protocol {
         if self.joins.get(&call).is_some_and(|join| join.is_lost() || out_of_time(join))
             && let Some(join) = self.end_join(call)
         {
-            self.answers.push_back((call, Answer::Joined(Err(join.into_errors()))));
+            self.core.answers.push_back((call, Answer::Joined(Err(join.into_errors()))));
         }
     }
 
     pub(super) fn end_join(&mut self, call: Call) -> Option<Join> {
-        self.timers.cancel(Timer::Join(call));
+        self.core.timers.cancel(Timer::Join(call));
         self.approaches.end_call(call);
         for joins in self.fills.values_mut() {
             joins.retain(|(of, _)| *of != call);

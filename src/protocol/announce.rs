@@ -55,14 +55,18 @@ impl Protocol {
         if size > limit {
             return Err(Error::TooLarge { what: "broadcast", size, limit });
         }
-        if self.members.ring().len() < 2 {
+        if self.core.members.ring().len() < 2 {
             return Ok(());
         }
         let number = self.own_record().broadcast + 1;
-        self.broadcasts.keep(now, Key { origin: self.me, generation: self.generation, number }, payload);
-        self.members.set_broadcast(now, self.me, number);
-        self.metrics.broadcasts_sent += 1;
-        self.push_topic(now, Topic::Broadcast(self.me, number));
+        self.broadcasts.keep(
+            now,
+            Key { origin: self.core.me, generation: self.core.generation, number },
+            payload,
+        );
+        self.core.members.set_broadcast(now, self.core.me, number);
+        self.core.metrics.broadcasts_sent += 1;
+        self.push_topic(now, Topic::Broadcast(self.core.me, number));
         self.spread(now);
         Ok(())
     }
@@ -81,7 +85,7 @@ impl Protocol {
     /// A broadcast that we have asked for.
     pub(super) fn handle_sync_broadcast(&mut self, context: &Context, broadcast: &Broadcast<'_>) {
         if context.fetched.is_none() {
-            self.metrics.unexpected_answers += 1;
+            self.core.metrics.unexpected_answers += 1;
             return;
         }
         self.take_broadcast(context.now, broadcast, context.sender);
@@ -90,7 +94,7 @@ impl Protocol {
     /// Where our view of the broadcasts of a run begins, should it not be known yet: see [the rule](self).
     pub(super) fn first_broadcast(&self, record: &Record<'_>) -> u64 {
         let began = |generation: Generation| generation.0 >> GENERATION_RANDOM_BITS;
-        if self.is_joining() || began(record.generation) < began(self.generation) {
+        if self.is_joining() || began(record.generation) < began(self.core.generation) {
             record.broadcast
         } else {
             0
@@ -111,7 +115,7 @@ impl Protocol {
             return;
         }
         if at_once && self.is_joining() {
-            self.members.set_broadcast(now, origin, number);
+            self.core.members.set_broadcast(now, origin, number);
             self.deliver(now, origin, generation);
         } else {
             self.broadcasts.lack(now, origin, generation, number);
@@ -136,7 +140,7 @@ impl Protocol {
 
     /// Adds a broadcast as a rumor. False if there is no room for it.
     pub(super) fn add_broadcast(&self, datagram: &mut Writer, origin: NameHash, number: u64) -> bool {
-        let Some(entry) = self.members.active(origin).filter(|entry| !entry.hidden) else {
+        let Some(entry) = self.core.members.active(origin).filter(|entry| !entry.hidden) else {
             return true;
         };
         let generation = entry.generation();
@@ -171,8 +175,8 @@ impl Protocol {
 
     /// How far we are with the broadcasts of a node, whether it is active or not.
     pub(crate) fn heard(&self, name: &str) -> Option<Heard> {
-        let origin = NameHash::of(self.tag, name);
-        let entry = self.members.get(origin)?;
+        let origin = NameHash::of(self.core.tag, name);
+        let entry = self.core.members.get(origin)?;
         Some(Heard { origin, generation: entry.generation(), number: entry.broadcast })
     }
 
@@ -192,8 +196,8 @@ impl Protocol {
     /// Keeps a broadcast and delivers what its turn has come for. False if it brings nothing.
     fn take_broadcast(&mut self, now: Instant, broadcast: &Broadcast<'_>, teller: NameHash) -> bool {
         let Broadcast { origin, generation, number, payload } = *broadcast;
-        if origin == self.me {
-            if generation == self.generation {
+        if origin == self.core.me {
+            if generation == self.core.generation {
                 self.claim_broadcast(now, number);
             }
             return false;
@@ -202,7 +206,7 @@ impl Protocol {
             return false;
         };
         if number > NUMBER_MAX {
-            self.metrics.implausible += 1;
+            self.core.metrics.implausible += 1;
             return false;
         }
         if !self.broadcasts.keep(now, Key { origin, generation, number }, payload) {
@@ -219,7 +223,7 @@ impl Protocol {
 
     /// Delivers all whose turn has come.
     fn deliver(&mut self, now: Instant, origin: NameHash, generation: Generation) {
-        let Some(entry) = self.members.active(origin) else {
+        let Some(entry) = self.core.members.active(origin) else {
             return;
         };
         let mut held = entry.broadcast;
@@ -228,10 +232,12 @@ impl Protocol {
                 break;
             }
             held = number;
-            self.metrics.broadcasts_delivered += 1;
-            self.events.push_back(Event::Broadcast { from: entry.node().clone(), payload: payload.to_vec() });
+            self.core.metrics.broadcasts_delivered += 1;
+            self.core
+                .events
+                .push_back(Event::Broadcast { from: entry.node().clone(), payload: payload.to_vec() });
         }
-        self.members.set_broadcast(now, origin, held);
+        self.core.members.set_broadcast(now, origin, held);
         self.broadcasts.dealt_with(now, origin, generation, held);
     }
 
@@ -243,9 +249,9 @@ impl Protocol {
             let there = self.broadcasts.after(origin, generation, held).next();
             let next = there.map_or(gap.until + 1, |(number, _)| number.min(gap.until + 1));
             let count = next - held - 1;
-            self.metrics.broadcasts_missed = self.metrics.broadcasts_missed.saturating_add(count);
+            self.core.metrics.broadcasts_missed = self.core.metrics.broadcasts_missed.saturating_add(count);
             self.emit_about(origin, |from| Event::Missed { from, count });
-            self.members.set_broadcast(now, origin, next - 1);
+            self.core.members.set_broadcast(now, origin, next - 1);
             self.deliver(now, origin, generation);
         }
         if self.held_broadcast(origin, generation).is_some_and(|held| held < gap.upto) {
@@ -255,12 +261,12 @@ impl Protocol {
 
     /// How far we are with the broadcasts of a node, if this run of it is shown.
     fn held_broadcast(&self, origin: NameHash, generation: Generation) -> Option<u64> {
-        let entry = self.members.active(origin)?;
+        let entry = self.core.members.active(origin)?;
         (!entry.hidden && entry.generation() == generation).then_some(entry.broadcast)
     }
 
     /// The longest payload.
     fn broadcast_max(&self) -> usize {
-        self.settings.max_datagram.saturating_sub(OVERHEAD)
+        self.core.settings.max_datagram.saturating_sub(OVERHEAD)
     }
 }

@@ -7,7 +7,7 @@ use super::{Protocol, compare, state};
 impl Protocol {
     /// How much there is of everything that others can make grow.
     pub(crate) fn bounds(&self) -> [Bound; 28] {
-        let [active, tombstones] = self.members.bounds();
+        let [active, tombstones] = self.core.members.bounds();
         let suspicions = Bound { what: "suspicions", count: self.suspicions.len(), max: active.count };
         let told = Bound { what: "nodes to be asked", count: self.told.len(), max: compare::TOLD_MAX };
         // Two for each suspicion, one for each join, and twelve others.
@@ -17,9 +17,9 @@ impl Protocol {
         let collected =
             Bound { what: "collected states", count: self.collected.len(), max: state::COLLECTED_MAX };
         let joins = Bound { what: "joins", count: self.joins.len(), max: JOINS_MAX };
-        let timers = Bound { what: "timers", count: self.timers.len(), max: timers_max };
+        let timers = Bound { what: "timers", count: self.core.timers.len(), max: timers_max };
         let [windows, reached] = self.sealing_bounds();
-        let senders = Bound { what: "senders", count: self.inbox.len(), max: active.max + tombstones.max };
+        let [sent, received, senders] = self.messages.bounds(&self.core);
         [
             active,
             tombstones,
@@ -33,16 +33,16 @@ impl Protocol {
             self.rumors.bound(),
             self.probes.bound(),
             self.errands.bound(),
-            self.given.bound(),
-            self.addresses.bound(),
+            self.core.given.bound(),
+            self.core.addresses.bound(),
             self.search.bound(),
             self.name_checks.bound(),
             self.damping.bound(),
             lacking,
             requests,
             collected,
-            self.outbox.bound(),
-            self.inbox.bound(),
+            sent,
+            received,
             senders,
             kept,
             kept_bytes,

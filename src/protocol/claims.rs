@@ -30,7 +30,7 @@ impl Protocol {
     /// Somebody has writes of ours up to this version, and we have made fewer.
     pub(super) fn claim_version(&mut self, now: Instant, version: u64) {
         if version > VERSION_CLAIMED_MAX {
-            self.claim_run(now, self.generation);
+            self.claim_run(now, self.core.generation);
         } else {
             self.claims.version = self.claims.version.max(version);
             self.answer_in_time(now);
@@ -40,9 +40,9 @@ impl Protocol {
     /// Somebody knows a broadcast of ours with this number.
     pub(super) fn claim_broadcast(&mut self, now: Instant, number: u64) {
         if number > NUMBER_MAX {
-            self.metrics.implausible += 1;
+            self.core.metrics.implausible += 1;
         } else if number > NUMBER_CLAIMED_MAX {
-            self.claim_run(now, self.generation);
+            self.claim_run(now, self.core.generation);
         } else if number > self.own_record().broadcast {
             self.claims.broadcast = self.claims.broadcast.max(number);
             self.answer_in_time(now);
@@ -59,16 +59,16 @@ impl Protocol {
     pub(super) fn answer_claims(&mut self, now: Instant) {
         let claims = std::mem::take(&mut self.claims);
         self.claims.answered = Some(now);
-        self.timers.cancel(Timer::Claims);
-        if let Some(run) = claims.run.filter(|run| *run >= self.generation) {
+        self.core.timers.cancel(Timer::Claims);
+        if let Some(run) = claims.run.filter(|run| *run >= self.core.generation) {
             // What was claimed of the run before it means nothing any more.
             self.renew(now, run);
             return;
         }
         if claims.broadcast > self.own_record().broadcast {
-            self.members.set_broadcast(now, self.me, claims.broadcast);
+            self.core.members.set_broadcast(now, self.core.me, claims.broadcast);
         }
-        let mut state = self.state_of(self.me);
+        let mut state = self.state_of(self.core.me);
         if claims.version > state.version() {
             state.rewrite_above(claims.version);
             self.publish_state(now, state);
@@ -76,11 +76,11 @@ impl Protocol {
     }
 
     fn answer_in_time(&mut self, now: Instant) {
-        let at = self.claims.answered.map_or(now, |last| last + self.settings.probe_timeout);
+        let at = self.claims.answered.map_or(now, |last| last + self.core.settings.probe_timeout);
         if at <= now {
             self.answer_claims(now);
         } else {
-            self.timers.set(Timer::Claims, at);
+            self.core.timers.set(Timer::Claims, at);
         }
     }
 }

@@ -58,17 +58,17 @@ impl Protocol {
         cookie: Cookie,
         asked: u32,
     ) {
-        if !self.follows(Rule::Sync) {
+        if !self.core.follows(Rule::Sync) {
             return;
         }
-        let ours = self.members.fingerprint();
-        let settle = self.settle_time();
+        let ours = self.core.members.fingerprint();
+        let settle = self.core.settle_time();
         let their_quiet = std::time::Duration::from_millis(u64::from(theirs.quiet) * 10);
-        let mut settled_at = (self.members.quiet_since() + settle).max(now + settle - their_quiet);
+        let mut settled_at = (self.core.members.quiet_since() + settle).max(now + settle - their_quiet);
         if their_quiet >= settle {
-            settled_at = self.members.quiet_since() + settle;
+            settled_at = self.core.members.quiet_since() + settle;
         }
-        if self.members.hidden_len() > 0 || self.state_budget.is_short(now) {
+        if self.core.members.hidden_len() > 0 || self.state_budget.is_short(now) {
             // Whoever we hear may bring back those that we have given up; and states whose news is not told because
             // of a limit come by no other way. No time to lose.
             settled_at = now;
@@ -92,18 +92,18 @@ impl Protocol {
     /// Has our view compared with a peer's at some time, soon, having asked for it so often in a row.
     pub(super) fn recheck_with(&mut self, now: Instant, peer: NameHash, at: Instant, asked: u32) {
         self.recheck = Some(Recheck { peer, asked });
-        self.timers.set_earliest(Timer::Recheck, at.max(now));
+        self.core.timers.set_earliest(Timer::Recheck, at.max(now));
     }
 
     /// The time for another comparison has come.
     pub(super) fn compare_again(&mut self, now: Instant) {
-        let settled_at = self.members.quiet_since() + self.settle_time();
-        if settled_at > now && self.members.hidden_len() == 0 {
-            self.timers.set(Timer::Recheck, settled_at);
+        let settled_at = self.core.members.quiet_since() + self.core.settle_time();
+        if settled_at > now && self.core.members.hidden_len() == 0 {
+            self.core.timers.set(Timer::Recheck, settled_at);
             return;
         }
         if let Some(Recheck { peer, asked }) = self.recheck.take()
-            && self.members.active(peer).is_some()
+            && self.core.members.active(peer).is_some()
         {
             self.probe_node(now, Purpose::Compare { asked: asked + 1 }, peer);
         }
@@ -111,7 +111,7 @@ impl Protocol {
 
     /// A node of the view as a partner.
     pub(super) fn peer(&self, name: NameHash) -> Option<Peer> {
-        let entry = self.members.active(name)?;
+        let entry = self.core.members.active(name)?;
         Some(Peer { name, addr: entry.addr(), generation: entry.generation() })
     }
 
@@ -142,7 +142,7 @@ impl Protocol {
     /// Sends the first request of an exchange, if there was room to begin it.
     fn pump_new(&mut self, now: Instant, begun: Option<ExchangeId>) -> Option<ExchangeId> {
         if begun.is_some() {
-            self.metrics.syncs += 1;
+            self.core.metrics.syncs += 1;
             self.pump_exchange(now, begun);
         }
         begun
@@ -154,8 +154,8 @@ impl Protocol {
             return;
         };
         loop {
-            let seq = self.fresh_seq();
-            let jitter = self.jitter(self.settings.gossip_interval);
+            let seq = self.core.fresh_seq();
+            let jitter = self.core.jitter(self.core.settings.gossip_interval);
             let Some(request) = self.exchanges.next_request(now, id, seq, jitter) else {
                 break;
             };
@@ -165,7 +165,7 @@ impl Protocol {
             && let Some(exchange) = self.exchanges.end(id)
         {
             if !exchange.changed {
-                self.metrics.syncs_idle += 1;
+                self.core.metrics.syncs_idle += 1;
             }
             self.comparer.synced(exchange.changed);
             self.has_synced = true;
@@ -182,7 +182,7 @@ impl Protocol {
     /// Repeats requests that were not answered, and gives up on peers that do not answer at all.
     pub(super) fn retry_exchanges(&mut self, now: Instant) {
         loop {
-            let jitter = self.jitter(self.settings.gossip_interval);
+            let jitter = self.core.jitter(self.core.settings.gossip_interval);
             match self.exchanges.pop_due(now, jitter) {
                 Some(Due::Again(id, seq, request)) => self.send_request(now, id, seq, &request),
                 Some(Due::GivenUp(id, exchange)) => {
@@ -203,7 +203,7 @@ impl Protocol {
         if !self.has_cookie(context, sums.seq, sums.cookie) {
             return;
         }
-        let ours = self.members.visible_len();
+        let ours = self.core.members.visible_len();
         if (sums.count as usize) * 2 < ours {
             self.send_page(context, sums.seq, sums.from, NameHash(0));
             return;
@@ -222,7 +222,7 @@ impl Protocol {
             return;
         }
         if !context.known {
-            self.metrics.unknown_sender += 1;
+            self.core.metrics.unknown_sender += 1;
             return;
         }
         context.offer =
@@ -236,13 +236,13 @@ impl Protocol {
         };
         let mut names: Vec<NameHash> = offer.better;
         for key in offer.wants {
-            names.extend(self.members.with_key(key).map(|(name, _)| name));
+            names.extend(self.core.members.with_key(key).map(|(name, _)| name));
         }
         names.sort_unstable();
         names.dedup();
         let mut bodies = Vec::with_capacity(names.len());
         for name in names {
-            let Some(entry) = self.members.get(name).filter(|entry| !entry.hidden) else {
+            let Some(entry) = self.core.members.get(name).filter(|entry| !entry.hidden) else {
                 continue;
             };
             bodies.push(if entry.is_active() {
@@ -253,7 +253,7 @@ impl Protocol {
         }
         // Whether all fits is told first, so it must be known first.
         let fits = |truncated: bool| {
-            let mut datagram = self.long_datagram_to(context.generation);
+            let mut datagram = self.core.long_datagram_to(context.generation);
             let mut all = datagram.push(&Body::Newer { seq: offer.seq, truncated });
             for body in &bodies {
                 all &= datagram.push(body);
@@ -262,17 +262,17 @@ impl Protocol {
         };
         let (datagram, all) = fits(false);
         let datagram = if all { datagram } else { fits(true).0 };
-        self.transmit(context.now, context.from, datagram);
+        self.core.transmit(context.now, context.from, datagram);
     }
 
     /// The asking side: digests of the buckets that differ.
     pub(super) fn handle_digests(&mut self, context: &mut Context, digests: &Digests<'_>) {
         let Some((id, Request::Sums { .. })) = self.exchanges.answered(digests.seq, context.from) else {
-            self.metrics.unexpected_answers += 1;
+            self.core.metrics.unexpected_answers += 1;
             return;
         };
         context.answered = true;
-        self.addresses.heard(context.from);
+        self.core.addresses.heard(context.from);
         context.exchange = Some(id);
         if self.exchanges.covered(id, digests.from, digests.next) {
             let (wants, offers) = self.differences(digests);
@@ -291,7 +291,7 @@ impl Protocol {
 
     pub(super) fn handle_newer(&mut self, context: &mut Context, seq: Seq, truncated: bool) {
         let Some((id, Request::Offer { wants, .. })) = self.exchanges.answered(seq, context.from) else {
-            self.metrics.unexpected_answers += 1;
+            self.core.metrics.unexpected_answers += 1;
             return;
         };
         if truncated {
@@ -299,7 +299,7 @@ impl Protocol {
             context.wanted = wants.len();
         }
         context.answered = true;
-        self.addresses.heard(context.from);
+        self.core.addresses.heard(context.from);
         context.exchange = Some(id);
         self.exchanges.close(seq);
     }
@@ -314,7 +314,7 @@ impl Protocol {
 
     pub(super) fn handle_page(&mut self, context: &mut Context, page: &Page) {
         let Some((id, request)) = self.exchanges.answered(page.seq, context.from) else {
-            self.metrics.unexpected_answers += 1;
+            self.core.metrics.unexpected_answers += 1;
             return;
         };
         let (from, until) = match request {
@@ -323,7 +323,7 @@ impl Protocol {
             Request::Offer { .. } => return,
         };
         context.answered = true;
-        self.addresses.heard(context.from);
+        self.core.addresses.heard(context.from);
         context.exchange = Some(id);
         self.exchanges.close(page.seq);
         // Zero ends the range, and so does what does not lead on, or leads out of it.
@@ -343,7 +343,7 @@ impl Protocol {
     pub(super) fn handle_sync_record(&mut self, context: &mut Context, record: &Record<'_>) {
         let now = context.now;
         if let Some(id) = context.exchange {
-            let key = RecordKey::from(NameHash::of(self.tag, record.name));
+            let key = RecordKey::from(NameHash::of(self.core.tag, record.name));
             context.unserved.retain(|unserved| *unserved != key);
             let behind = self.is_behind(record);
             let merged = self.take_record(now, record, Source::Sync(context.sender));
@@ -353,16 +353,16 @@ impl Protocol {
         } else if let Some(offer) = &mut context.offer {
             let merged = self.take_record(now, record, Source::Sync(context.sender));
             if merged == Merged::Older || self.is_ahead(record) {
-                offer.better.push(NameHash::of(self.tag, record.name));
+                offer.better.push(NameHash::of(self.core.tag, record.name));
             }
         } else if context.answered {
             // Beside a welcome: the record of who lets us in.
             self.take_record(now, record, Source::Sync(context.sender));
-            if !self.takes(record) && NameHash::of(self.tag, record.name) == context.sender {
+            if !self.takes(record) && NameHash::of(self.core.tag, record.name) == context.sender {
                 self.turn_away(now, context.sender);
             }
         } else {
-            self.metrics.unknown_sender += 1;
+            self.core.metrics.unknown_sender += 1;
         }
     }
 
@@ -382,7 +382,7 @@ impl Protocol {
 
     /// What we hold of the run that a record is about.
     fn held_of(&self, record: &Record<'_>) -> Option<Record<'_>> {
-        let entry = self.members.active(NameHash::of(self.tag, record.name))?;
+        let entry = self.core.members.active(NameHash::of(self.core.tag, record.name))?;
         (entry.generation() == record.generation).then(|| entry.record())
     }
 
@@ -391,10 +391,10 @@ impl Protocol {
     pub(super) fn handle_sync_verdict(&mut self, context: &Context, verdict: &Verdict) {
         let now = context.now;
         if !context.answered {
-            self.metrics.unknown_sender += 1;
+            self.core.metrics.unknown_sender += 1;
             return;
         }
-        if verdict.subject == self.me {
+        if verdict.subject == self.core.me {
             self.handle_accusation(now, context.from, verdict);
             return;
         }
@@ -408,7 +408,7 @@ impl Protocol {
     /// Somebody holds a node dead, or says that it left, of which nothing was heard here: it may be the one who
     /// errs, so the node is asked first. False if there is nothing to ask.
     pub(super) fn ask_first(&mut self, now: Instant, verdict: &Verdict, by: NameHash) -> bool {
-        let Some(entry) = self.members.active(verdict.subject) else {
+        let Some(entry) = self.core.members.active(verdict.subject) else {
             return false;
         };
         let (generation, incarnation) = (entry.generation(), entry.incarnation());
@@ -427,7 +427,7 @@ impl Protocol {
         if self.told.len() < TOLD_MAX && !waits && !self.probes.iter().any(is_asked) {
             let (name, status) = (verdict.subject, verdict.status);
             self.told.push_back(Told { name, generation, incarnation, status, by });
-            self.timers.set_earliest(Timer::Told, now);
+            self.core.timers.set_earliest(Timer::Told, now);
         }
         true
     }
@@ -443,7 +443,7 @@ impl Protocol {
             let Some(mut target) = self.target(told.name) else {
                 continue;
             };
-            let still = self.members.active(told.name).is_some()
+            let still = self.core.members.active(told.name).is_some()
                 && target.generation == told.generation
                 && target.incarnation <= told.incarnation;
             if still {
@@ -455,12 +455,12 @@ impl Protocol {
                 running += 1;
             }
         }
-        self.timers.set(Timer::Told, now + self.settings.probe_timeout / 2);
+        self.core.timers.set(Timer::Told, now + self.core.settings.probe_timeout / 2);
     }
 
     /// Whether a request carries a good cookie; who has none is given one.
     pub(super) fn has_cookie(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) -> bool {
-        if self.cookies.accepts(context.now, cookie, context.from, context.sender, context.generation) {
+        if self.core.cookies.accepts(context.now, cookie, context.from, context.sender, context.generation) {
             self.note_proof(context);
             return true;
         }
@@ -474,10 +474,10 @@ impl Protocol {
         if std::mem::replace(&mut context.replied, true) {
             return;
         }
-        let cookie = self.cookies.bake(now, from, context.sender, run);
-        let mut datagram = self.datagram_back(context);
+        let cookie = self.core.cookies.bake(now, from, context.sender, run);
+        let mut datagram = self.core.datagram_back(context);
         if datagram.push(&Body::Challenge { seq, cookie }) {
-            self.answer(from, datagram);
+            self.core.answer(from, datagram);
         }
     }
 
@@ -485,10 +485,10 @@ impl Protocol {
     fn send_page(&mut self, context: &Context, seq: Seq, from: NameHash, until: NameHash) {
         let loaded = self.load.pulled(context.now);
         let fill = |next: NameHash| {
-            let mut datagram = self.long_datagram_to(context.generation);
+            let mut datagram = self.core.long_datagram_to(context.generation);
             let mut first_out = NameHash(0);
             let mut told = datagram.push(&Body::Page(Page { seq, next, loaded }));
-            for (name, entry) in self.members.visible_from(from) {
+            for (name, entry) in self.core.members.visible_from(from) {
                 if until.0 != 0 && name >= until {
                     break;
                 }
@@ -503,11 +503,12 @@ impl Protocol {
         // Where the page ends is told first, so it must be known first; its length does not depend on it.
         let (_, next) = fill(NameHash(0));
         let (datagram, _) = fill(next);
-        self.transmit(context.now, context.from, datagram);
+        self.core.transmit(context.now, context.from, datagram);
     }
 
     fn send_digests(&mut self, context: &Context, request: &Sums<'_>) {
         let differs: Vec<bool> = self
+            .core
             .members
             .sums()
             .iter()
@@ -515,12 +516,12 @@ impl Protocol {
             .map(|(ours, theirs)| *ours != theirs)
             .collect();
         // Header, body head and numbers take less than this.
-        let room = self.settings.max_datagram.saturating_sub(96);
+        let room = self.core.settings.max_datagram.saturating_sub(96);
         let mut from = request.from;
         for _ in 0..DIGEST_PAGES_MAX {
             let (groups, next) = self.digest_page(from, &differs, room);
             let digests = Digests { seq: request.seq, from, next, groups: groups.as_groups() };
-            self.reply(context.now, context.from, context.generation, &Body::Digests(digests));
+            self.core.reply(context.now, context.from, context.generation, &Body::Digests(digests));
             if next.0 == 0 {
                 return;
             }
@@ -540,14 +541,14 @@ impl Protocol {
                 return (groups, start.max(NameHash(1)));
             }
             groups.begin_bucket(bucket);
-            for (name, entry) in self.members.visible_from(start) {
+            for (name, entry) in self.core.members.visible_from(start) {
                 if name.bucket() != bucket {
                     break;
                 }
                 if groups.size() + Entry::SIZE > room {
                     return (groups, name);
                 }
-                groups.push(Entry { low: name.low(), record: low(self.members.record_hash(entry)) });
+                groups.push(Entry { low: name.low(), record: low(self.core.members.record_hash(entry)) });
             }
         }
         (groups, NameHash(0))
@@ -565,12 +566,12 @@ impl Protocol {
                 }
             }
             let start = NameHash(u64::from(group.bucket) << 57).max(digests.from);
-            for (name, entry) in self.members.visible_from(start) {
+            for (name, entry) in self.core.members.visible_from(start) {
                 if name.bucket() != group.bucket || (digests.next.0 != 0 && name >= digests.next) {
                     break;
                 }
                 match theirs.remove(&name.low()) {
-                    Some(record) if record == low(self.members.record_hash(entry)) => {}
+                    Some(record) if record == low(self.core.members.record_hash(entry)) => {}
                     Some(_) => {
                         wants.push(RecordKey::from(name));
                         offers.push(name);
@@ -588,12 +589,12 @@ impl Protocol {
         else {
             return;
         };
-        let mut datagram = self.datagram_to(peer.generation);
+        let mut datagram = self.core.datagram_to(peer.generation);
         match request {
             Request::Sums { from } => {
                 let mut bytes = [0; SUMS_SIZE];
-                let sums = SumList::encode(self.members.sums(), &mut bytes);
-                let count = u32::try_from(self.members.visible_len()).unwrap_or(u32::MAX);
+                let sums = SumList::encode(self.core.members.sums(), &mut bytes);
+                let count = u32::try_from(self.core.members.visible_len()).unwrap_or(u32::MAX);
                 let body = Body::Sums(Sums { seq, cookie, count, from: *from, sums });
                 if !datagram.push(&body) {
                     return;
@@ -612,7 +613,7 @@ impl Protocol {
                 }
                 let mut sent = 0;
                 for name in records {
-                    if let Some(entry) = self.members.get(*name).filter(|entry| entry.is_visible())
+                    if let Some(entry) = self.core.members.get(*name).filter(|entry| entry.is_visible())
                         && !datagram.push(&Body::SyncRecord(entry.record()))
                     {
                         break;
@@ -622,19 +623,20 @@ impl Protocol {
                 self.exchanges.offer_rest(id, seq, sent);
             }
         }
-        self.transmit(now, peer.addr, datagram);
+        self.core.transmit(now, peer.addr, datagram);
     }
 
     /// The peer has much to do: the rest of our view comes from another one.
     fn fill_elsewhere(&mut self, id: ExchangeId, not: NameHash) {
         let others: Vec<NameHash> = self
+            .core
             .members
             .ring()
             .iter()
             .copied()
-            .filter(|name| *name != self.me && *name != not && self.exchanges.with(*name).is_none())
+            .filter(|name| *name != self.core.me && *name != not && self.exchanges.with(*name).is_none())
             .collect();
-        if let Some(other) = self.draw(&others)
+        if let Some(other) = self.core.draw(&others)
             && let Some(peer) = self.peer(other)
         {
             self.exchanges.move_to(id, peer);

@@ -59,7 +59,7 @@ impl Protocol {
 
     /// Whether this run of a node was ever heard here.
     pub(super) fn was_heard(&self, name: NameHash) -> bool {
-        self.members.get(name).is_some_and(|entry| entry.last_heard > Instant::default())
+        self.core.members.get(name).is_some_and(|entry| entry.last_heard > Instant::default())
     }
 
     /// Whether nodes are about that nobody has heard.
@@ -75,7 +75,7 @@ impl Protocol {
         }
         // All are looked at, but once a round.
         let heard = self.heard_others();
-        let target = self.draw(&heard);
+        let target = self.core.draw(&heard);
         self.crowd.heard = heard;
         target
     }
@@ -84,14 +84,14 @@ impl Protocol {
     /// already.
     pub(super) fn peer_in_crowd(&mut self, used: &[NameHash]) -> Option<NameHash> {
         let is_alive =
-            |name: &NameHash| self.members.get(*name).is_some_and(|entry| entry.status == Status::Alive);
+            |name: &NameHash| self.core.members.get(*name).is_some_and(|entry| entry.status == Status::Alive);
         let heard = self.crowd.heard.iter().copied();
         let peers: Vec<NameHash> = heard.filter(|name| !used.contains(name) && is_alive(name)).collect();
-        self.draw(&peers)
+        self.core.draw(&peers)
     }
 
     fn heard_others(&self) -> Vec<NameHash> {
-        let ring = self.members.ring().iter().copied();
-        ring.filter(|name| *name != self.me && self.was_heard(*name)).collect()
+        let ring = self.core.members.ring().iter().copied();
+        ring.filter(|name| *name != self.core.me && self.was_heard(*name)).collect()
     }
 }

@@ -32,9 +32,9 @@ impl Protocol {
                 Step::Verdict => self.probe_failed(now, id),
             }
         }
-        while let Some(errand) = self.errands.pop_due(now, self.settings.probe_timeout) {
+        while let Some(errand) = self.errands.pop_due(now, self.core.settings.probe_timeout) {
             let nack = Body::Nack { seq: errand.asker_seq, reason: NackReason::NoAnswer };
-            self.reply(now, errand.asker, errand.asker_generation, &nack);
+            self.core.reply(now, errand.asker, errand.asker_generation, &nack);
         }
         if now >= self.next_tick {
             let interval = self.probe_interval();
@@ -50,21 +50,21 @@ impl Protocol {
     pub(super) fn observe_lag(&mut self, now: Instant, received: Option<Instant>) {
         let due = [Duty::Probe, Duty::Disseminate].into_iter().filter_map(|duty| self.poll_timeout(duty));
         // Rumors to be sent at once are due at the beginning of time: they tell nothing.
-        let due = due.filter(|at| *at > self.started).chain(received).min();
+        let due = due.filter(|at| *at > self.core.started).chain(received).min();
         // What was late before the lag that was noticed last is part of that one.
         let due = due.map(|due| self.last_lag.map_or(due, |last| due.max(last)));
         let Some(lag) = due
             .map(|due| now.since(due))
-            .filter(|lag| *lag > self.settings.probe_timeout / 2 && self.follows(Rule::Lag))
+            .filter(|lag| *lag > self.core.settings.probe_timeout / 2 && self.core.follows(Rule::Lag))
         else {
             return;
         };
-        self.note(log::Level::Debug, || format!("we were away for {lag:?}"));
-        self.metrics.lags += 1;
+        self.core.note(log::Level::Debug, || format!("we were away for {lag:?}"));
+        self.core.metrics.lags += 1;
         self.last_lag = Some(now);
         let accusing =
             |probe: &Probe| matches!(probe.purpose, Purpose::Round | Purpose::Witness | Purpose::Told { .. });
-        self.metrics.probes_void += self.probes.finish_all(accusing).len() as u64;
+        self.core.metrics.probes_void += self.probes.finish_all(accusing).len() as u64;
         self.probes.forget_times();
         self.give_time(now, lag);
         self.ears.push_back(now, lag);
@@ -74,16 +74,16 @@ impl Protocol {
     /// A known sender was heard.
     pub(super) fn hear(&mut self, now: Instant, sender: NameHash) {
         self.notice_voice(sender);
-        self.members.heard(now, sender);
-        let silence = self.ears.heard(now, silence_limit(self.settings.probe_timeout));
-        if let Some(silence) = silence.filter(|_| self.follows(Rule::Silence)) {
+        self.core.members.heard(now, sender);
+        let silence = self.ears.heard(now, silence_limit(self.core.settings.probe_timeout));
+        if let Some(silence) = silence.filter(|_| self.core.follows(Rule::Silence)) {
             self.give_time(now, silence);
         }
         self.unhide(now, sender);
     }
 
     pub(super) fn handle_ping(&mut self, context: &mut Context, ping: &Ping) {
-        if ping.target != self.me || context.replied {
+        if ping.target != self.core.me || context.replied {
             return;
         }
         context.replied = true;
@@ -94,35 +94,35 @@ impl Protocol {
         }
         self.hear_round(ping.round);
         self.take_incarnation(now, context.sender, ping.incarnation, Source::Direct);
-        let cookie = self.cookies.bake(now, from, context.sender, context.generation);
+        let cookie = self.core.cookies.bake(now, from, context.sender, context.generation);
         let ack = Ack {
             seq: ping.seq,
             round: self.round,
-            view: self.view_mark(now),
-            incarnation: self.incarnation,
+            view: self.core.view_mark(now),
+            incarnation: self.core.incarnation,
             cookie,
         };
-        let mut datagram = self.datagram_to(context.generation);
+        let mut datagram = self.core.datagram_to(context.generation);
         if datagram.push(&Body::Ack(ack)) {
             self.add_news(&mut datagram, context.sender);
-            self.transmit(now, from, datagram);
+            self.core.transmit(now, from, datagram);
         }
     }
 
     /// Who is not known learns no more than that we run, and what we hold against it.
     fn answer_stranger(&mut self, context: &Context, ping: &Ping) {
-        let mut datagram = self.datagram_back(context);
+        let mut datagram = self.core.datagram_back(context);
         if !datagram.push(&Body::BareAck { seq: ping.seq }) {
             return;
         }
-        if let Some(entry) = self.members.get(context.sender)
+        if let Some(entry) = self.core.members.get(context.sender)
             && entry.generation() == context.generation
             && !entry.is_active()
         {
             // Refused only if there is no room, which there is.
             let _ = datagram.push(&Body::Verdict(entry.verdict(context.sender)));
         }
-        self.answer(context.from, datagram);
+        self.core.answer(context.from, datagram);
     }
 
     pub(super) fn handle_ack(&mut self, context: &mut Context, ack: &Ack) {
@@ -132,15 +132,15 @@ impl Protocol {
             return;
         }
         let Some(id) = self.direct_answer(context, ack.seq) else {
-            self.metrics.unexpected_answers += 1;
+            self.core.metrics.unexpected_answers += 1;
             return;
         };
         context.answered = true;
-        self.addresses.heard(context.from);
+        self.core.addresses.heard(context.from);
         self.hear_round(ack.round);
         if context.known {
             self.take_incarnation(now, context.sender, ack.incarnation, Source::Answer);
-            self.given.remember(context.sender, ack.cookie);
+            self.core.given.remember(context.sender, ack.cookie);
             let asked = self.probes.get(id).map_or(0, |probe| probe.purpose.asked());
             self.compare(now, context.sender, &ack.view, ack.cookie, asked);
         }
@@ -157,23 +157,23 @@ impl Protocol {
             return;
         }
         let Some((id, Way::Direct)) = self.probes.answered(seq, from) else {
-            self.metrics.unexpected_answers += 1;
+            self.core.metrics.unexpected_answers += 1;
             return;
         };
         let Some(target) = self.probes.get(id).map(|probe| probe.target) else {
             return;
         };
         if target.name != context.sender {
-            self.metrics.unexpected_answers += 1;
+            self.core.metrics.unexpected_answers += 1;
             return;
         }
         context.answered = true;
-        self.addresses.heard(context.from);
+        self.core.addresses.heard(context.from);
         if target.generation == context.generation {
             self.probe_answered(now, id, seq);
         }
         // It does not know us, or it is another run, which we do not know.
-        if context.sender != self.me {
+        if context.sender != self.core.me {
             self.doubt_address(now);
             context.is_stranger = true;
         }
@@ -181,13 +181,13 @@ impl Protocol {
 
     pub(super) fn handle_ping_request(&mut self, context: &Context, request: &PingRequest) {
         let (now, asker) = (context.now, context.from);
-        if request.target == self.me && request.generation == self.generation {
-            let body = Body::RelayedAck { seq: request.seq, incarnation: self.incarnation };
-            self.reply(now, asker, context.generation, &body);
+        if request.target == self.core.me && request.generation == self.core.generation {
+            let body = Body::RelayedAck { seq: request.seq, incarnation: self.core.incarnation };
+            self.core.reply(now, asker, context.generation, &body);
             return;
         }
         let target =
-            self.members.active(request.target).filter(|entry| entry.generation() == request.generation);
+            self.core.members.active(request.target).filter(|entry| entry.generation() == request.generation);
         let Some(target) = target.map(|entry| Target {
             name: request.target,
             addr: entry.addr(),
@@ -195,10 +195,10 @@ impl Protocol {
             incarnation: entry.incarnation(),
         }) else {
             let body = Body::Nack { seq: request.seq, reason: NackReason::Unknown };
-            self.reply(now, asker, context.generation, &body);
+            self.core.reply(now, asker, context.generation, &body);
             return;
         };
-        let seq = self.fresh_seq();
+        let seq = self.core.fresh_seq();
         let errand = Errand {
             asker,
             asker_generation: context.generation,
@@ -207,18 +207,18 @@ impl Protocol {
             nacked: false,
         };
         let nack_after = Duration::from_millis(u64::from(request.nack_after_ms));
-        if self.errands.begin(seq, errand, now + nack_after.min(self.settings.probe_timeout * 16)) {
+        if self.errands.begin(seq, errand, now + nack_after.min(self.core.settings.probe_timeout * 16)) {
             self.write_ping(now, &target, seq, None);
         }
     }
 
     pub(super) fn handle_relayed_ack(&mut self, context: &mut Context, seq: Seq, incarnation: Incarnation) {
         let Some((id, Way::Relayed)) = self.probes.answered(seq, context.from) else {
-            self.metrics.unexpected_answers += 1;
+            self.core.metrics.unexpected_answers += 1;
             return;
         };
         context.answered = true;
-        self.addresses.heard(context.from);
+        self.core.addresses.heard(context.from);
         let now = context.now;
         let target = self.probes.get(id).map(|probe| probe.target);
         // Second-hand: the relay's view may know more of the target than ours.
@@ -232,24 +232,24 @@ impl Protocol {
         match self.probes.answered(seq, context.from) {
             Some((id, Way::Relayed)) => {
                 context.answered = true;
-                self.addresses.heard(context.from);
+                self.core.addresses.heard(context.from);
                 self.probes.nacked(id, reason);
                 if reason == NackReason::Unknown {
                     // One of us knows more of the target than the other.
                     self.recheck_with(context.now, context.sender, context.now, 0);
                 }
             }
-            _ => self.metrics.unexpected_answers += 1,
+            _ => self.core.metrics.unexpected_answers += 1,
         }
     }
 
     /// Begins a probe and sends its first ping. `None` if too many run.
     pub(super) fn probe(&mut self, now: Instant, purpose: Purpose, target: Target) -> Option<ProbeId> {
-        let rtt = self.members.get(target.name).and_then(|entry| entry.node().rtt());
-        let timeout = self.settings.probe_timeout;
-        let health = if self.follows(Rule::Health) { self.health.score() } else { 0 };
-        let probe = if purpose == Purpose::Round && !self.follows(Rule::Ladder) {
-            Probe::of_lifeguard(now, target, timeout, self.settings.probe_interval, health)
+        let rtt = self.core.members.get(target.name).and_then(|entry| entry.node().rtt());
+        let timeout = self.core.settings.probe_timeout;
+        let health = if self.core.follows(Rule::Health) { self.health.score() } else { 0 };
+        let probe = if purpose == Purpose::Round && !self.core.follows(Rule::Ladder) {
+            Probe::of_lifeguard(now, target, timeout, self.core.settings.probe_interval, health)
         } else {
             Probe::new(now, purpose, target, rtt, timeout, health)
         };
@@ -266,7 +266,7 @@ impl Protocol {
 
     /// A node as a target, as it is held now, whatever its status.
     pub(super) fn target(&self, name: NameHash) -> Option<Target> {
-        self.members.get(name).map(|entry| Target {
+        self.core.members.get(name).map(|entry| Target {
             name,
             addr: entry.addr(),
             generation: entry.generation(),
@@ -279,16 +279,16 @@ impl Protocol {
             Some(heard) if is_later(heard, self.round) => heard,
             _ => self.round.wrapping_add(1),
         };
-        let ring = self.members.ring();
+        let ring = self.core.members.ring();
         let n = ring.len();
-        if n < 2 || self.leave.is_some() {
+        if n < 2 || self.core.leave.is_some() {
             return;
         }
-        let own = ring.binary_search(&self.me).unwrap_or(0);
-        let offset = if self.follows(Rule::CommonRounds) {
+        let own = ring.binary_search(&self.core.me).unwrap_or(0);
+        let offset = if self.core.follows(Rule::CommonRounds) {
             self.rounds.offset(self.round, n)
         } else {
-            self.rng.random_range(1..n)
+            self.core.rng.random_range(1..n)
         };
         let target = ring[(own + offset) % n];
         self.probe_in_round(now, target);
@@ -299,21 +299,21 @@ impl Protocol {
 
     fn probe_in_round(&mut self, now: Instant, target: NameHash) {
         let running = || self.probes.iter().filter(|probe| probe.purpose == Purpose::Round);
-        if target == self.me
+        if target == self.core.me
             || running().any(|probe| probe.target.name == target)
             || running().count() >= ROUNDS_MAX
         {
             return;
         }
         if self.probe_node(now, Purpose::Round, target).is_some() {
-            self.metrics.probes += 1;
+            self.core.metrics.probes += 1;
         }
     }
 
     /// From one round to the next. Probes may overlap, so bad health is no reason to probe less often.
     fn probe_interval(&self) -> Duration {
-        let health = if self.follows(Rule::Ladder) { 0 } else { u32::from(self.health.score()) };
-        self.settings.probe_interval * (1 + health)
+        let health = if self.core.follows(Rule::Ladder) { 0 } else { u32::from(self.health.score()) };
+        self.core.settings.probe_interval * (1 + health)
     }
 
     fn hear_round(&mut self, round: u32) {
@@ -334,7 +334,7 @@ impl Protocol {
         } else {
             None
         };
-        let seq = self.fresh_seq();
+        let seq = self.core.fresh_seq();
         self.probes.pinged(now, id, seq);
         self.write_ping(now, &target, seq, told);
     }
@@ -346,19 +346,19 @@ impl Protocol {
             seq,
             target: target.name,
             round: self.round,
-            view: self.view_mark(now),
-            incarnation: self.incarnation,
+            view: self.core.view_mark(now),
+            incarnation: self.core.incarnation,
         };
-        let mut datagram = self.datagram_to(target.generation);
+        let mut datagram = self.core.datagram_to(target.generation);
         if let Some(verdict) =
-            told.or_else(|| self.held_against(target.name).filter(|_| self.follows(Rule::Buddy)))
+            told.or_else(|| self.held_against(target.name).filter(|_| self.core.follows(Rule::Buddy)))
         {
             // Refused only if there is no room, which there is.
             let _ = datagram.push(&Body::Verdict(verdict));
         }
         if datagram.push(&Body::Ping(ping)) {
             self.add_rumors(&mut datagram, target.name);
-            self.transmit(now, target.addr, datagram);
+            self.core.transmit(now, target.addr, datagram);
         }
     }
 
@@ -370,13 +370,13 @@ impl Protocol {
         let relays = self.choose_relays(target.name, wanted);
         self.probes.set_relay_exists(id, !relays.is_empty());
         for relay in relays {
-            let Some(entry) = self.members.active(relay) else {
+            let Some(entry) = self.core.members.active(relay) else {
                 continue;
             };
             let (addr, generation) = (entry.addr(), entry.generation());
             let rtt = entry.node().rtt().unwrap_or_default();
             let nack_after = self.probes.get(id).map(|probe| probe.nack_after(now, rtt)).unwrap_or_default();
-            let seq = self.fresh_seq();
+            let seq = self.core.fresh_seq();
             self.probes.asked(id, addr, seq);
             let request = PingRequest {
                 seq,
@@ -384,13 +384,13 @@ impl Protocol {
                 generation: target.generation,
                 nack_after_ms: u32::try_from(nack_after.as_millis()).unwrap_or(u32::MAX),
             };
-            self.reply(now, addr, generation, &Body::PingRequest(request));
+            self.core.reply(now, addr, generation, &Body::PingRequest(request));
         }
     }
 
     /// The node that was heard last, which surely is there, and then any.
     fn choose_relays(&mut self, target: NameHash, wanted: usize) -> Vec<NameHash> {
-        let last = self.members.heard_last_but(target).filter(|_| self.follows(Rule::LastHeard));
+        let last = self.core.members.heard_last_but(target).filter(|_| self.core.follows(Rule::LastHeard));
         let mut relays: Vec<NameHash> = last.into_iter().collect();
         while relays.len() < wanted {
             let Some(relay) = self.draw_active_but(target, &relays) else {
@@ -403,8 +403,8 @@ impl Protocol {
 
     /// Any other active node that is none of these, without a look at all of them: probes may be many.
     fn draw_active_but(&mut self, target: NameHash, others: &[NameHash]) -> Option<NameHash> {
-        let ring = self.members.ring();
-        let not = [self.me, target].into_iter().chain(others.iter().copied());
+        let ring = self.core.members.ring();
+        let not = [self.core.me, target].into_iter().chain(others.iter().copied());
         let mut places: Vec<usize> = not.filter_map(|name| ring.binary_search(&name).ok()).collect();
         places.sort_unstable();
         places.dedup();
@@ -412,9 +412,9 @@ impl Protocol {
         if left == 0 {
             return None;
         }
-        let drawn = self.rng.random_range(0..left);
+        let drawn = self.core.rng.random_range(0..left);
         let place = places.into_iter().fold(drawn, |place, not| place + usize::from(not <= place));
-        self.members.ring().get(place).copied()
+        self.core.members.ring().get(place).copied()
     }
 
     /// The direct probe that an answer with this number is for, if it comes from the run that was asked.
@@ -427,7 +427,7 @@ impl Protocol {
 
     fn pass_on(&mut self, now: Instant, errand: &Errand, incarnation: Incarnation) {
         let body = Body::RelayedAck { seq: errand.asker_seq, incarnation };
-        self.reply(now, errand.asker, errand.asker_generation, &body);
+        self.core.reply(now, errand.asker, errand.asker_generation, &body);
     }
 
     /// A probe is answered, by the answer with this number.
@@ -438,15 +438,15 @@ impl Protocol {
         let target = probe.target;
         let rtt = probe.round_trip(now, seq);
         if let Some(rtt) = rtt {
-            self.members.measured(target.name, rtt);
+            self.core.members.measured(target.name, rtt);
         }
         match probe.purpose {
             Purpose::Round => {
-                self.metrics.probes_answered += 1;
+                self.core.metrics.probes_answered += 1;
                 self.health.improve();
             }
             Purpose::User(call) => {
-                self.answers.push_back((call, Answer::Pinged(rtt.ok_or(Error::NoAnswer))));
+                self.core.answers.push_back((call, Answer::Pinged(rtt.ok_or(Error::NoAnswer))));
             }
             Purpose::Incumbent => {
                 let taken = NameCheck::Taken(target.addr);
@@ -468,7 +468,7 @@ impl Protocol {
                 self.judge(now, &probe, None);
             }
             Purpose::Told { by, .. } => self.judge(now, &probe, Some(by)),
-            Purpose::User(call) => self.answers.push_back((call, Answer::Pinged(Err(Error::Timeout)))),
+            Purpose::User(call) => self.core.answers.push_back((call, Answer::Pinged(Err(Error::Timeout)))),
             Purpose::Incumbent => {
                 let incumbent = (target.generation, target.addr);
                 self.name_checks.decide(now, target.name, incumbent, NameCheck::Free);
@@ -481,13 +481,13 @@ impl Protocol {
     /// A probe that could accuse has failed. It does only with proof, and only the incarnation that it was
     /// about; `teller` has said before that the target is dead, or has left.
     fn judge(&mut self, now: Instant, probe: &Probe, teller: Option<NameHash>) {
-        if !probe.proven && probe.relay_exists && self.follows(Rule::Proof) {
-            self.metrics.probes_void += 1;
+        if !probe.proven && probe.relay_exists && self.core.follows(Rule::Proof) {
+            self.core.metrics.probes_void += 1;
             self.health.worsen();
             return;
         }
-        self.metrics.probes_failed += 1;
-        if !self.follows(Rule::Ladder) {
+        self.core.metrics.probes_failed += 1;
+        if !self.core.follows(Rule::Ladder) {
             self.health.worsen();
         }
         if matches!(probe.purpose, Purpose::Told { status: Status::Left, .. }) {
@@ -497,7 +497,7 @@ impl Protocol {
             return;
         }
         let mut verdict = suspicion_of(&probe.target);
-        verdict.accusers.insert(self.me);
+        verdict.accusers.insert(self.core.me);
         if let Some(teller) = teller {
             verdict.accusers.insert(teller);
         }
@@ -506,7 +506,8 @@ impl Protocol {
 
     /// Takes the incarnation that a node tells in a ping or ack from its own address.
     fn take_incarnation(&mut self, now: Instant, name: NameHash, incarnation: Incarnation, source: Source) {
-        let Some(entry) = self.members.active(name).filter(|entry| incarnation > entry.incarnation()) else {
+        let Some(entry) = self.core.members.active(name).filter(|entry| incarnation > entry.incarnation())
+        else {
             return;
         };
         let node = entry.node().clone();

@@ -22,8 +22,9 @@ const HEAL_PAUSE_MAX: Duration = Duration::from_secs(600);
 impl Protocol {
     /// Somebody has died: it is asked now and then whether it is back.
     pub(super) fn schedule_healing(&mut self, now: Instant) {
-        let pause = self.settings.rejoin_interval / 2 + self.jitter(self.settings.rejoin_interval);
-        self.timers.set_earliest(Timer::Heal, now + pause);
+        let pause =
+            self.core.settings.rejoin_interval / 2 + self.core.jitter(self.core.settings.rejoin_interval);
+        self.core.timers.set_earliest(Timer::Heal, now + pause);
     }
 
     /// Asks some of the dead whether they are back: cuts heal.
@@ -32,19 +33,23 @@ impl Protocol {
     /// longer it is dead; but some dead node is asked in each rejoin_interval, so that a small half that was away for
     /// long comes back as soon as another one.
     pub(super) fn heal(&mut self, now: Instant) {
-        let active = self.members.ring().len().max(1);
+        let active = self.core.members.ring().len().max(1);
         let dead: Vec<(NameHash, Duration)> = self
+            .core
             .members
             .tombstones()
             .map(|(since, name)| (name, now.since(since)))
-            .filter(|(name, _)| self.members.get(*name).is_some_and(|entry| entry.status == Status::Dead))
+            .filter(|(name, _)| {
+                self.core.members.get(*name).is_some_and(|entry| entry.status == Status::Dead)
+            })
             .collect();
         let mut running = self.probes.iter().filter(|probe| probe.purpose == Purpose::Heal).count();
-        let turn = self.settings.rejoin_interval * u32::try_from(dead.len()).unwrap_or(u32::MAX);
+        let turn = self.core.settings.rejoin_interval * u32::try_from(dead.len()).unwrap_or(u32::MAX);
         for (name, age) in &dead {
-            let pause = (*age / 4).min(HEAL_PAUSE_MAX).min(turn).max(self.settings.rejoin_interval);
+            let pause = (*age / 4).min(HEAL_PAUSE_MAX).min(turn).max(self.core.settings.rejoin_interval);
             let rarity = pause.as_millis() * active as u128;
-            let drawn = self.rng.random_range(0..rarity.max(1)) < self.settings.rejoin_interval.as_millis();
+            let drawn =
+                self.core.rng.random_range(0..rarity.max(1)) < self.core.settings.rejoin_interval.as_millis();
             if drawn && running < HEALS_MAX && self.probe_node(now, Purpose::Heal, *name).is_some() {
                 running += 1;
             }

@@ -40,7 +40,7 @@ impl From<HintReason> for Error {
 impl Protocol {
     /// A datagram with another cluster's tag.
     pub(super) fn handle_foreign(&mut self, now: Instant, from: SocketAddr, frame: &Frame<'_>) {
-        self.metrics.foreign_cluster += 1;
+        self.core.metrics.foreign_cluster += 1;
         match frame {
             Frame::Sealed(head) => {
                 self.hint(now, from, &head.header, Seq(head.counter), HintReason::WrongCluster);
@@ -61,9 +61,9 @@ impl Protocol {
         match packet.bodies().next() {
             Some(Body::Hint { seq, reason }) => self.handle_hint(from, seq, reason),
             first => {
-                self.metrics.plain_refused += 1;
+                self.core.metrics.plain_refused += 1;
                 if let Some(Body::Hello(hello)) = first
-                    && !self.members.is_known(header.sender, header.generation, from)
+                    && !self.core.members.is_known(header.sender, header.generation, from)
                 {
                     self.hint(now, from, header, hello.seq, HintReason::WrongKey);
                 }
@@ -73,16 +73,16 @@ impl Protocol {
 
     /// A datagram of our cluster that we can not open.
     pub(super) fn handle_unopened(&mut self, now: Instant, from: SocketAddr, head: &SealedHead) {
-        self.metrics.unopened += 1;
+        self.core.metrics.unopened += 1;
         let header = &head.header;
-        self.note(log::Level::Debug, || {
+        self.core.note(log::Level::Debug, || {
             format!("a datagram from {from}, sealed with the key {:08x}, can not be opened", head.key)
         });
-        if header.receiver == self.generation {
+        if header.receiver == self.core.generation {
             // Whom we ask to let us in may answer, but seal it.
             self.approaches.refuse_all(from, HintReason::WrongKey);
         }
-        if !self.members.is_known(header.sender, header.generation, from) {
+        if !self.core.members.is_known(header.sender, header.generation, from) {
             self.hint(now, from, header, Seq(head.counter), HintReason::WrongKey);
         }
     }
@@ -90,10 +90,11 @@ impl Protocol {
     /// Somebody says why it does not answer.
     pub(super) fn handle_hint(&mut self, from: SocketAddr, seq: Seq, reason: HintReason) {
         if self.approaches.refuse(from, seq, reason) {
-            self.note(log::Level::Debug, || format!("{from} may not let us in: {}", Error::from(reason)));
+            self.core
+                .note(log::Level::Debug, || format!("{from} may not let us in: {}", Error::from(reason)));
             self.search.refused(from, reason.into());
         } else {
-            self.metrics.unexpected_answers += 1;
+            self.core.metrics.unexpected_answers += 1;
         }
     }
 
@@ -104,9 +105,9 @@ impl Protocol {
             self.hints = (second, 0);
         }
         self.hints.1 += 1;
-        let mut datagram = self.plain_datagram_to(came.generation);
+        let mut datagram = self.core.plain_datagram_to(came.generation);
         if self.hints.1 <= HINTS_PER_SECOND && datagram.push(&Body::Hint { seq, reason }) {
-            self.answer(to, datagram);
+            self.core.answer(to, datagram);
         }
     }
 }

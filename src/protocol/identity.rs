@@ -21,8 +21,8 @@ const MEDIAN_MEMORY: Duration = Duration::from_millis(100);
 impl Protocol {
     /// What we say about ourselves.
     pub(super) fn own_record(&self) -> Record<'_> {
-        let mut record = record_of(&self.settings, self.generation, self.incarnation);
-        if let Some(entry) = self.members.get(self.me) {
+        let mut record = record_of(&self.core.settings, self.core.generation, self.core.incarnation);
+        if let Some(entry) = self.core.members.get(self.core.me) {
             record.state_version = entry.node().state_version();
             record.broadcast = entry.broadcast;
         }
@@ -31,8 +31,8 @@ impl Protocol {
 
     /// Brings the own entry of the list up to date with what we say about ourselves.
     pub(super) fn publish_self(&mut self, now: Instant) {
-        let record = record_of(&self.settings, self.generation, self.incarnation);
-        self.members.merge_alive(now, self.me, &record);
+        let record = record_of(&self.core.settings, self.core.generation, self.core.incarnation);
+        self.core.members.merge_alive(now, self.core.me, &record);
     }
 
     /// Comes back after an earlier run: as a later one, also if the clock went back meanwhile, and with the keys and
@@ -43,22 +43,22 @@ impl Protocol {
         earlier: Generation,
         kept: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) {
-        if earlier >= self.generation {
-            let ahead = (earlier.0 - self.generation.0) >> GENERATION_RANDOM_BITS;
-            self.note(log::Level::Warn, || {
+        if earlier >= self.core.generation {
+            let ahead = (earlier.0 - self.core.generation.0) >> GENERATION_RANDOM_BITS;
+            self.core.note(log::Level::Warn, || {
                 let ahead = Duration::from_millis(ahead);
                 format!(
                     "the clock is {ahead:.0?} behind that of the run before: it went back, or was wrong then"
                 )
             });
-            self.generation = self.generation_above(now, earlier);
+            self.core.generation = self.generation_above(now, earlier);
             self.publish_self(now);
         }
-        let value_max = super::state::value_max(self.settings.max_datagram);
+        let value_max = super::state::value_max(self.core.settings.max_datagram);
         let mut state = State::default();
         for (key, value) in kept {
             if let Err(error) = state.set(key, value, value_max) {
-                self.note(log::Level::Warn, || format!("the key {key:?} is not kept: {error}"));
+                self.core.note(log::Level::Warn, || format!("the key {key:?} is not kept: {error}"));
             }
         }
         self.carry_state(now, state);
@@ -70,17 +70,17 @@ impl Protocol {
         let earliest = (above.0 >> GENERATION_RANDOM_BITS) + 1;
         let is_possible = earliest <= u64::MAX >> GENERATION_RANDOM_BITS;
         let wall = if is_possible { wall.max(Duration::from_millis(earliest)) } else { wall };
-        generation(wall, &mut self.rng)
+        generation(wall, &mut self.core.rng)
     }
 
     /// The time since the Unix epoch, by the clock that we were given at the start.
     pub(super) fn wall(&self, now: Instant) -> Duration {
-        self.wall + now.since(self.started)
+        self.core.wall + now.since(self.core.started)
     }
 
     /// Whether our lists have the name and the address of a record.
     pub(super) fn takes(&self, record: &Record<'_>) -> bool {
-        let allow = &self.settings.allow;
+        let allow = &self.core.settings.allow;
         allow.takes_address(record.addr.ip()) && allow.takes_name(record.name)
     }
 
@@ -105,9 +105,10 @@ impl Protocol {
     /// When half of the others had started, in milliseconds since the epoch by their clocks; none if there are none.
     fn median_of_starts(&self) -> Option<u64> {
         let mut starts: Vec<u64> = self
+            .core
             .members
             .iter()
-            .filter(|(name, entry)| *name != self.me && entry.is_active())
+            .filter(|(name, entry)| *name != self.core.me && entry.is_active())
             .map(|(_, entry)| entry.generation().0 >> GENERATION_RANDOM_BITS)
             .collect();
         let half = starts.len() / 2;

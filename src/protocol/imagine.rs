@@ -30,15 +30,15 @@ impl Protocol {
             state_version: 0,
             broadcast: 0,
         };
-        self.members.merge_alive(now, NameHash::of(self.tag, &name), &record);
+        self.core.members.merge_alive(now, NameHash::of(self.core.tag, &name), &record);
         self.has_company(now);
     }
 
     /// Makes another member known, in its real run, and tells nobody.
     pub(crate) fn introduce(&mut self, now: Instant, other: &Self) {
-        let name = NameHash::of(self.tag, &other.settings.name);
-        self.members.merge_alive(now, name, &other.own_record());
-        self.addresses.heard(other.settings.advertise);
+        let name = NameHash::of(self.core.tag, &other.core.settings.name);
+        self.core.members.merge_alive(now, name, &other.own_record());
+        self.core.addresses.heard(other.core.settings.advertise);
         self.has_company(now);
     }
 
@@ -46,21 +46,21 @@ impl Protocol {
     /// the fingerprint.
     pub(crate) fn count_broadcast(&mut self, now: Instant, index: u32, number: u64) {
         let (name, _) = identity(index);
-        self.members.set_broadcast(now, NameHash::of(self.tag, &name), number);
+        self.core.members.set_broadcast(now, NameHash::of(self.core.tag, &name), number);
     }
 
     /// Has news of an imagined node told.
     pub(crate) fn rumor_about(&mut self, now: Instant, index: u32) {
         let (name, _) = identity(index);
-        self.push_topic(now, Topic::Node(NameHash::of(self.tag, &name)));
+        self.push_topic(now, Topic::Node(NameHash::of(self.core.tag, &name)));
     }
 
     /// Fills a datagram to an imagined node with rumors.
     pub(crate) fn pack_rumors(&self, buffer: Vec<u8>, receiver: u32) -> Vec<u8> {
         let (name, _) = identity(receiver);
-        let header = self.header_to(GENERATION);
-        let mut datagram = Writer::new(buffer, &header, self.settings.max_datagram);
-        self.add_rumors(&mut datagram, NameHash::of(self.tag, &name));
+        let header = self.core.header_to(GENERATION);
+        let mut datagram = Writer::new(buffer, &header, self.core.settings.max_datagram);
+        self.add_rumors(&mut datagram, NameHash::of(self.core.tag, &name));
         datagram.finish()
     }
 }

@@ -69,7 +69,7 @@
 //! | [`claims`] | what others have of us that we never said |
 //! | [`crowd`] | members among names that nobody answers to |
 //! | [`acquaint`] | starting out as one of many that know each other |
-//! | [`identity`], [`outgoing`] | what we say about ourselves; datagrams on their way out |
+//! | [`identity`] | what we say about ourselves; datagrams on their way out |
 //! | `seal`, `unsealed` | sealed datagrams, with and without the feature `encryption` |
 //! | [`bounds`] | how much of everything there is, for who checks it |
 //! | `imagine` | views full of nodes that are not there, for benchmarks |
@@ -131,8 +131,8 @@ mod broadcasts;
 mod claims;
 mod compare;
 mod contract;
+mod core;
 mod crowd;
-mod deliver;
 mod depart;
 mod detect;
 mod fetch;
@@ -142,12 +142,10 @@ mod hints;
 mod identity;
 #[cfg(feature = "bench")]
 pub(crate) mod imagine;
-mod inbox;
 mod join;
 mod members;
+mod messages;
 mod names;
-mod outbox;
-mod outgoing;
 mod probe;
 mod receive;
 mod relocate;
@@ -182,20 +180,20 @@ pub(crate) use contract::{
 pub(crate) use join::copy as copy_error;
 pub(crate) use time::Instant;
 
-use crate::error::Error;
+use self::core::Core;
+use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::node::{Generation, Incarnation};
 use crate::state::Collected;
-use crate::wire::{ClusterTag, NameHash, Seq, ViewMark};
+use crate::wire::{ClusterTag, NameHash};
 use addresses::Addresses;
 use broadcasts::Broadcasts;
 use fetch::Fetches;
 use health::{Burials, Damping, Ears, Health};
-use inbox::Inbox;
-use join::{Approaches, CookieJar, GivenCookies, Join, Leave, NameChecks};
+use join::{Approaches, CookieJar, GivenCookies, Join, NameChecks};
 use members::Members;
-use outbox::Outbox;
+use messages::Messages;
 use probe::{Errands, Probes};
 use receive::Context;
 use ring::Rounds;
@@ -247,19 +245,9 @@ enum Timer {
 /// The protocol of one member.
 #[derive(Debug)]
 pub(crate) struct Protocol {
-    settings: Settings,
-    tag: ClusterTag,
-    me: NameHash,
-    generation: Generation,
-    incarnation: Incarnation,
-    started: Instant,
-    /// The time since the Unix epoch at `started`.
-    wall: Duration,
+    core: Core,
     /// When half of the others had started, as of this moment.
     median_start: Option<(Instant, u64)>,
-    rng: ChaCha12Rng,
-
-    members: Members,
     suspicions: Suspicions,
     probes: Probes,
     errands: Errands,
@@ -280,7 +268,6 @@ pub(crate) struct Protocol {
     accusers: Vec<SocketAddr>,
     /// When it was last looked whether our address is still ours.
     address_doubted: Option<Instant>,
-
     rumors: Rumors,
     ring_offsets: (usize, Vec<usize>),
     comparer: Comparer,
@@ -305,40 +292,14 @@ pub(crate) struct Protocol {
     /// Nodes that were dead here and came back a moment ago.
     returned: BTreeMap<NameHash, Instant>,
     regossiped: (u64, u32),
-
-    cookies: CookieJar,
-    given: GivenCookies,
-    addresses: Addresses,
     approaches: Approaches,
     search: Search,
     joins: BTreeMap<Call, Join>,
     name_checks: NameChecks,
     rival: Option<(SocketAddr, Generation)>,
     claims: claims::Claims,
-    leave: Option<Leave>,
     hints: (u64, u32),
-    #[cfg(feature = "encryption")]
-    sealing: seal::Sealing,
-    next_call: u64,
-
-    outbox: Outbox,
-    inbox: Inbox,
-    /// Messages among the events that have been polled, or are to be.
-    unsettled: VecDeque<deliver::Unsettled>,
-    /// The version of the view for which messages were ended with their nodes.
-    messages_checked: u64,
-
-    timers: Deadlines<Timer>,
-    transmits: VecDeque<Transmit>,
-    /// Memory of datagrams that were sent.
-    spare: Vec<Vec<u8>>,
-    events: VecDeque<Event>,
-    answers: VecDeque<(Call, Answer)>,
-    chores: VecDeque<Chore>,
-    notes: VecDeque<Note>,
-    end: Option<Error>,
-    ended: bool,
-    metrics: Metrics,
+    messages: Messages,
 }
 
 impl Protocol {
@@ -357,20 +318,46 @@ impl Protocol {
         } else {
             timers.set(Timer::Address, now + settings.rejoin_interval);
         }
+        let messages = Messages::new(&settings);
+        let round = rng.next_u32() >> 8;
+        let cookies = (rng.next_u64(), rng.next_u64());
+        let state_rate = settings.state_rate;
+        let gossip_interval = settings.gossip_interval;
         let mut protocol = Self {
-            tag,
-            me,
-            generation,
-            incarnation: Incarnation(0),
-            started: now,
-            wall,
+            core: Core {
+                tag,
+                me,
+                generation,
+                incarnation: Incarnation(0),
+                started: now,
+                wall,
+                members: Members::new(tag, settings.max_nodes, now),
+                cookies: CookieJar::new(cookies),
+                given: GivenCookies::default(),
+                addresses: Addresses::default(),
+                leave: None,
+                #[cfg(feature = "encryption")]
+                sealing: seal::Sealing::new(settings.keyring.clone(), seed),
+                next_call: 0,
+                timers,
+                transmits: VecDeque::new(),
+                spare: Vec::new(),
+                events: VecDeque::new(),
+                answers: VecDeque::new(),
+                chores: VecDeque::new(),
+                notes: VecDeque::new(),
+                end: None,
+                ended: false,
+                metrics: Metrics::default(),
+                rng,
+                settings,
+            },
             median_start: None,
-            members: Members::new(tag, settings.max_nodes, now),
             suspicions: Suspicions::default(),
             probes: Probes::default(),
             errands: Errands::new(),
             rounds: Rounds::default(),
-            round: rng.next_u32() >> 8,
+            round,
             heard_round: None,
             next_tick: now + phase,
             health: Health::default(),
@@ -383,7 +370,7 @@ impl Protocol {
             refuted: None,
             accusers: Vec::new(),
             address_doubted: None,
-            rumors: Rumors::new(now, settings.gossip_interval),
+            rumors: Rumors::new(now, gossip_interval),
             ring_offsets: (0, Vec::new()),
             comparer: Comparer::new(now),
             recheck: None,
@@ -395,44 +382,22 @@ impl Protocol {
             fetches: Fetches::new(retry),
             collected: BTreeMap::new(),
             open_chunk: 0,
-            state_budget: state::Budget::new(now, settings.state_rate),
+            state_budget: state::Budget::new(now, state_rate),
             broadcasts: Broadcasts::new(),
             told: VecDeque::new(),
             doubts: vouch::Doubts::default(),
             returned: BTreeMap::new(),
             regossiped: (0, 0),
-            cookies: CookieJar::new((rng.next_u64(), rng.next_u64())),
-            given: GivenCookies::default(),
-            addresses: Addresses::default(),
             approaches: Approaches::new(retry),
             search: Search::default(),
             joins: BTreeMap::new(),
             name_checks: NameChecks::new(),
             rival: None,
             claims: claims::Claims::default(),
-            leave: None,
             hints: (0, 0),
-            #[cfg(feature = "encryption")]
-            sealing: seal::Sealing::new(settings.keyring.clone(), seed),
-            next_call: 0,
-            outbox: Outbox::new(deliver::patience(&settings), deliver::fragment_size(&settings)),
-            inbox: Inbox::default(),
-            unsettled: VecDeque::new(),
-            messages_checked: 0,
-            timers,
-            transmits: VecDeque::new(),
-            spare: Vec::new(),
-            events: VecDeque::new(),
-            answers: VecDeque::new(),
-            chores: VecDeque::new(),
-            notes: VecDeque::new(),
-            end: None,
-            ended: false,
-            metrics: Metrics::default(),
-            rng,
-            settings,
+            messages,
         };
-        if !protocol.follows(Rule::Burst) {
+        if !protocol.core.follows(Rule::Burst) {
             protocol.rumors.tick_from(now + phase);
         }
         protocol.publish_self(now);
@@ -441,14 +406,14 @@ impl Protocol {
 
     /// The time that [`poll_timeout`](Self::poll_timeout) told for a duty has come.
     pub(crate) fn handle_timeout(&mut self, now: Instant, duty: Duty) {
-        if self.ended {
+        if self.core.ended {
             return;
         }
         self.observe_lag(now, None);
         match duty {
             Duty::Probe => self.detect(now),
             Duty::Disseminate => {
-                while let Some(timer) = self.timers.pop_due(now) {
+                while let Some(timer) = self.core.timers.pop_due(now) {
                     self.handle_timer(now, timer);
                 }
                 self.retry_exchanges(now);
@@ -457,15 +422,15 @@ impl Protocol {
                 self.retry_fetches(now);
             }
         }
-        self.end_with_the_gone(now);
+        self.messages.end_with_the_gone(&mut self.core, now);
         self.spread(now);
     }
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
-        while let Some(transmit) = self.transmits.pop_front() {
+        while let Some(transmit) = self.core.transmits.pop_front() {
             if let Some(transmit) = self.sealed(transmit) {
-                self.metrics.datagrams_sent += 1;
-                self.metrics.bytes_sent += transmit.datagram.len() as u64;
+                self.core.metrics.datagrams_sent += 1;
+                self.core.metrics.bytes_sent += transmit.datagram.len() as u64;
                 return Some(transmit);
             }
         }
@@ -473,39 +438,39 @@ impl Protocol {
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.core.events.pop_front()
     }
 
     pub(crate) fn poll_answer(&mut self) -> Option<(Call, Answer)> {
-        self.answers.pop_front()
+        self.core.answers.pop_front()
     }
 
     pub(crate) fn poll_chore(&mut self) -> Option<Chore> {
-        self.chores.pop_front()
+        self.core.chores.pop_front()
     }
 
     pub(crate) fn poll_note(&mut self) -> Option<Note> {
-        self.notes.pop_front()
+        self.core.notes.pop_front()
     }
 
     /// Why the protocol has stopped for good by itself: `NameTaken` after a lost name conflict.
     pub(crate) fn poll_end(&mut self) -> Option<Error> {
-        self.end.take()
+        self.core.end.take()
     }
 
     /// The next wake-up of a duty.
     pub(crate) fn poll_timeout(&self, duty: Duty) -> Option<Instant> {
-        if self.ended {
+        if self.core.ended {
             return None;
         }
-        let alone = self.members.ring().len() < 2;
+        let alone = self.core.members.ring().len() < 2;
         let deadlines = match duty {
             Duty::Probe => {
-                let tick = (!alone && self.leave.is_none()).then_some(self.next_tick);
+                let tick = (!alone && self.core.leave.is_none()).then_some(self.next_tick);
                 [tick, self.probes.next_due(), self.errands.next_due(), None, None, None]
             }
             Duty::Disseminate => [
-                self.timers.next(),
+                self.core.timers.next(),
                 if alone { None } else { self.rumors.due() },
                 self.exchanges.next_due(),
                 self.approaches.next_due(),
@@ -516,11 +481,26 @@ impl Protocol {
         deadlines.into_iter().flatten().min()
     }
 
+    /// Sends a message to an active node. Answered with [`Answer::Sent`].
+    pub(crate) fn send(&mut self, now: Instant, name: &str, payload: Vec<u8>) -> Result<Call> {
+        self.messages.send(&mut self.core, now, name, payload)
+    }
+
+    /// What became of the [`Event::Message`] that was polled last.
+    pub(crate) fn settle(&mut self, now: Instant, handover: Handover) {
+        self.messages.settle(&mut self.core, now, handover);
+    }
+
+    /// Takes back the memory of a datagram that was sent, for the next one.
+    pub(crate) fn reuse(&mut self, datagram: Vec<u8>) {
+        self.core.reuse(datagram);
+    }
+
     /// Raises the own incarnation, as if an accusation was refuted: the smallest piece of news there is.
     pub(crate) fn touch(&mut self, now: Instant) {
-        self.incarnation = Incarnation(self.incarnation.0 + 1);
+        self.core.incarnation = Incarnation(self.core.incarnation.0 + 1);
         self.publish_self(now);
-        self.push_rumor(now, self.me);
+        self.push_rumor(now, self.core.me);
         self.spread(now);
     }
 
@@ -541,62 +521,16 @@ impl Protocol {
             Timer::Leave => self.tell_leave(now),
             Timer::Rival => self.probe_rival(now),
             Timer::Claims => self.answer_claims(now),
-            Timer::Resend => self.resend(now),
-            Timer::Stale => self.drop_stale(now),
-        }
-    }
-
-    /// Whether a rule is followed, as all are but in experiments.
-    fn follows(&self, rule: Rule) -> bool {
-        !self.settings.without.has(rule)
-    }
-
-    fn fresh_seq(&mut self) -> Seq {
-        Seq(self.rng.next_u64().max(1))
-    }
-
-    fn fresh_call(&mut self) -> Call {
-        self.next_call += 1;
-        Call(self.next_call)
-    }
-
-    /// A random part of a time.
-    fn jitter(&mut self, up_to: Duration) -> Duration {
-        let micros = u64::try_from(up_to.as_micros()).unwrap_or(u64::MAX).max(1);
-        Duration::from_micros(self.rng.random_range(0..micros))
-    }
-
-    /// A random element; none of none.
-    fn draw<T: Copy>(&mut self, from: &[T]) -> Option<T> {
-        if from.is_empty() {
-            return None;
-        }
-        Some(from[self.rng.random_range(0..from.len())])
-    }
-
-    /// What ping, ack and welcome tell about our view.
-    fn view_mark(&self, now: Instant) -> ViewMark {
-        let quiet = now.since(self.members.quiet_since()).as_millis() / 10;
-        ViewMark { fingerprint: self.members.fingerprint(), quiet: u8::try_from(quiet).unwrap_or(u8::MAX) }
-    }
-
-    /// How long a view must have been quiet for a comparison to mean something.
-    fn settle_time(&self) -> Duration {
-        self.settings.gossip_interval * 15 / 2
-    }
-
-    /// Has something logged, if anybody wants lines of that level.
-    fn note(&mut self, level: log::Level, text: impl FnOnce() -> String) {
-        if level <= log::max_level() {
-            self.notes.push_back(Note { level, text: text() });
+            Timer::Resend => self.messages.resend(&mut self.core, now),
+            Timer::Stale => self.messages.drop_stale(&mut self.core, now),
         }
     }
 
     /// Stops for good.
     fn stop(&mut self, error: Error) {
-        self.ended = true;
-        self.end = Some(error);
-        self.transmits.clear();
+        self.core.ended = true;
+        self.core.end = Some(error);
+        self.core.transmits.clear();
     }
 }
 

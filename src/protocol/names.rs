@@ -28,24 +28,24 @@ use crate::wire::{Accusers, NameHash, Record, Verdict};
 impl Protocol {
     /// News about our own name.
     pub(super) fn handle_own_name(&mut self, now: Instant, record: &Record<'_>) {
-        if record.generation == self.generation && record.incarnation > self.incarnation {
+        if record.generation == self.core.generation && record.incarnation > self.core.incarnation {
             // Nobody but us raises it: somebody has forged it, or it is an echo from before a fault.
             let verdict = Verdict {
-                subject: self.me,
+                subject: self.core.me,
                 generation: record.generation,
                 incarnation: record.incarnation,
                 status: Status::Suspect,
                 accusers: Accusers::default(),
             };
             self.handle_accusation(now, record.addr, &verdict);
-            if record.incarnation.0 == self.incarnation.0.saturating_add(INCARNATION_STEP_MAX) {
+            if record.incarnation.0 == self.core.incarnation.0.saturating_add(INCARNATION_STEP_MAX) {
                 // Who has heard it believes it, and who has not would not believe what refutes it.
-                self.claim_run(now, self.generation);
+                self.claim_run(now, self.core.generation);
             }
         }
-        if record.generation > self.generation && record.addr != self.settings.advertise {
+        if record.generation > self.core.generation && record.addr != self.core.settings.advertise {
             self.meet_rival(now, record.addr, record.generation);
-        } else if record.generation > self.generation {
+        } else if record.generation > self.core.generation {
             // An older run of ours, at our address, whose clock was ahead.
             self.claim_run(now, record.generation);
         }
@@ -66,24 +66,24 @@ impl Protocol {
         let Some((addr, run)) = self.rival else {
             return;
         };
-        if run <= self.generation {
+        if run <= self.core.generation {
             self.rival = None;
             return;
         }
-        let target = Target { name: self.me, addr, generation: run, incarnation: Incarnation(0) };
+        let target = Target { name: self.core.me, addr, generation: run, incarnation: Incarnation(0) };
         if self.probe(now, Purpose::Rival, target).is_none() {
-            self.timers.set(Timer::Rival, now + self.settings.probe_interval);
+            self.core.timers.set(Timer::Rival, now + self.core.settings.probe_interval);
         }
     }
 
     /// The other run of our name answers: it is the newer one, we fall silent.
     pub(super) fn yield_name(&mut self, addr: SocketAddr) {
-        let name = self.settings.name.clone();
-        self.note(log::Level::Error, || {
+        let name = self.core.settings.name.clone();
+        self.core.note(log::Level::Error, || {
             format!("another process uses our name {name}, at {addr}: this member ends")
         });
-        self.events.push_back(Event::NameConflict { addr });
-        let name = self.settings.name.clone();
+        self.core.events.push_back(Event::NameConflict { addr });
+        let name = self.core.settings.name.clone();
         self.stop(Error::NameTaken { name, addr });
     }
 
@@ -95,15 +95,15 @@ impl Protocol {
 
     /// Takes a generation above one that is known of our name, and tells it. Our state goes with us.
     pub(super) fn renew(&mut self, now: Instant, above: Generation) {
-        if above < self.generation {
+        if above < self.core.generation {
             return;
         }
-        self.generation = self.generation_above(now, above);
-        self.incarnation = Incarnation(0);
+        self.core.generation = self.generation_above(now, above);
+        self.core.incarnation = Incarnation(0);
         self.accused = None;
-        let state = self.state_of(self.me);
+        let state = self.state_of(self.core.me);
         self.publish_self(now);
-        self.push_rumor(now, self.me);
+        self.push_rumor(now, self.core.me);
         self.carry_state(now, state);
     }
 

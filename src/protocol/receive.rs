@@ -50,21 +50,21 @@ impl Protocol {
         from: SocketAddr,
         datagram: &[u8],
     ) {
-        self.metrics.datagrams_received += 1;
-        self.metrics.bytes_received += datagram.len() as u64;
-        if self.ended {
+        self.core.metrics.datagrams_received += 1;
+        self.core.metrics.bytes_received += datagram.len() as u64;
+        if self.core.ended {
             return;
         }
         let from = canonical(from);
-        if !self.settings.allow.takes_address(from.ip()) {
+        if !self.core.settings.allow.takes_address(from.ip()) {
             // Not a word to it, not even that somebody is here.
-            self.metrics.not_allowed += 1;
+            self.core.metrics.not_allowed += 1;
             return;
         }
         self.observe_lag(now, Some(received));
         match Frame::decode(datagram) {
             Err(Malformed) => self.count_malformed(from, datagram),
-            Ok(frame) if frame.header().tag != self.tag => self.handle_foreign(now, from, &frame),
+            Ok(frame) if frame.header().tag != self.core.tag => self.handle_foreign(now, from, &frame),
             Ok(Frame::Sealed(head)) => self.handle_sealed(now, from, &head, datagram),
             Ok(Frame::Plain(packet)) if self.accepts_plain() => self.handle_packet(now, from, &packet, None),
             Ok(Frame::Plain(packet)) => self.refuse_plain(now, from, &packet),
@@ -72,8 +72,8 @@ impl Protocol {
     }
 
     pub(super) fn count_malformed(&mut self, from: SocketAddr, datagram: &[u8]) {
-        self.metrics.malformed += 1;
-        self.note(log::Level::Debug, || {
+        self.core.metrics.malformed += 1;
+        self.core.note(log::Level::Debug, || {
             format!("malformed datagram of {} bytes from {from}", datagram.len())
         });
     }
@@ -87,7 +87,7 @@ impl Protocol {
         counter: Option<u64>,
     ) {
         let header = *packet.header();
-        if header.sender == self.me && header.generation == self.generation {
+        if header.sender == self.core.me && header.generation == self.core.generation {
             self.met_ourselves(now, packet);
             return;
         }
@@ -96,8 +96,8 @@ impl Protocol {
             from,
             sender: header.sender,
             generation: header.generation,
-            known: header.receiver == self.generation
-                && self.members.is_known(header.sender, header.generation, from),
+            known: header.receiver == self.core.generation
+                && self.core.members.is_known(header.sender, header.generation, from),
             answered: false,
             replied: false,
             back: Vec::new(),
@@ -110,12 +110,12 @@ impl Protocol {
             counter,
         };
         if context.known {
-            self.addresses.heard(from);
+            self.core.addresses.heard(from);
             self.hear(now, header.sender);
         }
         for body in packet.bodies() {
             self.handle_body(&mut context, &body);
-            if self.ended {
+            if self.core.ended {
                 return;
             }
         }
@@ -128,7 +128,7 @@ impl Protocol {
         self.end_fetch(&mut context);
         self.note_sender(&header, counter);
         self.pump_exchange(now, context.exchange);
-        self.end_with_the_gone(now);
+        self.messages.end_with_the_gone(&mut self.core, now);
         self.spread(now);
     }
 
@@ -141,9 +141,9 @@ impl Protocol {
             Body::RelayedAck { seq, incarnation } => self.handle_relayed_ack(context, *seq, *incarnation),
             Body::Nack { seq, reason } => self.handle_nack(context, *seq, *reason),
 
-            Body::Verdict(verdict) if verdict.subject == self.me => {
+            Body::Verdict(verdict) if verdict.subject == self.core.me => {
                 // Whoever knows that we leave is to find our name free: we are gone for him.
-                context.replied |= self.leave.is_some() && *verdict == self.own_leave();
+                context.replied |= self.core.leave.is_some() && *verdict == self.own_leave();
                 if context.known || context.answered {
                     self.handle_accusation(context.now, context.from, verdict);
                 }
@@ -178,8 +178,12 @@ impl Protocol {
             Body::Fetched { seq } => self.handle_fetched(context, *seq),
             Body::SyncDelta(delta) => self.handle_sync_delta(context, delta),
 
-            Body::Fragment(fragment) if context.known => self.handle_fragment(context, fragment),
-            Body::FragmentAck(ack) if context.known => self.handle_fragment_ack(context, ack),
+            Body::Fragment(fragment) if context.known => {
+                self.messages.handle_fragment(&mut self.core, context, fragment)
+            }
+            Body::FragmentAck(ack) if context.known => {
+                self.messages.handle_fragment_ack(&mut self.core, context, ack)
+            }
             Body::Broadcast(broadcast) if context.known => self.handle_broadcast(context, broadcast),
             Body::SyncBroadcast(broadcast) => self.handle_sync_broadcast(context, broadcast),
 
@@ -192,7 +196,7 @@ impl Protocol {
             | Body::Fragment(_)
             | Body::FragmentAck(_)
             | Body::Broadcast(_) => {
-                self.metrics.unknown_sender += 1;
+                self.core.metrics.unknown_sender += 1;
             }
         }
     }

@@ -37,41 +37,41 @@ impl Protocol {
     /// Somebody whom we know does not know us, or not at the address that we send from. In the second case the driver
     /// finds another address when it looks, at most once a probe interval.
     pub(super) fn doubt_address(&mut self, now: Instant) {
-        let pause = self.settings.probe_interval;
+        let pause = self.core.settings.probe_interval;
         if self.address_doubted.is_none_or(|last| now.since(last) >= pause) {
             self.address_doubted = Some(now);
-            self.chores.push_back(Chore::CheckAddress);
+            self.core.chores.push_back(Chore::CheckAddress);
         }
     }
 
     /// Who is alone and does not look for others has nobody to raise a doubt. The last time is in company: the address
     /// may have changed just before.
     pub(super) fn check_address_alone(&mut self, now: Instant) {
-        self.chores.push_back(Chore::CheckAddress);
+        self.core.chores.push_back(Chore::CheckAddress);
         if self.is_alone() {
-            self.timers.set(Timer::Address, now + self.settings.rejoin_interval);
+            self.core.timers.set(Timer::Address, now + self.core.settings.rejoin_interval);
         }
     }
 
     /// Where others reach us from now on; most often where they did before.
     pub(crate) fn move_to(&mut self, now: Instant, addr: SocketAddr) {
         let addr = canonical(addr);
-        if addr == self.settings.advertise || self.ended || self.leave.is_some() {
+        if addr == self.core.settings.advertise || self.core.ended || self.core.leave.is_some() {
             return;
         }
-        let before = std::mem::replace(&mut self.settings.advertise, addr);
-        self.note(log::Level::Info, || format!("moved from {before} to {addr}"));
-        self.incarnation = Incarnation(self.incarnation.0 + 1);
+        let before = std::mem::replace(&mut self.core.settings.advertise, addr);
+        self.core.note(log::Level::Info, || format!("moved from {before} to {addr}"));
+        self.core.incarnation = Incarnation(self.core.incarnation.0 + 1);
         self.publish_self(now);
-        self.push_rumor(now, self.me);
+        self.push_rumor(now, self.core.me);
         let mut others: Vec<NameHash> =
-            self.members.ring().iter().copied().filter(|name| *name != self.me).collect();
+            self.core.members.ring().iter().copied().filter(|name| *name != self.core.me).collect();
         for _ in 0..TOLD {
-            let Some(other) = self.draw(&others) else {
+            let Some(other) = self.core.draw(&others) else {
                 break;
             };
             others.retain(|name| *name != other);
-            if let Some(addr) = self.members.get(other).map(|entry| entry.addr()) {
+            if let Some(addr) = self.core.members.get(other).map(|entry| entry.addr()) {
                 self.approach(now, addr);
             }
         }

@@ -39,7 +39,7 @@ use crate::wire::{Body, Frame, Header, NameHash, Packet, SealedHead, Seq, Writer
 
 /// All that sealing and opening takes.
 pub(super) struct Sealing {
-    keyring: Keyring,
+    pub(super) keyring: Keyring,
     /// The counter of the next datagram.
     next: u64,
     /// What the last datagram was sealed with, and for which run of ours.
@@ -210,7 +210,7 @@ fn run_of(header: &Header) -> Run {
 impl Protocol {
     /// What this member makes of keys.
     pub(crate) fn keyring(&self) -> &Keyring {
-        &self.sealing.keyring
+        &self.core.sealing.keyring
     }
 
     /// Changes what this member makes of keys, from the next datagram on.
@@ -218,27 +218,18 @@ impl Protocol {
         &mut self,
         change: &mut dyn FnMut(&mut Keyring) -> Result<()>,
     ) -> Result<()> {
-        debug_assert!(self.transmits.is_empty(), "datagrams of the step before wait to be sealed");
-        change(&mut self.sealing.keyring)?;
-        self.sealing.drop_ciphers();
-        let keyring = format!("the keyring is now {:?}", self.sealing.keyring);
-        self.note(log::Level::Info, || keyring);
+        debug_assert!(self.core.transmits.is_empty(), "datagrams of the step before wait to be sealed");
+        change(&mut self.core.sealing.keyring)?;
+        self.core.sealing.drop_ciphers();
+        let keyring = format!("the keyring is now {:?}", self.core.sealing.keyring);
+        self.core.note(log::Level::Info, || keyring);
         Ok(())
-    }
-
-    /// A datagram that is going to be sealed, if a key is used.
-    pub(super) fn writer(&self, memory: Vec<u8>, header: &Header) -> Writer {
-        let limit = self.settings.max_datagram;
-        match self.sealing.keyring.used() {
-            Some(_) => Writer::to_be_sealed(memory, header, limit),
-            None => Writer::new(memory, header, limit),
-        }
     }
 
     /// A datagram as it is sent; none if it can not be: it was to be sealed, and there is no key any more.
     pub(super) fn sealed(&mut self, mut transmit: Transmit) -> Option<Transmit> {
         if is_to_be_sealed(&transmit.datagram) {
-            let sealed = self.sealing.seal(&mut transmit.datagram)?;
+            let sealed = self.core.sealing.seal(&mut transmit.datagram)?;
             if let Some(seq) = sealed.hello {
                 self.approaches.sealed(seq, sealed.counter);
             }
@@ -248,7 +239,7 @@ impl Protocol {
 
     /// Whether datagrams are taken that are not sealed.
     pub(super) fn accepts_plain(&self) -> bool {
-        self.sealing.keyring.accepts_plain()
+        self.core.sealing.keyring.accepts_plain()
     }
 
     /// A sealed datagram of our cluster.
@@ -261,19 +252,19 @@ impl Protocol {
     ) {
         let header = head.header;
         // Somebody has sent it back, or one of the seeds is ourselves: it can not be told which.
-        let is_own = run_of(&header) == (self.me, self.generation);
-        let opened = if is_own { Err(Refused::Replayed) } else { self.sealing.open(head, datagram) };
+        let is_own = run_of(&header) == (self.core.me, self.core.generation);
+        let opened = if is_own { Err(Refused::Replayed) } else { self.core.sealing.open(head, datagram) };
         match opened {
             Ok(bodies) => {
                 match Packet::new(header, &bodies) {
                     Ok(packet) => self.handle_packet(now, from, &packet, Some(head.counter)),
                     Err(Malformed) => self.count_malformed(from, datagram),
                 }
-                self.sealing.recycle(bodies);
+                self.core.sealing.recycle(bodies);
             }
             Err(Refused::Replayed) => {
-                self.metrics.replayed += 1;
-                self.note(log::Level::Debug, || format!("a datagram from {from} has come before"));
+                self.core.metrics.replayed += 1;
+                self.core.note(log::Level::Debug, || format!("a datagram from {from} has come before"));
             }
             Err(Refused::Closed) => self.handle_unopened(now, from, head),
         }
@@ -283,8 +274,8 @@ impl Protocol {
     /// a while.
     pub(super) fn note_proof(&mut self, context: &Context) {
         let run = (context.sender, context.generation);
-        if let Some(counter) = context.counter.filter(|_| !self.sealing.has_window(run)) {
-            self.sealing.reached.note(run, counter);
+        if let Some(counter) = context.counter.filter(|_| !self.core.sealing.has_window(run)) {
+            self.core.sealing.reached.note(run, counter);
         }
     }
 
@@ -292,19 +283,19 @@ impl Protocol {
     /// it is not, a datagram that is bound to our run must not come again when it is.
     pub(super) fn note_sender(&mut self, header: &Header, counter: Option<u64>) {
         let run = run_of(header);
-        let Some(counter) = counter.filter(|_| !self.sealing.has_window(run)) else {
+        let Some(counter) = counter.filter(|_| !self.core.sealing.has_window(run)) else {
             return;
         };
-        if self.members.get(run.0).is_none_or(|entry| entry.generation() != run.1) {
-            if header.receiver == self.generation {
-                self.sealing.reached.note(run, counter);
+        if self.core.members.get(run.0).is_none_or(|entry| entry.generation() != run.1) {
+            if header.receiver == self.core.generation {
+                self.core.sealing.reached.note(run, counter);
             }
             return;
         }
-        if self.sealing.peers.len() >= self.records() {
-            self.sealing.forget(|name| self.members.get(name).is_some());
+        if self.core.sealing.peers.len() >= self.core.records() {
+            self.core.sealing.forget(|name| self.core.members.get(name).is_some());
         }
-        self.sealing.begin_window(run, counter);
+        self.core.sealing.begin_window(run, counter);
     }
 
     /// A datagram as it was before it was sealed, for whoever checks it; as it is, if that can not be told.
@@ -313,8 +304,11 @@ impl Protocol {
             let Ok(Frame::Sealed(head)) = Frame::decode(datagram) else {
                 return None;
             };
-            let cipher =
-                Cipher::new(self.sealing.keyring.get(head.key)?, head.header.sender, head.header.generation);
+            let cipher = Cipher::new(
+                self.core.sealing.keyring.get(head.key)?,
+                head.header.sender,
+                head.header.generation,
+            );
             let mut bodies = Vec::new();
             cipher.open(head.counter, &Parts::of(datagram)?, &mut bodies).then_some(())?;
             let mut plain = Writer::new(Vec::new(), &head.header, HEADER_SIZE).finish();
@@ -325,8 +319,8 @@ impl Protocol {
     }
 
     pub(super) fn sealing_bounds(&self) -> [Bound; 2] {
-        let [active, tombstones] = self.members.bounds();
-        let (count, max) = (self.sealing.peers.len(), active.max + tombstones.max);
-        [Bound { what: "windows against replays", count, max }, self.sealing.reached.bound()]
+        let [active, tombstones] = self.core.members.bounds();
+        let (count, max) = (self.core.sealing.peers.len(), active.max + tombstones.max);
+        [Bound { what: "windows against replays", count, max }, self.core.sealing.reached.bound()]
     }
 }

@@ -76,14 +76,14 @@ impl Protocol {
         let count = if self.is_alone() { absent.len() } else { absent.len().min(ASKED_IN_COMPANY) };
         for _ in 0..count {
             // In any order: there may be more than can be asked at a time.
-            let addr = absent.swap_remove(self.rng.random_range(0..absent.len()));
+            let addr = absent.swap_remove(self.core.rng.random_range(0..absent.len()));
             self.approach(now, addr);
         }
     }
 
     /// Begins the next round.
     pub(super) fn seek(&mut self, now: Instant) {
-        if self.leave.is_some() {
+        if self.core.leave.is_some() {
             return;
         }
         if self.is_alone() {
@@ -95,13 +95,13 @@ impl Protocol {
         }
         self.search.asked = 0;
         self.search.refusal = None;
-        self.metrics.seeks += 1;
+        self.core.metrics.seeks += 1;
         // First: those who are found are to be told the right address.
-        self.chores.push_back(Chore::CheckAddress);
-        self.chores.push_back(Chore::Discover);
+        self.core.chores.push_back(Chore::CheckAddress);
+        self.core.chores.push_back(Chore::Discover);
         let pause = self.seek_pause();
-        let pause = pause / 2 + self.jitter(pause);
-        self.timers.set(Timer::Seek, now + pause);
+        let pause = pause / 2 + self.core.jitter(pause);
+        self.core.timers.set(Timer::Seek, now + pause);
     }
 
     /// Somebody is gone: if that was the last one, others are looked for soon, or at least the own address is watched.
@@ -109,11 +109,12 @@ impl Protocol {
         if !self.is_alone() {
             return;
         }
-        if self.settings.discovers {
-            let pause = self.jitter(self.settings.rejoin_interval / 2_u32.pow(ROUNDS_TO_FULL_PAUSE));
-            self.timers.set_earliest(Timer::Seek, now + pause);
+        if self.core.settings.discovers {
+            let pause =
+                self.core.jitter(self.core.settings.rejoin_interval / 2_u32.pow(ROUNDS_TO_FULL_PAUSE));
+            self.core.timers.set_earliest(Timer::Seek, now + pause);
         } else {
-            self.timers.set_earliest(Timer::Address, now + self.settings.rejoin_interval);
+            self.core.timers.set_earliest(Timer::Address, now + self.core.settings.rejoin_interval);
         }
     }
 
@@ -122,7 +123,7 @@ impl Protocol {
             0 => ROUNDS_TO_FULL_PAUSE,
             rounds => (rounds - 1).min(ROUNDS_TO_FULL_PAUSE),
         };
-        self.settings.rejoin_interval / 2_u32.pow(ROUNDS_TO_FULL_PAUSE - doublings)
+        self.core.settings.rejoin_interval / 2_u32.pow(ROUNDS_TO_FULL_PAUSE - doublings)
     }
 
     /// If there was a round before this one, it was in vain. After some of them the operator is told, and if somebody
@@ -132,7 +133,7 @@ impl Protocol {
         if rounds == 0 {
             return;
         }
-        self.metrics.seeks_in_vain += 1;
+        self.core.metrics.seeks_in_vain += 1;
         if rounds < VAIN_ROUNDS_TO_TELL {
             return;
         }
@@ -140,15 +141,15 @@ impl Protocol {
             Some((by, error)) => {
                 if !std::mem::replace(&mut self.search.has_told, true) {
                     let text = || format!("alone: of {asked} addresses none lets us in; {by}: {error}");
-                    self.note(log::Level::Warn, text);
+                    self.core.note(log::Level::Warn, text);
                 }
             }
             None if rounds > VAIN_ROUNDS_TO_TELL => {}
             // The first of its cluster, most likely.
             None if asked == 0 => {
-                self.note(log::Level::Info, || "alone: no address of anybody else was found".to_owned());
+                self.core.note(log::Level::Info, || "alone: no address of anybody else was found".to_owned());
             }
-            None => self.note(log::Level::Warn, || format!("alone: of {asked} addresses none answers")),
+            None => self.core.note(log::Level::Warn, || format!("alone: of {asked} addresses none answers")),
         }
     }
 
@@ -156,11 +157,11 @@ impl Protocol {
     fn is_in_view(&mut self, addr: SocketAddr) -> bool {
         let is_there = |entry: &Entry| entry.is_visible() && entry.is_at(addr);
         let residents = &mut self.search.residents;
-        if residents.get(&addr).is_some_and(|name| self.members.get(*name).is_some_and(is_there)) {
+        if residents.get(&addr).is_some_and(|name| self.core.members.get(*name).is_some_and(is_there)) {
             return true;
         }
         residents.remove(&addr);
-        let resident = self.members.iter().find(|(_, entry)| is_there(entry));
+        let resident = self.core.members.iter().find(|(_, entry)| is_there(entry));
         if let Some((name, _)) = resident {
             if residents.len() >= RESIDENTS_MAX {
                 residents.clear();
@@ -171,6 +172,6 @@ impl Protocol {
     }
 
     pub(super) fn is_alone(&self) -> bool {
-        self.members.visible_len() < 2
+        self.core.members.visible_len() < 2
     }
 }

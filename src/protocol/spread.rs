@@ -48,19 +48,20 @@ impl Protocol {
     /// Takes what a node says about itself.
     pub(super) fn take_record(&mut self, now: Instant, record: &Record<'_>, source: Source) -> Merged {
         if !self.takes(record) {
-            self.metrics.not_allowed += 1;
+            self.core.metrics.not_allowed += 1;
             return Merged::Refused;
         }
-        let name = NameHash::of(self.tag, record.name);
-        let known_run = self.members.get(name).is_some_and(|entry| entry.generation() == record.generation);
+        let name = NameHash::of(self.core.tag, record.name);
+        let known_run =
+            self.core.members.get(name).is_some_and(|entry| entry.generation() == record.generation);
         let is_possible = record.broadcast <= NUMBER_MAX && record.state_version <= VERSION_MAX;
         if !is_possible || (!known_run && !self.is_plausible(now, record.generation)) {
-            self.metrics.implausible += 1;
+            self.core.metrics.implausible += 1;
             return Merged::Refused;
         }
-        if name == self.me {
+        if name == self.core.me {
             self.handle_own_name(now, record);
-            if record.generation == self.generation {
+            if record.generation == self.core.generation {
                 self.claim_broadcast(now, record.broadcast);
             }
             self.state_told(now, name, record.generation, record.state_version, source.teller(name), false);
@@ -69,17 +70,17 @@ impl Protocol {
         let started = Record { broadcast: self.first_broadcast(record), ..*record };
         let merged = match source {
             Source::Answer | Source::Admission { proven: true } => {
-                self.members.merge_proven(now, name, &started)
+                self.core.members.merge_proven(now, name, &started)
             }
             Source::Rumor(_) | Source::Direct | Source::Admission { proven: false } | Source::Sync(_) => {
-                self.members.merge_alive(now, name, &started)
+                self.core.members.merge_alive(now, name, &started)
             }
         };
         if merged == Merged::Changed(None) && matches!(source, Source::Rumor(_)) {
-            self.addresses.came(now, record.addr);
+            self.core.addresses.came(now, record.addr);
         }
         match merged {
-            Merged::Refused => self.metrics.implausible += 1,
+            Merged::Refused => self.core.metrics.implausible += 1,
             Merged::Changed(before) => self.record_changed(now, name, before, source),
             Merged::Same if matches!(source, Source::Sync(_) | Source::Admission { .. }) => {
                 self.unhide(now, name);
@@ -102,9 +103,9 @@ impl Protocol {
             self.doubt(context, verdict.subject);
             return;
         }
-        let is_surprise = self.members.active(verdict.subject).is_some()
+        let is_surprise = self.core.members.active(verdict.subject).is_some()
             && self.suspicions.get(verdict.subject).is_none_or(|suspicion| !suspicion.shown);
-        if verdict.status == Status::Dead && is_surprise && self.follows(Rule::AskFirst) {
+        if verdict.status == Status::Dead && is_surprise && self.core.follows(Rule::AskFirst) {
             self.ask_first(context.now, verdict, context.sender);
         } else {
             self.take_verdict(context.now, verdict);
@@ -117,9 +118,11 @@ impl Protocol {
             self.accuse(now, verdict, false);
             return;
         }
-        match self.members.merge_verdict(now, verdict) {
+        match self.core.members.merge_verdict(now, verdict) {
             Merged::Changed(Some(before)) => self.gone(now, verdict.subject, &before),
-            Merged::Refused if self.members.get(verdict.subject).is_some() => self.metrics.implausible += 1,
+            Merged::Refused if self.core.members.get(verdict.subject).is_some() => {
+                self.core.metrics.implausible += 1
+            }
             _ => {}
         }
     }
@@ -132,12 +135,12 @@ impl Protocol {
     /// There is more of the news of a node that went round: it follows until `at`. By ticks all news waits for the
     /// next.
     pub(super) fn push_addition(&mut self, now: Instant, at: Instant, subject: NameHash) {
-        if !self.follows(Rule::Burst) {
+        if !self.core.follows(Rule::Burst) {
             return self.push_rumor(now, subject);
         }
         let slots = self.slot_count();
         if slots > 0 && self.rumors.push_addition(now, at, Topic::Node(subject), slots) {
-            self.metrics.rumors_dropped += 1;
+            self.core.metrics.rumors_dropped += 1;
         }
     }
 
@@ -145,30 +148,30 @@ impl Protocol {
     pub(super) fn push_topic(&mut self, now: Instant, topic: Topic) {
         let slots = self.slot_count();
         if slots > 0 && self.rumors.push(now, topic, slots) {
-            self.metrics.rumors_dropped += 1;
+            self.core.metrics.rumors_dropped += 1;
         }
     }
 
     /// As many as there are offsets, which change with each newcomer: they are computed when they are needed.
     fn slot_count(&self) -> usize {
-        let n = self.members.ring().len();
-        if self.follows(Rule::Burst) {
-            ring::sends(n, self.settings.retransmit).min(n.saturating_sub(1))
+        let n = self.core.members.ring().len();
+        if self.core.follows(Rule::Burst) {
+            ring::sends(n, self.core.settings.retransmit).min(n.saturating_sub(1))
         } else {
-            self.settings.retransmit * ring::sends(n, 0)
+            self.core.settings.retransmit * ring::sends(n, 0)
         }
     }
 
     /// Sends a round of rumors, if one is due.
     pub(super) fn spread(&mut self, now: Instant) {
-        if self.rumors.is_empty() || self.members.ring().len() < 2 {
+        if self.rumors.is_empty() || self.core.members.ring().len() < 2 {
             return;
         }
         let offsets = self.slots().to_vec();
         if !self.rumors.begin_round(now, offsets.len()) {
             return;
         }
-        self.metrics.rumor_rounds += 1;
+        self.core.metrics.rumor_rounds += 1;
         let mut full = false;
         let mut used: Vec<NameHash> = Vec::with_capacity(offsets.len());
         for slot in slot_order(offsets.len()) {
@@ -176,7 +179,7 @@ impl Protocol {
             if topics.is_empty() {
                 continue;
             }
-            let along = self.follows(Rule::Ring) && self.follows(Rule::Burst);
+            let along = self.core.follows(Rule::Ring) && self.core.follows(Rule::Burst);
             let offset = if along { offsets[slot] } else { self.random_offset() };
             match self.peer_of(now, offset, &used, &topics) {
                 Some(peer) => {
@@ -200,12 +203,12 @@ impl Protocol {
 
     /// Adds rumors, the one about ourselves first, as far as there is room. It does not count as telling them.
     pub(super) fn add_rumors(&self, datagram: &mut Writer, receiver: NameHash) {
-        if self.rumors.is_empty() || self.members.active(receiver).is_none() {
+        if self.rumors.is_empty() || self.core.members.active(receiver).is_none() {
             return;
         }
         let mut misfits = 0;
-        let own = self.rumors.topics().filter(|topic| *topic == Topic::Node(self.me));
-        let others = self.rumors.topics().filter(|topic| *topic != Topic::Node(self.me));
+        let own = self.rumors.topics().filter(|topic| *topic == Topic::Node(self.core.me));
+        let others = self.rumors.topics().filter(|topic| *topic != Topic::Node(self.core.me));
         for topic in own.chain(others.filter(|topic| topic.subject() != receiver)) {
             // News of states has its own way to go.
             if matches!(topic, Topic::Node(_)) && self.add_topic(datagram, topic, receiver).is_none() {
@@ -234,7 +237,7 @@ impl Protocol {
 
     /// What this view holds against a node: a suspicion with its accusers, or its death.
     pub(super) fn held_against(&self, name: NameHash) -> Option<Verdict> {
-        let entry = self.members.get(name).filter(|entry| entry.status != Status::Alive)?;
+        let entry = self.core.members.get(name).filter(|entry| entry.status != Status::Alive)?;
         let mut verdict = entry.verdict(name);
         if entry.status == Status::Suspect {
             verdict.accusers = self.suspicions.get(name)?.accusers;
@@ -244,13 +247,13 @@ impl Protocol {
 
     /// Leaves a node out of this view, with the events of a death. False if it was out already.
     pub(super) fn hide(&mut self, now: Instant, name: NameHash) -> bool {
-        let before = self.members.get(name).map(|entry| entry.node().clone());
-        if !self.members.set_hidden(now, name, true) {
+        let before = self.core.members.get(name).map(|entry| entry.node().clone());
+        if !self.core.members.set_hidden(now, name, true) {
             return false;
         }
         let shown = self.suspicions.get(name).is_some_and(|suspicion| suspicion.shown);
         if let Some(node) = before.filter(|_| !shown) {
-            self.events.push_back(Event::Suspected(node.with_status(Status::Suspect)));
+            self.core.events.push_back(Event::Suspected(node.with_status(Status::Suspect)));
         }
         self.emit_about(name, Event::Died);
         true
@@ -258,10 +261,10 @@ impl Protocol {
 
     /// A node that was hidden has shown itself, or is held active by somebody who does not hide it.
     pub(super) fn unhide(&mut self, now: Instant, name: NameHash) {
-        if self.members.hidden_len() > 0 && self.members.set_hidden(now, name, false) {
+        if self.core.members.hidden_len() > 0 && self.core.members.set_hidden(now, name, false) {
             self.emit_about(name, Event::Joined);
             if self.suspicions.get(name).is_some_and(|suspicion| suspicion.shown) {
-                self.members.show_suspicion(name);
+                self.core.members.show_suspicion(name);
                 self.emit_about(name, Event::Suspected);
             }
         }
@@ -269,25 +272,25 @@ impl Protocol {
 
     /// Queues an event about a node as the view shows it now.
     pub(super) fn emit_about(&mut self, name: NameHash, event: impl FnOnce(Node) -> Event) {
-        if name == self.me {
+        if name == self.core.me {
             return;
         }
-        if let Some(entry) = self.members.get(name) {
-            self.events.push_back(event(entry.node().clone()));
+        if let Some(entry) = self.core.members.get(name) {
+            self.core.events.push_back(event(entry.node().clone()));
         }
     }
 
     /// What there is to tell of a node now. Nothing of one that is hidden.
     fn news_of(&self, subject: NameHash) -> Option<Body<'_>> {
-        if subject == self.me {
-            let leaves = self.leave.is_some();
+        if subject == self.core.me {
+            let leaves = self.core.leave.is_some();
             return Some(if leaves {
                 Body::Verdict(self.own_leave())
             } else {
                 Body::Alive(self.own_record())
             });
         }
-        let entry = self.members.get(subject).filter(|entry| !entry.hidden)?;
+        let entry = self.core.members.get(subject).filter(|entry| !entry.hidden)?;
         if entry.status == Status::Alive {
             return Some(Body::Alive(entry.record()));
         }
@@ -296,17 +299,17 @@ impl Protocol {
 
     /// The ring offsets of the slots, for the ring as it is.
     fn slots(&mut self) -> &[usize] {
-        let n = self.members.ring().len();
+        let n = self.core.members.ring().len();
         if self.ring_offsets.0 != n {
-            self.ring_offsets = (n, ring::offsets(n, ring::sends(n, self.settings.retransmit)));
+            self.ring_offsets = (n, ring::offsets(n, ring::sends(n, self.core.settings.retransmit)));
         }
         &self.ring_offsets.1
     }
 
     /// In place of a slot's: to anybody.
     fn random_offset(&mut self) -> usize {
-        let n = self.members.ring().len();
-        self.rng.random_range(1..n.max(2))
+        let n = self.core.members.ring().len();
+        self.core.rng.random_range(1..n.max(2))
     }
 
     /// The peer at an offset. Suspects are passed over along the ring; one that stands there still gets what
@@ -323,16 +326,17 @@ impl Protocol {
         {
             return Some(peer);
         }
-        let ring = self.members.ring();
+        let ring = self.core.members.ring();
         let n = ring.len();
-        let own = ring.binary_search(&self.me).unwrap_or(0);
+        let own = ring.binary_search(&self.core.me).unwrap_or(0);
         let place = (own + offset) % n;
-        let is_suspect =
-            |name: &NameHash| self.members.get(*name).is_none_or(|entry| entry.status == Status::Suspect);
+        let is_suspect = |name: &NameHash| {
+            self.core.members.get(*name).is_none_or(|entry| entry.status == Status::Suspect)
+        };
         let first = ring[place];
         let chosen = (0..n)
             .map(|step| ring[(place + step) % n])
-            .find(|name| *name != self.me && !is_suspect(name) && !used.contains(name));
+            .find(|name| *name != self.core.me && !is_suspect(name) && !used.contains(name));
         if chosen != Some(first) && topics.contains(&Topic::Node(first)) && is_suspect(&first) {
             self.tell_suspect(now, first);
         }
@@ -340,25 +344,25 @@ impl Protocol {
     }
 
     fn tell_suspect(&mut self, now: Instant, name: NameHash) {
-        let Some(entry) = self.members.get(name) else {
+        let Some(entry) = self.core.members.get(name) else {
             return;
         };
         let (addr, generation) = (entry.addr(), entry.generation());
-        let mut datagram = self.datagram_to(generation);
+        let mut datagram = self.core.datagram_to(generation);
         self.add_news(&mut datagram, name);
-        self.transmit(now, addr, datagram);
+        self.core.transmit(now, addr, datagram);
     }
 
     /// Tells a peer what a slot has for it. Answers whether something had no room.
     fn tell(&mut self, now: Instant, slot: usize, peer: NameHash, topics: &[Topic]) -> bool {
-        let Some(entry) = self.members.get(peer) else {
+        let Some(entry) = self.core.members.get(peer) else {
             return false;
         };
         let (addr, generation) = (entry.addr(), entry.generation());
-        let mut datagram = self.datagram_to(generation);
+        let mut datagram = self.core.datagram_to(generation);
         let mut misfits = 0;
-        let own = topics.iter().filter(|topic| **topic == Topic::Node(self.me));
-        let others = topics.iter().filter(|topic| **topic != Topic::Node(self.me));
+        let own = topics.iter().filter(|topic| **topic == Topic::Node(self.core.me));
+        let others = topics.iter().filter(|topic| **topic != Topic::Node(self.core.me));
         let mut told = Vec::with_capacity(topics.len());
         for topic in own.chain(others) {
             if matches!(topic, Topic::State(..)) && !self.state_budget.may_gossip(now) {
@@ -378,13 +382,13 @@ impl Protocol {
         for topic in told {
             self.rumors.told(slot, topic);
         }
-        self.transmit(now, addr, datagram);
+        self.core.transmit(now, addr, datagram);
         misfits > 0
     }
 
     /// A record was taken: ends what it refutes, tells users, and decides whether it goes on.
     fn record_changed(&mut self, now: Instant, name: NameHash, before: Option<Before>, source: Source) {
-        let Some(entry) = self.members.get(name) else {
+        let Some(entry) = self.core.members.get(name) else {
             return;
         };
         let (addr, generation) = (entry.addr(), entry.generation());
@@ -401,7 +405,9 @@ impl Protocol {
             self.damping.refuted(now, name);
         }
         let was_out = before.as_ref().is_some_and(|before| !before.status.is_active() || before.hidden);
-        if self.members.ring().len() == 2 && before.as_ref().is_none_or(|before| !before.status.is_active()) {
+        if self.core.members.ring().len() == 2
+            && before.as_ref().is_none_or(|before| !before.status.is_active())
+        {
             self.has_company(now);
         }
         match &before {
@@ -422,7 +428,7 @@ impl Protocol {
         if was_out && same_run {
             self.note_return(now, name);
         }
-        self.timers.set_earliest(Timer::Isolation, now + self.settings.isolation_timeout);
+        self.core.timers.set_earliest(Timer::Isolation, now + self.core.settings.isolation_timeout);
         if self.goes_on(now, before.as_ref(), was_out, source) {
             self.push_rumor(now, name);
         }
@@ -463,7 +469,7 @@ impl Protocol {
     /// A node has died or left.
     fn gone(&mut self, now: Instant, name: NameHash, before: &Before) {
         let was_shown = self.end_suspicion(name);
-        let Some(status) = self.members.get(name).map(|entry| entry.status) else {
+        let Some(status) = self.core.members.get(name).map(|entry| entry.status) else {
             return;
         };
         if status == Status::Left {
@@ -471,8 +477,8 @@ impl Protocol {
                 self.emit_about(name, Event::Left);
             }
         } else if before.status.is_active() && !before.hidden {
-            if !was_shown && let Some(entry) = self.members.get(name) {
-                self.events.push_back(Event::Suspected(entry.node().with_status(Status::Suspect)));
+            if !was_shown && let Some(entry) = self.core.members.get(name) {
+                self.core.events.push_back(Event::Suspected(entry.node().with_status(Status::Suspect)));
             }
             self.emit_about(name, Event::Died);
         }
@@ -488,9 +494,9 @@ impl Protocol {
     /// were is the way back to it. Once there is company again, it gets a moment to tell who of them is back.
     pub(super) fn reap(&mut self, now: Instant) {
         if self.is_alone() {
-            self.timers.set(Timer::Reap, now + self.settings.rejoin_interval);
-        } else if let Some(next) = self.members.reap(now, self.settings.tombstone_ttl) {
-            self.timers.set(Timer::Reap, next);
+            self.core.timers.set(Timer::Reap, now + self.core.settings.rejoin_interval);
+        } else if let Some(next) = self.core.members.reap(now, self.core.settings.tombstone_ttl) {
+            self.core.timers.set(Timer::Reap, next);
         }
     }
 }

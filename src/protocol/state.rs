@@ -20,6 +20,7 @@
 
 use std::time::Duration;
 
+use super::core::Core;
 use super::fetch::{Due, Thing};
 use super::rumors::Topic;
 use super::spread::MISFITS_MAX;
@@ -123,8 +124,8 @@ impl Protocol {
     /// [`Error::TooLarge`], [`Error::Config`], [`Error::Closed`]: nothing was written.
     pub(crate) fn set(&mut self, now: Instant, key: &str, value: &[u8]) -> Result<()> {
         self.check_running()?;
-        let mut state = self.state_of(self.me);
-        if state.set(key, value, value_max(self.settings.max_datagram))? {
+        let mut state = self.state_of(self.core.me);
+        if state.set(key, value, value_max(self.core.settings.max_datagram))? {
             self.publish_state(now, state);
         }
         Ok(())
@@ -137,7 +138,7 @@ impl Protocol {
     /// [`Error::Closed`]: nothing was removed.
     pub(crate) fn remove(&mut self, now: Instant, key: &str) -> Result<()> {
         self.check_running()?;
-        let mut state = self.state_of(self.me);
+        let mut state = self.state_of(self.core.me);
         if state.remove(key) {
             self.publish_state(now, state);
         }
@@ -147,7 +148,7 @@ impl Protocol {
     /// We are known from now on: our state goes round.
     pub(super) fn tell_state(&mut self, now: Instant) {
         if self.own_state_version() > 0 {
-            self.push_topic(now, Topic::State(self.me, 0));
+            self.push_topic(now, Topic::State(self.core.me, 0));
         }
     }
 
@@ -156,7 +157,7 @@ impl Protocol {
         state.renumber();
         if state.version() > 0 {
             self.open_chunk = 0;
-            self.members.set_state(now, self.me, state);
+            self.core.members.set_state(now, self.core.me, state);
             self.tell_state(now);
         }
     }
@@ -171,11 +172,11 @@ impl Protocol {
         teller: NameHash,
         at_once: bool,
     ) {
-        let entry = self.members.active(subject).filter(|entry| entry.generation() == generation);
+        let entry = self.core.members.active(subject).filter(|entry| entry.generation() == generation);
         if entry.is_none_or(|entry| version <= entry.node().state_version()) {
             return;
         }
-        if subject == self.me {
+        if subject == self.core.me {
             self.claim_version(now, version);
         } else {
             self.fetches.lack(now, Thing::State(subject), generation, version, teller, at_once);
@@ -219,7 +220,7 @@ impl Protocol {
     /// Writes that we have asked for.
     pub(super) fn handle_sync_delta(&mut self, context: &Context, delta: &Delta<'_>) {
         if context.fetched.is_none() {
-            self.metrics.unexpected_answers += 1;
+            self.core.metrics.unexpected_answers += 1;
             return;
         }
         if !self.take_delta(context.now, delta) {
@@ -233,11 +234,11 @@ impl Protocol {
             return;
         }
         if !context.known {
-            self.metrics.unknown_sender += 1;
+            self.core.metrics.unknown_sender += 1;
             return;
         }
         let now = context.now;
-        let mut datagram = self.datagram_to(context.generation);
+        let mut datagram = self.core.datagram_to(context.generation);
         if !datagram.push(&Body::Fetched { seq: fetch.seq }) {
             return;
         }
@@ -253,19 +254,19 @@ impl Protocol {
                 break;
             }
         }
-        self.transmit(now, context.from, datagram);
+        self.core.transmit(now, context.from, datagram);
     }
 
     /// A request of ours is answered; what it brings follows in the same datagram.
     pub(super) fn handle_fetched(&mut self, context: &mut Context, seq: Seq) {
         if self.fetches.answered(seq, context.from).is_none() {
             self.fetches.answered_again(seq);
-            self.metrics.unexpected_answers += 1;
+            self.core.metrics.unexpected_answers += 1;
             return;
         }
         context.answered = true;
         context.fetched = Some(seq);
-        self.addresses.heard(context.from);
+        self.core.addresses.heard(context.from);
     }
 
     /// All of the answer to a request was read.
@@ -274,7 +275,7 @@ impl Protocol {
             return;
         };
         let peer = self.fetches.get(seq).map(|request| request.peer.name);
-        let Self { fetches, members, collected, .. } = self;
+        let Self { fetches, core: Core { members, .. }, collected, .. } = self;
         fetches.close(context.now, seq, |thing| held(members, collected, thing, None).unwrap_or(0));
         self.retry_fetches(context.now);
         if let Some(peer) = peer {
@@ -308,7 +309,7 @@ impl Protocol {
             return;
         };
         loop {
-            let Self { fetches, members, collected, .. } = self;
+            let Self { fetches, core: Core { members, .. }, collected, .. } = self;
             let things =
                 fetches.next_things(now, name, |thing, run| held(members, collected, thing, Some(run)));
             if things.is_empty() {
@@ -316,7 +317,7 @@ impl Protocol {
                 self.settle_joins(now, name);
                 return;
             }
-            let seq = self.fresh_seq();
+            let seq = self.core.fresh_seq();
             self.fetches.begin(now, seq, peer, things);
             self.send_fetch(now, seq);
         }
@@ -331,10 +332,10 @@ impl Protocol {
         let lacks: Vec<Lack> = request.things.iter().filter_map(|(thing, _)| self.lack(*thing)).collect();
         let mut bytes = Vec::with_capacity(lacks.len() * Lack::SIZE_MAX);
         let lacks = Lacks::encode(&lacks, &mut bytes);
-        let cookie = self.given.get(peer.name).unwrap_or_default();
-        let mut datagram = self.datagram_to(peer.generation);
+        let cookie = self.core.given.get(peer.name).unwrap_or_default();
+        let mut datagram = self.core.datagram_to(peer.generation);
         if datagram.push(&Body::Fetch(Fetch { seq, cookie, lacks })) {
-            self.transmit(now, peer.addr, datagram);
+            self.core.transmit(now, peer.addr, datagram);
         }
     }
 
@@ -342,7 +343,7 @@ impl Protocol {
     fn lack(&self, thing: Thing) -> Option<Lack> {
         match thing {
             Thing::State(subject) => {
-                let entry = self.members.active(subject)?;
+                let entry = self.core.members.active(subject)?;
                 let generation = entry.generation();
                 if let Some((run, collected)) = self.collected.get(&subject)
                     && *run == generation
@@ -355,7 +356,7 @@ impl Protocol {
                 Some(Lack::State { subject, generation, from, base })
             }
             Thing::Broadcasts(origin) => {
-                let entry = self.members.active(origin)?;
+                let entry = self.core.members.active(origin)?;
                 Some(Lack::Broadcasts { origin, generation: entry.generation(), after: entry.broadcast })
             }
         }
@@ -405,11 +406,11 @@ impl Protocol {
 
     /// Takes a stretch of writes if it connects. Answers whether it brought anything.
     fn take_delta(&mut self, now: Instant, delta: &Delta<'_>) -> bool {
-        let Some(entry) = self.members.active(delta.subject) else {
+        let Some(entry) = self.core.members.active(delta.subject) else {
             return false;
         };
         let version = entry.node().state_version();
-        if delta.subject == self.me
+        if delta.subject == self.core.me
             || entry.generation() != delta.generation
             || delta.to <= version
             // It does not connect: seen here, before the state is copied.
@@ -423,22 +424,22 @@ impl Protocol {
             return false;
         };
         if state.is_oversize() {
-            self.metrics.implausible += 1;
+            self.core.metrics.implausible += 1;
             return false;
         }
         self.collected.remove(&delta.subject);
-        self.members.set_state(now, delta.subject, state);
+        self.core.members.set_state(now, delta.subject, state);
         self.tell_changes(delta.subject, changes);
         true
     }
 
     /// Takes a stretch of a state that is collected anew, and the whole when it is complete.
     fn collect(&mut self, now: Instant, delta: &Delta<'_>) {
-        let Some(entry) = self.members.active(delta.subject) else {
+        let Some(entry) = self.core.members.active(delta.subject) else {
             return;
         };
         let version = entry.node().state_version();
-        if entry.generation() != delta.generation || delta.base <= version || delta.subject == self.me {
+        if entry.generation() != delta.generation || delta.base <= version || delta.subject == self.core.me {
             return;
         }
         let held = self.collected.remove(&delta.subject).filter(|(run, _)| *run == delta.generation);
@@ -456,17 +457,17 @@ impl Protocol {
         }
         let newer = collected.into_state();
         let changes = self.state_of(delta.subject).changes_to(&newer);
-        self.members.set_state(now, delta.subject, newer);
+        self.core.members.set_state(now, delta.subject, newer);
         self.tell_changes(delta.subject, changes);
     }
 
     /// Tells users of changes that the view shows already.
     fn tell_changes(&mut self, subject: NameHash, changes: Vec<Change>) {
-        let Some(entry) = self.members.get(subject).filter(|entry| entry.is_visible()) else {
+        let Some(entry) = self.core.members.get(subject).filter(|entry| entry.is_visible()) else {
             return;
         };
         let node = entry.node();
-        self.events.extend(changes.into_iter().map(|(key, value)| Event::Changed {
+        self.core.events.extend(changes.into_iter().map(|(key, value)| Event::Changed {
             node: node.clone(),
             key: key.as_ref().to_owned(),
             value: value.map(|value| value.to_vec()),
@@ -476,7 +477,7 @@ impl Protocol {
     pub(super) fn publish_state(&mut self, now: Instant, state: State) {
         let before = self.own_state_version();
         // Until the next datagram leaves, what is written goes with what was written before it.
-        let open = Topic::State(self.me, self.open_chunk);
+        let open = Topic::State(self.core.me, self.open_chunk);
         let size: usize = state
             .written_after(self.open_chunk)
             .map(|write| write.key.len() + write.value.map_or(0, <[u8]>::len))
@@ -484,27 +485,32 @@ impl Protocol {
         if !self.rumors.contains(open) || size > CHUNK {
             self.open_chunk = before;
         }
-        self.members.set_state(now, self.me, state);
-        self.push_topic(now, Topic::State(self.me, self.open_chunk));
+        self.core.members.set_state(now, self.core.me, state);
+        self.push_topic(now, Topic::State(self.core.me, self.open_chunk));
         self.spread(now);
     }
 
     pub(super) fn check_running(&self) -> Result<()> {
-        if self.ended || self.leave.is_some() { Err(Error::Closed) } else { Ok(()) }
+        if self.core.ended || self.core.leave.is_some() { Err(Error::Closed) } else { Ok(()) }
     }
 
     fn own_state_version(&self) -> u64 {
-        self.members.get(self.me).map_or(0, |entry| entry.node().state_version())
+        self.core.members.get(self.core.me).map_or(0, |entry| entry.node().state_version())
     }
 
     /// A node's state as it is now, to be changed.
     pub(super) fn state_of(&self, name: NameHash) -> State {
-        self.members.get(name).and_then(|entry| entry.node().versioned_state()).cloned().unwrap_or_default()
+        self.core
+            .members
+            .get(name)
+            .and_then(|entry| entry.node().versioned_state())
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// A state that others may be told of, and whose run it is.
     fn told_state(&self, name: NameHash) -> Option<(Generation, &State)> {
-        let entry = self.members.active(name).filter(|entry| !entry.hidden)?;
+        let entry = self.core.members.active(name).filter(|entry| !entry.hidden)?;
         Some((entry.generation(), entry.node().versioned_state()?))
     }
 }

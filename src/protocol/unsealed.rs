@@ -7,13 +7,9 @@ use std::net::SocketAddr;
 use super::contract::{Bound, Transmit};
 use super::time::Instant;
 use super::{Context, Protocol};
-use crate::wire::{Header, SealedHead, Writer};
+use crate::wire::{Header, SealedHead};
 
 impl Protocol {
-    pub(super) fn writer(&self, memory: Vec<u8>, header: &Header) -> Writer {
-        Writer::new(memory, header, self.settings.max_datagram)
-    }
-
     pub(super) fn sealed(&self, transmit: Transmit) -> Option<Transmit> {
         Some(transmit)
     }

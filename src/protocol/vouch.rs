@@ -76,7 +76,7 @@ impl Doubts {
 impl Protocol {
     /// Whether somebody else than the sender could have sent the news of a leave.
     pub(super) fn is_doubtful(&self, context: &Context, verdict: &Verdict) -> bool {
-        let is_news = self.members.get(verdict.subject).is_some_and(|entry| {
+        let is_news = self.core.members.get(verdict.subject).is_some_and(|entry| {
             let held = (entry.incarnation(), entry.status);
             entry.generation() == verdict.generation && (verdict.incarnation, verdict.status) > held
         });
@@ -97,19 +97,19 @@ impl Protocol {
         let mut asked: Option<(Peer, Writer)> = None;
         while let Some(doubt) = self.doubts.pop_due(now) {
             let Doubt { subject, teller, .. } = doubt;
-            let has_left = self.members.get(subject).is_none_or(|entry| entry.status == Status::Left);
-            if has_left || !self.members.is_known(teller.name, teller.generation, teller.addr) {
+            let has_left = self.core.members.get(subject).is_none_or(|entry| entry.status == Status::Left);
+            if has_left || !self.core.members.is_known(teller.name, teller.generation, teller.addr) {
                 continue;
             }
             let body = self.doubt_about(now, subject, teller);
             let is_added =
                 asked.as_mut().is_some_and(|(peer, datagram)| *peer == teller && datagram.push(&body));
             if !is_added {
-                let mut datagram = self.plain_datagram_to(teller.generation);
+                let mut datagram = self.core.plain_datagram_to(teller.generation);
                 // It is short against the smallest datagram.
                 let _ = datagram.push(&body);
                 if let Some((peer, before)) = asked.replace((teller, datagram)) {
-                    self.transmit(now, peer.addr, before);
+                    self.core.transmit(now, peer.addr, before);
                 }
             }
             let repeats = doubt.repeats + 1;
@@ -118,21 +118,21 @@ impl Protocol {
             }
         }
         if let Some((peer, last)) = asked {
-            self.transmit(now, peer.addr, last);
+            self.core.transmit(now, peer.addr, last);
         }
         if let Some(due) = self.doubts.next() {
-            self.timers.set(Timer::Doubts, due);
+            self.core.timers.set(Timer::Doubts, due);
         }
     }
 
     fn keep_doubt(&mut self, now: Instant, doubt: Doubt) {
-        let due = now + self.settings.gossip_interval * REPEAT_HALVES / 2;
+        let due = now + self.core.settings.gossip_interval * REPEAT_HALVES / 2;
         self.doubts.push(Doubt { due, ..doubt });
-        self.timers.set_earliest(Timer::Doubts, due);
+        self.core.timers.set_earliest(Timer::Doubts, due);
     }
 
     fn doubt_about(&self, now: Instant, subject: NameHash, teller: Peer) -> Body<'static> {
-        let cookie = self.cookies.bake(now, teller.addr, teller.name, teller.generation);
+        let cookie = self.core.cookies.bake(now, teller.addr, teller.name, teller.generation);
         Body::Doubt { subject, cookie }
     }
 
@@ -147,9 +147,9 @@ impl Protocol {
     pub(super) fn handle_vouch(&mut self, context: &mut Context, vouch: &Vouch) {
         let (now, from, run) = (context.now, context.from, context.generation);
         let verdict = Verdict::left(vouch.subject, vouch.generation, vouch.incarnation);
-        if verdict.subject == self.me {
+        if verdict.subject == self.core.me {
             self.handle_accusation(now, from, &verdict);
-        } else if self.cookies.accepts(now, vouch.cookie, from, context.sender, run) {
+        } else if self.core.cookies.accepts(now, vouch.cookie, from, context.sender, run) {
             self.note_proof(context);
             self.take_verdict(now, &verdict);
         } else {
@@ -162,15 +162,15 @@ impl Protocol {
         if context.back.is_empty() {
             return;
         }
-        let mut datagram = self.datagram_back(context);
+        let mut datagram = self.core.datagram_back(context);
         // For what finds no room there are others who tell of it.
         let _ = context.back.drain(..).all(|body| datagram.push(&body));
-        self.transmit(context.now, context.from, datagram);
+        self.core.transmit(context.now, context.from, datagram);
     }
 
     /// The news for a receiver: of a leave with the cookie that it has given us, if there is one.
     pub(super) fn vouched<'a>(&self, news: Body<'a>, receiver: NameHash) -> Body<'a> {
-        match (news, self.given.get(receiver)) {
+        match (news, self.core.given.get(receiver)) {
             (Body::Verdict(verdict), Some(cookie))
                 if verdict.status == Status::Left && verdict.subject != receiver =>
             {

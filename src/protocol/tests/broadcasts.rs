@@ -142,7 +142,7 @@ fn a_run_that_is_new_here_begins_at_its_number_if_it_is_older_and_else_at_zero()
             broadcast: 7,
         })
     };
-    let own = protocol.generation.0;
+    let own = protocol.core.generation.0;
     let millisecond = 1 << GENERATION_RANDOM_BITS;
     assert_eq!([first(own - millisecond), first(own), first(own + millisecond)], [7, 0, 0]);
 }

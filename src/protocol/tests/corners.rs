@@ -18,10 +18,10 @@ use crate::wire::{Accusers, Body, Cookie, Header, NameHash, Packet, Record, Seq,
 fn forge(world: &World, from: usize, to: usize, bodies: &[Body<'_>]) -> Vec<u8> {
     let (sender, receiver) = (&world.hosts[from].protocol, &world.hosts[to].protocol);
     let header = Header {
-        tag: sender.tag,
-        sender: sender.me,
-        generation: sender.generation,
-        receiver: receiver.generation,
+        tag: sender.core.tag,
+        sender: sender.core.me,
+        generation: sender.core.generation,
+        receiver: receiver.core.generation,
     };
     datagram(&header, bodies)
 }
@@ -38,9 +38,9 @@ fn datagram(header: &Header, bodies: &[Body<'_>]) -> Vec<u8> {
 /// A stranger at a real address says hello to the first host, with a good cookie.
 fn hello(world: &mut World, from: SocketAddr, name: &str, generation: Generation) {
     let protocol = &world.hosts[0].protocol;
-    let sender = NameHash::of(protocol.tag, name);
-    let cookie = protocol.cookies.bake(world.now, from, sender, generation);
-    let header = Header { tag: protocol.tag, sender, generation, receiver: Generation(0) };
+    let sender = NameHash::of(protocol.core.tag, name);
+    let cookie = protocol.core.cookies.bake(world.now, from, sender, generation);
+    let header = Header { tag: protocol.core.tag, sender, generation, receiver: Generation(0) };
     let record =
         Record { name, addr: from, generation, incarnation: Incarnation(0), state_version: 0, broadcast: 0 };
     let datagram = datagram(&header, &[Body::Hello(Hello { seq: Seq(1), cookie, record })]);
@@ -52,10 +52,10 @@ fn accuse_above(world: &mut World, to: usize, status: Status, step: u64) {
     let (accuser, accused) = (&world.hosts[1].protocol, &world.hosts[2].protocol);
     let mut accusers = Accusers::default();
     if status == Status::Suspect {
-        accusers.insert(accuser.me);
+        accusers.insert(accuser.core.me);
     }
-    let (generation, incarnation) = (accused.generation, Incarnation(accused.incarnation.0 + step));
-    let verdict = Verdict { subject: accused.me, generation, incarnation, status, accusers };
+    let (generation, incarnation) = (accused.core.generation, Incarnation(accused.core.incarnation.0 + step));
+    let verdict = Verdict { subject: accused.core.me, generation, incarnation, status, accusers };
     let datagram = forge(world, 1, to, &[Body::Verdict(verdict)]);
     world.inject(to, addr_of(1), &datagram);
 }
@@ -143,7 +143,7 @@ fn an_unproven_address_gets_no_more_bytes_than_it_sent() {
     let mut world = World::cluster(35, 2);
     world.run(secs(2));
     let header = Header {
-        tag: world.hosts[0].protocol.tag,
+        tag: world.hosts[0].protocol.core.tag,
         sender: NameHash(77),
         generation: Generation(1),
         receiver: Generation(0),
@@ -196,7 +196,7 @@ fn a_name_whose_generations_are_used_up_is_refused_at_once() {
 fn names_at_one_address_do_not_stop_the_rounds() {
     let mut world = World::cluster(39, 4);
     world.run(secs(5));
-    let generation = world.hosts[0].protocol.generation;
+    let generation = world.hosts[0].protocol.core.generation;
     let before = world.hosts[0].protocol.metrics().probes;
     for number in 0..500 {
         hello(&mut world, addr_of(600), &format!("made-up-{number}"), generation);
@@ -214,7 +214,7 @@ fn names_of_the_dead_do_not_stop_the_rounds() {
     world.crash(5);
     world.run(secs(20));
     assert_eq!(world.status(0, 5), Some(Status::Dead));
-    let dead = world.hosts[5].protocol.generation;
+    let dead = world.hosts[5].protocol.core.generation;
     let before = world.hosts[0].protocol.metrics().probes;
     for number in 1..20_000 {
         hello(&mut world, addr_of(600), "n5", Generation(dead.0 + number));
@@ -232,7 +232,7 @@ fn who_waits_after_a_second_burial_does_not_return_for_a_suspicion() {
     accuse(&mut world, Status::Dead);
     world.run(secs(5));
     accuse(&mut world, Status::Dead);
-    let incarnation = |world: &World| world.hosts[2].protocol.incarnation;
+    let incarnation = |world: &World| world.hosts[2].protocol.core.incarnation;
     assert_eq!(incarnation(&world), Incarnation(1));
     world.run(secs(1));
     accuse(&mut world, Status::Suspect);
@@ -283,7 +283,7 @@ fn no_incarnation_that_is_believed_evicts_a_node() {
                 world.run(secs(5));
                 if is_record {
                     let accused = &world.hosts[2].protocol;
-                    let incarnation = Incarnation(accused.incarnation.0 + step);
+                    let incarnation = Incarnation(accused.core.incarnation.0 + step);
                     let record = Record { incarnation, ..accused.own_record() };
                     let datagram = forge(&world, 1, to, &[Body::Alive(record)]);
                     world.inject(to, addr_of(1), &datagram);

@@ -28,7 +28,7 @@ fn suspect(world: &mut World, at: usize, of: usize, incarnation: u64, teller: us
 
 fn deadline(world: &World, at: usize, of: usize) -> Option<Instant> {
     let protocol = &world.hosts[at].protocol;
-    let n = protocol.members.ring().len();
+    let n = protocol.core.members.ring().len();
     let suspicion = protocol.suspicions.get(world.hash(of))?;
     Some(suspicion.deadline(n, suspicion::shortest(world.settings.probe_timeout)))
 }
@@ -318,7 +318,7 @@ fn a_death_out_of_nowhere_is_not_believed() {
     // A grey node, with 80 % of its datagrams lost, once told 124 healthy members of a death that only it saw.
     let mut world = World::cluster(71, 16);
     let since = world.now;
-    let alive = world.hosts[5].protocol.members.get(world.hash(5)).unwrap().verdict(world.hash(5));
+    let alive = world.hosts[5].protocol.core.members.get(world.hash(5)).unwrap().verdict(world.hash(5));
     let dead = Verdict { status: Status::Dead, ..alive };
     for at in (0..16).filter(|at| *at != 5) {
         let teller = if at == 1 { 2 } else { 1 };
@@ -338,7 +338,7 @@ fn a_death_right_after_the_suspicion_is_not_believed() {
     // over, the deaths: a third of 124 healthy members took a healthy node for dead before it could refute.
     let mut world = World::cluster(72, 16);
     let since = world.now;
-    let alive = world.hosts[5].protocol.members.get(world.hash(5)).unwrap().verdict(world.hash(5));
+    let alive = world.hosts[5].protocol.core.members.get(world.hash(5)).unwrap().verdict(world.hash(5));
     let dead = Verdict { status: Status::Dead, ..alive };
     let accuser = [world.hash(1)];
     for at in (2..16).filter(|at| *at != 5) {

@@ -179,8 +179,8 @@ fn a_leave_from_the_address_that_a_member_sends_from_is_acked() {
     world.run(secs(2));
     let (alias, name) = (addr_of(500), world.hash(2));
     let run = world.generation(2);
-    world.hosts[0].protocol.members.set_alias(name, alias);
-    let cookie = world.hosts[0].protocol.cookies.bake(world.now, alias, name, run);
+    world.hosts[0].protocol.core.members.set_alias(name, alias);
+    let cookie = world.hosts[0].protocol.core.cookies.bake(world.now, alias, name, run);
     let said = world.forge(2, 0, &[leave(cookie)]);
     let answers = world.answers(0, alias, &said);
     let is_ack = |body: Body<'_>| body == Body::BareAck { seq: Seq(9) };
@@ -195,7 +195,10 @@ fn a_leave_from_the_address_that_a_member_sends_from_is_acked() {
 fn a_doubt_that_is_lost_is_repeated() {
     let mut world = World::introduced(8, 3);
     world.call(2, |protocol, now| {
-        protocol.members.merge_verdict(now, &Verdict::left(protocol.me, protocol.generation, Incarnation(0)));
+        protocol
+            .core
+            .members
+            .merge_verdict(now, &Verdict::left(protocol.core.me, protocol.core.generation, Incarnation(0)));
     });
     let verdict = left(&world, 2);
     world.call(1, |protocol, now| protocol.take_verdict(now, &verdict));

@@ -129,7 +129,7 @@ fn tell_of(world: &mut World, name: &str, accuser: NameHash, news: Order) -> Ord
     };
     let datagram = world.forge(1, 0, &[body]);
     world.inject(0, addr_of(1), &datagram);
-    let entry = world.hosts[0].protocol.members.get(subject);
+    let entry = world.hosts[0].protocol.core.members.get(subject);
     entry.map_or((0, 0, Status::Left), |entry| (entry.generation().0, entry.incarnation().0, entry.status))
 }
 

@@ -243,7 +243,7 @@ fn suspects_are_sent_to_and_who_leaves_sends_no_more() {
     let mut world = World::cluster(12, 3);
     world.crash(2);
     let is_suspect = |world: &World| {
-        let entry = world.hosts[0].protocol.members.get(world.hash(2));
+        let entry = world.hosts[0].protocol.core.members.get(world.hash(2));
         entry.is_some_and(|entry| entry.status == Status::Suspect)
     };
     assert!(world.run_until(secs(20), is_suspect));
@@ -380,7 +380,7 @@ fn a_message_costs_few_datagrams_and_nothing_when_it_is_over() {
     let datagrams = world.sent.0 - before;
     println!("1 MiB in {time:?} and {datagrams} datagrams");
     assert!(datagrams < 806 * 3 / 2, "{datagrams}");
-    assert_eq!(world.hosts[0].protocol.outbox.next_due(), None);
+    assert_eq!(world.hosts[0].protocol.messages.next_due(), None);
     let since: Instant = world.now;
     world.run(secs(1));
     assert!(world.story(1, since).is_empty());

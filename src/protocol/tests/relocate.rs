@@ -95,13 +95,13 @@ fn who_is_joined_after_its_address_has_changed_tells_the_new_one() {
 #[test]
 fn in_company_a_member_that_does_not_look_for_others_does_not_watch_its_address() {
     let mut world = World::cluster(65, 3);
-    let timers = &mut world.hosts[0].protocol.timers;
+    let timers = &mut world.hosts[0].protocol.core.timers;
     let end_of_time = Instant::from_micros(u64::MAX);
     assert!(std::iter::from_fn(|| timers.pop_due(end_of_time)).any(|timer| timer == Timer::Address));
 
     let mut world = World::cluster(65, 3);
     world.run(secs(60));
-    let timers = &mut world.hosts[0].protocol.timers;
+    let timers = &mut world.hosts[0].protocol.core.timers;
     assert!(std::iter::from_fn(|| timers.pop_due(end_of_time)).all(|timer| timer != Timer::Address));
 }
 

@@ -34,11 +34,11 @@ fn head(datagram: &[u8]) -> Option<SealedHead> {
 /// A datagram that one host would send to another, sealed.
 fn sealed(world: &mut World, sender: usize, receiver: Generation, bodies: &[Body<'_>]) -> Vec<u8> {
     let protocol = &mut world.hosts[sender].protocol;
-    let mut writer = protocol.datagram_to(receiver);
+    let mut writer = protocol.core.datagram_to(receiver);
     for body in bodies {
         assert!(writer.push(body));
     }
-    protocol.answer(addr_of(99), writer);
+    protocol.core.answer(addr_of(99), writer);
     protocol.poll_transmit().unwrap().datagram
 }
 
@@ -331,9 +331,9 @@ fn a_flood_of_strangers_leaves_nothing_behind() {
         };
         let hello = Body::Hello(Hello { seq: Seq(1), cookie: Cookie(0), record });
         let protocol = &mut world.hosts[stranger].protocol;
-        let mut writer = protocol.writer(Vec::new(), &header);
+        let mut writer = protocol.core.writer(Vec::new(), &header);
         assert!(writer.push(&hello));
-        protocol.answer(addr_of(0), writer);
+        protocol.core.answer(addr_of(0), writer);
         let datagram = protocol.poll_transmit().unwrap().datagram;
         assert_eq!(world.answers(0, addr_of(stranger), &datagram).len(), 1, "a challenge");
     }

@@ -255,7 +255,7 @@ fn compare(world: &mut World) -> (bool, Duration, usize) {
     world.run(millis(500));
     let since = world.now;
     world.recorded = Some(Vec::new());
-    let fingerprint = |world: &World, at: usize| world.hosts[at].protocol.members.fingerprint();
+    let fingerprint = |world: &World, at: usize| world.hosts[at].protocol.core.members.fingerprint();
     let mut equal = false;
     while !equal && world.now.since(since) < secs(10) {
         world.call(0, |protocol, now| protocol.ping(now, "n1").unwrap());

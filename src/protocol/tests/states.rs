@@ -109,7 +109,7 @@ fn a_join_comes_through_though_the_states_of_the_seed_have_come_by_another_way()
     let (seed, generation) = (world.hash(0), world.generation(0));
     world.call(joiner, |protocol, now| {
         protocol.fetches = Fetches::new(Duration::from_millis(50));
-        let held = protocol.members.get(seed).map_or(0, |entry| entry.node().state_version());
+        let held = protocol.core.members.get(seed).map_or(0, |entry| entry.node().state_version());
         protocol.fetches.lack(now, Thing::State(seed), generation, held, seed, true);
     });
     world.run(secs(1));

@@ -182,7 +182,7 @@ impl World {
                 state_version: 0,
                 broadcast: 0,
             };
-            let members = &mut self.hosts[index].protocol.members;
+            let members = &mut self.hosts[index].protocol.core.members;
             members.merge_alive(now, NameHash::of(tag, node.name()), &record);
         }
         self.drain(index);
@@ -351,7 +351,7 @@ impl World {
     /// The cookie that one host makes for another.
     pub(super) fn cookie_of(&self, maker: usize, holder: usize) -> Cookie {
         let (name, run) = (self.hash(holder), self.generation(holder));
-        self.hosts[maker].protocol.cookies.bake(self.now, self.hosts[holder].addr, name, run)
+        self.hosts[maker].protocol.core.cookies.bake(self.now, self.hosts[holder].addr, name, run)
     }
 
     /// News of a leave as one host tells it to another, with the cookie of that.
@@ -388,7 +388,7 @@ impl World {
     /// What a host holds and has told its user, in short: equal as long as nothing changes.
     pub(super) fn view(&self, index: usize) -> (u64, u64, usize) {
         let host = &self.hosts[index];
-        (host.protocol.members.fingerprint(), host.protocol.view_version(), host.events.len())
+        (host.protocol.core.members.fingerprint(), host.protocol.view_version(), host.events.len())
     }
 
     /// Hands a datagram that came before to a host, at once: all that the host holds, and what it has told its user,
@@ -404,7 +404,7 @@ impl World {
         use std::fmt::Write;
         let Host { protocol, events, answers, ended, .. } = &self.hosts[index];
         let mut text = format!("{} events, {} answers, ended {ended:?}\n", events.len(), answers.len());
-        for (_, entry) in protocol.members.iter() {
+        for (_, entry) in protocol.core.members.iter() {
             let (node, version) = (entry.node(), entry.node().state_version());
             let (status, since, heard) = (entry.status, entry.since, entry.last_heard);
             let (numbers, broadcast) = (entry.seen(), entry.broadcast);
@@ -587,7 +587,8 @@ impl World {
     pub(super) fn is_converged(&self) -> bool {
         let running: Vec<&Host> =
             self.hosts.iter().filter(|host| host.running && host.ended.is_none()).collect();
-        let prints: BTreeSet<u64> = running.iter().map(|host| host.protocol.members.fingerprint()).collect();
+        let prints: BTreeSet<u64> =
+            running.iter().map(|host| host.protocol.core.members.fingerprint()).collect();
         prints.len() == 1
             && running.iter().all(|host| host.protocol.nodes().count() == running.len())
             && running.iter().all(|host| {
@@ -613,7 +614,7 @@ impl World {
         for host in self.hosts.iter().filter(|host| host.running) {
             let own = host.protocol.local();
             text += &format!("{} {own:?} ended {:?} {:?}\n", host.name, host.ended, host.protocol.metrics());
-            for (_, entry) in host.protocol.members.iter() {
+            for (_, entry) in host.protocol.core.members.iter() {
                 text += &format!("    {:?} {} hidden {}\n", entry.node(), entry.status, entry.hidden);
             }
         }

@@ -121,7 +121,7 @@ fn an_address_that_stands_only_in_records_is_sent_at_most_twenty_datagrams_a_sec
     // What anybody could have sent with a forged source changes nothing.
     let datagram = world.forge_stranger("x", 3, &[]);
     world.inject(3, SocketAddr::new(victim, 5), &datagram);
-    let (now, addresses) = (world.now, &mut world.hosts[3].protocol.addresses);
+    let (now, addresses) = (world.now, &mut world.hosts[3].protocol.core.addresses);
     assert!((0..21).any(|_| !addresses.may_send(now, SocketAddr::new(victim, 5))));
 }
 

@@ -164,7 +164,7 @@ fn a_newcomer_is_not_kept_out_by_others_who_want_its_name() {
             if is_disturbed {
                 // It has brought so many that it gets no name itself: what it does is to ask for a check.
                 let now = world.now;
-                while world.hosts[0].protocol.addresses.came(now, foreign()) {}
+                while world.hosts[0].protocol.core.addresses.came(now, foreign()) {}
                 run += 1;
                 say_hello(&mut world, 0, foreign(), record(&name, foreign(), run));
             }

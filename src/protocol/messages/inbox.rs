@@ -20,9 +20,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::contract::Bound;
-use super::time::Instant;
 use crate::node::Generation;
+use crate::protocol::contract::Bound;
+use crate::protocol::time::Instant;
 use crate::wire::NameHash;
 use crate::wire::body::{Fragment, FragmentAck, MESSAGE_MAX, Progress, Refusal, fragments_of};
 use crate::wire::lists::Bits;

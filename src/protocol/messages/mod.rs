@@ -19,13 +19,19 @@
 //! there is one only the driver knows, who has the consumers; so it says, after each [`Event::Message`], what became
 //! of it, and the ack leaves in the same step.
 
+mod inbox;
+mod outbox;
+
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::contract::{Handover, Settings};
-use super::inbox::{STALE, Taken};
-use super::outbox::{Acked, Ended, Message, Patience};
+use inbox::{Inbox, STALE, Taken};
+use outbox::{Acked, Ended, Message, Outbox, Patience};
+
+use super::contract::{Bound, Handover, Settings};
+use super::core::Core;
 use super::time::Instant;
-use super::{Answer, Call, Context, Protocol, Timer};
+use super::{Answer, Call, Context, Timer};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Generation;
@@ -36,7 +42,7 @@ use crate::wire::{Body, NameHash};
 
 /// A message that was told as an event and has not been settled.
 #[derive(Debug)]
-pub(super) struct Unsettled {
+struct Unsettled {
     sender: NameHash,
     generation: Generation,
     from: SocketAddr,
@@ -44,44 +50,70 @@ pub(super) struct Unsettled {
     number: u64,
 }
 
-impl Protocol {
+/// All messages of one member, in both directions.
+#[derive(Debug)]
+pub(super) struct Messages {
+    outbox: Outbox,
+    inbox: Inbox,
+    /// Messages among the events that have been polled, or are to be.
+    unsettled: VecDeque<Unsettled>,
+    /// The version of the view for which messages were ended with their nodes.
+    checked: u64,
+}
+
+impl Messages {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            outbox: Outbox::new(patience(settings), fragment_size(settings)),
+            inbox: Inbox::default(),
+            unsettled: VecDeque::new(),
+            checked: 0,
+        }
+    }
+
     /// Sends a message to an active node. Answered with [`Answer::Sent`].
-    pub(crate) fn send(&mut self, now: Instant, name: &str, payload: Vec<u8>) -> Result<Call> {
-        let limit = self.settings.max_message;
+    pub(super) fn send(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        name: &str,
+        payload: Vec<u8>,
+    ) -> Result<Call> {
+        let limit = core.settings.max_message;
         if payload.len() > limit {
             return Err(Error::TooLarge { what: "message", size: payload.len(), limit });
         }
-        let hash = NameHash::of(self.tag, name);
-        if hash == self.me {
+        let hash = NameHash::of(core.tag, name);
+        if hash == core.me {
             return Err(Error::OwnNode);
         }
-        if self.leave.is_some() {
+        if core.leave.is_some() {
             return Err(Error::Closed);
         }
-        let entry = self.members.get(hash).ok_or_else(|| Error::UnknownNode(name.to_owned()))?;
+        let entry = core.members.get(hash).ok_or_else(|| Error::UnknownNode(name.to_owned()))?;
         if !entry.is_visible() {
             return Err(Error::NotActive { name: name.to_owned(), status: entry.node().status() });
         }
         let (generation, rtt) = (entry.generation(), entry.node().rtt());
-        if self.outbox.len() >= self.records() {
-            self.outbox.forget(|name| self.members.get(name).is_some());
+        if self.outbox.len() >= core.records() {
+            self.outbox.forget(|name| core.members.get(name).is_some());
         }
-        let call = self.fresh_call();
-        let message = Message { call, payload, deadline: now + self.settings.send_timeout };
+        let call = core.fresh_call();
+        let message = Message { call, payload, deadline: now + core.settings.send_timeout };
         self.outbox.push(hash, generation, rtt, message);
-        self.go_on_sending(now, &[hash]);
+        self.go_on_sending(core, now, &[hash]);
         Ok(call)
     }
 
     /// What became of the [`Event::Message`] that was polled last.
-    pub(crate) fn settle(&mut self, now: Instant, handover: Handover) {
+    pub(super) fn settle(&mut self, core: &mut Core, now: Instant, handover: Handover) {
         let Some(Unsettled { sender, generation, from, ask, number }) = self.unsettled.pop_front() else {
             debug_assert!(false, "no message is unsettled");
             return;
         };
         let outcome = match handover {
             Handover::Taken => {
-                self.metrics.messages_received += 1;
+                core.metrics.messages_received += 1;
                 Ok(())
             }
             Handover::NobodyListens => Err(Refusal::NobodyListens),
@@ -89,12 +121,17 @@ impl Protocol {
         };
         self.inbox.settle(sender, number, outcome);
         if let Err(refusal) = outcome {
-            self.refused(sender, refusal);
+            Self::refused(core, sender, refusal);
         }
-        self.ack_fragment(now, from, sender, generation, ask, number);
+        self.ack_fragment(core, now, from, sender, generation, ask, number);
     }
 
-    pub(super) fn handle_fragment(&mut self, context: &mut Context, fragment: &Fragment<'_>) {
+    pub(super) fn handle_fragment(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context,
+        fragment: &Fragment<'_>,
+    ) {
         // One is enough: many small ones in one datagram would bring more than came.
         if std::mem::replace(&mut context.replied, true) {
             return;
@@ -102,78 +139,78 @@ impl Protocol {
         let (now, from) = (context.now, context.from);
         let (sender, generation) = (context.sender, context.generation);
         let (ask, number) = (fragment.ask, fragment.number);
-        if !self.inbox.contains(sender) && self.inbox.len() >= self.records() {
-            self.inbox.forget(|name| self.members.get(name).is_some());
+        if !self.inbox.contains(sender) && self.inbox.len() >= core.records() {
+            self.inbox.forget(|name| core.members.get(name).is_some());
         }
-        let max_message = self.settings.max_message;
+        let max_message = core.settings.max_message;
         match self.inbox.take(now, sender, generation, fragment, max_message) {
-            Taken::Late => self.metrics.fragments_late += 1,
-            Taken::Contradicts => self.metrics.implausible += 1,
+            Taken::Late => core.metrics.fragments_late += 1,
+            Taken::Contradicts => core.metrics.implausible += 1,
             Taken::Decided => {
-                self.metrics.fragments_late += 1;
-                self.ack_fragment(now, from, sender, generation, ask, number);
+                core.metrics.fragments_late += 1;
+                self.ack_fragment(core, now, from, sender, generation, ask, number);
             }
             Taken::Refused(refusal) => {
-                self.refused(sender, refusal);
-                self.ack_fragment(now, from, sender, generation, ask, number);
+                Self::refused(core, sender, refusal);
+                self.ack_fragment(core, now, from, sender, generation, ask, number);
             }
             Taken::Part => {
-                self.timers.set_earliest(Timer::Stale, now + STALE);
+                core.timers.set_earliest(Timer::Stale, now + STALE);
                 if ask != 0 {
-                    self.ack_fragment(now, from, sender, generation, ask, number);
+                    self.ack_fragment(core, now, from, sender, generation, ask, number);
                 }
             }
             Taken::Complete(payload) => {
-                if let Some(entry) = self.members.get(sender) {
+                if let Some(entry) = core.members.get(sender) {
                     let from_node = entry.node().clone();
-                    self.events.push_back(Event::Message { from: from_node, payload });
+                    core.events.push_back(Event::Message { from: from_node, payload });
                     self.unsettled.push_back(Unsettled { sender, generation, from, ask, number });
                 }
             }
         }
     }
 
-    pub(super) fn handle_fragment_ack(&mut self, context: &Context, ack: &FragmentAck<'_>) {
+    pub(super) fn handle_fragment_ack(&mut self, core: &mut Core, context: &Context, ack: &FragmentAck<'_>) {
         let (now, sender) = (context.now, context.sender);
         match self.outbox.acked(now, sender, context.generation, ack) {
             Acked::Unexpected => {
-                self.metrics.unexpected_answers += 1;
+                core.metrics.unexpected_answers += 1;
                 return;
             }
             Acked::Progress => {}
             Acked::Delivered(call) => {
-                self.metrics.messages_sent += 1;
-                self.answers.push_back((call, Answer::Sent(Ok(()))));
+                core.metrics.messages_sent += 1;
+                core.answers.push_back((call, Answer::Sent(Ok(()))));
             }
-            Acked::Refused(call) => self.fail(call, Error::Refused),
+            Acked::Refused(call) => Self::fail(core, call, Error::Refused),
         }
-        self.go_on_sending(now, &[sender]);
+        self.go_on_sending(core, now, &[sender]);
     }
 
     /// What was not acked in time is sent again, and whose time is over ends.
-    pub(super) fn resend(&mut self, now: Instant) {
+    pub(super) fn resend(&mut self, core: &mut Core, now: Instant) {
         let (names, calls) = self.outbox.expire(now);
         for call in calls {
-            self.fail(call, Error::Timeout);
+            Self::fail(core, call, Error::Timeout);
         }
-        self.go_on_sending(now, &names);
+        self.go_on_sending(core, now, &names);
     }
 
     /// Messages of senders that have fallen silent are not going to be complete.
-    pub(super) fn drop_stale(&mut self, now: Instant) {
+    pub(super) fn drop_stale(&mut self, core: &mut Core, now: Instant) {
         if let Some(next) = self.inbox.drop_stale(now) {
-            self.timers.set(Timer::Stale, next);
+            core.timers.set(Timer::Stale, next);
         }
     }
 
     /// Ends what is under way to and from nodes that are gone, if the view has changed since it was asked last.
-    pub(super) fn end_with_the_gone(&mut self, now: Instant) {
-        let version = self.members.version();
-        if std::mem::replace(&mut self.messages_checked, version) == version {
+    pub(super) fn end_with_the_gone(&mut self, core: &mut Core, now: Instant) {
+        let version = core.members.version();
+        if std::mem::replace(&mut self.checked, version) == version {
             return;
         }
         if self.inbox.has_parts() {
-            let members = &self.members;
+            let members = &core.members;
             self.inbox.drop_incomplete(|name, generation| {
                 members.active(name).is_some_and(|entry| entry.generation() == generation)
             });
@@ -181,12 +218,12 @@ impl Protocol {
         if self.outbox.is_idle() {
             return;
         }
-        let members = &self.members;
+        let members = &core.members;
         let ended = self.outbox.end_where(|name, generation| {
             !members.get(name).is_some_and(|entry| entry.generation() == generation && entry.is_visible())
         });
         for Ended { name, call, is_sent } in ended {
-            let error = match self.members.get(name) {
+            let error = match core.members.get(name) {
                 Some(entry) if entry.is_visible() => Error::Restarted,
                 Some(entry) if !is_sent => {
                     let node = entry.node();
@@ -195,13 +232,13 @@ impl Protocol {
                 // It may have been delivered before the node was gone.
                 _ => Error::Timeout,
             };
-            self.fail(call, error);
+            Self::fail(core, call, error);
         }
-        self.go_on_sending(now, &[]);
+        self.go_on_sending(core, now, &[]);
     }
 
     /// Starts what may start, and sends what may be sent, to these nodes and to those for whom something starts.
-    fn go_on_sending(&mut self, now: Instant, names: &[NameHash]) {
+    fn go_on_sending(&mut self, core: &mut Core, now: Instant, names: &[NameHash]) {
         let mut names = names.to_vec();
         for name in self.outbox.start() {
             if !names.contains(&name) {
@@ -209,33 +246,34 @@ impl Protocol {
             }
         }
         for name in names {
-            self.send_burst(now, name);
+            self.send_burst(core, now, name);
         }
         match self.outbox.next_due() {
-            Some(due) => self.timers.set(Timer::Resend, due),
-            None => self.timers.cancel(Timer::Resend),
+            Some(due) => core.timers.set(Timer::Resend, due),
+            None => core.timers.cancel(Timer::Resend),
         }
     }
 
-    fn send_burst(&mut self, now: Instant, name: NameHash) {
+    fn send_burst(&mut self, core: &mut Core, now: Instant, name: NameHash) {
         for piece in self.outbox.burst(now, name) {
             let Some((generation, fragment)) = self.outbox.fragment(name, piece) else {
                 continue;
             };
-            let Some(addr) = self.members.get(name).map(|entry| entry.addr()) else {
+            let Some(addr) = core.members.get(name).map(|entry| entry.addr()) else {
                 return;
             };
-            let mut datagram = self.long_datagram_to(generation);
+            let mut datagram = core.long_datagram_to(generation);
             let fits = datagram.push(&Body::Fragment(fragment));
             debug_assert!(fits, "a fragment that does not fit");
-            self.metrics.fragments_sent += 1;
-            self.metrics.fragments_resent += u64::from(piece.is_again);
-            self.transmit(now, addr, datagram);
+            core.metrics.fragments_sent += 1;
+            core.metrics.fragments_resent += u64::from(piece.is_again);
+            core.transmit(now, addr, datagram);
         }
     }
 
     fn ack_fragment(
         &mut self,
+        core: &mut Core,
         now: Instant,
         to: SocketAddr,
         name: NameHash,
@@ -245,36 +283,43 @@ impl Protocol {
     ) {
         let mut bits = Vec::new();
         if let Some(ack) = self.inbox.ack(name, ask, number, &mut bits) {
-            self.reply(now, to, generation, &Body::FragmentAck(ack));
+            core.reply(now, to, generation, &Body::FragmentAck(ack));
         }
     }
 
-    fn fail(&mut self, call: Call, error: Error) {
-        self.metrics.messages_failed += 1;
-        self.answers.push_back((call, Answer::Sent(Err(error))));
+    /// How much there is of what others can make grow.
+    pub(super) fn bounds(&self, core: &Core) -> [Bound; 3] {
+        let [active, tombstones] = core.members.bounds();
+        let senders = Bound { what: "senders", count: self.inbox.len(), max: active.max + tombstones.max };
+        [self.outbox.bound(), self.inbox.bound(), senders]
     }
 
-    fn refused(&mut self, sender: NameHash, refusal: Refusal) {
-        self.metrics.messages_refused += 1;
-        let name = self.members.get(sender).map(|entry| entry.node().name().to_owned());
-        self.note(log::Level::Debug, || {
+    #[cfg(test)]
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.outbox.next_due()
+    }
+
+    fn fail(core: &mut Core, call: Call, error: Error) {
+        core.metrics.messages_failed += 1;
+        core.answers.push_back((call, Answer::Sent(Err(error))));
+    }
+
+    fn refused(core: &mut Core, sender: NameHash, refusal: Refusal) {
+        core.metrics.messages_refused += 1;
+        let name = core.members.get(sender).map(|entry| entry.node().name().to_owned());
+        core.note(log::Level::Debug, || {
             format!("a message of {} is refused: {refusal:?}", name.unwrap_or_default())
         });
-    }
-
-    /// How many records are held.
-    pub(super) fn records(&self) -> usize {
-        self.members.ring().len() + self.members.tombstones_len()
     }
 }
 
 /// How many bytes of a message a datagram of these settings carries.
-pub(super) fn fragment_size(settings: &Settings) -> u32 {
+fn fragment_size(settings: &Settings) -> u32 {
     let size = settings.max_datagram - HEADER_SIZE - SEAL_SIZE - FRAGMENT_OVERHEAD;
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
 /// How long the acks of a node are waited for.
-pub(super) fn patience(settings: &Settings) -> Patience {
+fn patience(settings: &Settings) -> Patience {
     Patience { first: settings.probe_timeout / 4, min: settings.gossip_interval, max: settings.probe_timeout }
 }

@@ -22,10 +22,10 @@ use std::time::Duration;
 
 use pace::{Asks, RoundTrip, Window};
 
-use super::Call;
-use super::contract::Bound;
-use super::time::{Deadlines, Instant};
 use crate::node::Generation;
+use crate::protocol::Call;
+use crate::protocol::contract::Bound;
+use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::NameHash;
 use crate::wire::body::{Fragment, FragmentAck, NUMBERS_AHEAD_MAX, Progress, fragments_of};
 
