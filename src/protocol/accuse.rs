@@ -255,14 +255,7 @@ impl Protocol {
 
     /// The shortest time that a suspect has.
     fn shortest_suspicion(&self) -> Duration {
-        if self.core.follows(Rule::QuickBurial) {
-            suspicion::shortest(self.core.settings.probe_timeout)
-        } else {
-            suspicion::shortest_of_lifeguard(
-                self.core.settings.probe_interval,
-                self.core.members.ring().len(),
-            )
-        }
+        suspicion::shortest(self.core.settings.probe_timeout)
     }
 
     /// Nobody was heard for so long that we are alone: the others are hidden, from us only.

@@ -335,9 +335,6 @@ impl Protocol {
             Some(until) => self.exchanges.continue_with(id, Request::Pull { from: page.next, until }),
             None => self.exchanges.fill_from(id, page.next),
         }
-        if page.loaded {
-            self.fill_elsewhere(id, context.sender);
-        }
     }
 
     pub(super) fn handle_sync_record(&mut self, context: &mut Context, record: &Record<'_>) {
@@ -483,11 +480,10 @@ impl Protocol {
 
     /// One page of records in order of name hash, from `from` on, to before `until` (zero: the end).
     fn send_page(&mut self, context: &Context, seq: Seq, from: NameHash, until: NameHash) {
-        let loaded = self.load.pulled(context.now);
         let fill = |next: NameHash| {
             let mut datagram = self.core.long_datagram_to(context.generation);
             let mut first_out = NameHash(0);
-            let mut told = datagram.push(&Body::Page(Page { seq, next, loaded }));
+            let mut told = datagram.push(&Body::Page(Page { seq, next, loaded: false }));
             for (name, entry) in self.core.members.visible_from(from) {
                 if until.0 != 0 && name >= until {
                     break;
@@ -624,23 +620,6 @@ impl Protocol {
             }
         }
         self.core.transmit(now, peer.addr, datagram);
-    }
-
-    /// The peer has much to do: the rest of our view comes from another one.
-    fn fill_elsewhere(&mut self, id: ExchangeId, not: NameHash) {
-        let others: Vec<NameHash> = self
-            .core
-            .members
-            .ring()
-            .iter()
-            .copied()
-            .filter(|name| *name != self.core.me && *name != not && self.exchanges.with(*name).is_none())
-            .collect();
-        if let Some(other) = self.core.draw(&others)
-            && let Some(peer) = self.peer(other)
-        {
-            self.exchanges.move_to(id, peer);
-        }
     }
 }
 

@@ -46,8 +46,6 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rule {
-    /// Rounds have a number that all members share, so that each node has one prober; without it, targets are random.
-    CommonRounds,
     /// The first relay is the node that was heard last; without it, all relays are random.
     LastHeard,
     /// A failed probe accuses only if a relay has asked in vain, too.
@@ -58,13 +56,6 @@ pub enum Rule {
     Silence,
     /// Who does badly waits longer for answers.
     Health,
-    /// A probe pings three times, and then the verdict falls; without it as by Lifeguard (section IV.A): it pings once,
-    /// asks relays at the timeout, and waits for the end of the interval. Health stretches the interval, too, and each
-    /// failure counts against it.
-    Ladder,
-    /// A suspicion that is confirmed lasts four probe timeouts, however many nodes there are; without it as by
-    /// Lifeguard (section IV.B): five intervals times log10 n, with n rounded down to a power of two.
-    QuickBurial,
     /// Five nodes check a new suspicion at once.
     Witnesses,
     /// Who is accused by one member only is probed again before it is buried.
@@ -77,11 +68,6 @@ pub enum Rule {
     Damping,
     /// Who has refuted a lot lately has more time to refute again.
     Patience,
-    /// Rumors go along a ring that all members share; without it, to random nodes.
-    Ring,
-    /// News leaves at once, to most of its peers; without it as by memberlist: at a tick of ten gossip intervals to
-    /// three nodes, at the next one to three again, and so on, four times for each digit of the cluster's size.
-    Burst,
     /// Views that differ are compared and repaired.
     Sync,
 }
@@ -89,22 +75,17 @@ pub enum Rule {
 impl Rule {
     /// All rules that can be left out.
     pub const ALL: &[Self] = &[
-        Self::CommonRounds,
         Self::LastHeard,
         Self::Proof,
         Self::Lag,
         Self::Silence,
         Self::Health,
-        Self::Ladder,
-        Self::QuickBurial,
         Self::Witnesses,
         Self::Confirmed,
         Self::AskFirst,
         Self::Buddy,
         Self::Damping,
         Self::Patience,
-        Self::Ring,
-        Self::Burst,
         Self::Sync,
     ];
 }

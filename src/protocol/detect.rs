@@ -37,7 +37,8 @@ impl Protocol {
             self.core.reply(now, errand.asker, errand.asker_generation, &nack);
         }
         if now >= self.next_tick {
-            let interval = self.probe_interval();
+            // Probes may overlap, so bad health is no reason to probe less often.
+            let interval = self.core.settings.probe_interval;
             self.next_tick = self.next_tick + interval;
             if self.next_tick <= now {
                 self.next_tick = now + interval;
@@ -248,12 +249,7 @@ impl Protocol {
         let rtt = self.core.members.get(target.name).and_then(|entry| entry.node().rtt());
         let timeout = self.core.settings.probe_timeout;
         let health = if self.core.follows(Rule::Health) { self.health.score() } else { 0 };
-        let probe = if purpose == Purpose::Round && !self.core.follows(Rule::Ladder) {
-            Probe::of_lifeguard(now, target, timeout, self.core.settings.probe_interval, health)
-        } else {
-            Probe::new(now, purpose, target, rtt, timeout, health)
-        };
-        let id = self.probes.begin(probe)?;
+        let id = self.probes.begin(Probe::new(now, purpose, target, rtt, timeout, health))?;
         self.send_ping(now, id);
         Some(id)
     }
@@ -285,12 +281,7 @@ impl Protocol {
             return;
         }
         let own = ring.binary_search(&self.core.me).unwrap_or(0);
-        let offset = if self.core.follows(Rule::CommonRounds) {
-            self.rounds.offset(self.round, n)
-        } else {
-            self.core.rng.random_range(1..n)
-        };
-        let target = ring[(own + offset) % n];
+        let target = ring[(own + self.rounds.offset(self.round, n)) % n];
         self.probe_in_round(now, target);
         if let Some(another) = self.target_in_crowd(now, target) {
             self.probe_in_round(now, another);
@@ -308,12 +299,6 @@ impl Protocol {
         if self.probe_node(now, Purpose::Round, target).is_some() {
             self.core.metrics.probes += 1;
         }
-    }
-
-    /// From one round to the next. Probes may overlap, so bad health is no reason to probe less often.
-    fn probe_interval(&self) -> Duration {
-        let health = if self.core.follows(Rule::Ladder) { 0 } else { u32::from(self.health.score()) };
-        self.core.settings.probe_interval * (1 + health)
     }
 
     fn hear_round(&mut self, round: u32) {
@@ -487,9 +472,6 @@ impl Protocol {
             return;
         }
         self.core.metrics.probes_failed += 1;
-        if !self.core.follows(Rule::Ladder) {
-            self.health.worsen();
-        }
         if matches!(probe.purpose, Purpose::Told { status: Status::Left, .. }) {
             // Somebody has heard it say that it goes, and it does not answer: nobody has to suspect it.
             let Target { name, generation, incarnation, .. } = probe.target;

@@ -83,7 +83,6 @@
 //!
 //! | rule | with it, and without | shown by |
 //! |---|---|---|
-//! | common rounds | known to all, median 3.24 s, and 3.37 s; at 99 % 6.5 s, and 8.4 s | `rules -- threshold CommonRounds` |
 //! | the node heard last is the first relay | 3 survivors settle in 78 s, and not in 240 s | `rules -- three LastHeard` |
 //! | proof | false deaths a run: 0, and 496 | `rules -- slow Proof` |
 //! | silence, where there is no proof either | false deaths a run: 52, and 591 | `rules -- deaf Proof Proof+Silence` |
@@ -116,7 +115,7 @@
 //! | a confirmation waits for others | 0.2 × T | `lifeguard -- grid`: bytes; `threshold`: verdicts come as early |
 //! | settle time, streak, gap | 7.5 × gossip_interval, 3 s, 0.5 to 30 s | `spreading -- repair` |
 //! | buckets, digests | 128, 8 bytes a record | `spreading -- cost` |
-//! | pulls at a time, load of a seed | 2, 50,000 a second | `spreading -- joining` |
+//! | pulls at a time | 2 | `spreading -- joining` |
 //! | window of messages, bursts, resends | 32 to 128 KiB, 32 KiB, a round trip and its variation | `messages` |
 //! | who was buried again stays away | 10 s × 2^p, at most 320 s | `loss -- flip` |
 //! | isolation, healing | isolation_timeout, rejoin_interval | `healing`, `detector -- survivors` |
@@ -200,7 +199,7 @@ use ring::Rounds;
 use rumors::Rumors;
 use seek::Search;
 use suspicion::Suspicions;
-use sync::{Comparer, ExchangeId, Exchanges, Load};
+use sync::{Comparer, ExchangeId, Exchanges};
 use time::Deadlines;
 
 /// What wakes the duty to disseminate, besides rumors, exchanges and approaches, which have deadlines of their own.
@@ -275,7 +274,6 @@ pub(crate) struct Protocol {
     exchanges: Exchanges,
     /// The joins that wait for an exchange.
     fills: BTreeMap<ExchangeId, Vec<(Call, SocketAddr)>>,
-    load: Load,
     /// Whether our view was ever brought up to date with somebody else's.
     has_synced: bool,
     /// The joins that wait for the states of a seed.
@@ -376,7 +374,6 @@ impl Protocol {
             recheck: None,
             exchanges: Exchanges::new(retry),
             fills: BTreeMap::new(),
-            load: Load::default(),
             has_synced: false,
             settling: Vec::new(),
             fetches: Fetches::new(retry),
@@ -397,9 +394,6 @@ impl Protocol {
             hints: (0, 0),
             messages,
         };
-        if !protocol.core.follows(Rule::Burst) {
-            protocol.rumors.tick_from(now + phase);
-        }
         protocol.publish_self(now);
         protocol
     }

@@ -174,24 +174,6 @@ impl Probe {
         }
     }
 
-    /// A probe as by Lifeguard's rules: a ping, relays (and another ping, as memberlist's by TCP) at the timeout, and
-    /// the verdict at the end of the interval, both stretched by health.
-    pub(crate) fn of_lifeguard(
-        now: Instant,
-        target: Target,
-        timeout: Duration,
-        interval: Duration,
-        health: u8,
-    ) -> Self {
-        let stretch = 1 + u32::from(health);
-        Self {
-            relays_after: timeout * stretch,
-            timeout: interval * stretch,
-            stage: Stage::Second,
-            ..Self::new(now, Purpose::Round, target, None, timeout, health)
-        }
-    }
-
     /// When its next step is due.
     pub(crate) fn due(&self) -> Instant {
         let half = self.began + self.relays_after;

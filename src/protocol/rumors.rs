@@ -45,10 +45,6 @@ const PAUSE: u32 = 5;
 /// Rounds that may follow each other without the bucket's refill.
 const BURST: u32 = 50;
 
-/// In experiments without the two phases: gossip intervals between two ticks, and to how many each tells its news.
-const TICK: u32 = 10;
-const TICK_PEERS: usize = 3;
-
 /// Kinds of news: nodes, states, broadcasts.
 const LANES: usize = 3;
 /// Whose turn it is to come first in a datagram.
@@ -124,8 +120,6 @@ pub(crate) struct Rumors {
     wanted: Option<Instant>,
     tokens: u32,
     refilled: Instant,
-    /// When the next tick is, if there are ticks in place of phases.
-    tick: Option<Instant>,
 }
 
 /// The slots of the first phase, in the order in which they are served.
@@ -177,13 +171,7 @@ impl Rumors {
             wanted: None,
             tokens: BURST,
             refilled: now,
-            tick: None,
         }
-    }
-
-    /// From here on there are ticks in place of phases, one of them at `first`.
-    pub(crate) fn tick_from(&mut self, first: Instant) {
-        self.tick = Some(first);
     }
 
     /// There is news: it is told, to `k` peers, from the beginning. Answers whether an older rumor had to go for
@@ -243,18 +231,12 @@ impl Rumors {
         self.forget_states(now);
         for rumor in self.lanes.iter_mut().flat_map(BTreeMap::values_mut) {
             rumor.slots &= all;
-            if self.tick.is_some() {
-                rumor.slots = bits(0..TICK_PEERS.min(k));
-                rumor.next = Some((now, 0));
-                continue;
-            }
             if rumor.slots == 0
                 && let Some((_, slots)) = rumor.next.take_if(|(at, _)| *at <= now)
             {
                 rumor.slots = slots & all;
             }
         }
-        self.skip_ticks(now);
         self.refill(now);
         self.tokens = self.tokens.saturating_sub(1);
         true
@@ -315,23 +297,11 @@ impl Rumors {
     /// When the next round is due.
     pub(crate) fn due(&self) -> Option<Instant> {
         let wanted = self.wanted?;
-        if self.tick.is_some() {
-            return self.tick;
-        }
         let mut earliest = self.last_round.map_or(Instant::default(), |last| last + self.interval);
         if self.tokens == 0 {
             earliest = earliest.max(self.refilled + self.gossip_interval * PAUSE);
         }
         Some(wanted.max(earliest))
-    }
-
-    /// Brings the next tick behind `now`.
-    fn skip_ticks(&mut self, now: Instant) {
-        let every = self.gossip_interval * TICK;
-        if let Some(tick) = self.tick.as_mut().filter(|tick| **tick <= now) {
-            let passed = now.since(*tick).as_micros() / every.as_micros().max(1);
-            *tick = *tick + every * (u32::try_from(passed).unwrap_or(0) + 1);
-        }
     }
 
     /// Drops news of states that is too old to be told.
@@ -366,7 +336,6 @@ impl Rumors {
         lane.insert(self.arrivals, rumor);
         self.arrivals += 1;
         self.want(wanted);
-        self.skip_ticks(now);
         dropped
     }
 

@@ -1,7 +1,5 @@
 //! News: taking it into the view, telling users, and passing it on.
 
-use rand::RngExt;
-
 use super::announce::NUMBER_MAX;
 use super::members::{Before, Merged};
 use super::rumors::{Topic, slot_order};
@@ -132,12 +130,8 @@ impl Protocol {
         self.push_topic(now, Topic::Node(subject));
     }
 
-    /// There is more of the news of a node that went round: it follows until `at`. By ticks all news waits for the
-    /// next.
+    /// There is more of the news of a node that went round: it follows until `at`.
     pub(super) fn push_addition(&mut self, now: Instant, at: Instant, subject: NameHash) {
-        if !self.core.follows(Rule::Burst) {
-            return self.push_rumor(now, subject);
-        }
         let slots = self.slot_count();
         if slots > 0 && self.rumors.push_addition(now, at, Topic::Node(subject), slots) {
             self.core.metrics.rumors_dropped += 1;
@@ -155,11 +149,7 @@ impl Protocol {
     /// As many as there are offsets, which change with each newcomer: they are computed when they are needed.
     fn slot_count(&self) -> usize {
         let n = self.core.members.ring().len();
-        if self.core.follows(Rule::Burst) {
-            ring::sends(n, self.core.settings.retransmit).min(n.saturating_sub(1))
-        } else {
-            self.core.settings.retransmit * ring::sends(n, 0)
-        }
+        ring::sends(n, self.core.settings.retransmit).min(n.saturating_sub(1))
     }
 
     /// Sends a round of rumors, if one is due.
@@ -179,9 +169,7 @@ impl Protocol {
             if topics.is_empty() {
                 continue;
             }
-            let along = self.core.follows(Rule::Ring) && self.core.follows(Rule::Burst);
-            let offset = if along { offsets[slot] } else { self.random_offset() };
-            match self.peer_of(now, offset, &used, &topics) {
+            match self.peer_of(now, offsets[slot], &used, &topics) {
                 Some(peer) => {
                     used.push(peer);
                     full |= self.tell(now, slot, peer, &topics);
@@ -304,12 +292,6 @@ impl Protocol {
             self.ring_offsets = (n, ring::offsets(n, ring::sends(n, self.core.settings.retransmit)));
         }
         &self.ring_offsets.1
-    }
-
-    /// In place of a slot's: to anybody.
-    fn random_offset(&mut self) -> usize {
-        let n = self.core.members.ring().len();
-        self.core.rng.random_range(1..n.max(2))
     }
 
     /// The peer at an offset. Suspects are passed over along the ring; one that stands there still gets what

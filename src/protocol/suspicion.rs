@@ -25,8 +25,6 @@ const CONFIRMATIONS_MAX: usize = 3;
 const MIN_TIMEOUTS: u32 = 4;
 /// The longest time, in shortest ones.
 const MAX_MINS: u32 = 6;
-/// In thousandths.
-const LOG10_OF_2: u32 = 301;
 /// log(c + 1) / log(K + 1) in thousandths, by K and c.
 const SHARE: [[u32; CONFIRMATIONS_MAX + 1]; CONFIRMATIONS_MAX + 1] =
     [[1000, 1000, 1000, 1000], [0, 1000, 1000, 1000], [0, 631, 1000, 1000], [0, 500, 792, 1000]];
@@ -34,11 +32,6 @@ const SHARE: [[u32; CONFIRMATIONS_MAX + 1]; CONFIRMATIONS_MAX + 1] =
 /// The shortest time that a suspect has.
 pub(crate) fn shortest(timeout: Duration) -> Duration {
     timeout * MIN_TIMEOUTS
-}
-
-/// The same by Lifeguard's rules: α × log10 n intervals, with α = 5 and n rounded down to a power of two.
-pub(crate) fn shortest_of_lifeguard(interval: Duration, n: usize) -> Duration {
-    interval * (5 * n.max(2).ilog2() * LOG10_OF_2) / 1000
 }
 
 /// How many confirmations the deadline waits for in a cluster of `n` active nodes.

@@ -410,21 +410,6 @@ impl Exchanges {
         }
     }
 
-    /// Goes on with another peer, who has not yet given us a cookie.
-    pub(crate) fn move_to(&mut self, id: ExchangeId, peer: Peer) {
-        if let Some(exchange) = self.by_id.get_mut(&id) {
-            let moved: Vec<Seq> = exchange.pending.keys().copied().collect();
-            let pending = std::mem::take(&mut exchange.pending);
-            exchange.queue.extend(pending.into_values().map(|pending| pending.request));
-            exchange.peer = peer;
-            exchange.cookie = Cookie(0);
-            for seq in moved {
-                self.by_seq.remove(&seq);
-                self.deadlines.cancel(seq);
-            }
-        }
-    }
-
     /// Whether nothing is left to ask.
     pub(crate) fn is_done(&self, id: ExchangeId) -> bool {
         self.by_id.get(&id).is_none_or(|exchange| {
@@ -510,27 +495,4 @@ fn chains(from: NameHash) -> VecDeque<Request> {
             until: NameHash(if chain + 1 == CHAINS as u64 { 0 } else { from.0 + (chain + 1) * step }),
         })
         .collect()
-}
-
-/// Counts requests for pages, to know when this member serves so many that others should help.
-#[derive(Debug, Default)]
-pub(crate) struct Load {
-    window: Instant,
-    pulls: u32,
-}
-
-impl Load {
-    /// Pulls in a second from which on pages say that others should be asked.
-    const HEAVY: u32 = 50_000;
-    const WINDOW: Duration = Duration::from_secs(1);
-
-    /// Counts a pull; whether there are too many.
-    pub(crate) fn pulled(&mut self, now: Instant) -> bool {
-        if now.since(self.window) >= Self::WINDOW {
-            self.window = now;
-            self.pulls = 0;
-        }
-        self.pulls += 1;
-        self.pulls > Self::HEAVY
-    }
 }
