@@ -5,9 +5,10 @@
 //! each member takes it over, and a record is in memory once until a member changes it in its own view. From there
 //! on nothing is special: it is the state of a settled cluster, save that nobody has been heard or measured yet.
 
-use super::members::Members;
+use super::Protocol;
+use super::core::Timer;
+use super::membership::Members;
 use super::time::Instant;
-use super::{Protocol, Timer};
 use crate::wire::NameHash;
 
 impl Protocol {
@@ -35,13 +36,15 @@ impl Protocol {
             if member.core.members.iter().len() > 1 {
                 return Err(format!("{name} knows somebody already"));
             }
-            if member.core.settings.allow != first.core.settings.allow || !first.takes(&member.own_record()) {
+            if member.core.settings.allow != first.core.settings.allow
+                || !first.core.takes(&member.core.own_record())
+            {
                 return Err(format!("{name} is not on the lists of {}", first.core.settings.name));
             }
             if view.ring().len() == nodes_max {
                 return Err(format!("there are more than max_nodes, which is {nodes_max}"));
             }
-            view.merge_alive(now, NameHash::of(member.core.tag, name), &member.own_record());
+            view.merge_alive(now, NameHash::of(member.core.tag, name), &member.core.own_record());
         }
         Ok(view)
     }
@@ -49,8 +52,8 @@ impl Protocol {
     /// Takes over a view that holds this member, too. Users are not told here who is in it.
     pub(crate) fn adopt_view(&mut self, now: Instant, view: &Members) {
         self.core.members.adopt(now, view);
-        self.has_company(now);
-        self.has_synced = true;
+        self.detection.has_company(now);
+        self.sync.set_synced();
         self.core.timers.set_earliest(Timer::Isolation, now + self.core.settings.isolation_timeout);
     }
 }

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::Protocol;
-use super::rumors::Topic;
+use super::core::rumors::Topic;
 use super::time::Instant;
 use crate::node::{Generation, Incarnation};
 use crate::wire::{NameHash, Record, Writer};
@@ -31,15 +31,15 @@ impl Protocol {
             broadcast: 0,
         };
         self.core.members.merge_alive(now, NameHash::of(self.core.tag, &name), &record);
-        self.has_company(now);
+        self.detection.has_company(now);
     }
 
     /// Makes another member known, in its real run, and tells nobody.
     pub(crate) fn introduce(&mut self, now: Instant, other: &Self) {
         let name = NameHash::of(self.core.tag, &other.core.settings.name);
-        self.core.members.merge_alive(now, name, &other.own_record());
+        self.core.members.merge_alive(now, name, &other.core.own_record());
         self.core.addresses.heard(other.core.settings.advertise);
-        self.has_company(now);
+        self.detection.has_company(now);
     }
 
     /// Notes that a broadcast of an imagined node was dealt with: of all changes the one that does nothing but alter
@@ -52,7 +52,7 @@ impl Protocol {
     /// Has news of an imagined node told.
     pub(crate) fn rumor_about(&mut self, now: Instant, index: u32) {
         let (name, _) = identity(index);
-        self.push_topic(now, Topic::Node(NameHash::of(self.core.tag, &name)));
+        self.core.push_topic(now, Topic::Node(NameHash::of(self.core.tag, &name)));
     }
 
     /// Fills a datagram to an imagined node with rumors.
@@ -60,7 +60,7 @@ impl Protocol {
         let (name, _) = identity(receiver);
         let header = self.core.header_to(GENERATION);
         let mut datagram = Writer::new(buffer, &header, self.core.settings.max_datagram);
-        self.add_rumors(&mut datagram, NameHash::of(self.core.tag, &name));
+        self.core.add_rumors(&mut datagram, NameHash::of(self.core.tag, &name));
         datagram.finish()
     }
 }

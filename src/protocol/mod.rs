@@ -120,282 +120,119 @@
 //! | who was buried again stays away | 10 s × 2^p, at most 320 s | `loss -- flip` |
 //! | isolation, healing | isolation_timeout, rejoin_interval | `healing`, `detector -- survivors` |
 
-mod accuse;
 mod acquaint;
-mod addresses;
-mod admit;
-mod announce;
+mod admission;
+mod api;
 mod bounds;
-mod broadcasts;
-mod claims;
-mod compare;
-mod contract;
+mod broadcast;
 mod core;
-mod crowd;
-mod depart;
-mod detect;
-mod fetch;
-mod heal;
-pub(crate) mod health;
-mod hints;
+mod detection;
+mod dissemination;
+mod gossip;
 mod identity;
 #[cfg(feature = "bench")]
 pub(crate) mod imagine;
-mod join;
-mod members;
+mod membership;
 mod messages;
-mod names;
-mod probe;
+mod news;
 mod receive;
-mod relocate;
-#[cfg(feature = "encryption")]
-mod replay;
-mod ring;
-mod rumors;
-#[cfg(feature = "encryption")]
-mod seal;
-mod seek;
-mod spread;
+mod sealing;
 mod state;
-mod suspicion;
 mod sync;
 mod time;
-#[cfg(not(feature = "encryption"))]
-mod unsealed;
 mod view;
-mod vouch;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rand::rngs::ChaCha12Rng;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::Rng;
 
-pub use contract::Rule;
-pub(crate) use contract::{
-    Answer, Bound, Call, Chore, Duty, Handover, Heard, Note, Seen, Settings, Transmit, Without,
+pub(crate) use admission::copy_error;
+pub use api::Rule;
+pub(crate) use api::{
+    Answer, Bound, BroadcastProgress, Call, Chore, Duty, Handover, Note, Seen, Settings, Transmit, Without,
 };
-pub(crate) use join::copy as copy_error;
 pub(crate) use time::Instant;
 
-use self::core::Core;
+use self::core::cookies::CookieJar;
+use self::core::{Core, Timer};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::metrics::Metrics;
+#[cfg(feature = "encryption")]
+use crate::keyring::Keyring;
 use crate::node::{Generation, Incarnation};
-use crate::state::Collected;
-use crate::wire::{ClusterTag, NameHash};
-use addresses::Addresses;
-use broadcasts::Broadcasts;
-use fetch::Fetches;
-use health::{Burials, Damping, Ears, Health};
-use join::{Approaches, CookieJar, GivenCookies, Join, NameChecks};
-use members::Members;
+use crate::wire::hash::canonical;
+use crate::wire::lists::Lack;
+use crate::wire::{NameHash, Seq};
+use admission::Admission;
+use broadcast::Broadcasts;
+use detection::{Detection, Outcome, Purpose, Target};
+use dissemination::Dissemination;
+use identity::{Defence, Identity};
 use messages::Messages;
-use probe::{Errands, Probes};
-use receive::Context;
-use ring::Rounds;
-use rumors::Rumors;
-use seek::Search;
-use suspicion::Suspicions;
-use sync::{Comparer, ExchangeId, Exchanges};
-use time::Deadlines;
+use sealing::Sealing;
+use state::States;
+use sync::pull::{Item, Pulls};
+use sync::{Ended, Sync};
 
-/// What wakes the duty to disseminate, besides rumors, exchanges and approaches, which have deadlines of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    /// A suspicion is to be shown to users.
-    Show(NameHash),
-    /// A suspicion has lasted long enough.
-    Suspicion(NameHash),
-    /// To see whether nobody was heard for `isolation_timeout`.
-    Isolation,
-    /// An accusation is to be refuted.
-    Refute,
-    /// Probe the dead.
-    Heal,
-    /// Look for others.
-    Seek,
-    /// To see whether our address is still ours.
-    Address,
-    /// The oldest tombstone is to be forgotten.
-    Reap,
-    /// Views that differed are to be compared again.
-    Recheck,
-    /// Nodes that somebody holds dead, or says that they left, are to be asked.
-    Told,
-    /// Those who have told of leaves are to be asked again whether they did.
-    Doubts,
-    /// A join is out of time.
-    Join(Call),
-    /// The leave is to be told again, or is out of time.
-    Leave,
-    /// Another run of our name is to be probed.
-    Rival,
-    /// What others have of us that we never said is to be answered.
-    Claims,
-    /// An ack of a message is late, or a message is out of time.
-    Resend,
-    /// To see whether nothing came of an incomplete message for long.
-    Stale,
-}
+/// Members that are sent a hello when our address has changed; the others hear of it from them.
+const TOLD_OF_CHANGE: usize = 3;
 
-/// The protocol of one member.
+/// The protocol of one member: what all parts are handed, and the parts.
 #[derive(Debug)]
 pub(crate) struct Protocol {
     core: Core,
-    /// When half of the others had started, as of this moment.
-    median_start: Option<(Instant, u64)>,
-    suspicions: Suspicions,
-    probes: Probes,
-    errands: Errands,
-    rounds: Rounds,
-    round: u32,
-    heard_round: Option<u32>,
-    next_tick: Instant,
-    health: Health,
-    ears: Ears,
-    damping: Damping,
-    crowd: crowd::Crowd,
-    burials: Burials,
-    last_lag: Option<Instant>,
-    /// The highest incarnation of ours that was accused and not refuted yet.
-    accused: Option<Incarnation>,
-    refuted: Option<Instant>,
-    /// Who holds us dead and should hear of our return.
-    accusers: Vec<SocketAddr>,
-    /// When it was last looked whether our address is still ours.
-    address_doubted: Option<Instant>,
-    rumors: Rumors,
-    ring_offsets: (usize, Vec<usize>),
-    comparer: Comparer,
-    recheck: Option<compare::Recheck>,
-    exchanges: Exchanges,
-    /// The joins that wait for an exchange.
-    fills: BTreeMap<ExchangeId, Vec<(Call, SocketAddr)>>,
-    /// Whether our view was ever brought up to date with somebody else's.
-    has_synced: bool,
-    /// The joins that wait for the states of a seed.
-    settling: Vec<(Call, SocketAddr, NameHash)>,
-    fetches: Fetches,
-    /// States that are collected anew.
-    collected: BTreeMap<NameHash, (Generation, Collected)>,
-    /// The version after which the newest rumor about our own state begins.
-    open_chunk: u64,
-    state_budget: state::Budget,
+    identity: Identity,
+    detection: Detection,
+    dissemination: Dissemination,
+    sync: Sync,
+    pulls: Pulls,
+    states: States,
     broadcasts: Broadcasts,
-    told: VecDeque<compare::Told>,
-    doubts: vouch::Doubts,
-    /// Nodes that were dead here and came back a moment ago.
-    returned: BTreeMap<NameHash, Instant>,
-    regossiped: (u64, u32),
-    approaches: Approaches,
-    search: Search,
-    joins: BTreeMap<Call, Join>,
-    name_checks: NameChecks,
-    rival: Option<(SocketAddr, Generation)>,
-    claims: claims::Claims,
-    hints: (u64, u32),
     messages: Messages,
+    admission: Admission,
+    sealing: Sealing,
 }
 
 impl Protocol {
     /// `wall` is the time since the Unix epoch that belongs to `now`; `seed` seeds all of its randomness.
     pub(crate) fn new(settings: Settings, now: Instant, wall: Duration, seed: [u8; 32]) -> Self {
-        let mut rng = ChaCha12Rng::from_seed(seed);
-        let tag = ClusterTag::of(&settings.cluster);
-        let me = NameHash::of(tag, &settings.name);
-        let generation = identity::generation(wall, &mut rng);
         let retry = settings.gossip_interval * 5 / 2;
-        let phase = rng.random_range(0..settings.probe_interval.as_micros().max(1));
-        let phase = Duration::from_micros(u64::try_from(phase).unwrap_or(0));
-        let mut timers = Deadlines::new();
-        if settings.discovers {
-            timers.set(Timer::Seek, now);
+        let mut core = Core::new(settings, now, wall, seed);
+        let detection = Detection::new(&mut core, now);
+        core.cookies = CookieJar::new((core.rng.next_u64(), core.rng.next_u64()));
+        if core.settings.discovers {
+            core.timers.set(Timer::Rejoin, now);
         } else {
-            timers.set(Timer::Address, now + settings.rejoin_interval);
+            core.timers.set(Timer::Address, now + core.settings.rejoin_interval);
         }
-        let messages = Messages::new(&settings);
-        let round = rng.next_u32() >> 8;
-        let cookies = (rng.next_u64(), rng.next_u64());
-        let state_rate = settings.state_rate;
-        let gossip_interval = settings.gossip_interval;
-        let mut protocol = Self {
-            core: Core {
-                tag,
-                me,
-                generation,
-                incarnation: Incarnation(0),
-                started: now,
-                wall,
-                members: Members::new(tag, settings.max_nodes, now),
-                cookies: CookieJar::new(cookies),
-                given: GivenCookies::default(),
-                addresses: Addresses::default(),
-                leave: None,
-                #[cfg(feature = "encryption")]
-                sealing: seal::Sealing::new(settings.keyring.clone(), seed),
-                next_call: 0,
-                timers,
-                transmits: VecDeque::new(),
-                spare: Vec::new(),
-                events: VecDeque::new(),
-                answers: VecDeque::new(),
-                chores: VecDeque::new(),
-                notes: VecDeque::new(),
-                end: None,
-                ended: false,
-                metrics: Metrics::default(),
-                rng,
-                settings,
-            },
-            median_start: None,
-            suspicions: Suspicions::default(),
-            probes: Probes::default(),
-            errands: Errands::new(),
-            rounds: Rounds::default(),
-            round,
-            heard_round: None,
-            next_tick: now + phase,
-            health: Health::default(),
-            ears: Ears::new(now),
-            damping: Damping::default(),
-            crowd: crowd::Crowd::default(),
-            burials: Burials::default(),
-            last_lag: None,
-            accused: None,
-            refuted: None,
-            accusers: Vec::new(),
-            address_doubted: None,
-            rumors: Rumors::new(now, gossip_interval),
-            ring_offsets: (0, Vec::new()),
-            comparer: Comparer::new(now),
-            recheck: None,
-            exchanges: Exchanges::new(retry),
-            fills: BTreeMap::new(),
-            has_synced: false,
-            settling: Vec::new(),
-            fetches: Fetches::new(retry),
-            collected: BTreeMap::new(),
-            open_chunk: 0,
-            state_budget: state::Budget::new(now, state_rate),
+        let sealing = Sealing::new(&mut core, seed);
+        core.publish_self(now);
+        Self {
+            identity: Identity::default(),
+            detection,
+            dissemination: Dissemination::new(),
+            sync: Sync::new(now, retry),
+            pulls: Pulls::new(retry),
+            states: States::new(now, core.settings.state_rate),
             broadcasts: Broadcasts::new(),
-            told: VecDeque::new(),
-            doubts: vouch::Doubts::default(),
-            returned: BTreeMap::new(),
-            regossiped: (0, 0),
-            approaches: Approaches::new(retry),
-            search: Search::default(),
-            joins: BTreeMap::new(),
-            name_checks: NameChecks::new(),
-            rival: None,
-            claims: claims::Claims::default(),
-            hints: (0, 0),
-            messages,
-        };
-        protocol.publish_self(now);
-        protocol
+            messages: Messages::new(&core.settings),
+            admission: Admission::new(retry),
+            sealing,
+            core,
+        }
+    }
+
+    /// Comes back after an earlier run: as a later one, also if the clock went back meanwhile, and with the keys and
+    /// values that are to be kept. Before anything was told to anybody.
+    pub(crate) fn resume<'a>(
+        &mut self,
+        now: Instant,
+        earlier: Generation,
+        kept: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) {
+        identity::resume(&mut self.core, now, earlier);
+        self.states.resume(&mut self.core, now, kept);
     }
 
     /// The time that [`poll_timeout`](Self::poll_timeout) told for a duty has come.
@@ -405,24 +242,36 @@ impl Protocol {
         }
         self.observe_lag(now, None);
         match duty {
-            Duty::Probe => self.detect(now),
+            Duty::Probe => {
+                while let Some(probe) = self.detection.next_failed(&mut self.core, now) {
+                    let outcome = self.detection.failed(&mut self.core, now, probe);
+                    self.probe_ended(now, outcome);
+                }
+                self.detection.nack_askers(&mut self.core, now);
+                self.detection.tick(&mut self.core, now);
+            }
             Duty::Disseminate => {
                 while let Some(timer) = self.core.timers.pop_due(now) {
                     self.handle_timer(now, timer);
                 }
-                self.retry_exchanges(now);
-                self.retry_approaches(now);
-                self.give_up_broadcasts(now);
-                self.retry_fetches(now);
+                while let Some(Ended { peer, .. }) = self.sync.next_given_up(&mut self.core, now) {
+                    self.admission.sync_failed(&mut self.core, now, peer.name, Error::NoAnswer);
+                }
+                self.admission.send_hellos(&mut self.core, now);
+                self.close_gaps(now);
+                self.pull_missing(now);
             }
         }
         self.messages.end_with_the_gone(&mut self.core, now);
-        self.spread(now);
+        self.gossip(now);
     }
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
         while let Some(transmit) = self.core.transmits.pop_front() {
-            if let Some(transmit) = self.sealed(transmit) {
+            if let Some((transmit, hello)) = self.sealing.seal(transmit) {
+                if let Some(hello) = hello {
+                    self.admission.hello_sealed(hello.seq, hello.counter);
+                }
                 self.core.metrics.datagrams_sent += 1;
                 self.core.metrics.bytes_sent += transmit.datagram.len() as u64;
                 return Some(transmit);
@@ -457,22 +306,112 @@ impl Protocol {
         if self.core.ended {
             return None;
         }
-        let alone = self.core.members.ring().len() < 2;
-        let deadlines = match duty {
-            Duty::Probe => {
-                let tick = (!alone && self.core.leave.is_none()).then_some(self.next_tick);
-                [tick, self.probes.next_due(), self.errands.next_due(), None, None, None]
+        match duty {
+            Duty::Probe => self.detection.next_due(&self.core),
+            Duty::Disseminate => {
+                let is_alone = self.core.members.ring().len() < 2;
+                let deadlines = [
+                    self.core.timers.next(),
+                    if is_alone { None } else { self.core.rumors.due() },
+                    self.sync.next_due(),
+                    self.admission.next_due(),
+                    self.pulls.next_due(),
+                    self.broadcasts.next_due(),
+                ];
+                deadlines.into_iter().flatten().min()
             }
-            Duty::Disseminate => [
-                self.core.timers.next(),
-                if alone { None } else { self.rumors.due() },
-                self.exchanges.next_due(),
-                self.approaches.next_due(),
-                self.fetches.next_due(),
-                self.broadcasts.next_due(),
-            ],
-        };
-        deadlines.into_iter().flatten().min()
+        }
+    }
+
+    /// Joins through the members at these addresses, all at once. Answered with [`Answer::Joined`].
+    pub(crate) fn join(&mut self, now: Instant, seeds: &[SocketAddr]) -> Call {
+        self.admission.join(&mut self.core, now, seeds)
+    }
+
+    /// Addresses at which members may be: says hello to those that are not in the view.
+    pub(crate) fn addresses_found(&mut self, now: Instant, found: &[SocketAddr]) {
+        let stays_away = self.identity.stays_away(now);
+        self.admission.addresses_found(&mut self.core, now, found, stays_away);
+    }
+
+    /// Where others reach us from now on; most often where they did before.
+    pub(crate) fn move_to(&mut self, now: Instant, addr: SocketAddr) {
+        if !identity::change_address(&mut self.core, now, canonical(addr)) {
+            return;
+        }
+        let mut others: Vec<_> = self.core.others().collect();
+        for _ in 0..TOLD_OF_CHANGE {
+            let Some(other) = self.core.draw(&others) else {
+                break;
+            };
+            others.retain(|name| *name != other);
+            if let Some(addr) = self.core.members.get(other).map(|entry| entry.addr()) {
+                self.attempt_join(now, addr);
+            }
+        }
+        self.gossip(now);
+    }
+
+    /// Says that this member goes. Answered with [`Answer::Left`].
+    pub(crate) fn leave(&mut self, now: Instant, timeout: Duration) -> Call {
+        let (call, begins) = self.admission.leave(&mut self.core, now, timeout);
+        if begins {
+            // The rumor goes along the ring as it is with us in it, and at once.
+            self.gossip(now);
+            let verdict = self.core.own_leave();
+            self.core.members.merge_verdict(now, &verdict);
+        }
+        call
+    }
+
+    /// Buries a dead node for good: it counts as one that left.
+    pub(crate) fn force_leave(&mut self, now: Instant, name: &str) -> Result<()> {
+        if let Some(verdict) = admission::force_leave(&self.core, name)? {
+            self.take_verdict(now, &verdict);
+            self.gossip(now);
+        }
+        Ok(())
+    }
+
+    /// Measures the round trip to an active node. Answered with [`Answer::Pinged`].
+    pub(crate) fn ping(&mut self, now: Instant, name: &str) -> Result<Call> {
+        self.detection.ping(&mut self.core, now, name)
+    }
+
+    /// Writes a key of our own state.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`], [`Error::Config`], [`Error::Closed`]: nothing was written.
+    pub(crate) fn set(&mut self, now: Instant, key: &str, value: &[u8]) -> Result<()> {
+        if self.states.set(&mut self.core, now, key, value)? {
+            self.gossip(now);
+        }
+        Ok(())
+    }
+
+    /// Removes a key of our own state.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`]: nothing was removed.
+    pub(crate) fn remove(&mut self, now: Instant, key: &str) -> Result<()> {
+        if self.states.remove(&mut self.core, now, key)? {
+            self.gossip(now);
+        }
+        Ok(())
+    }
+
+    /// Says something to all others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`], [`Error::Closed`]: nothing was sent.
+    pub(crate) fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<()> {
+        if self.broadcasts.broadcast(&mut self.core, now, payload)? {
+            self.gossip(now);
+        }
+        Ok(())
     }
 
     /// Sends a message to an active node. Answered with [`Answer::Sent`].
@@ -485,6 +424,21 @@ impl Protocol {
         self.messages.settle(&mut self.core, now, handover);
     }
 
+    /// What this member makes of keys.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn keyring(&self) -> &Keyring {
+        self.sealing.keyring()
+    }
+
+    /// Changes what this member makes of keys, from the next datagram on.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn change_keyring(
+        &mut self,
+        change: &mut dyn FnMut(&mut Keyring) -> Result<()>,
+    ) -> Result<()> {
+        self.sealing.change_keyring(&mut self.core, change)
+    }
+
     /// Takes back the memory of a datagram that was sent, for the next one.
     pub(crate) fn reuse(&mut self, datagram: Vec<u8>) {
         self.core.reuse(datagram);
@@ -493,38 +447,230 @@ impl Protocol {
     /// Raises the own incarnation, as if an accusation was refuted: the smallest piece of news there is.
     pub(crate) fn touch(&mut self, now: Instant) {
         self.core.incarnation = Incarnation(self.core.incarnation.0 + 1);
-        self.publish_self(now);
-        self.push_rumor(now, self.core.me);
-        self.spread(now);
+        self.core.publish_self(now);
+        self.core.push_rumor(now, self.core.me);
+        self.gossip(now);
     }
 
     fn handle_timer(&mut self, now: Instant, timer: Timer) {
+        let core = &mut self.core;
         match timer {
-            Timer::Show(name) => self.show_suspicion(name),
-            Timer::Suspicion(name) => self.bury(now, name),
-            Timer::Isolation => self.check_isolation(now),
-            Timer::Refute => self.refute(now),
-            Timer::Heal => self.heal(now),
-            Timer::Seek => self.seek(now),
-            Timer::Address => self.check_address_alone(now),
-            Timer::Reap => self.reap(now),
-            Timer::Recheck => self.compare_again(now),
-            Timer::Told => self.ask_the_told(now),
-            Timer::Doubts => self.repeat_doubts(now),
-            Timer::Join(call) => self.join_is_over(now, call),
-            Timer::Leave => self.tell_leave(now),
+            Timer::Show(name) => Detection::show_suspicion(core, name),
+            Timer::Suspicion(name) => {
+                if let Some(verdict) = self.detection.declare_dead(core, now, name) {
+                    self.take_verdict(now, &verdict);
+                }
+            }
+            Timer::Isolation => {
+                if self.detection.check_isolation(core, now) {
+                    admission::rejoin_if_alone(core, now);
+                }
+            }
+            Timer::Refute => {
+                let defence = self.identity.refute(core, now);
+                self.defend(now, defence);
+            }
+            Timer::Reconnect => self.detection.reconnect(core, now),
+            Timer::Rejoin => self.admission.rejoin(core, now),
+            Timer::Address => identity::check_address_alone(core, now),
+            Timer::Reap => core.reap(now),
+            Timer::Recheck => {
+                if let Some((peer, asked)) = self.sync.next_recheck(core, now) {
+                    self.detection.probe_node(core, now, Purpose::Compare { asked }, peer);
+                }
+            }
+            Timer::Verify => self.detection.verify_reported(core, now),
+            Timer::Doubts => self.admission.repeat_doubts(core, now),
+            Timer::Join(call) => {
+                if let Some((addr, seed)) = self.admission.join_timeout(core, now, call) {
+                    self.joined(now, call, addr, seed);
+                }
+            }
+            Timer::Leave => self.admission.send_leave(core, now),
             Timer::Rival => self.probe_rival(now),
             Timer::Claims => self.answer_claims(now),
-            Timer::Resend => self.messages.resend(&mut self.core, now),
-            Timer::Stale => self.messages.drop_stale(&mut self.core, now),
+            Timer::Resend => self.messages.resend(core, now),
+            Timer::Stale => self.messages.drop_stale(core, now),
         }
     }
 
-    /// Stops for good.
-    fn stop(&mut self, error: Error) {
-        self.core.ended = true;
-        self.core.end = Some(error);
-        self.core.transmits.clear();
+    /// Notices that we were away: a deadline or a datagram is handled far past its time.
+    fn observe_lag(&mut self, now: Instant, received: Option<Instant>) {
+        let due = [Duty::Probe, Duty::Disseminate].into_iter().filter_map(|duty| self.poll_timeout(duty));
+        // Rumors to be sent at once are due at the beginning of time: they tell nothing.
+        let due = due.filter(|at| *at > self.core.started).chain(received).min();
+        self.detection.observe_lag(&mut self.core, now, due);
+    }
+
+    /// Tries to become known to the member at an address, unless we are to stay away.
+    fn attempt_join(&mut self, now: Instant, addr: SocketAddr) {
+        if !self.identity.stays_away(now) {
+            self.admission.attempt(&mut self.core, now, addr);
+        }
+    }
+
+    /// What a probe that is over means to the other parts.
+    fn probe_ended(&mut self, now: Instant, outcome: Option<Outcome>) {
+        match outcome {
+            None => {}
+            Some(Outcome::Incumbent { name, generation, addr, answers }) => {
+                self.admission.name_checked(now, name, (generation, addr), answers);
+            }
+            Some(Outcome::Rival { addr, answers: true, .. }) => identity::yield_name(&mut self.core, addr),
+            Some(Outcome::Rival { generation, answers: false, .. }) => {
+                self.identity.forget_rival();
+                self.renew(now, generation);
+            }
+            Some(Outcome::Left(verdict)) => self.take_verdict(now, &verdict),
+        }
+    }
+
+    /// Asks whether the other run of our name is there.
+    fn probe_rival(&mut self, now: Instant) {
+        let Some((addr, generation)) = self.identity.rival(&self.core) else {
+            return;
+        };
+        let target = Target { name: self.core.me, addr, generation, incarnation: Incarnation(0) };
+        if self.detection.probe(&mut self.core, now, Purpose::Rival, target).is_none() {
+            self.core.timers.set(Timer::Rival, now + self.core.settings.probe_interval);
+        }
+    }
+
+    /// What the defence against an accusation leads to.
+    fn defend(&mut self, now: Instant, defence: Defence) {
+        if defence.refuted {
+            self.detection.refuted(&self.core, now);
+        }
+        for addr in defence.return_to {
+            self.attempt_join(now, addr);
+        }
+    }
+
+    /// Takes a generation above one that is known of our name, and gossips it. Our state goes with us.
+    fn renew(&mut self, now: Instant, above: Generation) {
+        if above < self.core.generation {
+            return;
+        }
+        let state = state::own_state(&self.core);
+        self.identity.renew(&mut self.core, now, above);
+        self.states.carry(&mut self.core, now, state);
+    }
+
+    /// Goes on above all that was claimed of us.
+    fn answer_claims(&mut self, now: Instant) {
+        let claims = self.identity.take_claims(&mut self.core, now);
+        if let Some(run) = claims.run.filter(|run| *run >= self.core.generation) {
+            // What was claimed of the run before it means nothing any more.
+            self.renew(now, run);
+            return;
+        }
+        if claims.broadcast > self.core.own_record().broadcast {
+            self.core.members.set_broadcast(now, self.core.me, claims.broadcast);
+        }
+        if self.states.rewrite_above(&mut self.core, now, claims.version) {
+            self.gossip(now);
+        }
+    }
+
+    /// A join has come through: we are in sync with a seed.
+    fn joined(&mut self, now: Instant, call: Call, addr: SocketAddr, seed: NameHash) {
+        if self.admission.joined(&mut self.core, call, addr) {
+            self.sync.set_synced();
+            state::gossip_own(&mut self.core, now);
+            self.sync.recheck_with_another(&mut self.core, now, seed);
+        }
+    }
+
+    /// An exchange is complete.
+    fn exchange_ended(&mut self, now: Instant, ended: Ended) {
+        self.admission.synced(ended.peer.name);
+        self.settle_joins(now, ended.peer.name);
+        if ended.filled {
+            self.sync.recheck_with_another(&mut self.core, now, ended.peer.name);
+        }
+    }
+
+    /// We hold the records of a seed; if its states are here, too, or it does not give them, the joins are through.
+    fn settle_joins(&mut self, now: Instant, seed: NameHash) {
+        if !self.admission.is_settling() || self.pulls.is_asking(seed) {
+            return;
+        }
+        for (call, addr) in self.admission.take_settled(seed) {
+            self.joined(now, call, addr, seed);
+        }
+    }
+
+    /// Asks origins for the broadcasts that were missing for long, and gives them up when that is in vain.
+    fn close_gaps(&mut self, now: Instant) {
+        while let Some(gap) = self.broadcasts.pop_due(now) {
+            let item = Item::Broadcasts(gap.origin);
+            if self.pulls.is_asked(item) {
+                self.broadcasts.await_answer(now, gap);
+            } else if !gap.urged {
+                self.broadcasts.urge(now, gap);
+                self.pulls.lacks(now, item, gap.generation, gap.upto, gap.origin, true);
+            } else {
+                self.broadcasts.skip(&mut self.core, now, &gap);
+            }
+        }
+    }
+
+    /// Asks for what is missing of states and broadcasts, and again for what was not answered.
+    fn pull_missing(&mut self, now: Instant) {
+        while let Some(due) = self.pulls.pop_due(now) {
+            match due {
+                sync::pull::Due::Ask(peer) => self.pull_from(now, peer),
+                sync::pull::Due::Again(seq) => self.send_pull(now, seq),
+                sync::pull::Due::GivenUp(request) => {
+                    self.pulls.forget(&request);
+                    for (item, _) in &request.items {
+                        if let Item::State(subject) = item {
+                            self.states.give_up(*subject);
+                        }
+                    }
+                    self.settle_joins(now, request.peer.name);
+                }
+            }
+        }
+    }
+
+    fn pull_from(&mut self, now: Instant, name: NameHash) {
+        let Some(peer) = self.core.peer(name) else {
+            self.pulls.forget_teller(name);
+            self.settle_joins(now, name);
+            return;
+        };
+        let states = &self.states;
+        self.pulls.ask(
+            &mut self.core,
+            now,
+            peer,
+            |core, item, run| held(core, states, item, Some(run)),
+            |core, item| lack(core, states, item),
+        );
+        // All of it may have come by another way.
+        self.settle_joins(now, name);
+    }
+
+    fn send_pull(&mut self, now: Instant, seq: Seq) {
+        let states = &self.states;
+        self.pulls.send(&mut self.core, now, seq, |core, item| lack(core, states, item));
+    }
+}
+
+/// How far we have an item, if it is of this run.
+fn held(core: &Core, states: &States, item: Item, run: Option<Generation>) -> Option<u64> {
+    match item {
+        Item::State(subject) => states.held(core, subject, run),
+        Item::Broadcasts(origin) => broadcast::held_of_run(core, origin, run),
+    }
+}
+
+/// How to ask for an item.
+fn lack(core: &Core, states: &States, item: Item) -> Option<Lack> {
+    match item {
+        Item::State(subject) => states.lack(core, subject),
+        Item::Broadcasts(origin) => broadcast::lack(core, origin),
     }
 }
 

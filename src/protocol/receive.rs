@@ -1,44 +1,34 @@
-//! From a datagram to the handlers of its bodies, and what of it is known while it is read.
+//! From a datagram to the parts that its bodies concern.
 
 use std::net::SocketAddr;
 
-use super::{ExchangeId, Instant, Protocol, compare, spread};
-use crate::node::Generation;
+use super::admission::Decision;
+use super::broadcast::{Broadcasts, Taken};
+use super::core::{Context, Core, MISFITS_MAX};
+use super::detection::{ProbeId, Purpose};
+use super::membership::{Entry, Merged, Peer};
+use super::news::Source;
+use super::sealing::Refused;
+use super::sync::pull::Item;
+use super::{Instant, Protocol, admission, held, state, sync};
+use crate::error::Error;
+use crate::node::Incarnation;
+use crate::wire::body::{Ack, Broadcast, Delta, Fetch, Hello, Ping, RejectReason, Vouch, Welcome};
 use crate::wire::hash::canonical;
-use crate::wire::lists::RecordKey;
+use crate::wire::lists::Lack;
 use crate::wire::packet::Malformed;
-use crate::wire::{Body, Frame, NameHash, Packet, Seq};
+use crate::wire::{Body, Cookie, Frame, NameHash, Packet, Record, SealedHead, Seq, Verdict};
 
-/// Where the news of a datagram stands while it is read.
-#[derive(Debug)]
-pub(super) struct Context {
-    pub(super) now: Instant,
-    pub(super) from: SocketAddr,
-    pub(super) sender: NameHash,
-    pub(super) generation: Generation,
-    /// Whether the sender is an active node of ours, at its address, who knows our run.
-    pub(super) known: bool,
-    /// Whether the datagram has answered a request of ours.
-    pub(super) answered: bool,
-    /// Whether it was sent an answer that needs no proof of its address: one is enough, or many short requests
-    /// in one datagram would bring more than came.
-    pub(super) replied: bool,
-    /// What goes back together when all of it is read: doubts about leaves, and what is vouched for.
-    pub(super) back: Vec<Body<'static>>,
-    /// Whether its sender does not know us: it is asked to let us in, when all that it holds against us is read.
-    pub(super) is_stranger: bool,
-    /// The exchange that it answers.
-    pub(super) exchange: Option<ExchangeId>,
-    /// The offer in it, to be answered when all of it is read.
-    pub(super) offer: Option<compare::Offered>,
-    /// Of the records that were asked for, those that an answer without room for all has not brought …
-    pub(super) unserved: Vec<RecordKey>,
-    /// … and how many were asked for.
-    pub(super) wanted: usize,
+/// What is to be done when all of a datagram is read.
+#[derive(Debug, Default)]
+struct Reading {
+    sync: sync::Reading,
     /// The request for states and broadcasts that it answers.
-    pub(super) fetched: Option<Seq>,
-    /// Of its seal; none: it came plain.
-    pub(super) counter: Option<u64>,
+    pull: Option<Seq>,
+    /// What goes back together: doubts about leaves, and what is vouched for.
+    back: Vec<Body<'static>>,
+    /// Whether its sender does not know us: it is asked to let us in, when all that it holds against us is read.
+    is_stranger: bool,
 }
 
 impl Protocol {
@@ -64,31 +54,47 @@ impl Protocol {
         self.observe_lag(now, Some(received));
         match Frame::decode(datagram) {
             Err(Malformed) => self.count_malformed(from, datagram),
-            Ok(frame) if frame.header().tag != self.core.tag => self.handle_foreign(now, from, &frame),
+            Ok(frame) if frame.header().tag != self.core.tag => {
+                self.admission.handle_foreign(&mut self.core, now, from, &frame);
+            }
             Ok(Frame::Sealed(head)) => self.handle_sealed(now, from, &head, datagram),
-            Ok(Frame::Plain(packet)) if self.accepts_plain() => self.handle_packet(now, from, &packet, None),
-            Ok(Frame::Plain(packet)) => self.refuse_plain(now, from, &packet),
+            Ok(Frame::Plain(packet)) if self.sealing.accepts_plain() => {
+                self.handle_packet(now, from, &packet, None);
+            }
+            Ok(Frame::Plain(packet)) => self.admission.refuse_plain(&mut self.core, now, from, &packet),
         }
     }
 
-    pub(super) fn count_malformed(&mut self, from: SocketAddr, datagram: &[u8]) {
+    fn count_malformed(&mut self, from: SocketAddr, datagram: &[u8]) {
         self.core.metrics.malformed += 1;
         self.core.note(log::Level::Debug, || {
             format!("malformed datagram of {} bytes from {from}", datagram.len())
         });
     }
 
+    /// A sealed datagram of our cluster.
+    fn handle_sealed(&mut self, now: Instant, from: SocketAddr, head: &SealedHead, datagram: &[u8]) {
+        match self.sealing.open(&self.core, head, datagram) {
+            Ok(bodies) => {
+                match Packet::new(head.header, &bodies) {
+                    Ok(packet) => self.handle_packet(now, from, &packet, Some(head.counter)),
+                    Err(Malformed) => self.count_malformed(from, datagram),
+                }
+                self.sealing.recycle(bodies);
+            }
+            Err(Refused::Replayed) => {
+                self.core.metrics.replayed += 1;
+                self.core.note(log::Level::Debug, || format!("a datagram from {from} has come before"));
+            }
+            Err(Refused::Closed) => self.admission.handle_unopened(&mut self.core, now, from, head),
+        }
+    }
+
     /// A datagram that can be read. `counter`: of its seal, if it had one.
-    pub(super) fn handle_packet(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        packet: &Packet<'_>,
-        counter: Option<u64>,
-    ) {
+    fn handle_packet(&mut self, now: Instant, from: SocketAddr, packet: &Packet<'_>, counter: Option<u64>) {
         let header = *packet.header();
         if header.sender == self.core.me && header.generation == self.core.generation {
-            self.met_ourselves(now, packet);
+            self.admission.met_ourselves(&mut self.core, now, packet);
             return;
         }
         let mut context = Context {
@@ -96,96 +102,116 @@ impl Protocol {
             from,
             sender: header.sender,
             generation: header.generation,
+            counter,
             known: header.receiver == self.core.generation
                 && self.core.members.is_known(header.sender, header.generation, from),
             answered: false,
+            proven: false,
             replied: false,
-            back: Vec::new(),
-            is_stranger: false,
-            exchange: None,
-            offer: None,
-            unserved: Vec::new(),
-            wanted: 0,
-            fetched: None,
-            counter,
         };
         if context.known {
             self.core.addresses.heard(from);
-            self.hear(now, header.sender);
+            self.detection.hear(&mut self.core, now, header.sender);
         }
+        let mut reading = Reading::default();
         for body in packet.bodies() {
-            self.handle_body(&mut context, &body);
+            self.handle_body(&mut context, &mut reading, &body);
             if self.core.ended {
                 return;
             }
         }
-        if context.is_stranger {
-            self.approach(now, from);
+        if reading.is_stranger {
+            self.attempt_join(now, from);
         }
-        self.send_back(&mut context);
-        self.answer_offer(&mut context);
-        self.ask_unserved(&mut context);
-        self.end_fetch(&mut context);
-        self.note_sender(&header, counter);
-        self.pump_exchange(now, context.exchange);
+        admission::send_back(&mut self.core, &context, reading.back);
+        sync::answer_offer(&mut self.core, &context, &mut reading.sync);
+        self.sync.ask_unserved(&mut reading.sync);
+        if let Some(seq) = reading.pull {
+            self.end_pull(now, seq);
+        }
+        self.sealing.note_sender(&self.core, &context, header.receiver);
+        if let Some(ended) = self.sync.go_on(&mut self.core, now, &reading.sync) {
+            self.exchange_ended(now, ended);
+        }
         self.messages.end_with_the_gone(&mut self.core, now);
-        self.spread(now);
+        self.gossip(now);
     }
 
-    fn handle_body(&mut self, context: &mut Context, body: &Body<'_>) {
+    fn handle_body(&mut self, context: &mut Context, reading: &mut Reading, body: &Body<'_>) {
+        let core = &mut self.core;
         match body {
             Body::Ping(ping) => self.handle_ping(context, ping),
             Body::Ack(ack) => self.handle_ack(context, ack),
-            Body::BareAck { seq } => self.handle_bare_ack(context, *seq),
-            Body::PingRequest(request) if context.known => self.handle_ping_request(context, request),
+            Body::BareAck { seq } => self.handle_bare_ack(context, reading, *seq),
+            Body::PingRequest(request) if context.known => {
+                self.detection.handle_ping_request(core, context, request);
+            }
             Body::RelayedAck { seq, incarnation } => self.handle_relayed_ack(context, *seq, *incarnation),
-            Body::Nack { seq, reason } => self.handle_nack(context, *seq, *reason),
+            Body::Nack { seq, reason } => {
+                if self.detection.handle_nack(core, context, *seq, *reason) {
+                    // One of us knows more of the target than the other.
+                    self.sync.recheck_with(core, context.now, context.sender, context.now, 0);
+                }
+            }
 
-            Body::Verdict(verdict) if verdict.subject == self.core.me => {
-                // Whoever knows that we leave is to find our name free: we are gone for him.
-                context.replied |= self.core.leave.is_some() && *verdict == self.own_leave();
+            Body::Verdict(verdict) if verdict.subject == core.me => {
+                // A peer that knows we are leaving must see our name as free.
+                context.replied |= core.leaving && *verdict == core.own_leave();
                 if context.known || context.answered {
-                    self.handle_accusation(context.now, context.from, verdict);
+                    self.take_accusation(context.now, context.from, verdict);
                 }
             }
             Body::Alive(record) if context.known => {
-                self.take_record(context.now, record, spread::Source::Rumor(context.sender));
+                self.take_record(context.now, record, Source::Rumor(context.sender));
             }
-            Body::Verdict(verdict) if context.known => self.hear_verdict(context, verdict),
-            Body::Doubt { subject, cookie } if context.known => self.handle_doubt(context, *subject, *cookie),
-            Body::Vouch(vouch) if context.known => self.handle_vouch(context, vouch),
+            Body::Verdict(verdict) if context.known => self.hear_verdict(context, &mut reading.back, verdict),
+            Body::Doubt { subject, cookie } if context.known => {
+                admission::handle_doubt(core, &mut reading.back, *subject, *cookie);
+            }
+            Body::Vouch(vouch) if context.known => self.handle_vouch(context, reading, vouch),
 
             Body::Hello(hello) => self.handle_hello(context, hello),
             Body::Challenge { seq, cookie } => self.handle_challenge(context, *seq, *cookie),
             Body::Welcome(welcome) => self.handle_welcome(context, welcome),
             Body::Reject { seq, reason } => self.handle_reject(context, *seq, *reason),
-            Body::Hint { seq, reason } => self.handle_hint(context.from, *seq, *reason),
+            Body::Hint { seq, reason } => self.admission.handle_hint(core, context.from, *seq, *reason),
             Body::Leave { seq, cookie, incarnation } => {
                 self.handle_leave(context, *seq, *cookie, *incarnation);
             }
 
-            Body::Sums(sums) => self.handle_sums(context, sums),
-            Body::Pull(pull) => self.handle_pull(context, pull),
-            Body::Offer(offer) => self.handle_offer(context, offer),
-            Body::Digests(digests) => self.handle_digests(context, digests),
-            Body::Newer { seq, truncated } => self.handle_newer(context, *seq, *truncated),
-            Body::Page(page) => self.handle_page(context, page),
-            Body::SyncRecord(record) => self.handle_sync_record(context, record),
-            Body::SyncVerdict(verdict) => self.handle_sync_verdict(context, verdict),
+            Body::Sums(sums) => sync::handle_sums(core, context, sums),
+            Body::Pull(pull) => sync::handle_pull(core, context, pull),
+            Body::Offer(offer) => sync::handle_offer(core, context, &mut reading.sync, offer),
+            Body::Digests(digests) => self.sync.handle_digests(core, context, &mut reading.sync, digests),
+            Body::Newer { seq, truncated } => {
+                self.sync.handle_newer(core, context, &mut reading.sync, *seq, *truncated);
+            }
+            Body::Page(page) => self.sync.handle_page(core, context, &mut reading.sync, page),
+            Body::SyncRecord(record) => self.handle_sync_record(context, reading, record),
+            Body::SyncVerdict(verdict) => self.handle_sync_verdict(context, reading, verdict),
 
             Body::Delta(delta) if context.known => self.handle_delta(context, delta),
             Body::Fetch(fetch) => self.handle_fetch(context, fetch),
-            Body::Fetched { seq } => self.handle_fetched(context, *seq),
-            Body::SyncDelta(delta) => self.handle_sync_delta(context, delta),
+            Body::Fetched { seq } => {
+                if self.pulls.handle_fetched(core, context, *seq) {
+                    reading.pull = Some(*seq);
+                }
+            }
+            Body::SyncDelta(_) | Body::SyncBroadcast(_) if reading.pull.is_none() => {
+                core.metrics.unexpected_answers += 1;
+            }
+            Body::SyncDelta(delta) => self.states.handle_sync_delta(core, context, delta),
+            Body::SyncBroadcast(broadcast) => {
+                self.take_broadcast(context, broadcast, Broadcasts::take_pulled);
+            }
 
             Body::Fragment(fragment) if context.known => {
-                self.messages.handle_fragment(&mut self.core, context, fragment)
+                self.messages.handle_fragment(core, context, fragment);
             }
-            Body::FragmentAck(ack) if context.known => {
-                self.messages.handle_fragment_ack(&mut self.core, context, ack)
+            Body::FragmentAck(ack) if context.known => self.messages.handle_fragment_ack(core, context, ack),
+            Body::Broadcast(broadcast) if context.known => {
+                self.take_broadcast(context, broadcast, Broadcasts::take_gossiped);
             }
-            Body::Broadcast(broadcast) if context.known => self.handle_broadcast(context, broadcast),
-            Body::SyncBroadcast(broadcast) => self.handle_sync_broadcast(context, broadcast),
 
             Body::PingRequest(_)
             | Body::Alive(_)
@@ -196,8 +222,321 @@ impl Protocol {
             | Body::Fragment(_)
             | Body::FragmentAck(_)
             | Body::Broadcast(_) => {
-                self.core.metrics.unknown_sender += 1;
+                core.metrics.unknown_sender += 1;
             }
+        }
+    }
+
+    fn handle_ping(&mut self, context: &mut Context, ping: &Ping) {
+        if ping.target != self.core.me || context.replied {
+            return;
+        }
+        context.replied = true;
+        if !context.known {
+            self.detection.answer_stranger(&mut self.core, context, ping);
+            return;
+        }
+        self.detection.hear_round(ping.round);
+        self.take_incarnation(context.now, context.sender, ping.incarnation, Source::Direct);
+        self.detection.ack(&mut self.core, context, ping);
+    }
+
+    fn handle_ack(&mut self, context: &mut Context, ack: &Ack) {
+        let now = context.now;
+        let Some(answered) = self.detection.handle_ack(&mut self.core, context, ack) else {
+            return;
+        };
+        if context.known {
+            self.take_incarnation(now, context.sender, ack.incarnation, Source::Answer);
+            self.core.given.remember(context.sender, ack.cookie);
+            // States whose news is not told because of a limit come by no other way.
+            let is_urgent = self.states.is_short(now);
+            self.sync.compare(&mut self.core, now, context.sender, &ack.view, answered.asked, is_urgent);
+        }
+        self.probe_answered(now, answered.probe, ack.seq);
+    }
+
+    fn handle_bare_ack(&mut self, context: &mut Context, reading: &mut Reading, seq: Seq) {
+        if self.admission.leave_acked(&mut self.core, context, seq) {
+            return;
+        }
+        let Some(probe) = self.detection.handle_bare_ack(&mut self.core, context, seq) else {
+            return;
+        };
+        if let Some(probe) = probe {
+            self.probe_answered(context.now, probe, seq);
+        }
+        // It does not know us, or it is another run, which we do not know.
+        if context.sender != self.core.me {
+            self.identity.doubt_address(&mut self.core, context.now);
+            reading.is_stranger = true;
+        }
+    }
+
+    fn handle_relayed_ack(&mut self, context: &mut Context, seq: Seq, incarnation: Incarnation) {
+        let core = &mut self.core;
+        let Some((probe, knows_more)) = self.detection.handle_relayed_ack(core, context, seq, incarnation)
+        else {
+            return;
+        };
+        if knows_more {
+            self.sync.recheck_with(core, context.now, context.sender, context.now, 0);
+        }
+        self.probe_answered(context.now, probe, seq);
+    }
+
+    fn probe_answered(&mut self, now: Instant, probe: ProbeId, seq: Seq) {
+        let outcome = self.detection.answered(&mut self.core, now, probe, seq);
+        self.probe_ended(now, outcome);
+    }
+
+    /// A peer says that a node has left.
+    fn handle_vouch(&mut self, context: &mut Context, reading: &mut Reading, vouch: &Vouch) {
+        let verdict = Verdict::left(vouch.subject, vouch.generation, vouch.incarnation);
+        if verdict.subject == self.core.me {
+            self.take_accusation(context.now, context.from, &verdict);
+        } else if admission::is_vouched(&self.core, context, vouch) {
+            self.take_verdict(context.now, &verdict);
+        } else {
+            self.hear_verdict(context, &mut reading.back, &verdict);
+        }
+    }
+
+    /// Somebody asks to be let in.
+    fn handle_hello(&mut self, context: &mut Context, hello: &Hello<'_>) {
+        let core = &mut self.core;
+        if !admission::proves_address(core, context, hello) {
+            return;
+        }
+        let (now, sender) = (context.now, context.sender);
+        match self.admission.decide(core, now, context.from, sender, &hello.record) {
+            Decision::Yes => self.admit(context, hello),
+            Decision::Wait => {}
+            Decision::Check(incumbent) => {
+                if self.detection.probe_node(core, now, Purpose::Incumbent, sender).is_some() {
+                    self.admission.name_check_begun(now, sender, incumbent);
+                }
+            }
+            Decision::No(reason) => admission::reject(core, context, hello, reason),
+        }
+    }
+
+    /// Lets a sender in that has proved its address.
+    fn admit(&mut self, context: &mut Context, hello: &Hello<'_>) {
+        let (now, from, sender) = (context.now, context.from, context.sender);
+        let proven = self.core.members.get(sender).is_none_or(|entry| entry.is_at(from));
+        let merged = self.take_record(now, &hello.record, Source::Admission { proven });
+        self.core.members.set_alias(sender, from);
+        if merged == Merged::Refused {
+            let full = Body::Reject { seq: hello.seq, reason: RejectReason::Full };
+            self.core.reply(now, from, context.generation, &full);
+            return;
+        }
+        if merged != Merged::Same {
+            self.probe_others_at(now, sender, hello.record.addr);
+        }
+        context.known = self.core.members.is_known(sender, context.generation, from);
+        self.core.note_answer(context);
+        admission::welcome(&mut self.core, context, hello.seq);
+        // A newcomer has shown where it is, and has still to show that it runs.
+        if context.known && self.core.members.was_heard(sender) {
+            self.detection.hear(&mut self.core, now, sender);
+        }
+    }
+
+    /// Two names at one address: the older one may be gone.
+    fn probe_others_at(&mut self, now: Instant, newcomer: NameHash, addr: SocketAddr) {
+        let core = &mut self.core;
+        let is_there = |(name, entry): &(NameHash, &Entry)| {
+            *name != newcomer && *name != core.me && entry.is_active() && entry.addr() == addr
+        };
+        let others: Vec<NameHash> = core.members.iter().filter(is_there).map(|(name, _)| name).collect();
+        for name in others {
+            self.detection.probe_node(core, now, Purpose::Witness, name);
+        }
+    }
+
+    fn handle_challenge(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) {
+        let core = &mut self.core;
+        if self.admission.handle_challenge(core, context, seq, cookie)
+            || self.sync.handle_challenge(core, context, seq, cookie)
+        {
+            return;
+        }
+        match self.pulls.handle_challenge(core, context, seq, cookie) {
+            Some(true) => self.send_pull(context.now, seq),
+            Some(false) => {}
+            None if self.admission.leave_challenged(core, context, seq, cookie) => {}
+            None => core.metrics.unexpected_answers += 1,
+        }
+    }
+
+    /// We are in, as far as this member is concerned: now its view.
+    fn handle_welcome(&mut self, context: &mut Context, welcome: &Welcome) {
+        let core = &mut self.core;
+        let Some(welcomed) = self.admission.handle_welcome(core, context, welcome.seq) else {
+            return;
+        };
+        let (now, from, sender) = (context.now, context.from, context.sender);
+        let peer = Peer { name: sender, addr: from, generation: context.generation };
+        let (cookie, urgent) = (welcomed.cookie, welcomed.call.is_some());
+        let alike = welcome.view.fingerprint == core.members.fingerprint();
+        if !alike {
+            if core.members.visible_len() * 2 < welcome.count as usize {
+                self.sync.begin_fill(core, now, peer, cookie, urgent);
+            } else {
+                self.sync.begin_comparison(core, now, peer, cookie, urgent);
+            }
+        }
+        let Some(call) = welcomed.call else {
+            return;
+        };
+        if alike {
+            self.joined(now, call, from, sender);
+        } else if self.sync.runs_with(sender) {
+            self.admission.await_sync(call, from, sender);
+        } else {
+            self.admission.seed_failed(core, now, call, from, Error::Refused);
+        }
+    }
+
+    fn handle_reject(&mut self, context: &mut Context, seq: Seq, reason: RejectReason) {
+        let Some((known, addr)) = self.admission.handle_reject(&mut self.core, context, seq, reason) else {
+            return;
+        };
+        if addr != self.core.settings.advertise && self.core.members.ring().len() >= 2 {
+            self.meet_rival(context.now, addr, known);
+            return;
+        }
+        // An earlier run of ours, as far as we can know: come again above it.
+        self.renew(context.now, known);
+        if self.core.generation > known {
+            self.admission.hurry(&mut self.core, context.now, seq);
+        } else {
+            // There is none above it.
+            self.admission.rejected(&mut self.core, context, seq, Error::ClockAhead);
+        }
+    }
+
+    /// A peer says that it goes.
+    fn handle_leave(&mut self, context: &mut Context, seq: Seq, cookie: Cookie, incarnation: Incarnation) {
+        if admission::is_leave_proven(&mut self.core, context, seq, cookie) {
+            let verdict = Verdict::left(context.sender, context.generation, incarnation);
+            self.take_verdict(context.now, &verdict);
+            admission::ack_leave(&mut self.core, context, seq);
+        }
+    }
+
+    fn handle_sync_record(&mut self, context: &Context, reading: &mut Reading, record: &Record<'_>) {
+        let (now, sender) = (context.now, context.sender);
+        let is_sync = reading.sync.is_sync();
+        if !is_sync && !context.answered {
+            self.core.metrics.unknown_sender += 1;
+            return;
+        }
+        let behind = sync::is_behind(&self.core, record);
+        let merged = self.take_record(now, record, Source::Sync(sender));
+        if is_sync {
+            let (is_older, is_changed) = (merged == Merged::Older, matches!(merged, Merged::Changed(_)));
+            self.sync.record_read(&self.core, &mut reading.sync, record, is_older, behind || is_changed);
+        } else if !self.core.takes(record) && NameHash::of(self.core.tag, record.name) == sender {
+            // Beside a welcome: the record of the member that lets us in. It is not on our own lists, so we do not join
+            // through it.
+            if self.sync.end_with(sender) {
+                self.admission.sync_failed(&mut self.core, now, sender, Error::Refused);
+            }
+        }
+    }
+
+    /// Somebody whose view we compare holds a node dead, or says that it left.
+    fn handle_sync_verdict(&mut self, context: &Context, reading: &Reading, verdict: &Verdict) {
+        let now = context.now;
+        if !context.answered {
+            self.core.metrics.unknown_sender += 1;
+        } else if verdict.subject == self.core.me {
+            self.take_accusation(now, context.from, verdict);
+        } else if self.detection.verify_first(&mut self.core, now, verdict, context.sender) {
+            self.sync.verdict_read(&reading.sync);
+        }
+    }
+
+    /// Hears of writes of another node.
+    fn handle_delta(&mut self, context: &Context, delta: &Delta<'_>) {
+        self.states.handle_delta(&mut self.core, context, delta);
+        let Delta { subject, generation, version, .. } = *delta;
+        self.state_reported(context.now, subject, generation, version, context.sender, false);
+    }
+
+    /// Somebody lacks something that we may have.
+    fn handle_fetch(&mut self, context: &mut Context, fetch: &Fetch<'_>) {
+        let core = &mut self.core;
+        if !core.has_cookie(context, fetch.seq, fetch.cookie) {
+            return;
+        }
+        if !context.known {
+            core.metrics.unknown_sender += 1;
+            return;
+        }
+        let now = context.now;
+        let mut datagram = core.datagram_to(context.generation);
+        if !datagram.push(&Body::Fetched { seq: fetch.seq }) {
+            return;
+        }
+        // Most behind first (Scuttlebutt's depth order).
+        let depth = |lack: &Lack| match *lack {
+            Lack::State { subject, generation, from, .. } => state::depth(core, subject, generation, from),
+            Lack::Broadcasts { origin, generation, after } => {
+                self.broadcasts.depth(core, origin, generation, after)
+            }
+        };
+        let mut lacks: Vec<(u64, Lack)> =
+            fetch.lacks.iter().filter_map(|lack| Some((depth(&lack)?, lack))).collect();
+        lacks.sort_unstable_by(|a, b| b.cmp(a));
+        // One that does not fit is not in the way of those that do.
+        let mut misfits = 0;
+        for (_, lack) in lacks {
+            let fits = match lack {
+                Lack::State { subject, from, base, .. } => {
+                    self.states.add_missing(core, now, &mut datagram, subject, (from, base))
+                }
+                Lack::Broadcasts { origin, generation, after } => {
+                    self.broadcasts.add_missing(&mut datagram, origin, generation, after)
+                }
+            };
+            misfits += usize::from(!fits);
+            if misfits == MISFITS_MAX {
+                break;
+            }
+        }
+        core.transmit(now, context.from, datagram);
+    }
+
+    /// All of the answer to a request for states and broadcasts was read.
+    fn end_pull(&mut self, now: Instant, seq: Seq) {
+        let peer = self.pulls.get(seq).map(|request| request.peer.name);
+        let (core, states) = (&self.core, &self.states);
+        self.pulls.close(now, seq, |item| held(core, states, item, None).unwrap_or(0));
+        self.pull_missing(now);
+        if let Some(peer) = peer {
+            self.settle_joins(now, peer);
+        }
+    }
+
+    /// A broadcast that goes round, or that we have asked for.
+    fn take_broadcast(
+        &mut self,
+        context: &Context,
+        broadcast: &Broadcast<'_>,
+        take: fn(&mut Broadcasts, &mut Core, Instant, &Broadcast<'_>) -> Taken,
+    ) {
+        let Broadcast { origin, generation, number, .. } = *broadcast;
+        if origin != self.core.me {
+            if take(&mut self.broadcasts, &mut self.core, context.now, broadcast) == Taken::Early {
+                let item = Item::Broadcasts(origin);
+                self.pulls.lacks(context.now, item, generation, number, context.sender, false);
+            }
+        } else if generation == self.core.generation {
+            self.claim_broadcast(context.now, number);
         }
     }
 }

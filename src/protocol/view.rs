@@ -1,7 +1,9 @@
 //! What readers are shown: the view as users see it, and what tests and simulations look at.
 
-use super::contract::Seen;
-use super::{Protocol, members};
+use std::borrow::Cow;
+
+use super::api::{BroadcastProgress, Seen};
+use super::{Protocol, broadcast, membership};
 use crate::metrics::Metrics;
 use crate::node::{Node, Status};
 use crate::wire::NameHash;
@@ -47,7 +49,7 @@ impl Protocol {
 
     /// Lifeguard's local health: 0 is healthy, 8 the worst.
     pub(crate) fn health(&self) -> u8 {
-        self.health.score()
+        self.detection.health()
     }
 
     pub(crate) fn metrics(&self) -> Metrics {
@@ -55,7 +57,7 @@ impl Protocol {
             nodes: self.nodes_len() as u64,
             suspects: self.core.members.suspects_len() as u64,
             tombstones: self.core.members.tombstones_len() as u64,
-            health: u64::from(self.health.score()),
+            health: u64::from(self.detection.health()),
             ..self.core.metrics
         }
     }
@@ -79,7 +81,22 @@ impl Protocol {
     pub(crate) fn poll_touched(&mut self) -> Option<(String, Option<Seen>)> {
         let name = self.core.members.pop_touched()?;
         let entry = self.core.members.get(NameHash::of(self.core.tag, &name));
-        let seen = entry.map(members::Entry::seen);
+        let seen = entry.map(membership::Entry::seen);
         Some((name, seen))
+    }
+
+    /// How far we are with the broadcasts of a node, whether it is active or not.
+    pub(crate) fn heard(&self, name: &str) -> Option<BroadcastProgress> {
+        broadcast::progress(&self.core, name)
+    }
+
+    /// Whether our view was ever brought up to date with another one.
+    pub(crate) fn has_synced(&self) -> bool {
+        self.sync.has_synced()
+    }
+
+    /// A datagram as it was before it was sealed, for whoever checks it; as it is, if that can not be told.
+    pub(crate) fn in_plain<'a>(&self, datagram: &'a [u8]) -> Cow<'a, [u8]> {
+        self.sealing.in_plain(datagram)
     }
 }

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::node::Generation;
-use crate::protocol::contract::Bound;
+use crate::protocol::api::Bound;
 use crate::protocol::time::Instant;
 use crate::wire::NameHash;
 use crate::wire::body::{Fragment, FragmentAck, MESSAGE_MAX, Progress, Refusal, fragments_of};

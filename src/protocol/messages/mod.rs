@@ -28,10 +28,11 @@ use std::net::SocketAddr;
 use inbox::{Inbox, STALE, Taken};
 use outbox::{Acked, Ended, Message, Outbox, Patience};
 
-use super::contract::{Bound, Handover, Settings};
+use super::api::{Answer, Call};
+use super::api::{Bound, Handover, Settings};
 use super::core::Core;
+use super::core::{Context, Timer};
 use super::time::Instant;
-use super::{Answer, Call, Context, Timer};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Generation;
@@ -87,7 +88,7 @@ impl Messages {
         if hash == core.me {
             return Err(Error::OwnNode);
         }
-        if core.leave.is_some() {
+        if core.leaving {
             return Err(Error::Closed);
         }
         let entry = core.members.get(hash).ok_or_else(|| Error::UnknownNode(name.to_owned()))?;

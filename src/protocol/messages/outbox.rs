@@ -24,7 +24,7 @@ use pace::{Asks, RoundTrip, Window};
 
 use crate::node::Generation;
 use crate::protocol::Call;
-use crate::protocol::contract::Bound;
+use crate::protocol::api::Bound;
 use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::NameHash;
 use crate::wire::body::{Fragment, FragmentAck, NUMBERS_AHEAD_MAX, Progress, fragments_of};

@@ -7,8 +7,8 @@ use super::secs;
 use super::world::{World, addr_of};
 use crate::error::Error;
 use crate::node::{Generation, Incarnation, Status};
-use crate::protocol::ring;
-use crate::protocol::rumors::{Rumors, Topic, slot_order};
+use crate::protocol::core::rumors::{Rumors, Topic, slot_order};
+use crate::protocol::membership::ring;
 use crate::protocol::{Answer, Call, Instant};
 use crate::wire::body::{Hello, Offer, Page, Pull};
 use crate::wire::lists::Wants;
@@ -284,7 +284,7 @@ fn no_incarnation_that_is_believed_evicts_a_node() {
                 if is_record {
                     let accused = &world.hosts[2].protocol;
                     let incarnation = Incarnation(accused.core.incarnation.0 + step);
-                    let record = Record { incarnation, ..accused.own_record() };
+                    let record = Record { incarnation, ..accused.core.own_record() };
                     let datagram = forge(&world, 1, to, &[Body::Alive(record)]);
                     world.inject(to, addr_of(1), &datagram);
                 } else {

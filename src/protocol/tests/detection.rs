@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Incarnation, Status};
-use crate::protocol::{Instant, suspicion};
+use crate::protocol::Instant;
+use crate::protocol::membership;
 use crate::wire::body::NackReason;
 use crate::wire::{Accusers, Body, NameHash, Packet, Seq, Verdict};
 
@@ -29,8 +30,8 @@ fn suspect(world: &mut World, at: usize, of: usize, incarnation: u64, teller: us
 fn deadline(world: &World, at: usize, of: usize) -> Option<Instant> {
     let protocol = &world.hosts[at].protocol;
     let n = protocol.core.members.ring().len();
-    let suspicion = protocol.suspicions.get(world.hash(of))?;
-    Some(suspicion.deadline(n, suspicion::shortest(world.settings.probe_timeout)))
+    let suspicion = protocol.core.suspicions.get(world.hash(of))?;
+    Some(suspicion.deadline(n, membership::shortest(world.settings.probe_timeout)))
 }
 
 /// Whether none of the gone is active at any of the rest.
@@ -156,7 +157,7 @@ fn witnesses_confirm_a_suspicion_within_a_second_of_being_told() {
     suspect(&mut world, 0, 31, 0, 1, &accuser);
     world.run(secs(1));
     for at in 0..31 {
-        let suspicion = world.hosts[at].protocol.suspicions.get(world.hash(31)).unwrap();
+        let suspicion = world.hosts[at].protocol.core.suspicions.get(world.hash(31)).unwrap();
         assert!(suspicion.accusers.as_slice().len() >= 4, "at {at}: {suspicion:?}");
     }
     let rest: Vec<usize> = (0..31).collect();

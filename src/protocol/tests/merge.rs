@@ -10,7 +10,8 @@ use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::Instant;
-use crate::protocol::members::{Members, Merged};
+use crate::protocol::detection::Detection;
+use crate::protocol::membership::{Members, Merged};
 use crate::wire::{Accusers, Body, ClusterTag, NameHash, Record, Verdict};
 
 const TAG: ClusterTag = ClusterTag(7);
@@ -147,7 +148,7 @@ fn a_protocol_merges_news_of_others_by_the_same_rule() {
             if matches!(status, Status::Suspect | Status::Dead) {
                 tell_of(&mut world, &name, accuser, (HELD.0, HELD.1, Status::Suspect));
                 let subject = NameHash::of(world.tag(), &name);
-                world.hosts[0].protocol.show_suspicion(subject);
+                Detection::show_suspicion(&mut world.hosts[0].protocol.core, subject);
             }
             let mut tell = |news| tell_of(&mut world, &name, accuser, news);
             assert_eq!(tell(before), before);

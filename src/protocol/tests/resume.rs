@@ -5,7 +5,7 @@ use std::iter;
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::Generation;
-use crate::protocol::identity::GENERATION_RANDOM_BITS;
+use crate::protocol::core::GENERATION_RANDOM_BITS;
 
 const HOUR: u64 = (3_600 * 1_000) << GENERATION_RANDOM_BITS;
 

@@ -306,7 +306,8 @@ fn a_flood_of_strangers_leaves_nothing_behind() {
     let mut world = sealed_world(11);
     world.grow(2);
     world.run(secs(2));
-    let counts = |world: &World| world.hosts[0].protocol.bounds().map(|bound| (bound.what, bound.count));
+    let counts =
+        |world: &World| world.hosts[0].protocol.bounds().into_iter().map(|bound| (bound.what, bound.count));
     let kept = |world: &World| {
         counts(world).into_iter().filter(|(what, _)| what.contains("replays") || what.contains("counter"))
     };

@@ -200,15 +200,17 @@ fn who_was_at_an_address_is_remembered_as_long_as_it_is_there() {
     let protocol = &mut world.hosts[0].protocol;
     protocol.addresses_found(now, &found);
     protocol.addresses_found(now, &found);
-    let residents = |world: &World| {
+    let count = |world: &World, what: &str| {
         let bounds = world.hosts[0].protocol.bounds();
-        bounds.into_iter().find(|bound| bound.what == "residents").unwrap().count
+        bounds.into_iter().find(|bound| bound.what == what).unwrap().count
     };
-    assert_eq!((residents(&world), world.hosts[0].protocol.approaches.bound().count), (2, 0));
+    let residents = |world: &World| count(world, "residents");
+    let attempts = |world: &World| count(world, "join attempts");
+    assert_eq!((residents(&world), attempts(&world)), (2, 0));
 
     world.crash(1);
     world.run(secs(10));
     let now = world.now;
     world.hosts[0].protocol.addresses_found(now, &found);
-    assert_eq!((residents(&world), world.hosts[0].protocol.approaches.bound().count), (1, 1));
+    assert_eq!((residents(&world), attempts(&world)), (1, 1));
 }

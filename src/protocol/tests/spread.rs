@@ -143,7 +143,7 @@ fn rumors_that_wait_are_bounded_and_those_dropped_are_counted() {
     }
     let protocol = &world.hosts[0].protocol;
     assert_eq!(protocol.nodes().count(), 6_004);
-    assert_eq!(protocol.rumors.topics().count(), 4_096);
+    assert_eq!(protocol.core.rumors.topics().count(), 4_096);
     let dropped = protocol.metrics().rumors_dropped;
     assert!((1_800..2_000).contains(&dropped), "{dropped}");
 }

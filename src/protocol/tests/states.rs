@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::Generation;
-use crate::protocol::fetch::{Fetches, Thing};
-use crate::protocol::sync::Peer;
+use crate::protocol::membership::Peer;
+use crate::protocol::sync::pull::{Item, Pulls};
 use crate::protocol::{Answer, Instant};
 use crate::state::VERSION_MAX;
 use crate::wire::body::Delta;
@@ -104,13 +104,13 @@ fn a_join_comes_through_though_the_states_of_the_seed_have_come_by_another_way()
     let joiner = world.add();
     world.drops = Some(Box::new(|_, packet| packet.bodies().any(|body| matches!(body, Body::Fetch(_)))));
     let call = world.join(joiner, &[0]);
-    let is_settling = |world: &World| !world.hosts[joiner].protocol.settling.is_empty();
+    let is_settling = |world: &World| world.hosts[joiner].protocol.admission.is_settling();
     assert!(world.run_until(secs(1), is_settling), "{}", world.dump());
     let (seed, generation) = (world.hash(0), world.generation(0));
     world.call(joiner, |protocol, now| {
-        protocol.fetches = Fetches::new(Duration::from_millis(50));
+        protocol.pulls = Pulls::new(Duration::from_millis(50));
         let held = protocol.core.members.get(seed).map_or(0, |entry| entry.node().state_version());
-        protocol.fetches.lack(now, Thing::State(seed), generation, held, seed, true);
+        protocol.pulls.lacks(now, Item::State(seed), generation, held, seed, true);
     });
     world.run(secs(1));
     let answer = world.hosts[joiner].answers.get(&call);
@@ -120,19 +120,19 @@ fn a_join_comes_through_though_the_states_of_the_seed_have_come_by_another_way()
 #[test]
 fn what_is_lacking_is_asked_for_in_turn_without_looking_at_all_of_it() {
     let (now, peer) = (Instant::default(), NameHash(9));
-    let mut fetches = Fetches::new(Duration::from_millis(50));
+    let mut pulls = Pulls::new(Duration::from_millis(50));
     for name in 1..=1_000 {
-        fetches.lack(now, Thing::State(NameHash(name)), Generation(1), 5, peer, true);
+        pulls.lacks(now, Item::State(NameHash(name)), Generation(1), 5, peer, true);
     }
     let looked = std::cell::Cell::new(0);
     // Every third has come by itself.
-    let things = fetches.next_things(now, peer, |thing, _| {
+    let items = pulls.next_items(now, peer, |item, _| {
         looked.set(looked.get() + 1);
-        let Thing::State(NameHash(name)) = thing else { panic!("{thing:?}") };
+        let Item::State(NameHash(name)) = item else { panic!("{item:?}") };
         Some(if name % 3 == 1 { 5 } else { 0 })
     });
     let names: Vec<u64> = (1..).filter(|name| name % 3 != 1).take(16).collect();
-    assert_eq!(things, names.iter().map(|name| (Thing::State(NameHash(*name)), 0)).collect::<Vec<_>>());
+    assert_eq!(items, names.iter().map(|name| (Item::State(NameHash(*name)), 0)).collect::<Vec<_>>());
     assert_eq!(looked.get(), 24);
 }
 
@@ -163,21 +163,21 @@ fn a_rumor_of_writes_that_begins_below_the_base_tells_of_writes() {
 fn a_request_is_repeated_later_once_second_answers_have_told_that_it_was_too_early() {
     let (retry, took) = (Duration::from_millis(50), Duration::from_millis(300));
     let (thing, peer) =
-        (Thing::State(NameHash(1)), Peer { name: NameHash(9), addr: addr_of(9), generation: Generation(1) });
+        (Item::State(NameHash(1)), Peer { name: NameHash(9), addr: addr_of(9), generation: Generation(1) });
     let pause_after = |comes_twice: bool| {
-        let (mut fetches, mut now) = (Fetches::new(retry), Instant::default());
+        let (mut pulls, mut now) = (Pulls::new(retry), Instant::default());
         for seq in (0..20).map(Seq) {
-            fetches.begin(now, seq, peer, vec![(thing, 0)]);
+            pulls.begin(now, seq, peer, vec![(thing, 0)]);
             now = now + took;
-            while fetches.pop_due(now).is_some() {}
-            fetches.close(now, seq, |_| 0);
+            while pulls.pop_due(now).is_some() {}
+            pulls.close(now, seq, |_| 0);
             if comes_twice {
-                fetches.answered_again(seq);
+                pulls.answered_again(seq);
             }
         }
-        while fetches.pop_due(now).is_some() {}
-        fetches.begin(now, Seq(20), peer, vec![(thing, 0)]);
-        fetches.next_due().unwrap().since(now)
+        while pulls.pop_due(now).is_some() {}
+        pulls.begin(now, Seq(20), peer, vec![(thing, 0)]);
+        pulls.next_due().unwrap().since(now)
     };
     // What comes once, and late, may have been lost the first time.
     assert_eq!(pause_after(false), retry);
@@ -188,19 +188,19 @@ fn a_request_is_repeated_later_once_second_answers_have_told_that_it_was_too_ear
 fn what_finds_no_room_in_an_answer_is_asked_for_side_by_side() {
     let now = Instant::default();
     let peer = Peer { name: NameHash(9), addr: addr_of(9), generation: Generation(1) };
-    let mut fetches = Fetches::new(Duration::from_millis(50));
+    let mut pulls = Pulls::new(Duration::from_millis(50));
     for name in 1..=8 {
-        fetches.lack(now, Thing::State(NameHash(name)), Generation(1), 5, peer.name, true);
+        pulls.lacks(now, Item::State(NameHash(name)), Generation(1), 5, peer.name, true);
     }
-    let first = Thing::State(NameHash(1));
+    let first = Item::State(NameHash(1));
     let held = |thing| u64::from(thing == first);
-    let things = fetches.next_things(now, peer.name, |_, _| Some(0));
-    assert_eq!(things.len(), 8);
-    fetches.begin(now, Seq(0), peer, things);
-    fetches.close(now, Seq(0), held);
+    let items = pulls.next_items(now, peer.name, |_, _| Some(0));
+    assert_eq!(items.len(), 8);
+    pulls.begin(now, Seq(0), peer, items);
+    pulls.close(now, Seq(0), held);
     for seq in (1..=4).map(Seq) {
-        let things = fetches.next_things(now, peer.name, |thing, _| Some(held(thing)));
-        assert_eq!(things.len(), 1, "{things:?}");
-        fetches.begin(now, seq, peer, things);
+        let items = pulls.next_items(now, peer.name, |item, _| Some(held(item)));
+        assert_eq!(items.len(), 1, "{items:?}");
+        pulls.begin(now, seq, peer, items);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::event::Event;
 use crate::node::Generation;
-use crate::protocol::Heard;
+use crate::protocol::BroadcastProgress;
 use crate::wire::hash::siphash;
 use crate::wire::{Body, NameHash, Packet};
 
@@ -83,7 +83,7 @@ impl Hearing {
         &mut self,
         said: &Said,
         gapless: bool,
-        heard: impl Fn(&str) -> Option<Heard>,
+        heard: impl Fn(&str) -> Option<BroadcastProgress>,
     ) -> Result<(), String> {
         for ((name, run), told) in std::mem::take(&mut self.step) {
             // Of a run that was over in the same step nothing is known any more.

@@ -1,7 +1,5 @@
 //! A rule that is left out is missing.
 
-use std::time::Duration;
-
 use super::{name, secs};
 use crate::config::Config;
 use crate::member::Member;

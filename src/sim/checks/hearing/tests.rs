@@ -21,7 +21,7 @@ fn step(hearing: &mut Hearing, events: &[Event], number: u64) -> Result<(), Stri
     let payloads = (1..100_u8).map(|number| ((ORIGIN, RUN, number.into()), siphash((0, 0), &[number])));
     let said = Said { payloads: payloads.collect() };
     events.iter().for_each(|event| hearing.note(event));
-    hearing.check(&said, true, |_| Some(Heard { origin: ORIGIN, generation: RUN, number }))
+    hearing.check(&said, true, |_| Some(BroadcastProgress { origin: ORIGIN, generation: RUN, number }))
 }
 
 #[test]

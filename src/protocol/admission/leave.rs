@@ -1,0 +1,278 @@
+//! Leaving: a member says that it goes, and others hear it.
+//!
+//! A leave is told to a few peers directly, who ack it, and gossiped. It keeps everything else that the member has said
+//! of itself. It is over when three have acked that stay, or as many as there are; or one has, and the others do not
+//! for two probe timeouts. Who leaves as well says so in its ack: of many that leave together, those would tell it to
+//! each other and be gone.
+//!
+//! ```text
+//!  the leaver                              a peer
+//!  leave(cookie, if there is one)       →
+//!                                       ←  challenge(cookie), if there was none, or an old one
+//!  leave(cookie)                        →  tells it on
+//!                                       ←  bare ack, and its own leave if it leaves as well
+//! ```
+//!
+//! The cookie shows that the leave comes from where the leaver receives: else anybody who can forge its address could
+//! send it away. Each ack to a ping has brought one, so those are told first who have acked last; for the gossip see
+//! [`super::vouch`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Admission;
+use crate::error::{Error, Result};
+use crate::node::{Generation, Status};
+use crate::protocol::api::{Answer, Call};
+use crate::protocol::core::{Context, Core, Timer};
+use crate::protocol::membership::Entry;
+use crate::protocol::time::Instant;
+use crate::wire::{Body, Cookie, NameHash, Seq, Verdict};
+
+/// Peers that stay and must have heard of a leave before it is over.
+const LEAVE_ACKS: usize = 3;
+/// Peers that a leave is told to directly, at the same time; as many more each time it is told again …
+const LEAVE_PEERS: usize = 5;
+/// … up to this: they may be gone.
+const LEAVE_PEERS_MAX: usize = 20;
+/// The leave is told again after this many gossip intervals.
+const LEAVE_PAUSE: u32 = 5;
+/// A peer that has not acked after this many probe timeouts is given up for another one.
+const LEAVE_PATIENCE_TIMEOUTS: u32 = 2;
+/// Where others leave at the same time, one ack is enough after so many pauses.
+const LEAVE_TOGETHER_PAUSES: u32 = 3;
+
+/// A leave that is under way.
+#[derive(Debug)]
+pub(super) struct Leave {
+    /// Who waits for it.
+    calls: Vec<Call>,
+    began: Instant,
+    deadline: Instant,
+    /// Who has acked, and may leave as well.
+    acked: BTreeSet<NameHash>,
+    /// Whom it is told, and who has not acked yet.
+    open: BTreeMap<Seq, LeavePeer>,
+    /// Whom it was told, whatever came of it.
+    tried: BTreeSet<NameHash>,
+    /// Whether the call was answered.
+    over: bool,
+}
+
+/// A peer that is told of a leave.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LeavePeer {
+    name: NameHash,
+    addr: SocketAddr,
+    generation: Generation,
+    /// Of the peer's, to be shown to it; zero: none yet.
+    cookie: Cookie,
+    /// When it was told first.
+    since: Instant,
+}
+
+impl Admission {
+    /// Says that this member goes. Answered with [`Answer::Left`]. Answers also whether it begins to leave now.
+    pub(in crate::protocol) fn leave(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        timeout: Duration,
+    ) -> (Call, bool) {
+        let call = core.fresh_call();
+        if let Some(leave) = self.leave.as_mut().filter(|leave| !leave.over) {
+            // It waits for what becomes of the first one.
+            leave.calls.push(call);
+            return (call, false);
+        }
+        if core.is_alone() || self.leave.is_some() {
+            core.answers.push_back((call, Answer::Left(Ok(()))));
+            return (call, false);
+        }
+        core.leaving = true;
+        self.leave = Some(Leave {
+            calls: vec![call],
+            began: now,
+            deadline: now + timeout,
+            acked: BTreeSet::new(),
+            open: BTreeMap::new(),
+            tried: BTreeSet::new(),
+            over: false,
+        });
+        self.send_leave(core, now);
+        core.push_rumor(now, core.me);
+        (call, true)
+    }
+
+    /// Sends the leave to those that have not acked it, and to others in place of those that do not answer, until
+    /// it is over.
+    pub(in crate::protocol) fn send_leave(&mut self, core: &mut Core, now: Instant) {
+        // One that is over stays: a member that has left does not come back by itself.
+        let Some(mut leave) = self.leave.take_if(|leave| !leave.over) else {
+            return;
+        };
+        // Peers may be gone without our having noticed, or leave at the same time.
+        let patience = core.settings.probe_timeout * LEAVE_PATIENCE_TIMEOUTS;
+        leave.open.retain(|_, peer| {
+            core.members.active(peer.name).is_some_and(|entry| entry.generation() == peer.generation)
+                && now.since(peer.since) < patience
+        });
+        let pause = core.settings.gossip_interval * LEAVE_PAUSE;
+        let pauses = now.since(leave.began).as_micros() / pause.as_micros().max(1);
+        let times = usize::try_from(pauses).unwrap_or(usize::MAX).saturating_add(1);
+        let places = LEAVE_PEERS.saturating_mul(times).min(LEAVE_PEERS_MAX);
+        while leave.open.len() < places
+            && let Some(peer) = next_leave_peer(core, now, &leave.tried)
+        {
+            leave.tried.insert(peer.name);
+            leave.open.insert(core.fresh_seq(), peer);
+        }
+        let others = visible_others(core);
+        let acks = leave.acked.iter().filter(|name| others.contains(name)).count();
+        // One that has heard of it tells it on; with many dead that nobody has noticed there are no more acks.
+        // Where others leave as well, most of those who do not ack have left.
+        let together = acks < leave.acked.len();
+        let patience = if together { patience.min(pause * LEAVE_TOGETHER_PAUSES) } else { patience };
+        let enough = !leave.acked.is_empty() && (leave.open.is_empty() || now.since(leave.began) >= patience);
+        if acks >= others.len().min(LEAVE_ACKS) || enough {
+            core.answers.extend(leave.calls.drain(..).map(|call| (call, Answer::Left(Ok(())))));
+            leave.over = true;
+        } else if leave.deadline <= now {
+            let late = |call| (call, Answer::Left(Err(Error::Timeout)));
+            core.answers.extend(leave.calls.drain(..).map(late));
+            leave.over = true;
+        } else {
+            if leave.open.is_empty() {
+                leave.tried.clear();
+            }
+            for (seq, peer) in &leave.open {
+                send_leave_to(core, now, *seq, peer);
+            }
+            core.timers.set(Timer::Leave, (now + pause).min(leave.deadline));
+        }
+        self.leave = Some(leave);
+    }
+
+    /// Whether this answers our leave, which is then noted.
+    pub(in crate::protocol) fn leave_acked(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context,
+        seq: Seq,
+    ) -> bool {
+        let Some(leave) = &mut self.leave else {
+            return false;
+        };
+        let Some(peer) = leave.open.get(&seq).copied().filter(|peer| peer.addr == context.from) else {
+            return false;
+        };
+        core.note_answer(context);
+        leave.open.remove(&seq);
+        leave.acked.insert(peer.name);
+        let acks = leave.acked.iter().filter(|name| core.members.active(**name).is_some()).count();
+        if acks >= LEAVE_ACKS || leave.open.is_empty() {
+            // When the rest of the datagram is read, which may tell that the peer leaves as well.
+            core.timers.set(Timer::Leave, context.now);
+        }
+        true
+    }
+
+    /// Whether this answers our leave: then that is sent again, at once, with the new cookie.
+    pub(in crate::protocol) fn leave_challenged(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context,
+        seq: Seq,
+        cookie: Cookie,
+    ) -> bool {
+        let Some(leave) = &mut self.leave else {
+            return false;
+        };
+        let Some(peer) = leave.open.get_mut(&seq).filter(|peer| peer.addr == context.from) else {
+            return false;
+        };
+        core.note_answer(context);
+        if std::mem::replace(&mut peer.cookie, cookie) != cookie {
+            send_leave_to(core, context.now, seq, peer);
+        }
+        true
+    }
+}
+
+/// The verdict by which a dead node counts as one that left; none if it does so already.
+pub(in crate::protocol) fn force_leave(core: &Core, name: &str) -> Result<Option<Verdict>> {
+    let hash = NameHash::of(core.tag, name);
+    let entry = core.members.get(hash).ok_or_else(|| Error::UnknownNode(name.to_owned()))?;
+    match entry.status {
+        Status::Left => Ok(None),
+        Status::Alive | Status::Suspect => Err(Error::Refused),
+        Status::Dead => Ok(Some(Verdict { status: Status::Left, ..entry.verdict(hash) })),
+    }
+}
+
+/// Whether a peer that says that it goes has shown that it is the one who says so.
+pub(in crate::protocol) fn is_leave_proven(
+    core: &mut Core,
+    context: &mut Context,
+    seq: Seq,
+    cookie: Cookie,
+) -> bool {
+    let (from, run) = (context.from, context.generation);
+    let is_there = |entry: &Entry| entry.generation() == run && entry.is_at(from);
+    // Then its name is another's already, and it is enough to say so.
+    let is_known =
+        core.members.get(context.sender).is_some_and(|entry| is_there(entry) || entry.generation() > run);
+    if !is_known {
+        core.metrics.unknown_sender += 1;
+        return false;
+    }
+    let is_sealed_for_us = context.known && context.counter.is_some();
+    is_sealed_for_us || core.has_cookie(context, seq, cookie)
+}
+
+/// Acks a leave, if its sender counts as gone here.
+pub(in crate::protocol) fn ack_leave(core: &mut Core, context: &mut Context, seq: Seq) {
+    let run = context.generation;
+    let has_left = |entry: &Entry| entry.status == Status::Left || entry.generation() > run;
+    if !core.members.get(context.sender).is_some_and(has_left)
+        || std::mem::replace(&mut context.replied, true)
+    {
+        return;
+    }
+    let mut ack = core.datagram_back(context);
+    // Both are short against the smallest datagram.
+    let _ = ack.push(&Body::BareAck { seq });
+    if core.leaving {
+        let _ = ack.push(&Body::Verdict(core.own_leave()));
+    }
+    core.transmit(context.now, context.from, ack);
+}
+
+fn send_leave_to(core: &mut Core, now: Instant, seq: Seq, peer: &LeavePeer) {
+    let body = Body::Leave { seq, cookie: peer.cookie, incarnation: core.incarnation };
+    core.reply(now, peer.addr, peer.generation, &body);
+}
+
+/// A peer to be told: first the one that was heard last, which surely is there; then those whose cookies are newest;
+/// then any.
+fn next_leave_peer(core: &mut Core, now: Instant, tried: &BTreeSet<NameHash>) -> Option<LeavePeer> {
+    let rest: Vec<NameHash> = visible_others(core).into_iter().filter(|name| !tried.contains(name)).collect();
+    let heard = |name: &NameHash| core.members.get(*name).map(|entry| entry.last_heard);
+    let name = if tried.is_empty() {
+        rest.iter().copied().max_by_key(heard)?
+    } else {
+        let giver = core.given.givers().find(|name| rest.contains(name));
+        giver.or_else(|| core.draw(&rest))?
+    };
+    let entry = core.members.active(name)?;
+    let (addr, generation) = (entry.addr(), entry.generation());
+    let cookie = core.given.get(name).unwrap_or_default();
+    Some(LeavePeer { name, addr, generation, cookie, since: now })
+}
+
+/// The others that take part, as far as we see.
+fn visible_others(core: &Core) -> Vec<NameHash> {
+    let visible = |name: &NameHash| core.members.active(*name).is_some_and(|entry| !entry.hidden);
+    core.others().filter(visible).collect()
+}

@@ -1,0 +1,97 @@
+//! Coming and going: how a member is let in, what happens when names collide, and how it leaves.
+//!
+//! ```text
+//!  joiner                                     any member
+//!  Hello(cookie 0, own record)           →
+//!                                        ←    Challenge(cookie): a keyed hash; nothing is kept
+//!  Hello(cookie, own record)             →    the name is free, or was this node's: it is let in, once,
+//!                                             and the news goes round
+//!                                        ←    Welcome(fingerprint, count), own record
+//!  … then it is filled, or compares views (see sync)
+//!  … and 10 gossip intervals later compares with another member: what was told while nobody knew it
+//! ```
+//!
+//! The cookie proves that the joiner receives at its address, so that no address is sent more than it has sent
+//! (as in QUIC's address validation, RFC 9000, section 8.1). A run that is held at another address than the hello came
+//! from is sent the cookie there: else anybody who has heard of it could speak for it. The same hello brings back a
+//! running node that is not known to somebody (a [join attempt](attempts)): one that was held dead, or whose joining went by.
+//!
+//! **Names.** If a newcomer's name is held by another run at another address, the older run is probed with the
+//! full ladder: if it answers, the newcomer is refused. At the same address the newer run takes over. Only the
+//! member that lets in checks; all others follow the merge rule.
+
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`join`], [`attempts`] | the joining side: calls of `join`, and their hellos |
+//! | [`admit`], [`names`] | the admitting side, and the check of names |
+//! | [`leave`], [`vouch`] | leaving, and word of a leave |
+//! | [`rejoin`] | looking for others in the background |
+//! | [`reject_hint`] | unauthenticated reasons of a refusal |
+
+mod admit;
+mod attempts;
+mod join;
+mod leave;
+mod names;
+mod reject_hint;
+mod rejoin;
+mod vouch;
+
+use std::time::Duration;
+
+use super::api::Bound;
+use super::time::Instant;
+pub(super) use admit::{Decision, proves_address, reject, welcome};
+use attempts::JoinAttempts;
+use join::Joins;
+pub(crate) use join::copy as copy_error;
+use leave::Leave;
+pub(super) use leave::{ack_leave, force_leave, is_leave_proven};
+use names::NameChecks;
+use rejoin::Rejoin;
+pub(super) use rejoin::rejoin_if_alone;
+use vouch::Doubts;
+pub(super) use vouch::{handle_doubt, is_doubtful, is_vouched, send_back};
+
+/// Coming and going of one member, and of others through it.
+#[derive(Debug)]
+pub(super) struct Admission {
+    attempts: JoinAttempts,
+    joins: Joins,
+    rejoin: Rejoin,
+    name_checks: NameChecks,
+    leave: Option<Leave>,
+    doubts: Doubts,
+    /// In this second: so many hints were sent.
+    hints: (u64, u32),
+}
+
+impl Admission {
+    /// `retry`: the pause before a hello is repeated the first time.
+    pub(super) fn new(retry: Duration) -> Self {
+        Self {
+            attempts: JoinAttempts::new(retry),
+            joins: Joins::default(),
+            rejoin: Rejoin::default(),
+            name_checks: NameChecks::new(),
+            leave: None,
+            doubts: Doubts::default(),
+            hints: (0, 0),
+        }
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.attempts.next_due()
+    }
+
+    pub(super) fn bounds(&self) -> [Bound; 5] {
+        [
+            self.joins.bound(),
+            self.attempts.bound(),
+            self.rejoin.bound(),
+            self.name_checks.bound(),
+            self.doubts.bound(),
+        ]
+    }
+}

@@ -1,0 +1,145 @@
+//! Hints: why somebody is not answered, told to who may be joining with the wrong cluster's name or the wrong key.
+//!
+//! | what came | from | it is told |
+//! |---|---|---|
+//! | a hello with another cluster's tag, or anything sealed with one | anybody | another cluster |
+//! | a datagram that we can not open | who is not known | another key |
+//! | a hello that is not sealed, where all has to be | who is not known | another key |
+//!
+//! A hint can not be sealed, so nobody can trust it. Nor can a datagram be trusted that we can not open, though it goes
+//! to our run and comes from the address of a seed: sources are forged. Both are kept as what may be the reason, and
+//! the hellos go on. A challenge clears it, because its sender has read our hello and we have read the challenge. A
+//! join that has said hello six times without a challenge, which takes a second on a local network, gives the seed up
+//! for the reason that stands; after a challenge it waits for its deadline, and then a reason stands in place of no
+//! answer. An approach that no join has called for is given up for none. So whoever forges reasons keeps nobody out who
+//! is answered.
+//!
+//! A hint repeats the number of the last hello or, where that can not be read, the counter of its seal: who has not
+//! seen our hello can not make one up.
+
+use std::net::SocketAddr;
+
+use super::Admission;
+use crate::error::Error;
+use crate::protocol::core::Core;
+use crate::protocol::time::Instant;
+use crate::wire::body::HintReason;
+use crate::wire::{Body, Frame, Header, Packet, SealedHead, Seq};
+
+/// Hints a second, to all together.
+const HINTS_PER_SECOND: u32 = 10;
+
+impl From<HintReason> for Error {
+    fn from(reason: HintReason) -> Self {
+        match reason {
+            HintReason::WrongCluster => Self::WrongCluster,
+            HintReason::WrongKey => Self::WrongKey,
+        }
+    }
+}
+
+impl Admission {
+    /// A datagram with another cluster's tag.
+    pub(in crate::protocol) fn handle_foreign(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        from: SocketAddr,
+        frame: &Frame<'_>,
+    ) {
+        core.metrics.foreign_cluster += 1;
+        match frame {
+            Frame::Sealed(head) => {
+                self.hint(core, now, from, &head.header, Seq(head.counter), HintReason::WrongCluster);
+            }
+            Frame::Plain(packet) => match packet.bodies().next() {
+                Some(Body::Hello(hello)) => {
+                    self.hint(core, now, from, packet.header(), hello.seq, HintReason::WrongCluster);
+                }
+                Some(Body::Hint { seq, reason }) => self.handle_hint(core, from, seq, reason),
+                _ => {}
+            },
+        }
+    }
+
+    /// A datagram that is not sealed, where all has to be.
+    pub(in crate::protocol) fn refuse_plain(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        from: SocketAddr,
+        packet: &Packet<'_>,
+    ) {
+        let header = packet.header();
+        match packet.bodies().next() {
+            Some(Body::Hint { seq, reason }) => self.handle_hint(core, from, seq, reason),
+            first => {
+                core.metrics.plain_refused += 1;
+                if let Some(Body::Hello(hello)) = first
+                    && !core.members.is_known(header.sender, header.generation, from)
+                {
+                    self.hint(core, now, from, header, hello.seq, HintReason::WrongKey);
+                }
+            }
+        }
+    }
+
+    /// A datagram of our cluster that we can not open.
+    pub(in crate::protocol) fn handle_unopened(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        from: SocketAddr,
+        head: &SealedHead,
+    ) {
+        core.metrics.unopened += 1;
+        let header = &head.header;
+        core.note(log::Level::Debug, || {
+            format!("a datagram from {from}, sealed with the key {:08x}, can not be opened", head.key)
+        });
+        if header.receiver == core.generation {
+            // Whom we ask to let us in may answer, but seal it.
+            self.attempts.refuse_all(from, HintReason::WrongKey);
+        }
+        if !core.members.is_known(header.sender, header.generation, from) {
+            self.hint(core, now, from, header, Seq(head.counter), HintReason::WrongKey);
+        }
+    }
+
+    /// Somebody says why it does not answer.
+    pub(in crate::protocol) fn handle_hint(
+        &mut self,
+        core: &mut Core,
+        from: SocketAddr,
+        seq: Seq,
+        reason: HintReason,
+    ) {
+        if self.attempts.refuse(from, seq, reason) {
+            core.note(log::Level::Debug, || format!("{from} may not let us in: {}", Error::from(reason)));
+            self.rejoin.refused(from, reason.into());
+        } else {
+            core.metrics.unexpected_answers += 1;
+        }
+    }
+
+    /// Tells the sender of a datagram why it is not answered.
+    fn hint(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        to: SocketAddr,
+        came: &Header,
+        seq: Seq,
+        reason: HintReason,
+    ) {
+        let second = now.as_micros() / 1_000_000;
+        if self.hints.0 != second {
+            self.hints = (second, 0);
+        }
+        self.hints.1 += 1;
+        let mut datagram = core.plain_datagram_to(came.generation);
+        if self.hints.1 <= HINTS_PER_SECOND && datagram.push(&Body::Hint { seq, reason }) {
+            core.answer(to, datagram);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Looking for others: a member finds its cluster by itself, and islands of one cluster find each other.
+//!
+//! A seed may be down when a member starts, addresses change, and whoever was cut off for longer than tombstones
+//! last is forgotten. So nobody ever stops looking: the driver is asked now and then for addresses at which members
+//! may be ([`Chore::Discover`]), and those that are not in the view get a hello. What comes of that is the same as
+//! for a join by call, save that nobody waits for it.
+//!
+//! | | pause between two rounds | addresses of one round |
+//! |---|---|---|
+//! | alone | 1/16 of `rejoin_interval`, doubled each time, up to all of it | all that there is room for |
+//! | in company | `rejoin_interval` | 3, drawn from those that are not in the view |
+//!
+//! Each pause is drawn between half and three halves of that, so that hosts that start together do not go on asking
+//! together. A member that finds itself alone again begins anew, within 1/16 of `rejoin_interval`: a cut may leave many
+//! alone at once. Addresses are hints: whoever answers has to show that it is a
+//! member of the cluster, and an address that never answers gets no more than any other (see [`super`]).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::Admission;
+use crate::error::Error;
+use crate::protocol::api::{Bound, Chore};
+use crate::protocol::core::{Core, Timer};
+use crate::protocol::membership::Entry;
+use crate::protocol::time::Instant;
+use crate::wire::NameHash;
+use crate::wire::hash::canonical;
+
+/// Addresses of which it is remembered who was there. One more, and it is found out anew.
+const RESIDENTS_MAX: usize = 1_024;
+/// Addresses that a member in company asks in one round. Every member looks, so a few are enough.
+const ASKED_IN_COMPANY: usize = 3;
+/// Rounds until the pauses of who is alone are as long as they get: two to the power of this is 16.
+const ROUNDS_TO_FULL_PAUSE: u32 = 4;
+/// So many rounds in vain are told to the operator: by then a whole `rejoin_interval` has gone by.
+const VAIN_ROUNDS_TO_TELL: u32 = ROUNDS_TO_FULL_PAUSE + 1;
+
+/// How far the search of a member that is alone has come.
+#[derive(Debug, Default)]
+pub(super) struct Rejoin {
+    /// Rounds that were begun.
+    rounds: u32,
+    /// Addresses that the last one has brought.
+    asked: usize,
+    /// Who has answered the last one, and why it does not let us in, as it says: anybody can have made that up.
+    refusal: Option<(SocketAddr, Error)>,
+    /// The operator has been told of a refusal.
+    has_told: bool,
+    /// Who was at the addresses that were found last, and mostly still is: so nobody has to go through the view, in
+    /// which nothing is ordered by address, for the same seeds again and again.
+    residents: BTreeMap<SocketAddr, NameHash>,
+}
+
+impl Rejoin {
+    /// Somebody who was asked says why it does not let us in.
+    pub(super) fn refused(&mut self, by: SocketAddr, error: Error) {
+        self.refusal = Some((by, error));
+    }
+
+    pub(super) fn bound(&self) -> Bound {
+        Bound { what: "residents", count: self.residents.len(), max: RESIDENTS_MAX }
+    }
+}
+
+impl Admission {
+    /// Addresses at which members may be: says hello to those that are not in the view.
+    pub(in crate::protocol) fn addresses_found(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        found: &[SocketAddr],
+        stays_away: bool,
+    ) {
+        let mut absent: Vec<SocketAddr> = found.iter().copied().map(canonical).collect();
+        absent.sort_unstable();
+        absent.dedup();
+        absent.retain(|addr| !self.is_in_view(core, *addr) && !core.is_own(*addr));
+        self.rejoin.asked = self.rejoin.asked.max(absent.len());
+        let count = if core.is_alone() { absent.len() } else { absent.len().min(ASKED_IN_COMPANY) };
+        for _ in 0..count {
+            // In any order: there may be more than can be asked at a time.
+            let addr = absent.swap_remove(core.rng.random_range(0..absent.len()));
+            if !stays_away {
+                self.attempt(core, now, addr);
+            }
+        }
+    }
+
+    /// Begins the next round.
+    pub(in crate::protocol) fn rejoin(&mut self, core: &mut Core, now: Instant) {
+        if core.leaving {
+            return;
+        }
+        if core.is_alone() {
+            self.note_vain_round(core);
+            self.rejoin.rounds = self.rejoin.rounds.saturating_add(1);
+        } else {
+            self.rejoin.rounds = 0;
+            self.rejoin.has_told = false;
+        }
+        self.rejoin.asked = 0;
+        self.rejoin.refusal = None;
+        core.metrics.seeks += 1;
+        // First: those who are found are to be told the right address.
+        core.chores.push_back(Chore::CheckAddress);
+        core.chores.push_back(Chore::Discover);
+        let pause = self.rejoin_pause(core);
+        let pause = pause / 2 + core.jitter(pause);
+        core.timers.set(Timer::Rejoin, now + pause);
+    }
+
+    fn rejoin_pause(&self, core: &Core) -> Duration {
+        let doublings = match self.rejoin.rounds {
+            0 => ROUNDS_TO_FULL_PAUSE,
+            rounds => (rounds - 1).min(ROUNDS_TO_FULL_PAUSE),
+        };
+        core.settings.rejoin_interval / 2_u32.pow(ROUNDS_TO_FULL_PAUSE - doublings)
+    }
+
+    /// If there was a round before this one, it was in vain. After some of them the operator is told, and if somebody
+    /// answers only later, why that is of no use.
+    fn note_vain_round(&mut self, core: &mut Core) {
+        let Rejoin { rounds, asked, .. } = self.rejoin;
+        if rounds == 0 {
+            return;
+        }
+        core.metrics.seeks_in_vain += 1;
+        if rounds < VAIN_ROUNDS_TO_TELL {
+            return;
+        }
+        match self.rejoin.refusal.take() {
+            Some((by, error)) => {
+                if !std::mem::replace(&mut self.rejoin.has_told, true) {
+                    let text = || format!("alone: of {asked} addresses none lets us in; {by}: {error}");
+                    core.note(log::Level::Warn, text);
+                }
+            }
+            None if rounds > VAIN_ROUNDS_TO_TELL => {}
+            // The first of its cluster, most likely.
+            None if asked == 0 => {
+                core.note(log::Level::Info, || "alone: no address of anybody else was found".to_owned());
+            }
+            None => core.note(log::Level::Warn, || format!("alone: of {asked} addresses none answers")),
+        }
+    }
+
+    /// Whether somebody in the view is at an address.
+    fn is_in_view(&mut self, core: &Core, addr: SocketAddr) -> bool {
+        let is_there = |entry: &Entry| entry.is_visible() && entry.is_at(addr);
+        let residents = &mut self.rejoin.residents;
+        if residents.get(&addr).is_some_and(|name| core.members.get(*name).is_some_and(is_there)) {
+            return true;
+        }
+        residents.remove(&addr);
+        let resident = core.members.iter().find(|(_, entry)| is_there(entry));
+        if let Some((name, _)) = resident {
+            if residents.len() >= RESIDENTS_MAX {
+                residents.clear();
+            }
+            residents.insert(addr, name);
+        }
+        resident.is_some()
+    }
+}
+
+/// Somebody is gone: if that was the last one, others are looked for soon, or at least the own address is watched.
+pub(in crate::protocol) fn rejoin_if_alone(core: &mut Core, now: Instant) {
+    if !core.is_alone() {
+        return;
+    }
+    if core.settings.discovers {
+        let pause = core.jitter(core.settings.rejoin_interval / 2_u32.pow(ROUNDS_TO_FULL_PAUSE));
+        core.timers.set_earliest(Timer::Rejoin, now + pause);
+    } else {
+        core.timers.set_earliest(Timer::Address, now + core.settings.rejoin_interval);
+    }
+}

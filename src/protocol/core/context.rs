@@ -1,0 +1,27 @@
+//! What is known of a datagram while it is read.
+
+use std::net::SocketAddr;
+
+use crate::node::Generation;
+use crate::protocol::time::Instant;
+use crate::wire::NameHash;
+
+/// What is known of a datagram while it is read.
+#[derive(Debug)]
+pub(in crate::protocol) struct Context {
+    pub(in crate::protocol) now: Instant,
+    pub(in crate::protocol) from: SocketAddr,
+    pub(in crate::protocol) sender: NameHash,
+    pub(in crate::protocol) generation: Generation,
+    /// Of its seal; none: it came plain.
+    pub(in crate::protocol) counter: Option<u64>,
+    /// Whether the sender is an active node of ours, at its address, that knows our run.
+    pub(in crate::protocol) known: bool,
+    /// Whether the datagram has answered a request of ours.
+    pub(in crate::protocol) answered: bool,
+    /// Whether it has shown a good cookie.
+    pub(in crate::protocol) proven: bool,
+    /// Whether it was sent an answer that needs no proof of its address: one is enough, or many short requests
+    /// in one datagram would bring more than came.
+    pub(in crate::protocol) replied: bool,
+}

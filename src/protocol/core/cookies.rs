@@ -1,0 +1,101 @@
+//! Cookies: how a sender shows that it receives at its address (as in QUIC's address validation, RFC 9000, section 8.1).
+//!
+//! A request to which the answer may be longer carries a cookie of the peer's. A peer that sees none, or an old one,
+//! answers with a challenge, which brings one and is no longer than the request.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::node::Generation;
+use crate::protocol::api::Bound;
+use crate::protocol::time::Instant;
+use crate::wire::hash::siphash;
+use crate::wire::{Cookie, NameHash};
+
+/// A cookie is good for one to two of these.
+const COOKIE_EPOCH: Duration = Duration::from_secs(30);
+/// Cookies that others have given us and that we keep; the oldest go first. As many come in the time that one is good
+/// for, from a ping a second.
+const GIVEN_MAX: usize = 64;
+
+/// Makes and checks cookies. They are not stored: a cookie is a keyed hash of whom it was made for and when.
+#[derive(Debug)]
+pub(crate) struct CookieJar {
+    key: (u64, u64),
+}
+
+impl CookieJar {
+    pub(crate) fn new(key: (u64, u64)) -> Self {
+        Self { key }
+    }
+
+    /// The cookie for a sender at an address, good for 30 to 60 s.
+    pub(crate) fn bake(&self, now: Instant, addr: SocketAddr, name: NameHash, run: Generation) -> Cookie {
+        self.of_epoch(epoch(now), addr, name, run)
+    }
+
+    /// Whether a cookie was made for this sender at this address not long ago.
+    pub(crate) fn accepts(
+        &self,
+        now: Instant,
+        cookie: Cookie,
+        addr: SocketAddr,
+        name: NameHash,
+        run: Generation,
+    ) -> bool {
+        let epoch = epoch(now);
+        cookie.0 != 0
+            && (cookie == self.of_epoch(epoch, addr, name, run)
+                || (epoch > 0 && cookie == self.of_epoch(epoch - 1, addr, name, run)))
+    }
+
+    fn of_epoch(&self, epoch: u64, addr: SocketAddr, name: NameHash, run: Generation) -> Cookie {
+        let mut bytes = [0; 42];
+        match addr.ip() {
+            IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),
+            IpAddr::V6(ip) => bytes[..16].copy_from_slice(&ip.octets()),
+        }
+        bytes[16..18].copy_from_slice(&addr.port().to_be_bytes());
+        bytes[18..26].copy_from_slice(&name.0.to_be_bytes());
+        bytes[26..34].copy_from_slice(&run.0.to_be_bytes());
+        bytes[34..].copy_from_slice(&epoch.to_be_bytes());
+        Cookie(siphash(self.key, &bytes).max(1))
+    }
+}
+
+/// The cookies that others have given us, to be shown to them. One that is not good any more is answered with another.
+#[derive(Debug, Default)]
+pub(crate) struct GivenCookies {
+    /// The newest last.
+    by_age: VecDeque<(NameHash, Cookie)>,
+}
+
+impl GivenCookies {
+    /// A node has given us a cookie.
+    pub(crate) fn remember(&mut self, by: NameHash, cookie: Cookie) {
+        self.by_age.retain(|(giver, _)| *giver != by);
+        if self.by_age.len() == GIVEN_MAX {
+            self.by_age.pop_front();
+        }
+        self.by_age.push_back((by, cookie));
+    }
+
+    /// What there is to show to a node.
+    pub(crate) fn get(&self, to: NameHash) -> Option<Cookie> {
+        self.by_age.iter().find(|(giver, _)| *giver == to).map(|(_, cookie)| *cookie)
+    }
+
+    /// Who has given us cookies, whoever did so last first.
+    pub(crate) fn givers(&self) -> impl Iterator<Item = NameHash> {
+        self.by_age.iter().rev().map(|(giver, _)| *giver)
+    }
+
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "cookies of others", count: self.by_age.len(), max: GIVEN_MAX }
+    }
+}
+
+fn epoch(now: Instant) -> u64 {
+    now.as_micros() / u64::try_from(COOKIE_EPOCH.as_micros()).unwrap_or(1)
+}

@@ -1,0 +1,365 @@
+//! The core of the protocol: what every part is handed, and nothing of any part's own.
+//!
+//! The settings, our run, the clock, the random numbers, the view (records, suspicions, and the rumors that wait), the
+//! timers and the outputs. Its verbs are those that all parts need: transmit, note, emit, draw, gossip, check a cookie.
+
+pub(super) mod addresses;
+mod context;
+pub(super) mod cookies;
+mod news;
+mod own;
+pub(super) mod rumors;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::rngs::ChaCha12Rng;
+use rand::{Rng, RngExt, SeedableRng};
+
+pub(super) use context::Context;
+pub(super) use news::{MISFITS_MAX, vouch};
+pub(super) use own::{GENERATION_RANDOM_BITS, generation};
+
+use super::api::{Answer, Call, Chore, Note, Rule, Settings, Transmit};
+use super::membership::{Members, Peer, Suspicions};
+use super::time::{Deadlines, Instant};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::metrics::Metrics;
+use crate::node::{Generation, Incarnation};
+use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Seq, ViewMark, Writer};
+use addresses::Addresses;
+use cookies::{CookieJar, GivenCookies};
+use rumors::Rumors;
+
+/// Datagrams whose memory is kept for the next ones: at rest there is a ping and an ack under way.
+const SPARE_MAX: usize = 2;
+
+/// What wakes the duty to disseminate, besides rumors, exchanges and approaches, which have deadlines of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// A suspicion is to be shown to users.
+    Show(NameHash),
+    /// A suspicion has lasted long enough.
+    Suspicion(NameHash),
+    /// To see whether nobody was heard for `isolation_timeout`.
+    Isolation,
+    /// An accusation is to be refuted.
+    Refute,
+    /// Probe the dead.
+    Reconnect,
+    /// Look for others.
+    Rejoin,
+    /// To see whether our address is still ours.
+    Address,
+    /// The oldest tombstone is to be forgotten.
+    Reap,
+    /// Views that differed are to be compared again.
+    Recheck,
+    /// Reported deaths are to be verified.
+    Verify,
+    /// Those who have told of leaves are to be asked again whether they did.
+    Doubts,
+    /// A join is out of time.
+    Join(Call),
+    /// The leave is to be told again, or is out of time.
+    Leave,
+    /// Another run of our name is to be probed.
+    Rival,
+    /// What others have of us that we never said is to be answered.
+    Claims,
+    /// An ack of a message is late, or a message is out of time.
+    Resend,
+    /// To see whether nothing came of an incomplete message for long.
+    Stale,
+}
+
+impl Timer {
+    /// How many of these there may be at the same time, besides those of suspicions and joins.
+    pub(super) const SINGLE: usize = SINGLE.len();
+}
+
+/// All timers of which there is one.
+const SINGLE: &[Timer] = &[
+    Timer::Isolation,
+    Timer::Refute,
+    Timer::Reconnect,
+    Timer::Rejoin,
+    Timer::Address,
+    Timer::Reap,
+    Timer::Recheck,
+    Timer::Verify,
+    Timer::Doubts,
+    Timer::Leave,
+    Timer::Rival,
+    Timer::Claims,
+    Timer::Resend,
+    Timer::Stale,
+];
+
+/// What every part of the protocol is handed.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) settings: Settings,
+    pub(super) tag: ClusterTag,
+    pub(super) me: NameHash,
+    pub(super) generation: Generation,
+    pub(super) incarnation: Incarnation,
+    /// Whether this member has said that it leaves.
+    pub(super) leaving: bool,
+    pub(super) started: Instant,
+    /// The time since the Unix epoch at `started`.
+    wall: Duration,
+    /// When half of the others had started, as of this moment.
+    median_start: Option<(Instant, u64)>,
+    pub(super) rng: ChaCha12Rng,
+
+    pub(super) members: Members,
+    pub(super) suspicions: Suspicions,
+    pub(super) rumors: Rumors,
+    pub(super) cookies: CookieJar,
+    /// The cookies that others have given us.
+    pub(super) given: GivenCookies,
+    pub(super) addresses: Addresses,
+    /// Whether what goes out is written to be sealed.
+    #[cfg(feature = "encryption")]
+    pub(super) seals: bool,
+
+    pub(super) timers: Deadlines<Timer>,
+    next_call: u64,
+    pub(super) transmits: VecDeque<Transmit>,
+    /// Memory of datagrams that were sent.
+    spare: Vec<Vec<u8>>,
+    pub(super) events: VecDeque<Event>,
+    pub(super) answers: VecDeque<(Call, Answer)>,
+    pub(super) chores: VecDeque<Chore>,
+    pub(super) notes: VecDeque<Note>,
+    pub(super) end: Option<Error>,
+    pub(super) ended: bool,
+    pub(super) metrics: Metrics,
+}
+
+impl Core {
+    /// `wall` is the time since the Unix epoch that belongs to `now`; `seed` seeds all randomness.
+    pub(super) fn new(settings: Settings, now: Instant, wall: Duration, seed: [u8; 32]) -> Self {
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let tag = ClusterTag::of(&settings.cluster);
+        let me = NameHash::of(tag, &settings.name);
+        let generation = generation(wall, &mut rng);
+        Self {
+            tag,
+            me,
+            generation,
+            incarnation: Incarnation(0),
+            leaving: false,
+            started: now,
+            wall,
+            median_start: None,
+            members: Members::new(tag, settings.max_nodes, now),
+            suspicions: Suspicions::default(),
+            rumors: Rumors::new(now, settings.gossip_interval),
+            cookies: CookieJar::new((0, 0)),
+            given: GivenCookies::default(),
+            addresses: Addresses::default(),
+            #[cfg(feature = "encryption")]
+            seals: false,
+            timers: Deadlines::new(),
+            next_call: 0,
+            transmits: VecDeque::new(),
+            spare: Vec::new(),
+            events: VecDeque::new(),
+            answers: VecDeque::new(),
+            chores: VecDeque::new(),
+            notes: VecDeque::new(),
+            end: None,
+            ended: false,
+            metrics: Metrics::default(),
+            rng,
+            settings,
+        }
+    }
+
+    /// Whether a rule is followed, as all are but in experiments.
+    pub(super) fn follows(&self, rule: Rule) -> bool {
+        !self.settings.without.has(rule)
+    }
+
+    pub(super) fn fresh_seq(&mut self) -> Seq {
+        Seq(self.rng.next_u64().max(1))
+    }
+
+    pub(super) fn fresh_call(&mut self) -> Call {
+        self.next_call += 1;
+        Call(self.next_call)
+    }
+
+    /// A random part of a time.
+    pub(super) fn jitter(&mut self, up_to: Duration) -> Duration {
+        let micros = u64::try_from(up_to.as_micros()).unwrap_or(u64::MAX).max(1);
+        Duration::from_micros(self.rng.random_range(0..micros))
+    }
+
+    /// A random element; none of none.
+    pub(super) fn draw<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        if from.is_empty() {
+            return None;
+        }
+        Some(from[self.rng.random_range(0..from.len())])
+    }
+
+    /// What ping, ack and welcome tell about our view.
+    pub(super) fn view_mark(&self, now: Instant) -> ViewMark {
+        let quiet = now.since(self.members.quiet_since()).as_millis() / 10;
+        ViewMark { fingerprint: self.members.fingerprint(), quiet: u8::try_from(quiet).unwrap_or(u8::MAX) }
+    }
+
+    /// How long a view must have been quiet for a comparison to mean something.
+    pub(super) fn settle_time(&self) -> Duration {
+        self.settings.gossip_interval * 15 / 2
+    }
+
+    /// Has something logged, if anybody wants lines of that level.
+    pub(super) fn note(&mut self, level: log::Level, text: impl FnOnce() -> String) {
+        if level <= log::max_level() {
+            self.notes.push_back(Note { level, text: text() });
+        }
+    }
+
+    /// Takes back the memory of a datagram that was sent, for the next one.
+    pub(crate) fn reuse(&mut self, datagram: Vec<u8>) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(datagram);
+        }
+    }
+
+    /// A datagram to some run of a node, to be filled and sent.
+    pub(super) fn datagram_to(&mut self, receiver: Generation) -> Writer {
+        let memory = self.spare.pop().unwrap_or_default();
+        self.writer(memory, &self.header_to(receiver))
+    }
+
+    /// Likewise, in memory of its own: for long ones, and those that are only tried.
+    pub(super) fn long_datagram_to(&self, receiver: Generation) -> Writer {
+        self.writer(Vec::new(), &self.header_to(receiver))
+    }
+
+    /// A datagram that anybody can read.
+    pub(super) fn plain_datagram_to(&self, receiver: Generation) -> Writer {
+        Writer::new(Vec::new(), &self.header_to(receiver), self.settings.max_datagram)
+    }
+
+    /// A datagram to who has sent one and may be a stranger: not sealed if that was not, because a seal could make it
+    /// the longer one.
+    pub(super) fn datagram_back(&mut self, context: &Context) -> Writer {
+        match context.counter {
+            Some(_) => self.datagram_to(context.generation),
+            None => self.plain_datagram_to(context.generation),
+        }
+    }
+
+    /// Queues a datagram, unless its address is not on our lists, or has not shown itself and had its share for this
+    /// second.
+    pub(super) fn transmit(&mut self, now: Instant, to: SocketAddr, datagram: Writer) {
+        if datagram.is_empty() {
+            return;
+        }
+        if !self.settings.allow.takes_address(to.ip()) {
+            self.metrics.not_allowed += 1;
+        } else if self.addresses.may_send(now, to) {
+            self.answer(to, datagram);
+        } else {
+            self.metrics.withheld += 1;
+        }
+    }
+
+    /// Queues a datagram that answers one which just came from there, and is no longer: it needs no proof of the
+    /// address.
+    pub(super) fn answer(&mut self, to: SocketAddr, datagram: Writer) {
+        self.transmits.push_back(Transmit { to, datagram: datagram.finish() });
+    }
+
+    /// Sends one body on its own.
+    pub(super) fn reply(&mut self, now: Instant, to: SocketAddr, receiver: Generation, body: &Body<'_>) {
+        let mut datagram = self.datagram_to(receiver);
+        if datagram.push(body) {
+            self.transmit(now, to, datagram);
+        }
+    }
+
+    /// Says that we send to some run of a node.
+    pub(super) fn header_to(&self, receiver: Generation) -> Header {
+        Header { tag: self.tag, sender: self.me, generation: self.generation, receiver }
+    }
+
+    pub(super) fn writer(&self, memory: Vec<u8>, header: &Header) -> Writer {
+        let limit = self.settings.max_datagram;
+        #[cfg(feature = "encryption")]
+        if self.seals {
+            return Writer::to_be_sealed(memory, header, limit);
+        }
+        Writer::new(memory, header, limit)
+    }
+
+    /// How many records are held.
+    pub(super) fn records(&self) -> usize {
+        self.members.ring().len() + self.members.tombstones_len()
+    }
+
+    /// Whether a request carries a good cookie; a sender that has none is given one.
+    pub(super) fn has_cookie(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) -> bool {
+        if self.cookies.accepts(context.now, cookie, context.from, context.sender, context.generation) {
+            context.proven = true;
+            return true;
+        }
+        self.challenge(context, seq);
+        false
+    }
+
+    /// Has the sender show that it receives at its address, once a datagram.
+    fn challenge(&mut self, context: &mut Context, seq: Seq) {
+        let (now, from, run) = (context.now, context.from, context.generation);
+        if std::mem::replace(&mut context.replied, true) {
+            return;
+        }
+        let cookie = self.cookies.bake(now, from, context.sender, run);
+        let mut datagram = self.datagram_back(context);
+        if datagram.push(&Body::Challenge { seq, cookie }) {
+            self.answer(from, datagram);
+        }
+    }
+
+    /// Notes that a datagram answers a request of ours: its sender receives where it was asked.
+    pub(super) fn note_answer(&mut self, context: &mut Context) {
+        context.answered = true;
+        self.addresses.heard(context.from);
+    }
+
+    /// Whether users may still change what this member says of itself.
+    pub(super) fn check_running(&self) -> Result<()> {
+        if self.ended || self.leaving { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Whether nobody else is shown.
+    pub(super) fn is_alone(&self) -> bool {
+        self.members.visible_len() < 2
+    }
+
+    /// A node of the view as a partner.
+    pub(super) fn peer(&self, name: NameHash) -> Option<Peer> {
+        let entry = self.members.active(name)?;
+        Some(Peer { name, addr: entry.addr(), generation: entry.generation() })
+    }
+
+    /// All other active nodes, hidden ones included.
+    pub(super) fn others(&self) -> impl Iterator<Item = NameHash> {
+        self.members.ring().iter().copied().filter(|name| *name != self.me)
+    }
+
+    /// Stops for good.
+    pub(super) fn stop(&mut self, error: Error) {
+        self.ended = true;
+        self.end = Some(error);
+        self.transmits.clear();
+    }
+}

@@ -1,0 +1,120 @@
+//! Our own run: what we say about ourselves, our clock, and which runs of others can be true.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::ChaCha12Rng;
+
+use super::Core;
+use crate::node::{Generation, Incarnation};
+use crate::protocol::api::Settings;
+use crate::protocol::time::Instant;
+use crate::wire::{Record, Verdict};
+
+/// Random low bits of a generation; above them are milliseconds since the epoch.
+pub(in crate::protocol) const GENERATION_RANDOM_BITS: u32 = 22;
+/// A clock may be so far ahead of what we believe.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(366 * 24 * 3600);
+/// For so long the median of the others' starts is not looked up again.
+const MEDIAN_MEMORY: Duration = Duration::from_millis(100);
+
+impl Core {
+    /// What we say about ourselves.
+    pub(in crate::protocol) fn own_record(&self) -> Record<'_> {
+        let mut record = record_of(&self.settings, self.generation, self.incarnation);
+        if let Some(entry) = self.members.get(self.me) {
+            record.state_version = entry.node().state_version();
+            record.broadcast = entry.broadcast;
+        }
+        record
+    }
+
+    /// Brings the own entry of the list up to date with what we say about ourselves.
+    pub(in crate::protocol) fn publish_self(&mut self, now: Instant) {
+        let record = record_of(&self.settings, self.generation, self.incarnation);
+        self.members.merge_alive(now, self.me, &record);
+    }
+
+    /// That this member leaves.
+    pub(in crate::protocol) fn own_leave(&self) -> Verdict {
+        Verdict::left(self.me, self.generation, self.incarnation)
+    }
+
+    /// Whether an address leads to this member itself.
+    pub(in crate::protocol) fn is_own(&self, addr: SocketAddr) -> bool {
+        let bound = self.settings.bound;
+        addr == self.settings.advertise
+            || addr == bound
+            || (addr.port() == bound.port() && bound.ip().is_unspecified() && addr.ip().is_loopback())
+    }
+
+    /// A generation above another one, by the clock if that is past it; by the clock as well if there is none above.
+    pub(in crate::protocol) fn generation_above(&mut self, now: Instant, above: Generation) -> Generation {
+        let wall = self.wall(now);
+        let earliest = (above.0 >> GENERATION_RANDOM_BITS) + 1;
+        let is_possible = earliest <= u64::MAX >> GENERATION_RANDOM_BITS;
+        let wall = if is_possible { wall.max(Duration::from_millis(earliest)) } else { wall };
+        generation(wall, &mut self.rng)
+    }
+
+    /// The time since the Unix epoch, by the clock that we were given at the start.
+    pub(in crate::protocol) fn wall(&self, now: Instant) -> Duration {
+        self.wall + now.since(self.started)
+    }
+
+    /// Whether our lists have the name and the address of a record.
+    pub(in crate::protocol) fn takes(&self, record: &Record<'_>) -> bool {
+        let allow = &self.settings.allow;
+        allow.takes_address(record.addr.ip()) && allow.takes_name(record.name)
+    }
+
+    /// Whether a generation is not absurdly far in the future: neither by our clock nor by those of the
+    /// others.
+    pub(in crate::protocol) fn is_plausible(&mut self, now: Instant, generation: Generation) -> bool {
+        let limit = |believed: u64| {
+            believed.saturating_add(u64::try_from(CLOCK_TOLERANCE.as_millis()).unwrap_or(u64::MAX))
+        };
+        let told = generation.0 >> GENERATION_RANDOM_BITS;
+        let ours = u64::try_from(self.wall(now).as_millis()).unwrap_or(u64::MAX);
+        if told <= limit(ours) {
+            return true;
+        }
+        // All are looked at for it, but not for each of many records that somebody has made up.
+        if self.median_start.is_none_or(|(at, _)| now.since(at) >= MEDIAN_MEMORY) {
+            self.median_start = self.median_of_starts().map(|median| (now, median));
+        }
+        self.median_start.is_none_or(|(_, median)| told <= limit(median))
+    }
+
+    /// When half of the others had started, in milliseconds since the epoch by their clocks; none if there are none.
+    fn median_of_starts(&self) -> Option<u64> {
+        let mut starts: Vec<u64> = self
+            .members
+            .iter()
+            .filter(|(name, entry)| *name != self.me && entry.is_active())
+            .map(|(_, entry)| entry.generation().0 >> GENERATION_RANDOM_BITS)
+            .collect();
+        let half = starts.len() / 2;
+        (!starts.is_empty()).then(|| *starts.select_nth_unstable(half).1)
+    }
+}
+
+/// What a member of these settings says about itself.
+fn record_of(settings: &Settings, generation: Generation, incarnation: Incarnation) -> Record<'_> {
+    Record {
+        name: &settings.name,
+        addr: settings.advertise,
+        generation,
+        incarnation,
+        state_version: 0,
+        broadcast: 0,
+    }
+}
+
+/// A run that starts at this time: milliseconds since the epoch above random bits.
+pub(in crate::protocol) fn generation(wall: Duration, rng: &mut ChaCha12Rng) -> Generation {
+    let millis = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+    let random = rng.next_u64() >> (u64::BITS - GENERATION_RANDOM_BITS);
+    Generation(((millis << GENERATION_RANDOM_BITS) | random).max(1))
+}

@@ -1,0 +1,617 @@
+//! The failure detector: rounds of probes, what becomes of them, and doubt about ourselves (SWIM, sections 3 and 4;
+//! Lifeguard).
+//!
+//! **Common rounds** (beyond SWIM). Ping and ack carry a round number. At its tick a member takes a higher one
+//! that it heard since its last tick, else its own plus one, and probes the node at the ring offset that the
+//! number stands for. So each node has one prober a round, and chance leaves nobody unprobed for long.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`probe`] | the ladder of one probe |
+//! | [`relay`] | pings on behalf of others |
+//! | [`suspect`] | suspicions from their beginning to their end, and isolation |
+//! | [`verify`] | reported deaths, and the probes that verify them |
+//! | [`reconnect`] | probing the dead |
+//! | [`health`] | doubt about ourselves, damping |
+//! | [`crowd`] | members among names that nobody answers to |
+
+mod crowd;
+pub(crate) mod health;
+mod probe;
+mod reconnect;
+mod relay;
+mod suspect;
+mod verify;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::{Rng, RngExt};
+
+use super::api::{Answer, Bound, Call, Rule};
+use super::core::{Context, Core};
+use super::membership::ring::Rounds;
+use super::time::Instant;
+use crate::error::{Error, Result};
+use crate::node::{Generation, Incarnation, Status};
+use crate::wire::body::{Ack, NackReason, Ping, PingRequest};
+use crate::wire::{Body, NameHash, Seq, Verdict};
+use crowd::Crowd;
+use health::{Damping, Health, LastContact, silence_limit};
+#[cfg(test)]
+pub(super) use probe::{Probe, Step};
+#[cfg(not(test))]
+use probe::{Probe, Step};
+pub(super) use probe::{ProbeId, Purpose, Target};
+use probe::{Probes, ROUNDS_MAX, Way};
+pub(super) use reconnect::schedule_reconnect;
+use relay::RelayedPings;
+use verify::ReportedDeath;
+
+/// What a probe that is over means to the other parts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Outcome {
+    /// Whether the run that holds a name still answers where it is held.
+    Incumbent { name: NameHash, generation: Generation, addr: SocketAddr, answers: bool },
+    /// Whether another run of our own name answers.
+    Rival { generation: Generation, addr: SocketAddr, answers: bool },
+    /// A node that was reported to have left does not answer.
+    Left(Verdict),
+}
+
+/// What a direct ack brings.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answered {
+    pub(super) probe: ProbeId,
+    /// How often in a row the target was asked for its view, because it was too early to compare it.
+    pub(super) asked: u32,
+}
+
+/// The failure detector of one member.
+#[derive(Debug)]
+pub(super) struct Detection {
+    probes: Probes,
+    relayed: RelayedPings,
+    rounds: Rounds,
+    round: u32,
+    heard_round: Option<u32>,
+    next_tick: Instant,
+    health: Health,
+    contact: LastContact,
+    damping: Damping,
+    crowd: Crowd,
+    last_lag: Option<Instant>,
+    reported: VecDeque<ReportedDeath>,
+}
+
+impl Detection {
+    pub(super) fn new(core: &mut Core, now: Instant) -> Self {
+        let phase = core.rng.random_range(0..core.settings.probe_interval.as_micros().max(1));
+        let phase = Duration::from_micros(u64::try_from(phase).unwrap_or(0));
+        Self {
+            probes: Probes::default(),
+            relayed: RelayedPings::new(),
+            rounds: Rounds::default(),
+            round: core.rng.next_u32() >> 8,
+            heard_round: None,
+            next_tick: now + phase,
+            health: Health::default(),
+            contact: LastContact::new(now),
+            damping: Damping::default(),
+            crowd: Crowd::default(),
+            last_lag: None,
+            reported: VecDeque::new(),
+        }
+    }
+
+    /// The next wake-up of the duty to probe.
+    pub(super) fn next_due(&self, core: &Core) -> Option<Instant> {
+        let probes = core.members.ring().len() >= 2 && !core.leaving;
+        let tick = probes.then_some(self.next_tick);
+        [tick, self.probes.next_due(), self.relayed.next_due()].into_iter().flatten().min()
+    }
+
+    /// Runs the ladders of all probes as far as they are due, up to a probe that has failed.
+    pub(super) fn next_failed(&mut self, core: &mut Core, now: Instant) -> Option<ProbeId> {
+        while let Some((id, step)) = self.probes.pop_due(now) {
+            match step {
+                Step::Ping => self.send_ping(core, now, id),
+                Step::PingAndAskRelays => {
+                    self.send_ping(core, now, id);
+                    self.ask_relays(core, now, id);
+                }
+                Step::Verdict => return Some(id),
+            }
+        }
+        None
+    }
+
+    /// Begins the next round, if it is time.
+    pub(super) fn tick(&mut self, core: &mut Core, now: Instant) {
+        if now >= self.next_tick {
+            // Probes may overlap, so bad health is no reason to probe less often.
+            let interval = core.settings.probe_interval;
+            self.next_tick = self.next_tick + interval;
+            if self.next_tick <= now {
+                self.next_tick = now + interval;
+            }
+            self.begin_round(core, now);
+        }
+    }
+
+    /// Notices that we, and not the others, were away: what was due at `due`, the first of all wake-ups and the
+    /// datagram that is being read, is handled far past its time.
+    pub(super) fn observe_lag(&mut self, core: &mut Core, now: Instant, due: Option<Instant>) {
+        // What was late before the lag that was noticed last is part of that one.
+        let due = due.map(|due| self.last_lag.map_or(due, |last| due.max(last)));
+        let Some(lag) = due
+            .map(|due| now.since(due))
+            .filter(|lag| *lag > core.settings.probe_timeout / 2 && core.follows(Rule::Lag))
+        else {
+            return;
+        };
+        core.note(log::Level::Debug, || format!("we were away for {lag:?}"));
+        core.metrics.lags += 1;
+        self.last_lag = Some(now);
+        let accusing = |probe: &Probe| {
+            matches!(probe.purpose, Purpose::Round | Purpose::Witness | Purpose::Reported { .. })
+        };
+        core.metrics.probes_void += self.probes.finish_all(accusing).len() as u64;
+        self.probes.forget_times();
+        self.give_time(core, now, lag);
+        self.contact.push_back(now, lag);
+        self.next_tick = self.next_tick.max(now);
+    }
+
+    /// A known sender was heard.
+    pub(super) fn hear(&mut self, core: &mut Core, now: Instant, sender: NameHash) {
+        self.notice_voice(core, sender);
+        core.members.heard(now, sender);
+        let silence = self.contact.heard(now, silence_limit(core.settings.probe_timeout));
+        if let Some(silence) = silence.filter(|_| core.follows(Rule::Silence)) {
+            self.give_time(core, now, silence);
+        }
+        core.unhide(now, sender);
+    }
+
+    /// This member is not alone any more: from here on there is somebody to hear, and to probe.
+    pub(super) fn has_company(&mut self, now: Instant) {
+        let _ = self.contact.heard(now, Duration::MAX);
+        self.next_tick = self.next_tick.max(now);
+    }
+
+    /// The ack to a ping of a known sender, with news.
+    pub(super) fn ack(&mut self, core: &mut Core, context: &Context, ping: &Ping) {
+        let (now, from) = (context.now, context.from);
+        let cookie = core.cookies.bake(now, from, context.sender, context.generation);
+        let ack = Ack {
+            seq: ping.seq,
+            round: self.round,
+            view: core.view_mark(now),
+            incarnation: core.incarnation,
+            cookie,
+        };
+        let mut datagram = core.datagram_to(context.generation);
+        if datagram.push(&Body::Ack(ack)) {
+            core.add_news(&mut datagram, context.sender);
+            core.transmit(now, from, datagram);
+        }
+    }
+
+    /// A sender that is not known learns no more than that we run, and what we hold against it.
+    pub(super) fn answer_stranger(&self, core: &mut Core, context: &Context, ping: &Ping) {
+        let mut datagram = core.datagram_back(context);
+        if !datagram.push(&Body::BareAck { seq: ping.seq }) {
+            return;
+        }
+        if let Some(entry) = core.members.get(context.sender)
+            && entry.generation() == context.generation
+            && !entry.is_active()
+        {
+            // Refused only if there is no room, which there is.
+            let _ = datagram.push(&Body::Verdict(entry.verdict(context.sender)));
+        }
+        core.answer(context.from, datagram);
+    }
+
+    /// A round number in a ping or an ack.
+    pub(super) fn hear_round(&mut self, round: u32) {
+        if self.heard_round.is_none_or(|heard| is_later(round, heard)) {
+            self.heard_round = Some(round);
+        }
+    }
+
+    /// An ack of a target to us. None if nobody waits for it, or it is passed on to who does.
+    pub(super) fn handle_ack(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context,
+        ack: &Ack,
+    ) -> Option<Answered> {
+        if self.relay_ack(core, context, ack.seq, ack.incarnation) {
+            return None;
+        }
+        let Some(probe) = self.direct_answer(context, ack.seq) else {
+            core.metrics.unexpected_answers += 1;
+            return None;
+        };
+        core.note_answer(context);
+        self.hear_round(ack.round);
+        let asked = self.probes.get(probe).map_or(0, |probe| probe.purpose.asked());
+        Some(Answered { probe, asked })
+    }
+
+    /// An ack of a target that does not know us, or of another run, which we do not know. Answers whether the sender
+    /// was asked, and the probe that is answered, if it is about this run.
+    pub(super) fn handle_bare_ack(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context,
+        seq: Seq,
+    ) -> Option<Option<ProbeId>> {
+        if self.relay_ack(core, context, seq, Incarnation(0)) {
+            return None;
+        }
+        let Some((id, Way::Direct)) = self.probes.answered(seq, context.from) else {
+            core.metrics.unexpected_answers += 1;
+            return None;
+        };
+        let target = self.probes.get(id).map(|probe| probe.target)?;
+        if target.name != context.sender {
+            core.metrics.unexpected_answers += 1;
+            return None;
+        }
+        core.note_answer(context);
+        Some((target.generation == context.generation).then_some(id))
+    }
+
+    /// A relay has reached the target. Answers the probe, and whether the relay's view may know more of it than ours.
+    pub(super) fn handle_relayed_ack(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context,
+        seq: Seq,
+        incarnation: Incarnation,
+    ) -> Option<(ProbeId, bool)> {
+        let Some((id, Way::Relayed)) = self.probes.answered(seq, context.from) else {
+            core.metrics.unexpected_answers += 1;
+            return None;
+        };
+        core.note_answer(context);
+        let target = self.probes.get(id).map(|probe| probe.target);
+        Some((id, target.is_some_and(|target| incarnation > target.incarnation)))
+    }
+
+    /// A relay has not reached the target. Answers whether one of us knows more of it than the other.
+    pub(super) fn handle_nack(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context,
+        seq: Seq,
+        reason: NackReason,
+    ) -> bool {
+        let Some((id, Way::Relayed)) = self.probes.answered(seq, context.from) else {
+            core.metrics.unexpected_answers += 1;
+            return false;
+        };
+        core.note_answer(context);
+        self.probes.nacked(id, reason);
+        reason == NackReason::Unknown
+    }
+
+    /// Measures the round trip to an active node. Answered with [`Answer::Pinged`].
+    pub(super) fn ping(&mut self, core: &mut Core, now: Instant, name: &str) -> Result<Call> {
+        let hash = NameHash::of(core.tag, name);
+        let unknown = || Error::UnknownNode(name.to_owned());
+        if hash == core.me || core.members.active(hash).is_none() {
+            return Err(unknown());
+        }
+        let call = core.fresh_call();
+        self.probe_node(core, now, Purpose::User(call), hash).ok_or(Error::Refused)?;
+        Ok(call)
+    }
+
+    /// Begins a probe and sends its first ping. `None` if too many run.
+    pub(super) fn probe(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        purpose: Purpose,
+        target: Target,
+    ) -> Option<ProbeId> {
+        let rtt = core.members.get(target.name).and_then(|entry| entry.node().rtt());
+        let timeout = core.settings.probe_timeout;
+        let health = if core.follows(Rule::Health) { self.health.score() } else { 0 };
+        let id = self.probes.begin(Probe::new(now, purpose, target, rtt, timeout, health))?;
+        self.send_ping(core, now, id);
+        Some(id)
+    }
+
+    /// A probe of a node as it is held now, whatever its status.
+    pub(super) fn probe_node(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        purpose: Purpose,
+        name: NameHash,
+    ) -> Option<ProbeId> {
+        let target = target_of(core, name)?;
+        self.probe(core, now, purpose, target)
+    }
+
+    /// A probe is answered, by the answer with this number.
+    pub(super) fn answered(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        id: ProbeId,
+        seq: Seq,
+    ) -> Option<Outcome> {
+        let probe = self.probes.finish(id)?;
+        let target = probe.target;
+        let rtt = probe.round_trip(now, seq);
+        if let Some(rtt) = rtt {
+            core.members.measured(target.name, rtt);
+        }
+        match probe.purpose {
+            Purpose::Round => {
+                core.metrics.probes_answered += 1;
+                self.health.improve();
+                None
+            }
+            Purpose::User(call) => {
+                core.answers.push_back((call, Answer::Pinged(rtt.ok_or(Error::NoAnswer))));
+                None
+            }
+            Purpose::Incumbent | Purpose::Rival => outcome_of(&probe, true),
+            Purpose::Witness | Purpose::Reported { .. } | Purpose::Reconnect | Purpose::Compare { .. } => {
+                None
+            }
+        }
+    }
+
+    /// A probe has run to the end of its ladder without an answer.
+    pub(super) fn failed(&mut self, core: &mut Core, now: Instant, id: ProbeId) -> Option<Outcome> {
+        let probe = self.probes.finish(id)?;
+        match probe.purpose {
+            Purpose::Round | Purpose::Witness => {
+                self.notice_silence(core, now, probe.target.name);
+                self.judge(core, now, &probe, None)
+            }
+            Purpose::Reported { by, .. } => self.judge(core, now, &probe, Some(by)),
+            Purpose::User(call) => {
+                core.answers.push_back((call, Answer::Pinged(Err(Error::Timeout))));
+                None
+            }
+            Purpose::Incumbent | Purpose::Rival => outcome_of(&probe, false),
+            Purpose::Reconnect | Purpose::Compare { .. } => None,
+        }
+    }
+
+    /// We had to refute an accusation.
+    pub(super) fn refuted(&mut self, core: &Core, now: Instant) {
+        self.health.accused(now, core.settings.probe_interval);
+    }
+
+    /// A node has refuted an accusation.
+    pub(super) fn refuted_by(&mut self, now: Instant, name: NameHash) {
+        self.damping.refuted(now, name);
+    }
+
+    /// Lifeguard's local health: 0 is healthy, 8 the worst.
+    pub(super) fn health(&self) -> u8 {
+        self.health.score()
+    }
+
+    pub(super) fn bounds(&self) -> [Bound; 4] {
+        let reported =
+            Bound { what: "reported deaths", count: self.reported.len(), max: verify::REPORTED_MAX };
+        [reported, self.probes.bound(), self.relayed.bound(), self.damping.bound()]
+    }
+
+    fn begin_round(&mut self, core: &mut Core, now: Instant) {
+        self.round = match self.heard_round.take() {
+            Some(heard) if is_later(heard, self.round) => heard,
+            _ => self.round.wrapping_add(1),
+        };
+        let ring = core.members.ring();
+        let n = ring.len();
+        if n < 2 || core.leaving {
+            return;
+        }
+        let own = ring.binary_search(&core.me).unwrap_or(0);
+        let target = ring[(own + self.rounds.offset(self.round, n)) % n];
+        self.probe_in_round(core, now, target);
+        if let Some(another) = self.target_in_crowd(core, now, target) {
+            self.probe_in_round(core, now, another);
+        }
+    }
+
+    fn probe_in_round(&mut self, core: &mut Core, now: Instant, target: NameHash) {
+        let running = || self.probes.iter().filter(|probe| probe.purpose == Purpose::Round);
+        if target == core.me
+            || running().any(|probe| probe.target.name == target)
+            || running().count() >= ROUNDS_MAX
+        {
+            return;
+        }
+        if self.probe_node(core, now, Purpose::Round, target).is_some() {
+            core.metrics.probes += 1;
+        }
+    }
+
+    fn send_ping(&mut self, core: &mut Core, now: Instant, id: ProbeId) {
+        let Some(probe) = self.probes.get(id) else {
+            return;
+        };
+        let (target, purpose) = (probe.target, probe.purpose);
+        let reported = if let Purpose::Reported { by, .. } = purpose {
+            let mut verdict = suspicion_of(&target);
+            verdict.accusers.insert(by);
+            Some(verdict)
+        } else {
+            None
+        };
+        let seq = core.fresh_seq();
+        self.probes.pinged(now, id, seq);
+        self.write_ping(core, now, &target, seq, reported);
+    }
+
+    /// A ping, with what is held against its receiver before it, so that the ack can refute that (Lifeguard's
+    /// buddy system), and news after it.
+    fn write_ping(
+        &self,
+        core: &mut Core,
+        now: Instant,
+        target: &Target,
+        seq: Seq,
+        reported: Option<Verdict>,
+    ) {
+        let ping = Ping {
+            seq,
+            target: target.name,
+            round: self.round,
+            view: core.view_mark(now),
+            incarnation: core.incarnation,
+        };
+        let mut datagram = core.datagram_to(target.generation);
+        let buddy = || core.held_against(target.name).filter(|_| core.follows(Rule::Buddy));
+        if let Some(verdict) = reported.or_else(buddy) {
+            // Refused only if there is no room, which there is.
+            let _ = datagram.push(&Body::Verdict(verdict));
+        }
+        if datagram.push(&Body::Ping(ping)) {
+            core.add_rumors(&mut datagram, target.name);
+            core.transmit(now, target.addr, datagram);
+        }
+    }
+
+    fn ask_relays(&mut self, core: &mut Core, now: Instant, id: ProbeId) {
+        let Some((target, wanted)) = self.probes.get(id).map(|probe| (probe.target, probe.purpose.relays()))
+        else {
+            return;
+        };
+        let relays = choose_relays(core, target.name, wanted);
+        self.probes.set_relay_exists(id, !relays.is_empty());
+        for relay in relays {
+            let Some(entry) = core.members.active(relay) else {
+                continue;
+            };
+            let (addr, generation) = (entry.addr(), entry.generation());
+            let rtt = entry.node().rtt().unwrap_or_default();
+            let nack_after = self.probes.get(id).map(|probe| probe.nack_after(now, rtt)).unwrap_or_default();
+            let seq = core.fresh_seq();
+            self.probes.asked(id, addr, seq);
+            let request = PingRequest {
+                seq,
+                target: target.name,
+                generation: target.generation,
+                nack_after_ms: u32::try_from(nack_after.as_millis()).unwrap_or(u32::MAX),
+            };
+            core.reply(now, addr, generation, &Body::PingRequest(request));
+        }
+    }
+
+    /// The direct probe that an answer with this number is for, if it comes from the run that was asked.
+    fn direct_answer(&self, context: &Context, seq: Seq) -> Option<ProbeId> {
+        let (id, way) = self.probes.answered(seq, context.from)?;
+        let target = self.probes.get(id)?.target;
+        (way == Way::Direct && target.name == context.sender && target.generation == context.generation)
+            .then_some(id)
+    }
+
+    /// A probe that could accuse has failed. It does only with proof, and only the incarnation that it was
+    /// about; `reporter` has reported before that the target is dead, or has left.
+    fn judge(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        probe: &Probe,
+        reporter: Option<NameHash>,
+    ) -> Option<Outcome> {
+        if !probe.proven && probe.relay_exists && core.follows(Rule::Proof) {
+            core.metrics.probes_void += 1;
+            self.health.worsen();
+            return None;
+        }
+        core.metrics.probes_failed += 1;
+        if matches!(probe.purpose, Purpose::Reported { status: Status::Left, .. }) {
+            // Somebody has heard it say that it goes, and it does not answer: nobody has to suspect it.
+            let Target { name, generation, incarnation, .. } = probe.target;
+            return Some(Outcome::Left(Verdict::left(name, generation, incarnation)));
+        }
+        let mut verdict = suspicion_of(&probe.target);
+        verdict.accusers.insert(core.me);
+        if let Some(reporter) = reporter {
+            verdict.accusers.insert(reporter);
+        }
+        self.suspect(core, now, &verdict, true);
+        None
+    }
+}
+
+/// A node as a target, as it is held now, whatever its status.
+fn target_of(core: &Core, name: NameHash) -> Option<Target> {
+    core.members.get(name).map(|entry| Target {
+        name,
+        addr: entry.addr(),
+        generation: entry.generation(),
+        incarnation: entry.incarnation(),
+    })
+}
+
+/// The node that was heard last, which surely is there, and then any.
+fn choose_relays(core: &mut Core, target: NameHash, wanted: usize) -> Vec<NameHash> {
+    let last = core.members.heard_last_but(target).filter(|_| core.follows(Rule::LastHeard));
+    let mut relays: Vec<NameHash> = last.into_iter().collect();
+    while relays.len() < wanted {
+        let Some(relay) = draw_active_but(core, target, &relays) else {
+            break;
+        };
+        relays.push(relay);
+    }
+    relays
+}
+
+/// Any other active node that is none of these, without a look at all of them: probes may be many.
+fn draw_active_but(core: &mut Core, target: NameHash, others: &[NameHash]) -> Option<NameHash> {
+    let ring = core.members.ring();
+    let not = [core.me, target].into_iter().chain(others.iter().copied());
+    let mut places: Vec<usize> = not.filter_map(|name| ring.binary_search(&name).ok()).collect();
+    places.sort_unstable();
+    places.dedup();
+    let left = ring.len() - places.len();
+    if left == 0 {
+        return None;
+    }
+    let drawn = core.rng.random_range(0..left);
+    let place = places.into_iter().fold(drawn, |place, not| place + usize::from(not <= place));
+    core.members.ring().get(place).copied()
+}
+
+/// What a probe that checks a name means.
+fn outcome_of(probe: &Probe, answers: bool) -> Option<Outcome> {
+    let Target { name, generation, addr, .. } = probe.target;
+    match probe.purpose {
+        Purpose::Incumbent => Some(Outcome::Incumbent { name, generation, addr, answers }),
+        Purpose::Rival => Some(Outcome::Rival { generation, addr, answers }),
+        _ => None,
+    }
+}
+
+/// Whether a round comes after another one, as serial numbers do (RFC 1982).
+fn is_later(a: u32, b: u32) -> bool {
+    a != b && a.wrapping_sub(b) < u32::MAX / 2
+}
+
+/// An accusation of what a probe was about.
+fn suspicion_of(target: &Target) -> Verdict {
+    Verdict {
+        subject: target.name,
+        generation: target.generation,
+        incarnation: target.incarnation,
+        status: Status::Suspect,
+        accusers: crate::wire::Accusers::default(),
+    }
+}

@@ -1,0 +1,348 @@
+//! The ladder: how one node finds out whether another one answers (SWIM, section 3.1; Lifeguard's nacks).
+//!
+//! ```text
+//!  0                          ping
+//!  max(4 × RTT, T/4)          ping again (at most T/2)
+//!  (1 + health) × T/2         ping once more, and ask two relays to ping
+//!  … a relay that hears nothing says so (nack) when 80 % of the time that was left is over
+//!  (1 + health) × T           verdict
+//! ```
+//!
+//! T is the probe timeout, at least 12 × RTT. Fewer and later packets than feels right, on purpose: retries
+//! knock out slow nodes, and asking relays earlier does not bring the verdict forward.
+//!
+//! Beyond SWIM and Lifeguard:
+//!
+//! - **Binding.** A probe is about one (name, address, generation, incarnation), as known when it began: a late
+//!   ack proves nothing about another one, and a failure accuses only that incarnation. Sequence numbers are
+//!   random, and an answer counts only from the address that was asked.
+//! - **Proof.** A failed probe accuses only if a relay's nack for it came, whenever there is a relay at all:
+//!   who hears nobody accuses nobody. A probe that fails without proof is void.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::health::HEALTH_MAX;
+use crate::node::{Generation, Incarnation, Status};
+use crate::protocol::api::{Bound, Call};
+use crate::protocol::time::Instant;
+use crate::wire::body::NackReason;
+use crate::wire::{NameHash, Seq};
+
+/// Probes that may run at the same time; beyond it none begins but those of the common rounds.
+pub(crate) const PROBES_MAX: usize = 256;
+/// Probes of common rounds that may run at the same time: in a crowd a round has two.
+pub(crate) const ROUNDS_MAX: usize = 2 * (HEALTH_MAX as usize + 1);
+/// The probe timeout is at least this many round trips. One longer than the configured timeout counts as that: it
+/// tells of a time when a host was slow, and may be the last one that was measured.
+const TIMEOUT_RTTS: u32 = 12;
+
+/// The most pings of one probe.
+const PINGS_MAX: usize = 3;
+
+/// Why a node is probed, which is what becomes of the outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The target of a common round.
+    Round,
+    /// To check the suspicion of somebody else as a witness, or who had an address before a newcomer: one ping,
+    /// one relay.
+    Witness,
+    /// Somebody reports that it is dead, or has left.
+    Reported { by: NameHash, status: Status },
+    /// Whether a dead node is back: pings only.
+    Reconnect,
+    /// To compare views: pings only. `asked`: how many were sent in a row before it.
+    Compare { asked: u32 },
+    /// A user asks: pings only.
+    User(Call),
+    /// Whether the node that holds a name still runs, before a newcomer gets the name.
+    Incumbent,
+    /// Whether another run of our own name answers.
+    Rival,
+}
+
+impl Purpose {
+    /// How many relays are asked at half time.
+    pub(crate) fn relays(self) -> usize {
+        match self {
+            Self::Round | Self::Reported { .. } | Self::Incumbent | Self::Rival => 2,
+            Self::Witness => 1,
+            Self::Reconnect | Self::Compare { .. } | Self::User(_) => 0,
+        }
+    }
+
+    /// How often in a row the target was asked for its view, because it was too early to compare it.
+    pub(crate) fn asked(self) -> u32 {
+        match self {
+            Self::Compare { asked } => asked,
+            _ => 0,
+        }
+    }
+}
+
+/// What a probe is about, as known when it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) name: NameHash,
+    pub(crate) addr: SocketAddr,
+    pub(crate) generation: Generation,
+    pub(crate) incarnation: Incarnation,
+}
+
+/// A ping that was sent.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    seq: Seq,
+    /// Unknown if we were away since.
+    at: Option<Instant>,
+}
+
+/// A relay that was asked.
+#[derive(Debug, Clone, Copy)]
+struct Relay {
+    addr: SocketAddr,
+    seq: Seq,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    First,
+    Second,
+    Third,
+    Over,
+}
+
+/// What a probe does when its next deadline is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Ping,
+    PingAndAskRelays,
+    Verdict,
+}
+
+/// One running probe.
+#[derive(Debug, Clone)]
+pub(crate) struct Probe {
+    pub(crate) purpose: Purpose,
+    pub(crate) target: Target,
+    began: Instant,
+    /// The pings that were sent, each under a number of its own, so that an ack tells the round trip.
+    pings: [Option<Sent>; PINGS_MAX],
+    rtt: Option<Duration>,
+    /// When the relays are asked and when the verdict falls, counted from the beginning: stretched by health.
+    relays_after: Duration,
+    timeout: Duration,
+    /// T, not stretched.
+    base_timeout: Duration,
+    stage: Stage,
+    relays: Vec<Relay>,
+    /// Whether there was anybody who could have been a relay.
+    pub(crate) relay_exists: bool,
+    /// A relay has asked in vain: the proof that somebody hears us.
+    pub(crate) proven: bool,
+}
+
+impl Probe {
+    pub(crate) fn new(
+        now: Instant,
+        purpose: Purpose,
+        target: Target,
+        rtt: Option<Duration>,
+        timeout: Duration,
+        health: u8,
+    ) -> Self {
+        let base_timeout = rtt.map_or(timeout, |rtt| timeout.max(rtt.min(timeout) * TIMEOUT_RTTS));
+        let timeout = base_timeout * (1 + u32::from(health));
+        Self {
+            purpose,
+            target,
+            began: now,
+            pings: [None; PINGS_MAX],
+            rtt,
+            relays_after: timeout / 2,
+            timeout,
+            base_timeout,
+            stage: Stage::First,
+            relays: Vec::new(),
+            relay_exists: false,
+            proven: false,
+        }
+    }
+
+    /// When its next step is due.
+    pub(crate) fn due(&self) -> Instant {
+        let half = self.began + self.relays_after;
+        match self.stage {
+            Stage::First if self.purpose == Purpose::Witness => half,
+            Stage::First => {
+                let wait = self.rtt.map_or(Duration::ZERO, |rtt| rtt * 4).max(self.base_timeout / 4);
+                (self.began + wait.min(self.base_timeout / 2)).min(half)
+            }
+            Stage::Second => half,
+            Stage::Third | Stage::Over => self.began + self.timeout,
+        }
+    }
+
+    /// Goes on to the step that is due.
+    pub(crate) fn advance(&mut self) -> Step {
+        match self.stage {
+            Stage::First if self.purpose != Purpose::Witness => {
+                self.stage = Stage::Second;
+                Step::Ping
+            }
+            Stage::First | Stage::Second => {
+                self.stage = Stage::Third;
+                if self.purpose.relays() > 0 { Step::PingAndAskRelays } else { Step::Ping }
+            }
+            Stage::Third | Stage::Over => {
+                self.stage = Stage::Over;
+                Step::Verdict
+            }
+        }
+    }
+
+    /// When the relays are to say that they heard nothing: when 80 % of what is left of the time, less one
+    /// round trip to the relay, is over.
+    pub(crate) fn nack_after(&self, now: Instant, relay_rtt: Duration) -> Duration {
+        let left = (self.began + self.timeout).since(now);
+        left.saturating_sub(relay_rtt) * 4 / 5
+    }
+
+    /// The round trip that the ack to one of its pings shows now.
+    pub(crate) fn round_trip(&self, now: Instant, seq: Seq) -> Option<Duration> {
+        let ping = self.pings.iter().flatten().find(|ping| ping.seq == seq)?;
+        ping.at.map(|at| now.since(at))
+    }
+
+    /// The way by which an answer with this number from this address came, if it was asked for.
+    fn way(&self, seq: Seq, from: SocketAddr) -> Option<Way> {
+        if self.pings.iter().flatten().any(|ping| ping.seq == seq) {
+            return (self.target.addr == from).then_some(Way::Direct);
+        }
+        self.relays.iter().any(|relay| relay.seq == seq && relay.addr == from).then_some(Way::Relayed)
+    }
+}
+
+/// By which way an answer reached a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Direct,
+    Relayed,
+}
+
+/// Names a running probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ProbeId(u64);
+
+/// All running probes. At rest there are none or one, and never many: they are looked through.
+#[derive(Debug, Default)]
+pub(crate) struct Probes {
+    next: u64,
+    /// In the order in which they began.
+    running: Vec<(ProbeId, Probe)>,
+}
+
+impl Probes {
+    /// Begins a probe, whose first ping is to be sent now. `None` if too many run.
+    pub(crate) fn begin(&mut self, probe: Probe) -> Option<ProbeId> {
+        if self.running.len() >= PROBES_MAX && probe.purpose != Purpose::Round {
+            return None;
+        }
+        let id = ProbeId(self.next);
+        self.next += 1;
+        self.running.push((id, probe));
+        Some(id)
+    }
+
+    /// Notes that a ping of a probe is being sent: it can be answered from here on.
+    pub(crate) fn pinged(&mut self, now: Instant, id: ProbeId, seq: Seq) {
+        let free = self.get_mut(id).and_then(|probe| probe.pings.iter_mut().find(|ping| ping.is_none()));
+        if let Some(ping) = free {
+            *ping = Some(Sent { seq, at: Some(now) });
+        }
+    }
+
+    /// We were away: the answers to what was sent before tell no round trip, which users are shown.
+    pub(crate) fn forget_times(&mut self) {
+        for ping in self.running.iter_mut().flat_map(|(_, probe)| probe.pings.iter_mut().flatten()) {
+            ping.at = None;
+        }
+    }
+
+    /// The next step of a probe that is due.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(ProbeId, Step)> {
+        let waiting = self.running.iter_mut().filter(|(_, probe)| probe.stage != Stage::Over);
+        let (id, probe) = waiting.min_by_key(|(id, probe)| (probe.due(), *id))?;
+        (probe.due() <= now).then(|| (*id, probe.advance()))
+    }
+
+    /// Notes that a relay was asked for a probe.
+    pub(crate) fn asked(&mut self, id: ProbeId, addr: SocketAddr, seq: Seq) {
+        if let Some(probe) = self.get_mut(id) {
+            probe.relays.push(Relay { addr, seq });
+        }
+    }
+
+    /// Notes whether any relay could be asked.
+    pub(crate) fn set_relay_exists(&mut self, id: ProbeId, exists: bool) {
+        if let Some(probe) = self.get_mut(id) {
+            probe.relay_exists = exists;
+        }
+    }
+
+    /// The probe that an answer with this number from this address is for.
+    pub(crate) fn answered(&self, seq: Seq, from: SocketAddr) -> Option<(ProbeId, Way)> {
+        self.running.iter().find_map(|(id, probe)| Some((*id, probe.way(seq, from)?)))
+    }
+
+    /// A relay answers that it heard nothing, or that it does not hold the target active. The latter proves
+    /// that we are heard but is no evidence, unless somebody has told us that the target is dead: then it is
+    /// what everybody who knows that answers. In experiments it makes no difference; where views differ for good, for
+    /// a limit on nodes say, every relay might answer so of a healthy node.
+    pub(crate) fn nacked(&mut self, id: ProbeId, reason: NackReason) {
+        if let Some(probe) = self.get_mut(id) {
+            let reported = matches!(probe.purpose, Purpose::Reported { .. });
+            probe.proven |= reason == NackReason::NoAnswer || reported;
+        }
+    }
+
+    /// Ends a probe.
+    pub(crate) fn finish(&mut self, id: ProbeId) -> Option<Probe> {
+        let place = self.place(id)?;
+        Some(self.running.remove(place).1)
+    }
+
+    /// Ends all probes of some purposes and answers them.
+    pub(crate) fn finish_all(&mut self, which: impl Fn(&Probe) -> bool) -> Vec<Probe> {
+        let over = self.running.extract_if(.., |(_, probe)| which(probe));
+        over.map(|(_, probe)| probe).collect()
+    }
+
+    pub(crate) fn get(&self, id: ProbeId) -> Option<&Probe> {
+        self.place(id).map(|place| &self.running[place].1)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Probe> {
+        self.running.iter().map(|(_, probe)| probe)
+    }
+
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { what: "probes", count: self.running.len(), max: PROBES_MAX + ROUNDS_MAX }
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.iter().filter(|probe| probe.stage != Stage::Over).map(Probe::due).min()
+    }
+
+    fn get_mut(&mut self, id: ProbeId) -> Option<&mut Probe> {
+        self.place(id).map(|place| &mut self.running[place].1)
+    }
+
+    fn place(&self, id: ProbeId) -> Option<usize> {
+        self.running.binary_search_by_key(&id, |(id, _)| *id).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! Suspicions of others from their beginning to their end, and isolation (SWIM, section 4.2; Lifeguard, sections IV.B and
+//! IV.C).
+//!
+//! **Witnesses** (beyond Lifeguard). A new suspicion names five nodes, by a hash that everyone computes alike.
+//! A witness that learns of it probes the suspect at once, and confirms or passes on the refutation: verdicts
+//! do not wait for the rounds.
+
+use std::time::Duration;
+
+use super::health::silence_limit;
+use super::{Detection, Purpose};
+use crate::event::Event;
+use crate::node::Status;
+use crate::protocol::api::Rule;
+use crate::protocol::core::{Core, Timer};
+use crate::protocol::membership::{Merged, Suspicion, ring, shortest};
+use crate::protocol::time::Instant;
+use crate::wire::{NameHash, Verdict};
+
+/// Nodes that check a new suspicion.
+const WITNESSES: usize = 5;
+/// A confirmation waits for others for this part of the shortest time that a suspect has, at each hop: it gets to all
+/// before that time is over, and brings no verdict later.
+const CONFIRMATION_WAITS: u32 = 20;
+
+impl Detection {
+    /// Takes an accusation of an active node: new, or a confirmation. `own`: the evidence is ours.
+    pub(in crate::protocol) fn suspect(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        verdict: &Verdict,
+        own: bool,
+    ) {
+        let subject = verdict.subject;
+        let before = core.members.active(subject).map(|entry| entry.status);
+        if before.is_none() {
+            return;
+        }
+        if own && core.leaving {
+            return;
+        }
+        let timeout = core.settings.probe_timeout;
+        if own
+            && before == Some(Status::Alive)
+            && self.damping.holds(now, subject, timeout)
+            && core.follows(Rule::Damping)
+        {
+            return;
+        }
+        let accusers: Vec<NameHash> = verdict
+            .accusers
+            .as_slice()
+            .iter()
+            .copied()
+            .filter(|accuser| *accuser != subject && core.members.active(*accuser).is_some())
+            .filter(|accuser| own || *accuser != core.me)
+            .collect();
+        if accusers.is_empty() {
+            return;
+        }
+        match core.members.merge_verdict(now, verdict) {
+            Merged::Refused => core.metrics.implausible += 1,
+            Merged::Older => {}
+            Merged::Changed(_) => self.begin_suspicion(core, now, verdict, &accusers, own),
+            Merged::Same => self.confirm_suspicion(core, now, subject, &accusers, own),
+        }
+    }
+
+    /// A suspicion has lasted half its shortest time: users are told.
+    pub(in crate::protocol) fn show_suspicion(core: &mut Core, name: NameHash) {
+        let Some(suspicion) = core.suspicions.get_mut(name) else {
+            return;
+        };
+        suspicion.shown = true;
+        if core.members.active(name).is_some_and(|entry| !entry.hidden) {
+            core.members.show_suspicion(name);
+            core.emit_about(name, Event::Suspected);
+        }
+    }
+
+    /// A suspicion has lasted long enough: the verdict that the node is dead, unless it is us who may be wrong.
+    pub(in crate::protocol) fn declare_dead(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        name: NameHash,
+    ) -> Option<Verdict> {
+        let suspicion = core.suspicions.get(name)?;
+        let (generation, incarnation) = (suspicion.generation, suspicion.incarnation);
+        let deadline = suspicion.deadline(core.members.ring().len(), shortest(core.settings.probe_timeout));
+        if deadline > now {
+            core.timers.set(Timer::Suspicion(name), deadline);
+            return None;
+        }
+        let silent = self.contact.silence(now) > silence_limit(core.settings.probe_timeout);
+        let another = core.others().any(|other| other != name);
+        if silent && another && core.follows(Rule::Silence) {
+            core.timers.set(Timer::Suspicion(name), now + core.settings.probe_timeout);
+            return None;
+        }
+        if suspicion.is_unconfirmed() && another && core.follows(Rule::Confirmed) {
+            // Among so many one would have confirmed it: who accuses may have a bad link, as may its relay. The
+            // probe confirms, or the node refutes; if neither comes, it is we who are not heard.
+            let probe_timeout = core.settings.probe_timeout * (1 + u32::from(self.health.score()));
+            core.timers.set(Timer::Suspicion(name), now + probe_timeout * 2);
+            self.probe_node(core, now, Purpose::Witness, name);
+            return None;
+        }
+        Some(Verdict {
+            subject: name,
+            generation,
+            incarnation,
+            status: Status::Dead,
+            accusers: crate::wire::Accusers::default(),
+        })
+    }
+
+    fn begin_suspicion(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        verdict: &Verdict,
+        accusers: &[NameHash],
+        own: bool,
+    ) {
+        let subject = verdict.subject;
+        let was_shown = core.end_suspicion(subject);
+        let (n, min) = (core.members.ring().len(), shortest(core.settings.probe_timeout));
+        let refutations = if core.follows(Rule::Patience) { self.damping.recent(now, subject) } else { 0 };
+        let mut suspicion = Suspicion::new(now, verdict.generation, verdict.incarnation, refutations);
+        suspicion.shown = was_shown;
+        suspicion.own_evidence = u32::from(own);
+        for accuser in accusers {
+            suspicion.accuse(*accuser, n);
+        }
+        core.metrics.suspicions += 1;
+        core.timers.set(Timer::Suspicion(subject), suspicion.deadline(n, min));
+        if !was_shown {
+            core.timers.set(Timer::Show(subject), suspicion.show_at(min));
+        }
+        core.suspicions.insert(subject, suspicion);
+        core.push_rumor(now, subject);
+        let active = core.members.ring();
+        if !own
+            && !core.leaving
+            && core.follows(Rule::Witnesses)
+            && ring::is_witness(core.me, active, subject, verdict.incarnation, WITNESSES)
+        {
+            self.probe_node(core, now, Purpose::Witness, subject);
+        }
+    }
+
+    fn confirm_suspicion(
+        &self,
+        core: &mut Core,
+        now: Instant,
+        subject: NameHash,
+        accusers: &[NameHash],
+        own: bool,
+    ) {
+        let (n, min) = (core.members.ring().len(), shortest(core.settings.probe_timeout));
+        let Some(suspicion) = core.suspicions.get_mut(subject) else {
+            return;
+        };
+        suspicion.own_evidence += u32::from(own);
+        let mut grown = false;
+        for accuser in accusers {
+            grown |= suspicion.accuse(*accuser, n);
+        }
+        let deadline = suspicion.deadline(n, min);
+        // A late confirmation can bring it before now: that is not to look as if we had slept.
+        core.timers.set(Timer::Suspicion(subject), deadline.max(now));
+        if grown {
+            // The witnesses have all asked at the same time: after a moment what they say goes on as one.
+            core.push_addition(now, now + min / CONFIRMATION_WAITS, subject);
+        }
+    }
+
+    /// Gives all suspects time that they could not use.
+    pub(super) fn give_time(&self, core: &mut Core, now: Instant, lost: Duration) {
+        let (n, min) = (core.members.ring().len(), shortest(core.settings.probe_timeout));
+        for (name, suspicion) in core.suspicions.iter_mut() {
+            suspicion.push_back(lost);
+            core.timers.set(Timer::Suspicion(name), suspicion.deadline(n, min).max(now));
+            if !suspicion.shown {
+                core.timers.set(Timer::Show(name), suspicion.show_at(min).max(now));
+            }
+        }
+    }
+
+    /// Nobody was heard for so long that we are alone: the others are hidden, from us only.
+    /// Answers whether any was.
+    pub(in crate::protocol) fn check_isolation(&self, core: &mut Core, now: Instant) -> bool {
+        if core.members.ring().len() < 2 {
+            return false;
+        }
+        let due = self.contact.last() + core.settings.isolation_timeout;
+        if due > now {
+            core.timers.set(Timer::Isolation, due);
+            return false;
+        }
+        let others: Vec<NameHash> = core.others().collect();
+        let mut hidden = 0;
+        for name in others {
+            hidden += u32::from(core.hide(now, name));
+        }
+        if hidden > 0 {
+            core.metrics.isolations += 1;
+            let silence = self.contact.silence(now);
+            core.note(log::Level::Warn, || {
+                format!("nobody was heard for {silence:?}: {hidden} nodes are hidden")
+            });
+        }
+        core.timers.set(Timer::Isolation, now + core.settings.isolation_timeout);
+        hidden > 0
+    }
+}

@@ -1,0 +1,77 @@
+//! A round of rumors: who gets what, written by those parts that know it.
+
+use super::core::MISFITS_MAX;
+use super::core::rumors::Topic;
+use super::dissemination::peer_at;
+use super::{Instant, Protocol};
+use crate::wire::{NameHash, Writer};
+
+impl Protocol {
+    /// Sends a round of rumors, if one is due.
+    pub(super) fn gossip(&mut self, now: Instant) {
+        let Some(slots) = self.dissemination.begin_round(&mut self.core, now) else {
+            return;
+        };
+        let mut full = false;
+        let mut used: Vec<NameHash> = Vec::with_capacity(slots.len());
+        for (slot, offset) in slots {
+            let topics: Vec<Topic> = self.core.rumors.for_slot(slot).collect();
+            if topics.is_empty() {
+                continue;
+            }
+            let heard = self.detection.peer_in_crowd(&mut self.core, now, &used);
+            match heard.or_else(|| peer_at(&mut self.core, now, offset, &used, &topics)) {
+                Some(peer) => {
+                    used.push(peer);
+                    full |= self.send_rumors(now, slot, peer, &topics);
+                }
+                None => topics.iter().for_each(|topic| self.core.rumors.told(slot, *topic)),
+            }
+        }
+        self.core.rumors.end_round(now, full);
+    }
+
+    /// Sends a peer what a slot has for it, news of ourselves first. Answers whether something had no room.
+    fn send_rumors(&mut self, now: Instant, slot: usize, peer: NameHash, topics: &[Topic]) -> bool {
+        let Some(entry) = self.core.members.get(peer) else {
+            return false;
+        };
+        let (addr, generation) = (entry.addr(), entry.generation());
+        let mut datagram = self.core.datagram_to(generation);
+        let mut misfits = 0;
+        let ours = Topic::Node(self.core.me);
+        let own = topics.iter().filter(|topic| **topic == ours);
+        let others = topics.iter().filter(|topic| **topic != ours);
+        let mut told = Vec::with_capacity(topics.len());
+        for topic in own.chain(others) {
+            if matches!(topic, Topic::State(..)) && !self.states.may_gossip(now) {
+                continue;
+            }
+            if self.add_topic(&mut datagram, *topic, peer) {
+                told.push(*topic);
+            } else {
+                misfits += 1;
+                if misfits == MISFITS_MAX {
+                    break;
+                }
+            }
+        }
+        self.core.rumors.take_turn();
+        for topic in told {
+            self.core.rumors.told(slot, topic);
+        }
+        self.core.transmit(now, addr, datagram);
+        misfits > 0
+    }
+
+    /// Adds what there is to tell of a topic now. False if there is no room for it.
+    fn add_topic(&mut self, datagram: &mut Writer, topic: Topic, receiver: NameHash) -> bool {
+        let core = &self.core;
+        match topic {
+            Topic::Node(subject) => core.add_node(datagram, subject, receiver),
+            Topic::State(subject, _) | Topic::Broadcast(subject, _) if subject == receiver => true,
+            Topic::State(subject, from) => self.states.add_news(core, datagram, subject, from).is_some(),
+            Topic::Broadcast(origin, number) => self.broadcasts.add_news(core, datagram, origin, number),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Suspicions: how long a node that did not answer has to defend itself.
+//!
+//! A suspicion is bound to one (generation, incarnation) of the suspect; a refutation ends it. Its time starts
+//! at `max` and falls to `min` with the logarithm of the number of independent confirmations (Lifeguard,
+//! section IV.B). With K expected confirmations and c that came:
+//!
+//! ```text
+//! time = max − (max − min) × log(c + 1) / log(K + 1)        min = 4 × T, max = 6 × min, K = min(3, n − 2)
+//! ```
+//!
+//! Beyond Lifeguard: `min` does not grow with the cluster, because a refutation needs milliseconds and not
+//! rounds; the accusers travel with the suspicion, as a set; who has refuted a lot lately is given longer;
+//! and who is accused by nobody but one member when the time is over is probed once more before it is buried.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::node::{Generation, Incarnation};
+use crate::protocol::time::Instant;
+use crate::wire::{Accusers, NameHash};
+
+/// Confirmations beyond this many change nothing.
+const CONFIRMATIONS_MAX: usize = 3;
+/// The shortest time, in probe timeouts.
+const MIN_TIMEOUTS: u32 = 4;
+/// The longest time, in shortest ones.
+const MAX_MINS: u32 = 6;
+/// log(c + 1) / log(K + 1) in thousandths, by K and c.
+const SHARE: [[u32; CONFIRMATIONS_MAX + 1]; CONFIRMATIONS_MAX + 1] =
+    [[1000, 1000, 1000, 1000], [0, 1000, 1000, 1000], [0, 631, 1000, 1000], [0, 500, 792, 1000]];
+
+/// The shortest time that a suspect has.
+pub(crate) fn shortest(timeout: Duration) -> Duration {
+    timeout * MIN_TIMEOUTS
+}
+
+/// How many confirmations the deadline waits for in a cluster of `n` active nodes.
+pub(crate) fn confirmations(n: usize) -> usize {
+    n.saturating_sub(2).min(CONFIRMATIONS_MAX)
+}
+
+/// One running suspicion.
+#[derive(Debug, Clone)]
+pub(crate) struct Suspicion {
+    pub(crate) generation: Generation,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) accusers: Accusers,
+    since: Instant,
+    /// Probes of this member that have failed.
+    pub(crate) own_evidence: u32,
+    /// Whether users were told.
+    pub(crate) shown: bool,
+    /// How many accusations the suspect has refuted in the last minute.
+    refutations: u32,
+}
+
+impl Suspicion {
+    pub(crate) fn new(
+        now: Instant,
+        generation: Generation,
+        incarnation: Incarnation,
+        refutations: u32,
+    ) -> Self {
+        Self {
+            generation,
+            incarnation,
+            accusers: Accusers::default(),
+            since: now,
+            own_evidence: 0,
+            shown: false,
+            refutations,
+        }
+    }
+
+    /// Adds an accuser, up to one more than the deadline waits for; false if that changes nothing.
+    pub(crate) fn accuse(&mut self, accuser: NameHash, n: usize) -> bool {
+        self.accusers.as_slice().len() <= confirmations(n) && self.accusers.insert(accuser)
+    }
+
+    /// When the suspect is to be declared dead, unless it refutes; `min` is the shortest time that it has.
+    pub(crate) fn deadline(&self, n: usize, min: Duration) -> Instant {
+        let max = min * MAX_MINS;
+        let expected = confirmations(n);
+        let confirmed = self.accusers.as_slice().len().saturating_sub(1).min(CONFIRMATIONS_MAX);
+        let time = max - (max - min) * SHARE[expected][confirmed] / 1000;
+        let patience = min * self.refutations.saturating_sub(1).min(2);
+        self.since + (time + patience).min(max)
+    }
+
+    /// Whether all that speaks against the suspect is one probe of one member.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        self.accusers.as_slice().len() < 2 && self.own_evidence < 2
+    }
+
+    /// When users are told of it: after half of the shortest time.
+    pub(crate) fn show_at(&self, min: Duration) -> Instant {
+        self.since + min / 2
+    }
+
+    /// Gives the suspect time that was lost through no fault of its own.
+    pub(crate) fn push_back(&mut self, by: Duration) {
+        self.since = self.since + by;
+    }
+}
+
+/// All running suspicions.
+#[derive(Debug, Default)]
+pub(crate) struct Suspicions {
+    by_name: BTreeMap<NameHash, Suspicion>,
+}
+
+impl Suspicions {
+    pub(crate) fn insert(&mut self, name: NameHash, suspicion: Suspicion) {
+        self.by_name.insert(name, suspicion);
+    }
+
+    /// Ends a suspicion.
+    pub(crate) fn remove(&mut self, name: NameHash) -> Option<Suspicion> {
+        self.by_name.remove(&name)
+    }
+
+    pub(crate) fn get(&self, name: NameHash) -> Option<&Suspicion> {
+        self.by_name.get(&name)
+    }
+
+    pub(crate) fn get_mut(&mut self, name: NameHash) -> Option<&mut Suspicion> {
+        self.by_name.get_mut(&name)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (NameHash, &mut Suspicion)> {
+        self.by_name.iter_mut().map(|(name, suspicion)| (*name, suspicion))
+    }
+}

@@ -1,0 +1,645 @@
+//! The member list: what this view holds on every node, and the one rule by which news is merged into it.
+//!
+//! A record is ordered by (generation, incarnation, status), with Alive < Suspect < Dead < Left, and the
+//! greater one wins (SWIM, section 4.2, with two additions). Everything else follows from that order:
+//!
+//! | held | news | outcome |
+//! |---|---|---|
+//! | `(g, i, Alive)` | `(g, i, Suspect)` | an accusation beats the incarnation that it accuses |
+//! | `(g, i, Suspect)` | `(g, i+1, Alive)` | a refutation beats the accusation |
+//! | `(g, i, Dead)` | `(g, i, Alive)` | nothing: old tables do not bring back the dead |
+//! | `(g, i, Dead)` | `(g, i, Left)` | Beyond SWIM: what was taken for a crash was a leave |
+//! | `(g, i, any)` | `(g+1, 0, Alive)` | Beyond SWIM: a restart beats everything before it |
+//!
+//! The list also keeps the **fingerprint** of the view: the wrapping sum of the hashes of all active records,
+//! in 128 buckets by name hash, so that a change costs O(1) and two views are compared for 8 bytes. The
+//! status is not part of it: a suspicion is a timed opinion, and its end changes another number.
+//!
+//! A node that this member alone has given up is **hidden**: its record stays, it is left out of the
+//! fingerprint and of everything told to others, and users see it as dead. So a view that hides nodes differs from the
+//! others, and ordinary sync brings them back from any active node that does not hide them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::node::{Generation, Incarnation, Node, Status};
+use crate::protocol::api::{Bound, Seen};
+use crate::protocol::time::Instant;
+use crate::state::State;
+use crate::wire::body::BUCKETS;
+use crate::wire::lists::RecordKey;
+use crate::wire::{ClusterTag, NameHash, Record, Verdict};
+
+/// An incarnation above this is not believed: a node that refutes a thousand times a second needs nine
+/// thousand years to get there.
+const INCARNATION_MAX: u64 = 1 << 48;
+/// An incarnation further than this above the one held is not believed; nor is an accusation of one that is as
+/// far, because nobody who has not heard it would believe the refutation.
+pub(crate) const INCARNATION_STEP_MAX: u64 = 1 << 16;
+
+/// What this view holds on one node.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// What users see: its status is `Suspect` only once the suspicion has been shown to them. Name, address,
+    /// generation and incarnation are the record's, and are not here twice.
+    node: Node,
+    pub(crate) status: Status,
+    /// Up to which its broadcasts were delivered here or given up; of the own node, the last that it made.
+    pub(crate) broadcast: u64,
+    /// Whether the address came with this incarnation: an accusation raises it without telling one.
+    is_complete: bool,
+    /// When the status changed last.
+    pub(crate) since: Instant,
+    /// The beginning of time: never.
+    pub(crate) last_heard: Instant,
+    /// Given up by this member alone.
+    pub(crate) hidden: bool,
+    /// Another address that this run has shown to be its own, by a cookie: it advertises one address and
+    /// sends from another. Hardly anybody does: boxed, because there is one of these for each node in each view.
+    alias: Option<Box<SocketAddr>>,
+    /// What the record adds to the sums: zero while it is not counted.
+    counted: u64,
+}
+
+impl Entry {
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.node.addr()
+    }
+
+    pub(crate) fn generation(&self) -> Generation {
+        Generation(self.node.generation())
+    }
+
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        Incarnation(self.node.incarnation())
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.status.is_active()
+    }
+
+    /// Whether users and other members are told of it as a participant.
+    pub(crate) fn is_visible(&self) -> bool {
+        self.is_active() && !self.hidden
+    }
+
+    /// Whether an address is one of its own: the one that it tells, or the one that it sends from.
+    pub(crate) fn is_at(&self, addr: SocketAddr) -> bool {
+        self.addr() == addr || self.alias.as_deref() == Some(&addr)
+    }
+
+    /// The record as it is told to others.
+    pub(crate) fn record(&self) -> Record<'_> {
+        Record {
+            name: self.node.name(),
+            addr: self.addr(),
+            generation: self.generation(),
+            incarnation: self.incarnation(),
+            state_version: self.node.state_version(),
+            broadcast: self.broadcast,
+        }
+    }
+
+    /// What is held against a node that is not simply alive; the accusers are not known here.
+    pub(crate) fn verdict(&self, subject: NameHash) -> Verdict {
+        Verdict {
+            subject,
+            generation: self.generation(),
+            incarnation: self.incarnation(),
+            status: self.status,
+            accusers: crate::wire::Accusers::default(),
+        }
+    }
+
+    /// All of it that can be checked from outside.
+    pub(crate) fn seen(&self) -> Seen {
+        Seen {
+            name: self.node.name().to_owned(),
+            addr: self.addr(),
+            generation: self.generation(),
+            incarnation: self.incarnation(),
+            status: self.status,
+            shown: self.is_visible().then(|| self.node.status()),
+            is_complete: self.is_complete,
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        Facts { addr: self.addr(), generation: self.generation(), incarnation: self.incarnation() }
+    }
+
+    fn order(&self) -> (Generation, Incarnation, Status) {
+        (self.generation(), self.incarnation(), self.status)
+    }
+}
+
+/// A record of another view's own: its snapshots are too, or what one view measures would show in both.
+impl Clone for Entry {
+    fn clone(&self) -> Self {
+        let node = self.node.with_status(self.node.status());
+        Self { node, alias: self.alias.clone(), ..*self }
+    }
+}
+
+/// What a record leaves to its snapshot.
+#[derive(Debug, Clone, Copy)]
+struct Facts {
+    addr: SocketAddr,
+    generation: Generation,
+    incarnation: Incarnation,
+}
+
+impl Facts {
+    fn of(record: &Record<'_>) -> Self {
+        Self { addr: record.addr, generation: record.generation, incarnation: record.incarnation }
+    }
+}
+
+/// What a record was before a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Before {
+    pub(crate) status: Status,
+    pub(crate) generation: Generation,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) addr: SocketAddr,
+    pub(crate) hidden: bool,
+    pub(crate) since: Instant,
+}
+
+/// What merging a piece of news did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Merged {
+    /// The view is as it was: the same is held already.
+    Same,
+    /// The view is as it was: what is held is greater.
+    Older,
+    /// The view is as it was: the news can not be believed, is about nobody we know, or finds no place.
+    Refused,
+    /// The record was taken; before it there was this one, or none.
+    Changed(Option<Before>),
+}
+
+/// All records of one view.
+#[derive(Debug)]
+pub(crate) struct Members {
+    tag: ClusterTag,
+    /// Views that were [adopted](Self::adopt) share their entries until one changes them; all others hold theirs
+    /// alone, and pay for it with no more than the room that a map leaves in its nodes.
+    entries: BTreeMap<NameHash, Arc<Entry>>,
+    /// The active ones in order of name hash, hidden ones and the own node included: the ring.
+    ring: Vec<NameHash>,
+    suspects: usize,
+    hidden: usize,
+    /// The two that were heard last, the latest first.
+    heard_last: [Option<NameHash>; 2],
+    /// Dead and left ones by the time they became so.
+    tombstones: BTreeSet<(Instant, NameHash)>,
+    tombstones_max: usize,
+    nodes_max: usize,
+    sums: Box<[u64; BUCKETS]>,
+    fingerprint: u64,
+    /// When the fingerprint changed last.
+    changed: Instant,
+    /// Raised by every change that users can see.
+    version: u64,
+    /// The names of records that have changed, if anybody wants them.
+    journal: Option<Vec<String>>,
+}
+
+impl Members {
+    /// A view that holds nobody. `nodes_max` bounds the tombstones and, with a quarter more, the active records:
+    /// others may have let in what we would not.
+    pub(crate) fn new(tag: ClusterTag, nodes_max: usize, now: Instant) -> Self {
+        Self {
+            tag,
+            entries: BTreeMap::new(),
+            ring: Vec::new(),
+            suspects: 0,
+            hidden: 0,
+            heard_last: [None; 2],
+            tombstones: BTreeSet::new(),
+            tombstones_max: nodes_max,
+            nodes_max: nodes_max + nodes_max / 4,
+            sums: Box::new([0; BUCKETS]),
+            fingerprint: 0,
+            changed: now,
+            version: 0,
+            journal: None,
+        }
+    }
+
+    /// Keeps the names of records that change from here on.
+    pub(crate) fn keep_journal(&mut self) {
+        self.journal = Some(Vec::new());
+    }
+
+    /// The name of a record that has changed.
+    pub(crate) fn pop_touched(&mut self) -> Option<String> {
+        self.journal.as_mut()?.pop()
+    }
+
+    /// Takes over all records of another view, in place of those held: what both hold is in memory once. The limits
+    /// stay as they are.
+    pub(crate) fn adopt(&mut self, now: Instant, other: &Self) {
+        self.entries.clone_from(&other.entries);
+        self.ring.clone_from(&other.ring);
+        (self.suspects, self.hidden) = (other.suspects, other.hidden);
+        self.tombstones.clone_from(&other.tombstones);
+        self.sums.clone_from(&other.sums);
+        self.fingerprint = other.fingerprint;
+        self.changed = now;
+        self.version += 1;
+        for entry in self.entries.values() {
+            note_touched(&mut self.journal, entry.node.name());
+        }
+    }
+
+    /// Merges what a node says about itself. How far it has come with broadcasts is believed only of a run that was
+    /// not known: else it says what there is, and not what was delivered here.
+    pub(crate) fn merge_alive(&mut self, now: Instant, name: NameHash, record: &Record<'_>) -> Merged {
+        let far = self.entries.get(&name).is_some_and(|entry| {
+            record.generation == entry.generation()
+                && record.incarnation.0 > entry.incarnation().0.saturating_add(INCARNATION_STEP_MAX)
+        });
+        if far { Merged::Refused } else { self.merge_proven(now, name, record) }
+    }
+
+    /// The same of what nobody but the node itself can have said: it may have refuted more than we have heard of.
+    pub(crate) fn merge_proven(&mut self, now: Instant, name: NameHash, record: &Record<'_>) -> Merged {
+        if record.incarnation.0 > INCARNATION_MAX {
+            return Merged::Refused;
+        }
+        let Some(entry) = self.entries.get(&name) else {
+            if self.ring.len() >= self.nodes_max {
+                return Merged::Refused;
+            }
+            self.insert(now, name, record);
+            return Merged::Changed(None);
+        };
+        if entry.node.name() != record.name {
+            return Merged::Refused;
+        }
+        let same_run = record.generation == entry.generation();
+        let news = (record.generation, record.incarnation, Status::Alive);
+        if news <= entry.order() {
+            let same = news.0 == entry.generation() && news.1 == entry.incarnation();
+            // An accusation told us of this incarnation before the node itself could: take what it says.
+            if same && !entry.is_complete && entry.is_active() {
+                let before = before(entry);
+                self.update(now, name, Facts::of(record), |entry| entry.is_complete = true);
+                return Merged::Changed(Some(before));
+            }
+            return if news == entry.order() { Merged::Same } else { Merged::Older };
+        }
+        let before = before(entry);
+        let returns = !entry.is_active();
+        if returns && self.ring.len() >= self.nodes_max {
+            return Merged::Refused;
+        }
+        self.update(now, name, Facts::of(record), |entry| {
+            entry.is_complete = true;
+            entry.status = Status::Alive;
+            entry.hidden = false;
+            if !same_run {
+                entry.broadcast = record.broadcast;
+                entry.alias = None;
+                entry.last_heard = Instant::default();
+            }
+        });
+        Merged::Changed(Some(before))
+    }
+
+    /// Merges an accusation, a death or a leave. About somebody unknown it adds nothing.
+    pub(crate) fn merge_verdict(&mut self, now: Instant, verdict: &Verdict) -> Merged {
+        let Some(entry) = self.entries.get(&verdict.subject) else {
+            return Merged::Refused;
+        };
+        if verdict.generation > entry.generation()
+            || verdict.incarnation.0 > INCARNATION_MAX
+            || (verdict.generation == entry.generation()
+                && verdict.incarnation.0 >= entry.incarnation().0.saturating_add(INCARNATION_STEP_MAX))
+        {
+            return Merged::Refused;
+        }
+        let news = (verdict.generation, verdict.incarnation, verdict.status);
+        match news.cmp(&entry.order()) {
+            std::cmp::Ordering::Less => Merged::Older,
+            std::cmp::Ordering::Equal => Merged::Same,
+            std::cmp::Ordering::Greater => {
+                let before = before(entry);
+                let facts = Facts { incarnation: verdict.incarnation, ..entry.facts() };
+                let is_raised = verdict.incarnation > entry.incarnation();
+                self.update(now, verdict.subject, facts, |entry| {
+                    entry.status = verdict.status;
+                    entry.is_complete &= !is_raised;
+                });
+                Merged::Changed(Some(before))
+            }
+        }
+    }
+
+    /// Hides a node from this view, or shows it again. False if it is so already.
+    pub(crate) fn set_hidden(&mut self, now: Instant, name: NameHash, hidden: bool) -> bool {
+        match self.entries.get(&name) {
+            Some(entry) if entry.is_active() && entry.hidden != hidden => {
+                let facts = entry.facts();
+                self.update(now, name, facts, |entry| entry.hidden = hidden);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Holds another state of a node.
+    pub(crate) fn set_state(&mut self, now: Instant, name: NameHash, state: State) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            entry.node = entry.node.with_state(state);
+            self.version += 1;
+            note_touched(&mut self.journal, entry.node.name());
+            self.recount(now, name);
+        }
+    }
+
+    /// The broadcasts of a node are dealt with up to this one.
+    pub(crate) fn set_broadcast(&mut self, now: Instant, name: NameHash, number: u64) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            entry.broadcast = number;
+            self.recount(now, name);
+        }
+    }
+
+    /// Lets users see the suspicion of a node.
+    pub(crate) fn show_suspicion(&mut self, name: NameHash) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            entry.node = entry.node.with_status(entry.status);
+            self.version += 1;
+            note_touched(&mut self.journal, entry.node.name());
+        }
+    }
+
+    /// Notes that a node was heard.
+    pub(crate) fn heard(&mut self, now: Instant, name: NameHash) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            entry.last_heard = now;
+            if self.heard_last[0] != Some(name) {
+                self.heard_last = [Some(name), self.heard_last[0]];
+            }
+        }
+    }
+
+    /// The active node that was heard last, of all but one; none if that is not among the two that were.
+    pub(crate) fn heard_last_but(&self, not: NameHash) -> Option<NameHash> {
+        let mut last = self.heard_last.into_iter().flatten();
+        last.find(|name| *name != not && self.active(*name).is_some())
+    }
+
+    /// Notes that a run has proved an address other than its record's.
+    pub(crate) fn set_alias(&mut self, name: NameHash, addr: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            entry.alias = (entry.addr() != addr).then(|| Box::new(addr));
+        }
+    }
+
+    /// Folds a measured round trip into the smoothed one (RFC 6298: a weight of 1/8).
+    pub(crate) fn measured(&mut self, name: NameHash, rtt: Duration) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            let smoothed = entry.node.rtt().map_or(rtt, |old| (old * 7 + rtt) / 8);
+            entry.node.set_rtt(smoothed);
+        }
+    }
+
+    /// Forgets tombstones older than `ttl`; when the next one falls due.
+    pub(crate) fn reap(&mut self, now: Instant, ttl: Duration) -> Option<Instant> {
+        while let Some((since, name)) = self.tombstones.first().copied() {
+            if since + ttl > now {
+                return Some(since + ttl);
+            }
+            self.forget_tombstone(since, name);
+        }
+        None
+    }
+
+    pub(crate) fn get(&self, name: NameHash) -> Option<&Entry> {
+        self.entries.get(&name).map(Arc::as_ref)
+    }
+
+    /// The active record of a node, hidden or not.
+    pub(crate) fn active(&self, name: NameHash) -> Option<&Entry> {
+        self.get(name).filter(|entry| entry.is_active())
+    }
+
+    /// Whether this sender is the active run that we know, at an address that is its own.
+    pub(crate) fn is_known(&self, name: NameHash, generation: Generation, from: SocketAddr) -> bool {
+        self.active(name).is_some_and(|entry| entry.generation() == generation && entry.is_at(from))
+    }
+
+    /// Whether this run of a node was ever heard here.
+    pub(crate) fn was_heard(&self, name: NameHash) -> bool {
+        self.get(name).is_some_and(|entry| entry.last_heard > Instant::default())
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (NameHash, &Entry)> {
+        self.entries.iter().map(|(name, entry)| (*name, entry.as_ref()))
+    }
+
+    /// The visible records from a name hash on, in order.
+    pub(crate) fn visible_from(&self, from: NameHash) -> impl Iterator<Item = (NameHash, &Entry)> {
+        self.entries
+            .range(from..)
+            .filter(|(_, entry)| entry.is_visible())
+            .map(|(name, entry)| (*name, entry.as_ref()))
+    }
+
+    /// The visible records with a short key (nearly always one or none).
+    pub(crate) fn with_key(&self, key: RecordKey) -> impl Iterator<Item = (NameHash, &Entry)> {
+        let from = NameHash(u64::from(key.bucket) << 57);
+        self.entries
+            .range(from..)
+            .take_while(move |(name, _)| name.bucket() == key.bucket)
+            .filter(move |(name, entry)| name.low() == key.low && entry.is_visible())
+            .map(|(name, entry)| (*name, entry.as_ref()))
+    }
+
+    /// What a visible record adds to the sums.
+    pub(crate) fn record_hash(&self, entry: &Entry) -> u64 {
+        entry.record().hash(self.tag)
+    }
+
+    /// The active ones in order of name hash, the own node included.
+    pub(crate) fn ring(&self) -> &[NameHash] {
+        &self.ring
+    }
+
+    /// How many are active and not hidden, the own node included.
+    pub(crate) fn visible_len(&self) -> usize {
+        self.ring.len() - self.hidden
+    }
+
+    pub(crate) fn hidden_len(&self) -> usize {
+        self.hidden
+    }
+
+    pub(crate) fn suspects_len(&self) -> usize {
+        self.suspects
+    }
+
+    /// Dead and left nodes, oldest first, with the time they became so.
+    pub(crate) fn tombstones(&self) -> impl Iterator<Item = (Instant, NameHash)> + '_ {
+        self.tombstones.iter().copied()
+    }
+
+    pub(crate) fn tombstones_len(&self) -> usize {
+        self.tombstones.len()
+    }
+
+    /// How many are active, and how many are not, with the limits of both.
+    pub(crate) fn bounds(&self) -> [Bound; 2] {
+        [
+            Bound { what: "active nodes", count: self.ring.len(), max: self.nodes_max },
+            Bound {
+                what: "tombstones",
+                count: self.entries.len() - self.ring.len(),
+                max: self.tombstones_max,
+            },
+        ]
+    }
+
+    pub(crate) fn sums(&self) -> &[u64; BUCKETS] {
+        &self.sums
+    }
+
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// Since when the fingerprint is what it is.
+    pub(crate) fn quiet_since(&self) -> Instant {
+        self.changed
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn insert(&mut self, now: Instant, name: NameHash, record: &Record<'_>) {
+        note_touched(&mut self.journal, record.name);
+        let entry = Entry {
+            node: Node::new(record.name, record.addr, Status::Alive, record.generation, record.incarnation),
+            status: Status::Alive,
+            broadcast: record.broadcast,
+            is_complete: true,
+            since: now,
+            last_heard: Instant::default(),
+            hidden: false,
+            alias: None,
+            counted: 0,
+        };
+        self.entries.insert(name, Arc::new(entry));
+        if let Err(place) = self.ring.binary_search(&name) {
+            self.ring.insert(place, name);
+        }
+        self.recount(now, name);
+        self.version += 1;
+    }
+
+    /// Changes a record and everything that is derived from it. The one place where that happens.
+    fn update(&mut self, now: Instant, name: NameHash, facts: Facts, change: impl FnOnce(&mut Entry)) {
+        let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) else {
+            return;
+        };
+        let old = before(entry);
+        change(entry);
+        if old.status != entry.status {
+            entry.since = now;
+        }
+        if !entry.is_active() {
+            entry.hidden = false;
+        }
+        let (status, hidden) = (entry.status, entry.hidden);
+        let shown = if status == Status::Suspect { Status::Alive } else { status };
+        // A suspicion that users have seen stays visible while only its numbers change.
+        let shown =
+            if status == Status::Suspect && entry.node.status() == Status::Suspect { status } else { shown };
+        // Who is hidden is as good as dead to users of this member.
+        let shown = if hidden { Status::Dead } else { shown };
+        entry.node = entry.node.updated(facts.addr, shown, facts.generation, facts.incarnation);
+        self.version += 1;
+        note_touched(&mut self.journal, entry.node.name());
+
+        self.suspects -= usize::from(old.status == Status::Suspect);
+        self.suspects += usize::from(status == Status::Suspect);
+        self.hidden -= usize::from(old.hidden);
+        self.hidden += usize::from(hidden);
+        if old.status.is_active() != status.is_active() {
+            match self.ring.binary_search(&name) {
+                Ok(place) if !status.is_active() => {
+                    self.ring.remove(place);
+                }
+                Err(place) if status.is_active() => self.ring.insert(place, name),
+                _ => {}
+            }
+        }
+        // Before the bound on the tombstones, which may forget this very record.
+        self.recount(now, name);
+        if !old.status.is_active() {
+            self.tombstones.remove(&(old.since, name));
+        }
+        if !status.is_active() {
+            let since = if old.status == status { old.since } else { now };
+            self.tombstones.insert((since, name));
+            if self.tombstones.len() > self.tombstones_max
+                && let Some((since, oldest)) = self.tombstones.first().copied()
+            {
+                self.forget_tombstone(since, oldest);
+            }
+        }
+    }
+
+    fn forget_tombstone(&mut self, since: Instant, name: NameHash) {
+        self.tombstones.remove(&(since, name));
+        if let Some(entry) = self.entries.remove(&name) {
+            note_touched(&mut self.journal, entry.node.name());
+        }
+        self.version += 1;
+    }
+
+    /// Brings the sums up to date with a record.
+    fn recount(&mut self, now: Instant, name: NameHash) {
+        let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) else {
+            return;
+        };
+        let counts = if entry.is_visible() { entry.record().hash(self.tag) } else { 0 };
+        let change = counts.wrapping_sub(entry.counted);
+        if change == 0 {
+            return;
+        }
+        entry.counted = counts;
+        let sum = &mut self.sums[usize::from(name.bucket())];
+        *sum = sum.wrapping_add(change);
+        self.fingerprint = self.fingerprint.wrapping_add(change);
+        self.changed = now;
+    }
+}
+
+fn note_touched(journal: &mut Option<Vec<String>>, name: &str) {
+    if let Some(journal) = journal {
+        journal.push(name.to_owned());
+    }
+}
+
+fn before(entry: &Entry) -> Before {
+    Before {
+        status: entry.status,
+        generation: entry.generation(),
+        incarnation: entry.incarnation(),
+        addr: entry.addr(),
+        hidden: entry.hidden,
+        since: entry.since,
+    }
+}

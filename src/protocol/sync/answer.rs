@@ -1,0 +1,147 @@
+//! The answering side of a sync. It keeps nothing: each request is answered by what the view holds at that moment.
+
+use super::exchange::DIGEST_PAGES_MAX;
+use super::{Offered, Reading, low};
+use crate::protocol::core::{Context, Core};
+use crate::wire::body::{BUCKETS, Digests, Offer, Page, Pull, Sums};
+use crate::wire::lists::{Entry, Group, GroupsBuilder};
+use crate::wire::{Body, NameHash, Seq};
+
+/// Somebody compares views with us: digests of the buckets that differ, or, if it has hardly any, records.
+pub(in crate::protocol) fn handle_sums(core: &mut Core, context: &mut Context, sums: &Sums<'_>) {
+    if !core.has_cookie(context, sums.seq, sums.cookie) {
+        return;
+    }
+    let ours = core.members.visible_len();
+    if (sums.count as usize) * 2 < ours {
+        send_page(core, context, sums.seq, sums.from, NameHash(0));
+        return;
+    }
+    send_digests(core, context, sums);
+}
+
+/// Somebody has its view filled.
+pub(in crate::protocol) fn handle_pull(core: &mut Core, context: &mut Context, pull: &Pull) {
+    if core.has_cookie(context, pull.seq, pull.cookie) {
+        send_page(core, context, pull.seq, pull.from, pull.until);
+    }
+}
+
+/// An offer of records, which follow in the same datagram.
+pub(in crate::protocol) fn handle_offer(
+    core: &mut Core,
+    context: &mut Context,
+    reading: &mut Reading,
+    offer: &Offer<'_>,
+) {
+    if !core.has_cookie(context, offer.seq, offer.cookie) {
+        return;
+    }
+    if !context.known {
+        core.metrics.unknown_sender += 1;
+        return;
+    }
+    reading.offer = Some(Offered { seq: offer.seq, wants: offer.wants.iter().collect(), better: Vec::new() });
+}
+
+/// All of an offer was read: tell what we have that is newer.
+pub(in crate::protocol) fn answer_offer(core: &mut Core, context: &Context, reading: &mut Reading) {
+    let Some(offer) = reading.offer.take() else {
+        return;
+    };
+    let mut names: Vec<NameHash> = offer.better;
+    for key in offer.wants {
+        names.extend(core.members.with_key(key).map(|(name, _)| name));
+    }
+    names.sort_unstable();
+    names.dedup();
+    let mut bodies = Vec::with_capacity(names.len());
+    for name in names {
+        let Some(entry) = core.members.get(name).filter(|entry| !entry.hidden) else {
+            continue;
+        };
+        bodies.push(if entry.is_active() {
+            Body::SyncRecord(entry.record())
+        } else {
+            Body::SyncVerdict(entry.verdict(name))
+        });
+    }
+    // Whether all fits is told first, so it must be known first.
+    let fits = |truncated: bool| {
+        let mut datagram = core.long_datagram_to(context.generation);
+        let mut all = datagram.push(&Body::Newer { seq: offer.seq, truncated });
+        for body in &bodies {
+            all &= datagram.push(body);
+        }
+        (datagram, all)
+    };
+    let (datagram, all) = fits(false);
+    let datagram = if all { datagram } else { fits(true).0 };
+    core.transmit(context.now, context.from, datagram);
+}
+
+/// One page of records in order of name hash, from `from` on, to before `until` (zero: the end).
+fn send_page(core: &mut Core, context: &Context, seq: Seq, from: NameHash, until: NameHash) {
+    let fill = |next: NameHash| {
+        let mut datagram = core.long_datagram_to(context.generation);
+        let mut first_out = NameHash(0);
+        let mut told = datagram.push(&Body::Page(Page { seq, next, loaded: false }));
+        for (name, entry) in core.members.visible_from(from) {
+            if until.0 != 0 && name >= until {
+                break;
+            }
+            told = told && datagram.push(&Body::SyncRecord(entry.record()));
+            if !told {
+                first_out = name;
+                break;
+            }
+        }
+        (datagram, first_out)
+    };
+    // Where the page ends is told first, so it must be known first; its length does not depend on it.
+    let (_, next) = fill(NameHash(0));
+    let (datagram, _) = fill(next);
+    core.transmit(context.now, context.from, datagram);
+}
+
+fn send_digests(core: &mut Core, context: &Context, request: &Sums<'_>) {
+    let differs: Vec<bool> =
+        core.members.sums().iter().zip(request.sums.iter()).map(|(ours, theirs)| *ours != theirs).collect();
+    // Header, body head and numbers take less than this.
+    let room = core.settings.max_datagram.saturating_sub(96);
+    let mut from = request.from;
+    for _ in 0..DIGEST_PAGES_MAX {
+        let (groups, next) = digest_page(core, from, &differs, room);
+        let digests = Digests { seq: request.seq, from, next, groups: groups.as_groups() };
+        core.reply(context.now, context.from, context.generation, &Body::Digests(digests));
+        if next.0 == 0 {
+            return;
+        }
+        from = next;
+    }
+}
+
+/// The digest entries of the differing buckets from a name hash on, and where the next page begins.
+fn digest_page(core: &Core, from: NameHash, differs: &[bool], room: usize) -> (GroupsBuilder, NameHash) {
+    let mut groups = GroupsBuilder::new();
+    for bucket in from.bucket()..u8::try_from(BUCKETS).unwrap_or(u8::MAX) {
+        if !differs[usize::from(bucket)] {
+            continue;
+        }
+        let start = NameHash(u64::from(bucket) << 57).max(from);
+        if groups.size() + Group::HEADER_SIZE + Entry::SIZE > room {
+            return (groups, start.max(NameHash(1)));
+        }
+        groups.begin_bucket(bucket);
+        for (name, entry) in core.members.visible_from(start) {
+            if name.bucket() != bucket {
+                break;
+            }
+            if groups.size() + Entry::SIZE > room {
+                return (groups, name);
+            }
+            groups.push(Entry { low: name.low(), record: low(core.members.record_hash(entry)) });
+        }
+    }
+    (groups, NameHash(0))
+}

@@ -1,0 +1,535 @@
+//! Sync: how two views that differ become equal (anti-entropy).
+//!
+//! Every ping and ack carries the sender's fingerprint, so divergence is found for 8 bytes, at any size, and
+//! nothing more is sent while the cluster agrees. Only the prober compares, on the ack.
+//!
+//! **When.** While news travels views differ as a matter of course. A sync starts when both sides have been
+//! quiet for a settle time (7.5 × gossip_interval), or when no comparison was equal for 3 s and at least three
+//! differed; at most one at a time, and one per 500 ms, doubling to 30 s while syncs change nothing (views may
+//! differ for good: lists, limits) until our view changes or we see a fingerprint that we have not seen.
+//! A fill is followed by a comparison with another member, 10 gossip intervals later.
+//!
+//! **How.** One message each way, idempotent, and without state on the answering side; a page is a datagram; the
+//! asker asks again for what is lost.
+//!
+//! ```text
+//!  asker                                   peer
+//!  Sums: 128 sums of record hashes    →
+//!                                     ←    Digests: 8 bytes a record of the buckets that differ, in pages
+//!  Offer: own records that differ,    →
+//!         keys of those it lacks
+//!                                     ←    Newer: records and verdicts that beat the asker's
+//! ```
+//!
+//! An asker with less than half as many nodes is simply filled, page by page, in the order of name hashes, two
+//! pulls at a time: that is the flow control, a thousand joiners do not overflow a seed's buffer.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`scheduler`] | when a sync is due |
+//! | [`exchange`] | the requests of the asking side |
+//! | [`answer`] | the answering side |
+//! | [`pull`] | pulling what others have of states and broadcasts and we lack |
+
+mod answer;
+mod exchange;
+pub(super) mod pull;
+mod scheduler;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::api::{Bound, Rule};
+use super::core::{Context, Core, Timer};
+use super::membership::Peer;
+use super::time::Instant;
+use crate::wire::body::{Digests, Offer, Page, Pull, Sums};
+use crate::wire::lists::{RecordKey, SUMS_SIZE, SumList, Wants};
+use crate::wire::{Body, Cookie, NameHash, Record, Seq, ViewMark};
+pub(super) use answer::{answer_offer, handle_offer, handle_pull, handle_sums};
+use exchange::{Due, ExchangeId, Exchanges, Reach, Request};
+use scheduler::{Compared, SyncScheduler};
+
+/// So often a view is asked for again because it has not settled, each time after twice the pause.
+const ASKED_MAX: u32 = 3;
+/// The closing sync comes this many gossip intervals after a join, or after a sync that changed something.
+const CLOSING_PAUSE: u32 = 10;
+
+/// Whose view is to be compared with ours again, and how often in a row it was asked for.
+#[derive(Debug, Clone, Copy)]
+struct Recheck {
+    peer: NameHash,
+    asked: u32,
+}
+
+/// An offer that is being read: what it asks for, and of what it told we hold something better.
+#[derive(Debug)]
+pub(super) struct Offered {
+    seq: Seq,
+    wants: Vec<RecordKey>,
+    better: Vec<NameHash>,
+}
+
+/// What a datagram that is being read has to do with a sync.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// The exchange that it answers.
+    exchange: Option<ExchangeId>,
+    /// The offer in it, to be answered when all of it is read.
+    offer: Option<Offered>,
+    /// Of the records that were asked for, those that an answer without room for all has not brought …
+    unserved: Vec<RecordKey>,
+    /// … and how many were asked for.
+    wanted: usize,
+}
+
+impl Reading {
+    /// Whether records in it are those of a sync.
+    pub(super) fn is_sync(&self) -> bool {
+        self.exchange.is_some() || self.offer.is_some()
+    }
+}
+
+/// An exchange that is over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended {
+    pub(super) peer: Peer,
+    /// Whether the peer has filled our view.
+    pub(super) filled: bool,
+}
+
+/// All syncs of one member.
+#[derive(Debug)]
+pub(super) struct Sync {
+    scheduler: SyncScheduler,
+    recheck: Option<Recheck>,
+    exchanges: Exchanges,
+    /// Whether our view was ever brought up to date with another one.
+    has_synced: bool,
+}
+
+impl Sync {
+    /// `retry`: the pause before a request is repeated the first time.
+    pub(super) fn new(now: Instant, retry: Duration) -> Self {
+        Self {
+            scheduler: SyncScheduler::new(now),
+            recheck: None,
+            exchanges: Exchanges::new(retry),
+            has_synced: false,
+        }
+    }
+
+    /// Compares our view with what a peer told of its own in an ack, having asked for it so often in a row.
+    /// `is_urgent`: something was held back, and comes by no other way.
+    pub(super) fn compare(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        peer: NameHash,
+        theirs: &ViewMark,
+        asked: u32,
+        is_urgent: bool,
+    ) {
+        if !core.follows(Rule::Sync) {
+            return;
+        }
+        let ours = core.members.fingerprint();
+        let settle = core.settle_time();
+        let their_quiet = Duration::from_millis(u64::from(theirs.quiet) * 10);
+        let mut settled_at = (core.members.quiet_since() + settle).max(now + settle - their_quiet);
+        if their_quiet >= settle {
+            settled_at = core.members.quiet_since() + settle;
+        }
+        if core.members.hidden_len() > 0 || is_urgent {
+            // Whoever we hear may bring back those that we have given up. No time to lose.
+            settled_at = now;
+        }
+        match self.scheduler.compare(now, ours, theirs.fingerprint, settled_at) {
+            Compared::Equal | Compared::Known => {}
+            // A view that does not settle soon is left to the rounds: all who know it would ask for as long as that
+            // takes.
+            Compared::Later(at) if asked < ASKED_MAX => {
+                self.recheck_with(core, now, peer, now + at.since(now) * 2_u32.pow(asked), asked);
+            }
+            Compared::Later(_) => {}
+            Compared::Sync => {
+                if let Some(peer) = core.peer(peer) {
+                    let cookie = core.given.get(peer.name).unwrap_or_default();
+                    self.begin_comparison(core, now, peer, cookie, false);
+                }
+            }
+        }
+    }
+
+    /// Has our view compared with a peer's at some time, soon, having asked for it so often in a row.
+    pub(super) fn recheck_with(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        peer: NameHash,
+        at: Instant,
+        asked: u32,
+    ) {
+        self.recheck = Some(Recheck { peer, asked });
+        core.timers.set_earliest(Timer::Recheck, at.max(now));
+    }
+
+    /// The closing sync: what was told while nobody knew us, or what the partner of a sync lacked as well.
+    pub(super) fn recheck_with_another(&mut self, core: &mut Core, now: Instant, with: NameHash) {
+        let others: Vec<NameHash> = core.others().filter(|name| *name != with).collect();
+        if let Some(other) = core.draw(&others) {
+            let at = now + core.settings.gossip_interval * CLOSING_PAUSE;
+            self.recheck_with(core, now, other, at, 0);
+        }
+    }
+
+    /// The time for another comparison has come: the peer to be pinged for its view, and how often it was in a row.
+    pub(super) fn next_recheck(&mut self, core: &mut Core, now: Instant) -> Option<(NameHash, u32)> {
+        let settled_at = core.members.quiet_since() + core.settle_time();
+        if settled_at > now && core.members.hidden_len() == 0 {
+            core.timers.set(Timer::Recheck, settled_at);
+            return None;
+        }
+        let Recheck { peer, asked } = self.recheck.take()?;
+        core.members.active(peer)?;
+        Some((peer, asked + 1))
+    }
+
+    /// Compares views with a peer whose cookie we have. False if one with that peer runs already, or too many do.
+    pub(super) fn begin_comparison(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        peer: Peer,
+        cookie: Cookie,
+        urgent: bool,
+    ) -> bool {
+        let begun = self.exchanges.begin_comparison(peer, cookie, urgent);
+        self.begin(core, now, begun)
+    }
+
+    /// Has a peer fill our view, which is much smaller than its own. False for the same reasons.
+    pub(super) fn begin_fill(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        peer: Peer,
+        cookie: Cookie,
+        urgent: bool,
+    ) -> bool {
+        let begun = self.exchanges.begin_fill(peer, cookie, urgent);
+        self.begin(core, now, begun)
+    }
+
+    /// Sends the first requests of an exchange.
+    fn begin(&mut self, core: &mut Core, now: Instant, begun: Option<ExchangeId>) -> bool {
+        if let Some(id) = begun {
+            core.metrics.syncs += 1;
+            self.send_next(core, now, id);
+        }
+        begun.is_some()
+    }
+
+    /// Whether an exchange runs with a peer.
+    pub(super) fn runs_with(&self, peer: NameHash) -> bool {
+        self.exchanges.with(peer).is_some()
+    }
+
+    /// Ends the exchange with a peer; false if there is none.
+    pub(super) fn end_with(&mut self, peer: NameHash) -> bool {
+        self.exchanges.with(peer).is_some_and(|id| self.exchanges.end(id).is_some())
+    }
+
+    /// All of a datagram was read: sends what its exchange may send now, and ends it when nothing is left.
+    pub(super) fn go_on(&mut self, core: &mut Core, now: Instant, reading: &Reading) -> Option<Ended> {
+        let id = reading.exchange?;
+        self.send_next(core, now, id);
+        if !self.exchanges.is_done(id) {
+            return None;
+        }
+        let exchange = self.exchanges.end(id)?;
+        if !exchange.changed {
+            core.metrics.syncs_idle += 1;
+        }
+        self.scheduler.synced(exchange.changed);
+        self.has_synced = true;
+        Some(Ended { peer: exchange.peer, filled: exchange.filled })
+    }
+
+    fn send_next(&mut self, core: &mut Core, now: Instant, id: ExchangeId) {
+        loop {
+            let seq = core.fresh_seq();
+            let jitter = core.jitter(core.settings.gossip_interval);
+            let Some(request) = self.exchanges.next_request(now, id, seq, jitter) else {
+                return;
+            };
+            self.send_request(core, now, id, seq, &request);
+        }
+    }
+
+    /// Repeats requests that were not answered, up to an exchange that is given up because its peer does not answer.
+    pub(super) fn next_given_up(&mut self, core: &mut Core, now: Instant) -> Option<Ended> {
+        loop {
+            let jitter = core.jitter(core.settings.gossip_interval);
+            match self.exchanges.pop_due(now, jitter)? {
+                Due::Again(id, seq, request) => self.send_request(core, now, id, seq, &request),
+                Due::GivenUp(exchange) => {
+                    self.scheduler.synced(exchange.changed);
+                    return Some(Ended { peer: exchange.peer, filled: exchange.filled });
+                }
+            }
+        }
+    }
+
+    /// A peer wants a fresh cookie. False if nothing was asked of it under this number.
+    pub(super) fn handle_challenge(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context,
+        seq: Seq,
+        cookie: Cookie,
+    ) -> bool {
+        if self.exchanges.answered(seq, context.from).is_none() {
+            return false;
+        }
+        core.note_answer(context);
+        if let Some((id, request)) = self.exchanges.challenged(context.now, seq, cookie) {
+            self.send_request(core, context.now, id, seq, &request);
+        }
+        true
+    }
+
+    /// Digests of the buckets that differ.
+    pub(super) fn handle_digests(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context,
+        reading: &mut Reading,
+        digests: &Digests<'_>,
+    ) {
+        let Some((id, Request::Sums { .. })) = self.exchanges.answered(digests.seq, context.from) else {
+            core.metrics.unexpected_answers += 1;
+            return;
+        };
+        core.note_answer(context);
+        reading.exchange = Some(id);
+        if self.exchanges.covered(id, digests.from, digests.next) {
+            let (wants, offers) = differences(core, digests);
+            self.exchanges.differ(id, wants, offers);
+        }
+        match self.exchanges.reach(id) {
+            Reach::End => self.exchanges.close(digests.seq),
+            // As many pages as one answer has: ask for the rest.
+            Reach::At(from) if self.exchanges.has_whole_answer(id) => {
+                self.exchanges.close(digests.seq);
+                self.exchanges.continue_with(id, Request::Sums { from });
+            }
+            Reach::At(_) => {}
+        }
+    }
+
+    /// The answer to an offer. What the peer holds that is newer follows in the same datagram.
+    pub(super) fn handle_newer(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context,
+        reading: &mut Reading,
+        seq: Seq,
+        truncated: bool,
+    ) {
+        let Some((id, Request::Offer { wants, .. })) = self.exchanges.answered(seq, context.from) else {
+            core.metrics.unexpected_answers += 1;
+            return;
+        };
+        if truncated {
+            reading.unserved = wants.clone();
+            reading.wanted = wants.len();
+        }
+        core.note_answer(context);
+        reading.exchange = Some(id);
+        self.exchanges.close(seq);
+    }
+
+    /// A page of records, which follow in the same datagram.
+    pub(super) fn handle_page(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context,
+        reading: &mut Reading,
+        page: &Page,
+    ) {
+        let Some((id, request)) = self.exchanges.answered(page.seq, context.from) else {
+            core.metrics.unexpected_answers += 1;
+            return;
+        };
+        let (from, until) = match request {
+            Request::Pull { from, until } => (*from, Some(*until)),
+            Request::Sums { from } => (*from, None),
+            Request::Offer { .. } => return,
+        };
+        core.note_answer(context);
+        reading.exchange = Some(id);
+        self.exchanges.close(page.seq);
+        // Zero ends the range, and so does what does not lead on, or leads out of it.
+        let is_beyond = until.is_some_and(|until| until.0 != 0 && page.next >= until);
+        if page.next <= from || is_beyond {
+            return;
+        }
+        match until {
+            Some(until) => self.exchanges.continue_with(id, Request::Pull { from: page.next, until }),
+            None => self.exchanges.fill_from(id, page.next),
+        }
+    }
+
+    /// A record of a sync was taken. `is_older`: what we hold is greater. `has_taught`: it has taught us something.
+    pub(super) fn record_read(
+        &mut self,
+        core: &Core,
+        reading: &mut Reading,
+        record: &Record<'_>,
+        is_older: bool,
+        has_taught: bool,
+    ) {
+        let name = NameHash::of(core.tag, record.name);
+        if let Some(id) = reading.exchange {
+            let key = RecordKey::from(name);
+            reading.unserved.retain(|unserved| *unserved != key);
+            if has_taught {
+                self.exchanges.set_changed(id);
+            }
+        } else if let Some(offer) = &mut reading.offer
+            && (is_older || is_ahead(core, record))
+        {
+            offer.better.push(name);
+        }
+    }
+
+    /// A verdict of a sync is being looked into.
+    pub(super) fn verdict_read(&mut self, reading: &Reading) {
+        if let Some(id) = reading.exchange {
+            self.exchanges.set_changed(id);
+        }
+    }
+
+    /// All of an answer was read: what had no room in it is asked for again, if it has brought anything.
+    pub(super) fn ask_unserved(&mut self, reading: &mut Reading) {
+        let unserved = std::mem::take(&mut reading.unserved);
+        if let Some(id) = reading.exchange.filter(|_| unserved.len() < reading.wanted) {
+            self.exchanges.differ(id, unserved, []);
+        }
+    }
+
+    /// Whether our view was ever brought up to date with another one.
+    pub(super) fn has_synced(&self) -> bool {
+        self.has_synced
+    }
+
+    /// Our view is as good as that of somebody who has been there for long.
+    pub(super) fn set_synced(&mut self) {
+        self.has_synced = true;
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.exchanges.next_due()
+    }
+
+    pub(super) fn bound(&self) -> Bound {
+        self.exchanges.bound()
+    }
+
+    fn send_request(&mut self, core: &mut Core, now: Instant, id: ExchangeId, seq: Seq, request: &Request) {
+        let Some((peer, cookie)) = self.exchanges.get(id).map(|exchange| (exchange.peer, exchange.cookie))
+        else {
+            return;
+        };
+        let mut datagram = core.datagram_to(peer.generation);
+        match request {
+            Request::Sums { from } => {
+                let mut bytes = [0; SUMS_SIZE];
+                let sums = SumList::encode(core.members.sums(), &mut bytes);
+                let count = u32::try_from(core.members.visible_len()).unwrap_or(u32::MAX);
+                let body = Body::Sums(Sums { seq, cookie, count, from: *from, sums });
+                if !datagram.push(&body) {
+                    return;
+                }
+            }
+            Request::Pull { from, until } => {
+                if !datagram.push(&Body::Pull(Pull { seq, cookie, from: *from, until: *until })) {
+                    return;
+                }
+            }
+            Request::Offer { wants, records } => {
+                let mut bytes = Vec::with_capacity(wants.len() * 5);
+                let wants = Wants::encode(wants, &mut bytes);
+                if !datagram.push(&Body::Offer(Offer { seq, cookie, wants })) {
+                    return;
+                }
+                let mut sent = 0;
+                for name in records {
+                    if let Some(entry) = core.members.get(*name).filter(|entry| entry.is_visible())
+                        && !datagram.push(&Body::SyncRecord(entry.record()))
+                    {
+                        break;
+                    }
+                    sent += 1;
+                }
+                self.exchanges.offer_rest(id, seq, sent);
+            }
+        }
+        core.transmit(now, peer.addr, datagram);
+    }
+}
+
+/// Whether a record tells of more of a node's state or broadcasts than we have.
+pub(super) fn is_behind(core: &Core, record: &Record<'_>) -> bool {
+    held_of(core, record)
+        .is_some_and(|held| record.state_version > held.state_version || record.broadcast > held.broadcast)
+}
+
+/// Whether we have more of a node's state or broadcasts than a record tells of.
+fn is_ahead(core: &Core, record: &Record<'_>) -> bool {
+    held_of(core, record)
+        .is_some_and(|held| held.state_version > record.state_version || held.broadcast > record.broadcast)
+}
+
+/// What we hold of the run that a record is about.
+fn held_of<'a>(core: &'a Core, record: &Record<'_>) -> Option<Record<'a>> {
+    let entry = core.members.active(NameHash::of(core.tag, record.name))?;
+    (entry.generation() == record.generation).then(|| entry.record())
+}
+
+/// What a page of digests shows: what we lack or hold otherwise, and what we hold that differs.
+fn differences(core: &Core, digests: &Digests<'_>) -> (Vec<RecordKey>, Vec<NameHash>) {
+    let (mut wants, mut offers) = (Vec::new(), Vec::new());
+    for group in digests.groups.iter() {
+        // Name hashes that share their short form count as different, so each keeps a list.
+        let mut theirs: BTreeMap<u32, u32> = BTreeMap::new();
+        for entry in group.entries.iter() {
+            if theirs.insert(entry.low, entry.record).is_some() {
+                wants.push(RecordKey { bucket: group.bucket, low: entry.low });
+            }
+        }
+        let start = NameHash(u64::from(group.bucket) << 57).max(digests.from);
+        for (name, entry) in core.members.visible_from(start) {
+            if name.bucket() != group.bucket || (digests.next.0 != 0 && name >= digests.next) {
+                break;
+            }
+            match theirs.remove(&name.low()) {
+                Some(record) if record == low(core.members.record_hash(entry)) => {}
+                Some(_) => {
+                    wants.push(RecordKey::from(name));
+                    offers.push(name);
+                }
+                None => offers.push(name),
+            }
+        }
+        wants.extend(theirs.into_keys().map(|low| RecordKey { bucket: group.bucket, low }));
+    }
+    (wants, offers)
+}
+
+/// The half of a record hash that digests carry.
+fn low(hash: u64) -> u32 {
+    let [_, _, _, _, a, b, c, d] = hash.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
