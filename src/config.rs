@@ -16,10 +16,12 @@ pub use self::seeds::IntoSeeds;
 pub(crate) use self::seeds::{Place, Seed, texts};
 pub(crate) use self::start::Addresses;
 use crate::discovery::Discovery;
+#[cfg(doc)]
 use crate::error::Error;
-use crate::event::{Event, Listener};
+use crate::event::Event;
 #[cfg(feature = "encryption")]
 use crate::keyring::Keyring;
+use crate::listener::Listener;
 use crate::member::Member;
 use crate::transport::Open;
 
@@ -570,11 +572,6 @@ impl fmt::Debug for Config {
             .field("allow_names", &self.allow_names)
             .finish()
     }
-}
-
-/// The error of a setting.
-pub(crate) fn invalid(field: &'static str, reason: impl Into<String>) -> Error {
-    Error::Config { field, reason: reason.into() }
 }
 
 #[cfg(test)]

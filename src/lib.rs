@@ -107,6 +107,7 @@ mod event;
 pub mod fuzz;
 #[cfg(feature = "encryption")]
 mod keyring;
+mod listener;
 mod member;
 mod metrics;
 mod node;
@@ -114,6 +115,7 @@ mod protocol;
 pub mod sim;
 mod snapshot;
 mod state;
+mod status;
 mod threads;
 pub mod transport;
 mod wire;
@@ -123,12 +125,16 @@ pub use crossbeam_channel;
 pub use crate::config::{Config, IntoSeeds};
 pub use crate::discovery::Discovery;
 pub use crate::error::{Error, Result};
-pub use crate::event::{Event, Listener};
+pub use crate::event::Event;
 #[cfg(feature = "encryption")]
-pub use crate::keyring::{Key, KeyId, Keyring, MemberKeyring};
+pub use crate::keyring::{Key, KeyId, Keyring};
+pub use crate::listener::Listener;
 pub use crate::member::Member;
+#[cfg(feature = "encryption")]
+pub use crate::member::MemberKeyring;
 pub use crate::metrics::Metrics;
-pub use crate::node::{Node, Nodes, Status};
+pub use crate::node::{Node, Nodes};
+pub use crate::status::Status;
 pub use crate::transport::Transport;
 
 /// The README's code is compiled and run with the tests.

@@ -1,5 +1,8 @@
 //! The handle of this process's own node.
 
+#[cfg(feature = "encryption")]
+mod keyring;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,14 +10,14 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
+#[cfg(feature = "encryption")]
+pub use self::keyring::MemberKeyring;
 use crate::config::{Config, IntoSeeds, texts};
 use crate::engine::{Engine, Owner};
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
 use crate::event::Event;
-#[cfg(feature = "encryption")]
-use crate::keyring::MemberKeyring;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
 use crate::threads;

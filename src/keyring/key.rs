@@ -8,7 +8,7 @@ use std::path::Path;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::cipher::expand;
-use crate::config::invalid;
+use crate::error::invalid;
 use crate::error::{Error, Result};
 
 /// In bytes.

@@ -23,7 +23,8 @@ impl Protocol {
     /// Joins through the members at these addresses, all at once. Answered with [`Answer::Joined`].
     pub(crate) fn join(&mut self, now: Instant, seeds: &[SocketAddr]) -> Call {
         let call = self.fresh_call();
-        let mut others: Vec<SocketAddr> = seeds.iter().copied().map(crate::wire::hash::canonical).collect();
+        let mut others: Vec<SocketAddr> =
+            seeds.iter().copied().map(crate::wire::address::canonical).collect();
         others.retain(|seed| !self.is_own(*seed));
         others.sort_unstable();
         others.dedup();

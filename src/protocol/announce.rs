@@ -31,7 +31,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Generation;
 use crate::wire::body::Broadcast;
-use crate::wire::packet::HEADER_SIZE;
+use crate::wire::header::HEADER_SIZE;
 use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, NameHash, Record, Writer};
 

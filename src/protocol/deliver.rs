@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Generation;
 use crate::wire::body::{FRAGMENT_OVERHEAD, Fragment, FragmentAck, Refusal};
-use crate::wire::packet::HEADER_SIZE;
+use crate::wire::header::HEADER_SIZE;
 use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, NameHash};
 

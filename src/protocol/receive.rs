@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use super::{ExchangeId, Instant, Protocol, compare, spread};
 use crate::node::Generation;
-use crate::wire::hash::canonical;
+use crate::wire::address::canonical;
 use crate::wire::lists::RecordKey;
-use crate::wire::packet::Malformed;
+use crate::wire::malformed::Malformed;
 use crate::wire::{Body, Frame, NameHash, Packet, Seq};
 
 /// Where the news of a datagram stands while it is read.

@@ -28,7 +28,7 @@ use super::time::Instant;
 use super::{Chore, Protocol, Timer};
 use crate::node::Incarnation;
 use crate::wire::NameHash;
-use crate::wire::hash::canonical;
+use crate::wire::address::canonical;
 
 /// Members that are told of a new address at once, each by a hello; the others hear it from them.
 const TOLD: usize = 3;

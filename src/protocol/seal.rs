@@ -33,7 +33,8 @@ use super::{Context, Protocol};
 use crate::error::Result;
 use crate::keyring::{Cipher, Key, KeyId, Keyring};
 use crate::node::Generation;
-use crate::wire::packet::{HEADER_SIZE, Malformed};
+use crate::wire::header::HEADER_SIZE;
+use crate::wire::malformed::Malformed;
 use crate::wire::sealed::{Parts, fill_head, is_to_be_sealed};
 use crate::wire::{Body, Frame, Header, NameHash, Packet, SealedHead, Seq, Writer};
 

@@ -27,7 +27,7 @@ use super::time::Instant;
 use super::{Chore, Protocol, Timer};
 use crate::error::Error;
 use crate::wire::NameHash;
-use crate::wire::hash::canonical;
+use crate::wire::address::canonical;
 
 /// Addresses of which it is remembered who was there. One more, and it is found out anew.
 const RESIDENTS_MAX: usize = 1_024;

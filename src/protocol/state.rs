@@ -30,8 +30,8 @@ use crate::event::Event;
 use crate::node::Generation;
 use crate::state::{Change, Collected, KEY_MAX, State, VALUE_MAX, VERSION_MAX, Written};
 use crate::wire::body::{Delta, Fetch};
+use crate::wire::header::HEADER_SIZE;
 use crate::wire::lists::{Lack, Lacks, Write, WritesBuilder};
-use crate::wire::packet::HEADER_SIZE;
 use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, NameHash, Seq, Writer};
 

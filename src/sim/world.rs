@@ -130,11 +130,11 @@ impl World {
             None => self.hosts.len(),
         };
         if self.hosts.get(index).is_some_and(Host::is_running) {
-            return Err(crate::config::invalid("name", "a process of this name runs already"));
+            return Err(crate::error::invalid("name", "a process of this name runs already"));
         }
         let addr = addresses.advertise.unwrap_or_else(|| addr_of(index));
         if self.by_addr.get(&addr).is_some_and(|other| *other != index && self.hosts[*other].is_running()) {
-            return Err(crate::config::invalid("advertise", "another host has this address"));
+            return Err(crate::error::invalid("advertise", "another host has this address"));
         }
         let addresses = Addresses { advertise: Some(addr), ..addresses };
         let settings = Settings { without: self.without, ..config.settings(&addresses, addr)? };

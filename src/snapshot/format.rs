@@ -27,7 +27,7 @@ use super::{Contact, Snapshot, Standing};
 use crate::node::Generation;
 use crate::wire::cursor::{Reader, Sink};
 use crate::wire::hash::siphash;
-use crate::wire::packet::Malformed;
+use crate::wire::malformed::Malformed;
 
 const MAGIC: &[u8; 8] = b"headsnap";
 const VERSION: u16 = 1;

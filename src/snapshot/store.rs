@@ -21,7 +21,7 @@ use std::path::{self, Path, PathBuf};
 
 use super::Snapshot;
 use super::format::{self, FILE_MAX};
-use crate::config::invalid;
+use crate::error::invalid;
 use crate::error::{Error, Result};
 
 /// Files that are set aside. The last one gives way to the next.

@@ -14,8 +14,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 
 use super::chores::Resolved;
 use super::shared::{ANSWER_GRACE, Shared};
-use crate::config::{Place, Seed, invalid};
-use crate::error::{Error, Result};
+use crate::config::{Place, Seed};
+use crate::error::{Error, Result, invalid};
 use crate::protocol::{Answer, copy_error};
 
 /// What is known about one seed.

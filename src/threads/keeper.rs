@@ -18,8 +18,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 
 use super::shared::Shared;
 use super::{KEEPER, spawn};
-use crate::config::invalid;
 use crate::engine::Engine;
+use crate::error::invalid;
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::snapshot::{Book, Snapshot, Store};

@@ -56,9 +56,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use crate::config::{Addresses, Config, invalid};
-use crate::error::{Error, Result};
-use crate::event::Listener;
+use crate::config::{Addresses, Config};
+use crate::error::{Error, Result, invalid};
+use crate::listener::Listener;
 use crate::protocol::{self, Duty, Protocol};
 use crate::snapshot::{Book, Store};
 use crate::transport::Transport;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use super::shared::{Shared, panic_message};
-use crate::event::{Event, Listener};
+use crate::event::Event;
+use crate::listener::Listener;
 use crate::member::Member;
 
 /// Delivers events until the member has ended and all are delivered, or nobody waits for that any more.

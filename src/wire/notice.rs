@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::ClusterTag;
 use super::cursor::{Reader, Sink};
-use super::packet::Malformed;
+use super::malformed::Malformed;
 
 /// "hd": headcount, discovery.
 const MAGIC: u16 = 0x6864;
