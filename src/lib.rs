@@ -81,9 +81,9 @@
 //! ```
 //!
 //! Each step is short and neither waits nor calls user code, so a listener that blocks, panics or calls back can not
-//! hurt the protocol. More threads are started when they are needed: `hc-chores`, at most eight, while a join has host
-//! names to resolve; one for each [`Discovery`] (and for the seeds, if there are host names among them), with
-//! `hc-names`, at most seven, while it has several names to resolve; `hc-keeper` to write the
+//! hurt the protocol. More threads are started when they are needed: `hc-resolver`, at most eight, while a join has
+//! host names to resolve; one for each [`Discovery`] (and for the seeds, if there are host names among them), with
+//! `hc-names`, at most seven, while it has several names to resolve; `hc-snapshot` to write the
 //! [snapshot](Config::snapshot); and a [transport](transport::Tcp) may have its own. An idle member sleeps: it wakes
 //! for its probe, and for those of others.
 //!

@@ -55,8 +55,8 @@
 pub(crate) mod checks;
 mod engine;
 mod host;
-mod letters;
 mod links;
+mod message_model;
 mod states;
 mod world;
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 
-use super::chores::Resolved;
+use super::resolver_pool::Resolved;
 use super::shared::{ANSWER_GRACE, Shared};
 use crate::config::{Place, Seed};
 use crate::error::{Error, Result, invalid};
@@ -73,7 +73,7 @@ fn resolve(
     for &number in &numbers {
         attempts[number].error = Some(Error::Timeout);
     }
-    shared.chores().resolve(shared, hosts, tell)?;
+    shared.resolver_pool().resolve(shared, hosts, tell)?;
     for _ in 0..numbers.len() {
         let has_addrs = attempts.iter().any(|attempt| !attempt.addrs.is_empty());
         let until = if has_addrs { patience } else { deadline };

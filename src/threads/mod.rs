@@ -17,7 +17,7 @@
 //!      under the guard: events ─────────┼──▶ the listener's queue ─▶ hc-notifier ─▶ Listener
 //!                                       │    and each events() stream
 //!      after it: datagrams, answers, wake-ups, log lines, chores ─▶ hc-discovery, one for each
-//!                                       └──▶ changes ─▶ hc-keeper (the snapshot)
+//!                                       └──▶ changes ─▶ hc-snapshot (the snapshot)
 //! ```
 //!
 //! The rules that keep this simple:
@@ -35,18 +35,18 @@
 
 mod address;
 mod alarm;
-mod chores;
 mod discover;
 mod disseminator;
 mod end;
 mod engine;
 mod join;
-mod keeper;
 mod notifier;
-mod path;
 mod prober;
 mod receiver;
+mod resolver_pool;
 mod shared;
+mod snapshot_writer;
+mod transport_handle;
 
 use std::io;
 use std::sync::Arc;
@@ -60,15 +60,15 @@ use crate::config::{Addresses, Config};
 use crate::error::{Error, Result, invalid};
 use crate::listener::Listener;
 use crate::protocol::{self, Duty, Protocol};
-use crate::snapshot::{Book, Store};
+use crate::snapshot::{AbsentContacts, Store};
 use crate::transport::Transport;
 
 pub(crate) use self::end::End;
 pub(crate) use self::shared::Shared;
 
-use self::keeper::Keeping;
-use self::path::Path;
 use self::shared::{Token, Tokens};
+use self::snapshot_writer::SnapshotSetup;
+use self::transport_handle::TransportHandle;
 use crate::consumer::Consumer;
 
 // Linux shows the first 15 bytes of a thread's name.
@@ -76,9 +76,9 @@ const RECEIVER: &str = "hc-receiver";
 const PROBER: &str = "hc-prober";
 const DISSEMINATOR: &str = "hc-disseminator";
 const NOTIFIER: &str = "hc-notifier";
-const CHORES: &str = "hc-chores";
+const RESOLVER: &str = "hc-resolver";
 const DISCOVERY: &str = "hc-discovery";
-const KEEPER: &str = "hc-keeper";
+const SNAPSHOT: &str = "hc-snapshot";
 
 /// What keeps a member running: when the last one that holds it lets go, the threads end, without a leave.
 #[derive(Debug)]
@@ -125,8 +125,8 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
         let count = past.nodes.len();
         log::info!("{}: the snapshot of the run before knows {count} nodes", settings.name);
     }
-    let (path, path_gone) = Path::new(transport);
-    let path = Arc::new(path);
+    let (transport, transport_gone) = TransportHandle::new(transport);
+    let transport = Arc::new(transport);
     let seeds = addresses.seeds.clone();
     let (shared, tokens) = Shared::new(
         &settings,
@@ -134,8 +134,8 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
         config.events_max(),
         origin,
         protocol,
-        Arc::clone(&path),
-        path_gone,
+        Arc::clone(&transport),
+        transport_gone,
     );
     let shared = Arc::new(shared);
     // From here on its drop ends what was started.
@@ -144,16 +144,16 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
 
     shared.discoveries().start(&shared, seeds, config.take_discoveries())?;
     if let Some(store) = store {
-        let keeping = Keeping {
+        let setup = SnapshotSetup {
             store,
             cluster: settings.cluster.clone(),
             keep_state: config.keeps_state(),
-            absent: Book::new(past.map(|past| past.nodes).unwrap_or_default()),
+            absent: AbsentContacts::new(past.map(|past| past.nodes).unwrap_or_default()),
             forget_after: settings.tombstone_ttl,
         };
-        keeper::start(&shared, keeping)?;
+        snapshot_writer::start(&shared, setup)?;
     }
-    launch(&shared, config.take_listener(), path, tokens)?;
+    launch(&shared, config.take_listener(), transport, tokens)?;
     // An empty step tells the threads their first deadlines.
     shared.step(|_, _| ())?;
     log::info!("{} is up at {}", settings.name, settings.advertise);
@@ -171,7 +171,7 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
 fn launch(
     shared: &Arc<Shared>,
     listener: Option<Box<dyn Listener>>,
-    path: Arc<Path>,
+    transport: Arc<TransportHandle>,
     tokens: Tokens,
 ) -> Result<()> {
     if let Some(listener) = listener {
@@ -187,7 +187,7 @@ fn launch(
     shared.alarm(Duty::Disseminate).set_thread(disseminator.thread().clone());
     shared.own(disseminator);
     // The last one: its first datagram moves the deadlines of the other two.
-    let body = move |shared: &Arc<Shared>| receiver::run(shared, &**path);
+    let body = move |shared: &Arc<Shared>| receiver::run(shared, &**transport);
     shared.own(spawn(shared, RECEIVER, tokens.protocol, body)?);
     Ok(())
 }

@@ -22,11 +22,11 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use super::Owner;
 use super::address::OwnAddress;
 use super::alarm::Alarm;
-use super::chores::Chores;
 use super::discover::Discoveries;
 use super::end::End;
-use super::keeper::Keeper;
-use super::path::Path;
+use super::resolver_pool::ResolverPool;
+use super::snapshot_writer::SnapshotWriter;
+use super::transport_handle::TransportHandle;
 use crate::config::Addresses;
 use crate::consumer::{self, Consumer};
 use crate::error::{Error, Result};
@@ -70,10 +70,10 @@ pub(crate) struct Shared {
     end: OnceLock<End>,
     prober: Alarm,
     disseminator: Alarm,
-    chores: Chores,
+    resolver_pool: ResolverPool,
     discoveries: Discoveries,
     /// Set at the start, if there is to be a snapshot.
-    pub(super) keeper: OnceLock<Keeper>,
+    pub(super) snapshot_writer: OnceLock<SnapshotWriter>,
 
     /// The view's version as of the last step.
     view_version: AtomicU64,
@@ -87,8 +87,8 @@ pub(crate) struct Shared {
     protocol_threads: Receiver<Infallible>,
     /// Disconnected when the notifier is through.
     notifier_thread: Receiver<Infallible>,
-    /// Disconnected when the path is gone, which only the core and the threads keep alive.
-    path_gone: Receiver<Infallible>,
+    /// Disconnected when the transport is gone, which only the core and the threads keep alive.
+    transport_gone: Receiver<Infallible>,
     /// Nobody waits for the listener any more.
     abandoned: AtomicBool,
 
@@ -115,14 +115,14 @@ pub(super) struct Core {
     /// Who waits for which answer.
     calls: BTreeMap<Call, Sender<Answer>>,
     /// Taken out at the end.
-    path: Option<Arc<Path>>,
+    transport: Option<Arc<TransportHandle>>,
     events_dropped: u64,
 }
 
 /// What a step leaves to do when the guard is gone. Kept by each thread, so that its memory is used again.
 #[derive(Debug, Default)]
 pub(super) struct Outputs {
-    path: Option<Arc<Path>>,
+    transport: Option<Arc<TransportHandle>>,
     transmits: Vec<Transmit>,
     /// The last datagram that was sent: its memory goes back to the protocol in the next step. At rest no step has more
     /// than one.
@@ -132,8 +132,8 @@ pub(super) struct Outputs {
     events: Vec<Event>,
     chores: Vec<Chore>,
     notes: Vec<Note>,
-    /// The member has ended in this step, and this was its path.
-    closed: Option<Arc<Path>>,
+    /// The member has ended in this step, and this was its transport.
+    closed: Option<Arc<TransportHandle>>,
 }
 
 /// Tells of every change of the view, until it is dropped.
@@ -163,8 +163,8 @@ impl Shared {
         event_capacity: usize,
         origin: OsInstant,
         protocol: Protocol,
-        path: Arc<Path>,
-        path_gone: Receiver<Infallible>,
+        transport: Arc<TransportHandle>,
+        transport_gone: Receiver<Infallible>,
     ) -> (Self, Tokens) {
         let (protocol_token, protocol_threads) = crossbeam_channel::bounded(0);
         let (notifier_token, notifier_thread) = crossbeam_channel::bounded(0);
@@ -174,7 +174,7 @@ impl Shared {
             watchers: Vec::new(),
             watchers_made: 0,
             calls: BTreeMap::new(),
-            path: Some(path),
+            transport: Some(transport),
             events_dropped: 0,
         };
         let shared = Self {
@@ -192,8 +192,8 @@ impl Shared {
             end: OnceLock::new(),
             prober: Alarm::new(),
             disseminator: Alarm::new(),
-            chores: Chores::default(),
-            keeper: OnceLock::new(),
+            resolver_pool: ResolverPool::default(),
+            snapshot_writer: OnceLock::new(),
             view_version: AtomicU64::new(0),
             view: RwLock::new(None),
             owner: OnceLock::new(),
@@ -201,7 +201,7 @@ impl Shared {
             notifier_id: OnceLock::new(),
             protocol_threads,
             notifier_thread,
-            path_gone,
+            transport_gone,
             abandoned: AtomicBool::new(false),
             socket_errors: AtomicU64::new(0),
             listener_panics: AtomicU64::new(0),
@@ -292,7 +292,7 @@ impl Shared {
         }
         outputs.transmits.extend(std::iter::from_fn(|| core.protocol.poll_transmit()));
         if !outputs.transmits.is_empty() {
-            outputs.path.clone_from(&core.path);
+            outputs.transport.clone_from(&core.transport);
         }
         while let Some((call, answer)) = core.protocol.poll_answer() {
             outputs.answers.extend(core.calls.remove(&call).map(|caller| (caller, answer)));
@@ -312,10 +312,10 @@ impl Shared {
 
     /// Does what the step has left to do. Without the guard.
     fn deliver(self: &Arc<Self>, outputs: &mut Outputs) {
-        if let Some(path) = outputs.path.take() {
+        if let Some(transport) = outputs.transport.take() {
             for Transmit { to, datagram } in outputs.transmits.drain(..) {
                 log::trace!("sending {} bytes to {to}", datagram.len());
-                if let Err(error) = path.send(&datagram, to) {
+                if let Err(error) = transport.send(&datagram, to) {
                     self.note_trouble(format_args!("send to {to}"), &error);
                 }
                 outputs.sent = Some(datagram);
@@ -345,8 +345,8 @@ impl Shared {
                 Chore::CheckAddress => self.check_address(self.nodes().iter().map(Node::addr)),
             }
         }
-        if let Some(path) = outputs.closed.take() {
-            self.wake_all(&path);
+        if let Some(transport) = outputs.closed.take() {
+            self.wake_all(&transport);
         }
     }
 
@@ -451,8 +451,8 @@ impl Shared {
         self.event_capacity
     }
 
-    pub(super) fn chores(&self) -> &Chores {
-        &self.chores
+    pub(super) fn resolver_pool(&self) -> &ResolverPool {
+        &self.resolver_pool
     }
 
     pub(super) fn discoveries(&self) -> &Discoveries {
@@ -515,8 +515,8 @@ impl Shared {
         metrics.listener_panics = self.listener_panics.load(Ordering::Relaxed);
         metrics.discovery_errors = self.discoveries.errors();
         metrics.socket_errors = self.socket_errors.load(Ordering::Relaxed);
-        if let Some(keeper) = self.keeper.get() {
-            keeper.count(&mut metrics);
+        if let Some(writer) = self.snapshot_writer.get() {
+            writer.count(&mut metrics);
         }
         metrics
     }
@@ -620,12 +620,12 @@ impl Core {
         self.protocol.settle(now, handover);
     }
 
-    /// Ends all streams and waiting calls. The first one to do so gets the path.
-    fn close(&mut self) -> Option<Arc<Path>> {
+    /// Ends all streams and waiting calls. The first one to do so gets the transport.
+    fn close(&mut self) -> Option<Arc<TransportHandle>> {
         self.consumers.clear();
         self.watchers.clear();
         self.calls.clear();
-        self.path.take()
+        self.transport.take()
     }
 }
 

@@ -228,8 +228,14 @@ fn time_never_goes_back_from_one_step_to_the_next() {
 
 #[test]
 fn the_threads_are_told_apart_by_what_linux_shows_of_their_names() {
-    let names =
-        [super::RECEIVER, super::PROBER, super::DISSEMINATOR, super::NOTIFIER, super::CHORES, super::KEEPER];
+    let names = [
+        super::RECEIVER,
+        super::PROBER,
+        super::DISSEMINATOR,
+        super::NOTIFIER,
+        super::RESOLVER,
+        super::SNAPSHOT,
+    ];
     let shown: BTreeSet<&str> = names.iter().map(|name| &name[..name.len().min(15)]).collect();
     assert_eq!(shown.len(), names.len());
 }

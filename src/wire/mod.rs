@@ -16,7 +16,7 @@
 //! | `hash` | the three hashes |
 //! | `address` | canonical addresses |
 //! | `malformed` | the error of all decoders |
-//! | `notice` | what is said to a multicast group |
+//! | `announcement` | what is said to a multicast group |
 //!
 //! # Primitives
 //!
@@ -362,10 +362,10 @@
 //! In the cluster "headcount", whose tag is `0xc9439f408ea36340`, the node "web-1" has the name hash
 //! `0x2b1838a5560beed7`.
 //!
-//! # Notices
+//! # Announcements
 //!
-//! A member that looks for others by multicast says a notice to a group. It is no datagram of the protocol: it has
-//! neither its magic nor its port, and nothing follows it.
+//! A member that looks for others by multicast sends an announcement to a group. It is no datagram of the protocol: it
+//! has neither its magic nor its port, and nothing follows it.
 //!
 //! | at | type | field | |
 //! |---|---|---|---|
@@ -398,6 +398,7 @@
 //! protocol to say.
 
 pub(crate) mod address;
+pub(crate) mod announcement;
 pub(crate) mod body;
 mod codec;
 pub(crate) mod cursor;
@@ -406,7 +407,6 @@ pub(crate) mod header;
 pub(crate) mod lists;
 pub(crate) mod malformed;
 mod messages;
-pub(crate) mod notice;
 pub(crate) mod packet;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod reproduce;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant as OsInstant};
 
 use crossbeam_channel::RecvTimeoutError;
 
-use super::{Path, Shared, panic_message};
+use super::{Shared, TransportHandle, panic_message};
 use crate::error::{Error, Result};
 use crate::threads::End;
 
@@ -45,9 +45,9 @@ impl Shared {
         if self.end.set(end).is_ok() {
             log::info!("{} at {} has ended", self.name, self.addr());
         }
-        let path = self.core_mut().close();
-        if let Some(path) = path {
-            self.wake_all(&path);
+        let transport = self.core_mut().close();
+        if let Some(transport) = transport {
+            self.wake_all(&transport);
         }
     }
 
@@ -64,13 +64,13 @@ impl Shared {
         self.end(End::Panicked(thread.to_owned()));
     }
 
-    pub(super) fn wake_all(&self, path: &Path) {
-        path.close();
+    pub(super) fn wake_all(&self, transport: &TransportHandle) {
+        transport.close();
         self.prober.ring();
         self.disseminator.ring();
         self.discoveries.end();
-        if let Some(keeper) = self.keeper.get() {
-            keeper.end();
+        if let Some(writer) = self.snapshot_writer.get() {
+            writer.end();
         }
     }
 
@@ -89,8 +89,8 @@ impl Shared {
             }
             Ok(never) => match never {},
         }
-        if let Some(keeper) = self.keeper.get() {
-            keeper.wait(&self.name);
+        if let Some(writer) = self.snapshot_writer.get() {
+            writer.wait(&self.name);
         }
         self.discoveries.wait();
         if self.notifier_id.get() != Some(&me) {
@@ -100,9 +100,9 @@ impl Shared {
             }
         }
         self.abandoned.store(true, Ordering::Release);
-        // A call of another thread may be sending its last datagram, and holds the path so long. An error says that
-        // it is gone, or that the time is over.
-        let _ = self.path_gone.recv_deadline(deadline);
+        // A call of another thread may be sending its last datagram, and holds the transport so long. An error says
+        // that it is gone, or that the time is over.
+        let _ = self.transport_gone.recv_deadline(deadline);
     }
 }
 

@@ -13,7 +13,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::CHORES;
+use super::RESOLVER;
 use super::shared::Shared;
 use crate::discovery::resolve;
 use crate::error::{Error, Result};
@@ -34,12 +34,12 @@ pub(super) type Resolved = (usize, io::Result<Vec<SocketAddr>>);
 
 /// The threads that resolve host names.
 #[derive(Debug, Default)]
-pub(super) struct Chores {
+pub(super) struct ResolverPool {
     /// How many run.
     running: Arc<AtomicUsize>,
 }
 
-impl Chores {
+impl ResolverPool {
     /// Resolves host names for a caller who waits: `tell` gets the results as they come.
     pub(super) fn resolve(
         &self,
@@ -121,11 +121,11 @@ fn start(
         let _place = place;
         let result = panic::catch_unwind(AssertUnwindSafe(|| run(&work, resolver)));
         if let (Err(payload), Some(shared)) = (result, work.shared.upgrade()) {
-            shared.end_by_panic(CHORES, &*payload);
+            shared.end_by_panic(RESOLVER, &*payload);
         }
     };
-    let started = thread::Builder::new().name(CHORES.to_owned()).spawn(body);
-    started.map(drop).map_err(|source| Error::Io { what: format!("start the thread {CHORES}"), source })
+    let started = thread::Builder::new().name(RESOLVER.to_owned()).spawn(body);
+    started.map(drop).map_err(|source| Error::Io { what: format!("start the thread {RESOLVER}"), source })
 }
 
 fn run(work: &Work, resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>>) {
@@ -178,7 +178,7 @@ mod tests {
         let (release, resolver) = hangs();
         let (tell, results) = crossbeam_channel::unbounded();
         let hosts = hosts(&["x1", "x2", "x3", "a", "b"]);
-        owner.shared().chores().resolve_by(resolver, owner.shared(), hosts, tell).unwrap();
+        owner.shared().resolver_pool().resolve_by(resolver, owner.shared(), hosts, tell).unwrap();
         let mut resolved: Vec<usize> = (0..2).map(|_| results.recv_timeout(LONG).unwrap().0).collect();
         resolved.sort_unstable();
         assert_eq!(resolved, [3, 4]);
@@ -196,12 +196,12 @@ mod tests {
         let owner = threads::start(Config::local().bind("127.0.0.1:0")).unwrap();
         let (release, resolver) = hangs();
         let (tell, results) = crossbeam_channel::unbounded();
-        let chores = owner.shared().chores();
-        let ask = |tell| chores.resolve_by(resolver.clone(), owner.shared(), hosts(&["x"; 20]), tell);
+        let pool = owner.shared().resolver_pool();
+        let ask = |tell| pool.resolve_by(resolver.clone(), owner.shared(), hosts(&["x"; 20]), tell);
         for _ in 0..THREADS_MAX / THREADS_OF_JOIN_MAX {
             ask(tell.clone()).unwrap();
         }
-        assert_eq!(chores.running.load(Ordering::Relaxed), THREADS_MAX);
+        assert_eq!(pool.running.load(Ordering::Relaxed), THREADS_MAX);
         assert!(matches!(ask(tell.clone()), Err(Error::Io { .. })));
 
         drop((release, tell));

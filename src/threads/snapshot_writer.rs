@@ -5,7 +5,7 @@
 //! end of the member it writes once more, and is waited for, but not for long: a disk may hang.
 //!
 //! The other half is what an earlier run has left: its nodes are looked for as seeds are, until they are seen
-//! ([`Book`]).
+//! ([`AbsentContacts`]).
 
 use std::convert::Infallible;
 use std::io;
@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 
 use super::shared::Shared;
-use super::{KEEPER, spawn};
+use super::{SNAPSHOT, spawn};
 use crate::engine::Engine;
 use crate::error::invalid;
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
-use crate::snapshot::{Book, Snapshot, Store};
+use crate::snapshot::{AbsentContacts, Snapshot, Store};
 
 /// From one write to the next, unless somebody asks for it.
 const REST: Duration = Duration::from_secs(1);
@@ -38,14 +38,14 @@ type Request = Sender<Result<()>>;
 
 /// The member's side of the thread.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct SnapshotWriter {
     /// None at the end.
     requests: Mutex<Option<Sender<Request>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Disconnected when the thread is through.
     is_done: Receiver<Infallible>,
     /// Nodes of an earlier run that this one has not seen.
-    absent: Mutex<Book>,
+    absent: Mutex<AbsentContacts>,
     /// When those who have not been seen are forgotten: after this time, but never by who is alone.
     forget_after: Duration,
     counts: Arc<Counts>,
@@ -59,23 +59,23 @@ struct Counts {
 
 /// What a member that is to have a snapshot begins with.
 #[derive(Debug)]
-pub(super) struct Keeping {
+pub(super) struct SnapshotSetup {
     pub(super) store: Store,
     pub(super) cluster: String,
     pub(super) keep_state: bool,
     /// The nodes of the run before.
-    pub(super) absent: Book,
+    pub(super) absent: AbsentContacts,
     pub(super) forget_after: Duration,
 }
 
 /// Writes the first snapshot, so that the own generation is on the disk before anybody hears of it, and starts the
 /// thread. That the disk does not take it is no reason not to run.
-pub(super) fn start(shared: &Arc<Shared>, keeping: Keeping) -> Result<()> {
-    let Keeping { store, cluster, keep_state, absent, forget_after } = keeping;
+pub(super) fn start(shared: &Arc<Shared>, setup: SnapshotSetup) -> Result<()> {
+    let SnapshotSetup { store, cluster, keep_state, absent, forget_after } = setup;
     let (requests, asked) = crossbeam_channel::unbounded();
     let (token, is_done) = crossbeam_channel::bounded(0);
     let counts = Arc::new(Counts::default());
-    let keeper = Keeper {
+    let snapshot_writer = SnapshotWriter {
         requests: Mutex::new(Some(requests)),
         thread: Mutex::new(None),
         is_done,
@@ -84,12 +84,12 @@ pub(super) fn start(shared: &Arc<Shared>, keeping: Keeping) -> Result<()> {
         counts: Arc::clone(&counts),
     };
     // It is set once, when the member is created.
-    let keeper = shared.keeper.get_or_init(|| keeper);
+    let snapshot_writer = shared.snapshot_writer.get_or_init(|| snapshot_writer);
     let mut writer =
         Writer { store, cluster, keep_state, counts, written: None, failures: 0, failure_logged: None };
     writer.keep_up(shared);
-    let thread = spawn(shared, KEEPER, token, move |shared| run(shared, &asked, writer))?;
-    *lock(&keeper.thread) = Some(thread);
+    let thread = spawn(shared, SNAPSHOT, token, move |shared| run(shared, &asked, writer))?;
+    *lock(&snapshot_writer.thread) = Some(thread);
     Ok(())
 }
 
@@ -214,12 +214,12 @@ impl Writer {
             let view: Vec<_> = protocol.all_nodes().cloned().collect();
             (protocol.local(), view)
         });
-        let absent = shared.keeper.get().map(|keeper| keeper.absent().clone()).unwrap_or_default();
+        let absent = shared.snapshot_writer.get().map(|writer| writer.absent().clone()).unwrap_or_default();
         Snapshot::of(&self.cluster, &local, self.keep_state, view.iter(), &absent)
     }
 }
 
-impl Keeper {
+impl SnapshotWriter {
     /// Adds what it has counted.
     pub(super) fn count(&self, metrics: &mut Metrics) {
         metrics.snapshots_written = self.counts.written.load(Ordering::Relaxed);
@@ -244,7 +244,7 @@ impl Keeper {
         }
     }
 
-    fn absent(&self) -> MutexGuard<'_, Book> {
+    fn absent(&self) -> MutexGuard<'_, AbsentContacts> {
         lock(&self.absent)
     }
 }
@@ -252,10 +252,10 @@ impl Keeper {
 impl Shared {
     /// Has the snapshot written, if anything has changed, and waits for that.
     pub(super) fn save_snapshot(&self) -> Result<()> {
-        let Some(keeper) = self.keeper.get() else {
+        let Some(writer) = self.snapshot_writer.get() else {
             return Err(invalid("snapshot", "there is none"));
         };
-        let Some(requests) = lock(&keeper.requests).clone() else {
+        let Some(requests) = lock(&writer.requests).clone() else {
             return Err(self.end_error());
         };
         let (caller, result) = crossbeam_channel::bounded(1);
@@ -268,19 +268,19 @@ impl Shared {
 
     /// Says hello to nodes that an earlier run knew and this one has not seen.
     pub(super) fn look_for_the_absent(self: &Arc<Self>) {
-        let Some(keeper) = self.keeper.get() else {
+        let Some(writer) = self.snapshot_writer.get() else {
             return;
         };
-        if keeper.absent().is_empty() {
+        if writer.absent().is_empty() {
             return;
         }
-        // Not under the lock of the book.
+        // Not under the lock of the absent contacts.
         let view = self.all_nodes();
         let is_alone = view.iter().filter(|node| node.is_active()).count() < 2;
         let mut addrs = {
-            let mut absent = keeper.absent();
+            let mut absent = writer.absent();
             absent.cross_out(|name| view.get(name).is_some());
-            if !is_alone && Duration::from_micros(self.now().as_micros()) >= keeper.forget_after {
+            if !is_alone && Duration::from_micros(self.now().as_micros()) >= writer.forget_after {
                 absent.clear();
             }
             absent.take_turn(is_alone)
