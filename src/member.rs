@@ -12,7 +12,9 @@ use crossbeam_channel::Receiver;
 
 #[cfg(feature = "encryption")]
 pub use self::keyring::MemberKeyring;
-use crate::config::{Config, IntoSeeds, texts};
+#[cfg(doc)]
+use crate::config::Config;
+use crate::config::{IntoSeeds, texts};
 use crate::engine::{Engine, Owner};
 #[cfg(doc)]
 use crate::error::Error;
@@ -20,7 +22,6 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
-use crate::threads;
 
 /// A running member of a cluster: this process's own node.
 ///
@@ -54,29 +55,6 @@ pub struct Member {
 }
 
 impl Member {
-    /// Opens the socket and starts the threads: the member runs, as a cluster of one, when this returns. The
-    /// seeds of the configuration are joined in the background.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Config`]: a setting is wrong, the [snapshot](Config::snapshot) is not a regular file, or another
-    ///   member uses it; no socket was opened.
-    /// - [`Error::Io`]: the address can not be bound, a thread can not be started, the snapshot is there and can not be
-    ///   read, or the system has no random numbers. Nothing is left running, and the snapshot is as it was.
-    ///
-    /// ```
-    /// use headcount::{Config, Member};
-    ///
-    /// let member = Member::create(Config::local().bind("127.0.0.1:0").name("web-1"))?;
-    /// assert_eq!(member.nodes().len(), 1);
-    /// # Ok::<(), headcount::Error>(())
-    /// ```
-    pub fn create(config: Config) -> Result<Self> {
-        let owner = threads::start(config)?;
-        let engine = Arc::clone(owner.shared());
-        Ok(Self::new(engine, owner))
-    }
-
     /// The first handle of a member.
     pub(crate) fn new(engine: Arc<dyn Engine>, owner: Arc<dyn Owner>) -> Self {
         Self { engine, owner: Some(owner) }

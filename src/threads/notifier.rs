@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
-use super::shared::{Shared, panic_message};
+use super::driver::panic_message;
+use super::shared::Shared;
 use crate::event::Event;
 use crate::listener::Listener;
 use crate::member::Member;
@@ -17,7 +18,7 @@ use crate::member::Member;
 pub(super) fn run(shared: &Arc<Shared>, events: &Receiver<Event>, mut listener: Box<dyn Listener>) {
     let member = Member::unowned(Arc::<Shared>::clone(shared));
     for event in events {
-        if shared.is_abandoned() {
+        if shared.handles().is_abandoned() {
             break;
         }
         contain(shared, || listener.on_event(&member, event));

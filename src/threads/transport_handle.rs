@@ -9,7 +9,7 @@ use std::ops::Deref;
 
 use crossbeam_channel::Receiver;
 
-use super::shared::Token;
+use super::handles::Token;
 use crate::transport::Transport;
 
 /// A transport that tells when it has been dropped.
