@@ -13,9 +13,11 @@
 //! | file | holds |
 //! |---|---|
 //! | `key` | one key, from bytes, digits or a file |
-//! | `cipher` | sealing and opening; the only file that knows how |
+//! | `cipher` | sealing and opening |
+//! | `derivation` | what is derived from a key: its number, and the keys of runs |
 
 mod cipher;
+mod derivation;
 mod key;
 #[cfg(test)]
 mod tests;
