@@ -35,8 +35,8 @@ pub enum Event {
     Moved(Node),
     /// A node has written something into its state, or removed it.
     Changed {
-        /// The node, with the state as it is now. Of several changes that came together each tells it as it is
-        /// after all of them.
+        /// The node, with the state as it is now: when several changes arrive together, each event carries the final
+        /// state.
         node: Node,
         /// Which key.
         key: String,
@@ -64,8 +64,8 @@ pub enum Event {
     Missed {
         /// Who has made them.
         from: Node,
-        /// How many, by the highest number that was told. Where nobody has a key who can write a member's address can
-        /// tell any, so it is for people to read and not for adding up.
+        /// How many, by the highest number that was heard of. Without encryption a peer with a spoofed source can
+        /// inflate this number; use it for display only.
         count: u64,
     },
     /// Somebody else uses our name and has the newer run of it: this member has fallen silent.

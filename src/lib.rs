@@ -23,10 +23,10 @@
 //! - [`Config`] says how a member is to run: three profiles ([`local`](Config::local), [`lan`](Config::lan),
 //!   [`wan`](Config::wan)) and a setter for each knob.
 //! - [`Member::create`] starts one, [`Member::join`] makes it part of a cluster, [`Member::leave`] ends that
-//!   politely, and dropping the last handle ends it without a word.
+//!   politely, and dropping the last handle stops it without notifying peers.
 //! - [`Member::nodes`] is the view: an immutable snapshot, cheap enough for a hot path.
 //! - A [`Listener`] (or a closure, [`Config::on_event`]) hears what happens, as does every stream of
-//!   [`Member::events`]; [`Member::wait_until`] waits for a view that one wants.
+//!   [`Member::events`]; [`Member::wait_until`] blocks until the view satisfies a predicate.
 //! - [`Config::seeds`] and [`Config::discovery`] say how members find each other: addresses, names, files, multicast.
 //! - [`Config::transport`] chooses how datagrams travel: UDP, TCP, a network in memory, or a [`Transport`] of one's
 //!   own.
@@ -36,7 +36,7 @@
 //! - [`Config::snapshot`] lets a member that is started again find its cluster by itself.
 //! - [`sim::Cluster`] runs members on a virtual network and clock, for tests.
 //! - With the feature `encryption`, `Config::keyring` has all datagrams sealed with a key that the members share.
-//! - [`Member::metrics`] counts, [`Member::health`] tells how far the member trusts itself.
+//! - [`Member::metrics`] counts, [`Member::health`] reports the local health score.
 //!
 //! # How it is built
 //!
@@ -55,7 +55,7 @@
 //!
 //! The **protocol** is SWIM with Lifeguard, and beyond them: one ring that all members share instead of random
 //! targets, accusations that need proof, witnesses, rumors that leave at once, and a fingerprint of the whole
-//! view in every probe. It holds no socket, thread, lock or clock. Who wants to know the rules reads
+//! view in every probe. It holds no socket, thread, lock or clock. For the rules, read
 //! `src/protocol` with the two papers beside it:
 //!
 //! - Abhinandan Das, Indranil Gupta, Ashish Motivala: *SWIM: Scalable Weakly-consistent Infection-style Process

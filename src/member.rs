@@ -155,7 +155,7 @@ impl Member {
         self.engine.all_nodes()
     }
 
-    /// Waits until the active nodes are as you like them: asks `is_right` at once and after every change of
+    /// Waits until `is_right` returns true for the active nodes: asks it at once and after every change of
     /// the view, on this thread, with no lock held. Returns the nodes that it agreed to.
     ///
     /// # Errors
@@ -466,10 +466,10 @@ impl Member {
         Arc::clone(&self.engine).leave(timeout)
     }
 
-    /// Ends the member without a word: to the others that is a crash. Returns within 100 ms, with the socket closed, so
-    /// that its port can be bound again, and the threads joined (a last [snapshot](Config::snapshot) is waited for, 1 s
-    /// at most); a listener that does not return is left behind, and ends when it returns. From any thread, also from
-    /// inside a listener, also twice.
+    /// Ends the member without notifying peers: to them that is a crash. Returns within 100 ms, with the socket closed,
+    /// so that its port can be bound again, and the threads joined (a last [snapshot](Config::snapshot) is waited for,
+    /// 1 s at most); a listener that does not return is left behind, and ends when it returns. From any thread, also
+    /// from inside a listener, also twice.
     ///
     /// # Errors
     ///
