@@ -33,8 +33,8 @@ const CALM: Duration = Duration::from_secs(60);
 const LIMIT: Duration = Duration::from_secs(60);
 /// What the docs say: one question per rejoin_interval in the whole cluster, or two because the pauses vary by half.
 const QUESTIONS_PER_10_S: u64 = 3;
-/// Notices a member until all know each other: its first question, an answer, and again each for luck.
-const NOTICES_A_MEMBER: u64 = 4;
+/// Announcements a member until all know each other: its first question, an answer, and again each for luck.
+const ANNOUNCEMENTS_A_MEMBER: u64 = 4;
 
 /// The group and port that are used unless one says otherwise.
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(239, 192, 104, 99);
@@ -104,7 +104,7 @@ fn measure(
     row("deaths reported", &deaths.to_string());
     println!();
 
-    let few = questions + answers <= NOTICES_A_MEMBER * members as u64
+    let few = questions + answers <= ANNOUNCEMENTS_A_MEMBER * members as u64
         && later_questions <= QUESTIONS_PER_10_S * (calm.as_secs() / 10 + 1)
         && later_answers == 0;
     Ok(equal.is_some() && few && deaths == 0)
@@ -146,7 +146,7 @@ fn seconds(time: Duration) -> String {
 
 // ---- Who counts ----
 
-/// A process inside the first host that counts notices.
+/// A process inside the first host that counts announcements.
 struct Ear {
     process: Child,
     ask: ChildStdin,
@@ -190,7 +190,7 @@ impl Drop for Ear {
     }
 }
 
-/// Counts notices until the input ends, and tells the counts for each line of it.
+/// Counts announcements until the input ends, and tells the counts for each line of it.
 fn listen(own: IpAddr, index: u32) -> AnyResult<()> {
     let group: IpAddr = if own.is_ipv4() { GROUP_V4.into() } else { GROUP_V6.into() };
     let addr = SocketAddr::new(group, PORT);
@@ -206,9 +206,9 @@ fn listen(own: IpAddr, index: u32) -> AnyResult<()> {
     let counting = Arc::clone(&counts);
     thread::spawn(move || {
         let socket = UdpSocket::from(socket);
-        let mut notice = [0; 64];
-        while let Ok(length) = socket.recv(&mut notice) {
-            if let [0x68, 0x64, 1, kind @ (1 | 2), ..] = notice[..length] {
+        let mut announcement = [0; 64];
+        while let Ok(length) = socket.recv(&mut announcement) {
+            if let [0x68, 0x64, 1, kind @ (1 | 2), ..] = announcement[..length] {
                 counting[usize::from(kind) - 1].fetch_add(1, Ordering::Relaxed);
             }
         }

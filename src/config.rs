@@ -16,10 +16,12 @@ pub use self::seeds::IntoSeeds;
 pub(crate) use self::seeds::{Place, Seed, texts};
 pub(crate) use self::start::Addresses;
 use crate::discovery::Discovery;
+#[cfg(doc)]
 use crate::error::Error;
-use crate::event::{Event, Listener};
+use crate::event::Event;
 #[cfg(feature = "encryption")]
 use crate::keyring::Keyring;
+use crate::listener::Listener;
 use crate::member::Member;
 use crate::transport::Open;
 
@@ -256,14 +258,14 @@ impl Config {
         self
     }
 
-    /// Who is told what happens, on a thread of its own. It replaces an earlier one. For closures
-    /// [`on_event`](Self::on_event) needs fewer type annotations. Default: nobody.
+    /// The listener that is called for every event, on a thread of its own. It replaces an earlier one. For closures
+    /// [`on_event`](Self::on_event) needs fewer type annotations. Default: none.
     pub fn listener(mut self, listener: impl Listener + 'static) -> Self {
         self.listener = Some(Box::new(listener));
         self
     }
 
-    /// A closure that is told what happens, on a thread of its own. It replaces an earlier listener. Default:
+    /// A closure that is called for every event, on a thread of its own. It replaces an earlier listener. Default:
     /// none.
     ///
     /// ```
@@ -279,63 +281,79 @@ impl Config {
         self.listener(on_event)
     }
 
-    /// How often this member probes another one. Default: 1 s (LAN), 5 s (WAN), 250 ms (local). Raised, it
-    /// saves datagrams and finds the dead later: most verdicts take a few of it.
+    /// How often this member probes another one. Each node is probed by one member per interval, so a probe meets a
+    /// crashed node within about one interval; the verdict then takes multiples of
+    /// [`probe_timeout`](Self::probe_timeout).
+    /// Default: 1 s (LAN), 5 s (WAN), 250 ms (local). Raised, it saves datagrams and notices crashes later.
     pub fn probe_interval(mut self, interval: Duration) -> Self {
         self.probe_interval = interval;
         self
     }
 
-    /// How long a probe waits for the direct answer before it asks others to help. It has to be shorter than
-    /// the probe interval, and longer than nearly all round trips. Default: 500 ms (LAN), 3 s (WAN), 100 ms
-    /// (local). Raised, it forgives slow answers and leaves less of the interval to the helpers.
+    /// How long a probe waits for an answer. The node is pinged again during the first half of it; at half of it two
+    /// other members are asked to ping the node as well, as relays; at its end the probe has failed, and the node is
+    /// suspected, provided that a relay got no answer either or that there is nobody to ask. The suspect then has 4 to
+    /// 24 times the probe timeout to show that it is alive: the more members confirm the suspicion, the less.
+    ///
+    /// A probe waits longer when this member's own [`health`](Member::health) is bad (once more for each point of the
+    /// score), and when the node's round trip is long (at least 12 round trips).
+    ///
+    /// It has to be shorter than the [`probe_interval`](Self::probe_interval), and half of it should be longer than
+    /// nearly all round trips. Default: 500 ms (LAN), 3 s (WAN), 100 ms (local). Raised, slow nodes and lossy networks
+    /// are forgiven more, and crashes are declared later.
     pub fn probe_timeout(mut self, timeout: Duration) -> Self {
         self.probe_timeout = timeout;
         self
     }
 
-    /// How far apart the rounds of one piece of news are, after the first, which leaves at once. Default:
-    /// 20 ms (LAN), 100 ms (WAN), 10 ms (local). Raised, more news share a datagram, and what got lost is
-    /// repeated later.
+    /// The pause between two rounds of gossip. After a quiet time the first round leaves at once; while there is little
+    /// to send, the pauses grow to five times the interval. Each piece of news is sent in two rounds, the second at
+    /// least five intervals after the first. Default: 20 ms (LAN), 100 ms (WAN), 10 ms (local). Raised, more news
+    /// shares a datagram, and lost news is repeated later.
     pub fn gossip_interval(mut self, interval: Duration) -> Self {
         self.gossip_interval = interval;
         self
     }
 
-    /// How many more times than the cluster's size has digits this member sends a piece of news (with 4: 6 sends among
-    /// 32 nodes, 8 among 1,000; fewer while very much is waiting): 1 to 24. Default: 4. Raised, news survives more loss
-    /// and costs more datagrams; what is missed is found by comparing views in any case.
+    /// How often this member sends each piece of news, on top of once for each digit of the cluster's size: with 4 it
+    /// sends it to 6 of 32 nodes, to 8 of 1,000, and to fewer while very much is waiting. 1 to 24. Default: 4. Raised,
+    /// news survives more loss and costs more datagrams; what is missed is found by comparing views in any case.
     pub fn retransmit(mut self, times: usize) -> Self {
         self.retransmit = times;
         self
     }
 
-    /// How long this member hears nothing from anybody before it takes itself for cut off and shows itself
-    /// alone. Not shorter than the probe interval. Default: 40 s (LAN), 120 s (WAN), 10 s (local). Raised, a
-    /// cut-off member shows an outdated view for longer; lowered, short cuts are seen as isolation.
+    /// How long this member hears nothing from anybody before it considers itself isolated and hides all other nodes.
+    /// Not shorter than the probe interval. Default: 40 s (LAN), 120 s (WAN), 10 s (local). Raised, a cut-off member
+    /// shows an outdated view for longer; lowered, short cuts are seen as isolation.
     pub fn isolation_timeout(mut self, timeout: Duration) -> Self {
         self.isolation_timeout = timeout;
         self
     }
 
-    /// How often others are [looked for](crate::discovery) in the background, and one of the dead is asked whether it
-    /// is back, to heal a partition. A member that is alone begins at 1/16 of it. Default: 10 s (LAN), 30 s (WAN), 3 s
-    /// (local). Raised, it saves datagrams and lets a healed partition stay apart for longer.
+    /// How often this member [looks for others](crate::discovery) in the background, and how often the cluster pings a
+    /// dead node to see whether it is back, so that partitions heal. A member that is alone looks for others after 1/16
+    /// of the interval and doubles the pause each time, up to all of it. A dead node is pinged by one member of the
+    /// whole cluster per interval; if there are several, each is pinged less often the longer it has been dead, every
+    /// ten minutes at least. All these times are averages: each pause is drawn at random. Default: 10 s (LAN),
+    /// 30 s (WAN), 3 s (local). Raised, it saves datagrams, and the halves of a healed partition find each other later.
     pub fn rejoin_interval(mut self, interval: Duration) -> Self {
         self.rejoin_interval = interval;
         self
     }
 
-    /// How long the dead and the left are remembered; a member that is alone forgets nobody. Default: 24 h. Raised, a
-    /// member that was cut off for long can still learn of them; it costs memory. It should be longer than the longest
-    /// partition.
+    /// How long dead nodes and nodes that have left are remembered, and how long after its start a member looks for the
+    /// nodes of its [`snapshot`](Self::snapshot) that it has not seen. A member that is alone forgets nobody. Default:
+    /// 24 h. It should be longer than the longest partition: the dead are pinged only while they are remembered.
+    /// Raised, it costs memory.
     pub fn tombstone_ttl(mut self, ttl: Duration) -> Self {
         self.tombstone_ttl = ttl;
         self
     }
 
-    /// The deadline of [`Member::join`], resolving host names included. Default: 5 s (LAN), 15 s (WAN), 2 s
-    /// (local). Raised, slow seeds and resolvers get their chance, and a join that fails takes longer.
+    /// The deadline of [`Member::join`], resolving host names included: once an address is known, host names have
+    /// half of it to resolve. Default: 5 s (LAN), 15 s (WAN), 2 s (local). Raised, slow seeds and resolvers have
+    /// more time, and a join that fails takes longer.
     pub fn join_timeout(mut self, timeout: Duration) -> Self {
         self.join_timeout = timeout;
         self
@@ -350,20 +368,21 @@ impl Config {
         self
     }
 
-    /// How many nodes this member admits: 1 to 1,000,000. At the limit newcomers are refused
-    /// (their [`Error::Join`] says [`Error::Full`]). Default: 16,384. Raised, more memory can be made to be used by
-    /// made-up nodes.
+    /// How many active nodes this member admits: 1 to 1,000,000. At the limit newcomers are refused (their
+    /// [`Error::Join`] says [`Error::Full`]). Nodes that other members have admitted are held up to a quarter beyond
+    /// the limit, and as many dead nodes and nodes that have left are remembered as the limit says. Default: 16,384.
+    /// Raising it lets forged nodes consume more memory.
     pub fn max_nodes(mut self, nodes: usize) -> Self {
         self.max_nodes = nodes;
         self
     }
 
-    /// How many writes of states this member tells others a second, its own and those that it passes on: a bound on
-    /// its traffic for key-value states. Not limited by default.
+    /// How many writes of states this member sends per second, its own and those that it passes on: a bound on its
+    /// traffic for key-value states. At least 1. Not limited by default.
     ///
-    /// While there is room news of states goes round in milliseconds; it needs about 7 times the writes of the whole
+    /// While the limit is not reached, writes spread in milliseconds; that takes about 7 times the writes of the whole
     /// cluster. With less, states are brought up to date by comparing views, those most behind first, within some
-    /// seconds to tens of seconds. Below the writes of the whole cluster states fall behind without end.
+    /// seconds to tens of seconds. Below the writes of the whole cluster, states fall further and further behind.
     pub fn state_rate(mut self, writes_per_second: u32) -> Self {
         self.state_rate = Some(writes_per_second);
         self
@@ -405,23 +424,23 @@ impl Config {
     }
 
     /// The deadline of [`Member::send`], for the whole message, its wait for its turn included. Default: 5 s (LAN),
-    /// 15 s (WAN), 2 s (local). Raised, long messages get through worse networks, and the loss of a receiver that is
-    /// not known yet is told later.
+    /// 15 s (WAN), 2 s (local). Raised, long messages get through worse networks, and a send to a node that has
+    /// crashed unnoticed fails later.
     pub fn send_timeout(mut self, timeout: Duration) -> Self {
         self.send_timeout = timeout;
         self
     }
 
-    /// The longest message that is sent and taken, in bytes: 1 to 4,194,304. At the limit [`Member::send`] answers
-    /// [`Error::TooLarge`], and a longer one of somebody else is refused. Default: 1 MiB. Raised, longer messages
-    /// go through, and fewer of them find room with the receiver: 16 MiB wait for its consumers.
+    /// The longest message that is sent and accepted, in bytes: 1 to 4,194,304. For a longer one [`Member::send`]
+    /// returns [`Error::TooLarge`], and one from another node is refused. Default: 1 MiB. Raised, longer messages go
+    /// through, and fewer of them find room at the receiver, where at most 16 MiB wait for its consumers.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
         self
     }
 
-    /// Which keys datagrams are sealed and opened with. All members of a cluster have to hold the one that is used; who
-    /// joins with another one, or with none, is told [`Error::WrongKey`]. It takes 28 bytes of each datagram. An
+    /// Which keys datagrams are sealed and opened with. All members of a cluster have to hold the one that is used; a
+    /// join with another one, or with none, fails with [`Error::WrongKey`]. It takes 28 bytes of each datagram. An
     /// address of its own among the seeds that a member does not know as such counts as a seed that does not answer:
     /// what comes back could have been sent back by anybody. Only with the feature `encryption`. Default:
     /// [`Keyring::plain`], no key.
@@ -439,11 +458,11 @@ impl Config {
         self
     }
 
-    /// A file in which this member keeps what it needs to come back: the nodes that it knows and their addresses, and
-    /// its own generation. When it is started again, it rejoins by itself, without a seed, also if all members were
-    /// down at the same time and some come back at other addresses; and the others take it for the newer run whatever
-    /// its clock says. It is written by a thread of its own, at the start, after changes (once a second at most) and at
-    /// the end; [`Member::save_snapshot`] writes it now. Default: none.
+    /// A file in which this member keeps what it needs to come back: the nodes that it knows (4,096 at most) and their
+    /// addresses, and its own generation. When it is started again, it rejoins by itself, without a seed, also if all
+    /// members were down at the same time and some come back at other addresses; and the others take it for the newer
+    /// run whatever its clock says. It is written by a thread of its own, at the start, after changes (once a second at
+    /// most) and at the end; [`Member::save_snapshot`] writes it now. Default: none.
     ///
     /// The directory has to exist, the path is that of the file itself and not of a link to it, and the member needs a
     /// [`name`](Self::name) if its address may change, since the address is the name of a member that has none. Beside
@@ -489,11 +508,11 @@ impl Config {
     /// seed elsewhere is [`Error::Refused`]. The own address has to be in them. A second call replaces the first.
     /// Default: any.
     ///
-    /// All members should have the same. Where they differ, views may differ for good: each holds whom its own lists
-    /// take. Members that find this out compare their views again and again: every 30 s at rest, and about every 3 s
-    /// while news goes round all the time, for some 2 KiB each.
+    /// All members should have the same. If lists differ, views never converge: each member keeps only the nodes its
+    /// own lists allow. Members that find this out compare their views again and again: every 30 s at rest, and about
+    /// every 3 s while there is always news, for some 2 KiB each.
     ///
-    /// It is no proof of who sends: who can forge a source address is not kept out.
+    /// It does not authenticate: a sender that forges an allowed source address is not kept out.
     ///
     /// ```
     /// use headcount::{Config, Member};
@@ -510,8 +529,8 @@ impl Config {
     }
 
     /// The names that nodes may have, as patterns in which `*` stands for any text: `"web-*"`. Nodes of other names do
-    /// not get into the view by whichever way, and are told so when they join: [`Error::Refused`]. The own name has to
-    /// be of one of them. A second call replaces the first. Default: any. What is said of differing lists at
+    /// not get into the view by whichever way, and their joins fail with [`Error::Refused`]. The own name has to match
+    /// one of them. A second call replaces the first. Default: any. What is said of differing lists at
     /// [`allow_networks`](Self::allow_networks) holds here, too.
     ///
     /// ```
@@ -570,11 +589,6 @@ impl fmt::Debug for Config {
             .field("allow_names", &self.allow_names)
             .finish()
     }
-}
-
-/// The error of a setting.
-pub(crate) fn invalid(field: &'static str, reason: impl Into<String>) -> Error {
-    Error::Config { field, reason: reason.into() }
 }
 
 #[cfg(test)]

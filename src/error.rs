@@ -7,7 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::node::Status;
+use crate::status::Status;
 
 /// Short for `std::result::Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -127,4 +127,9 @@ pub enum Error {
 fn join_reasons(seeds: &[(String, Error)]) -> String {
     let reasons: Vec<String> = seeds.iter().map(|(seed, error)| format!("{seed}: {error}")).collect();
     reasons.join("; ")
+}
+
+/// The error of a setting or an argument: which one, and what is wrong with it.
+pub(crate) fn invalid(field: &'static str, reason: impl Into<String>) -> Error {
+    Error::Config { field, reason: reason.into() }
 }

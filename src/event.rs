@@ -1,8 +1,9 @@
-//! What happens in the cluster, told to the program: [`Event`] and [`Listener`].
+//! What happens in the cluster, reported to the program: [`Event`].
 
 use std::fmt;
 use std::net::SocketAddr;
 
+#[cfg(doc)]
 use crate::member::Member;
 use crate::node::Node;
 
@@ -34,8 +35,8 @@ pub enum Event {
     Moved(Node),
     /// A node has written something into its state, or removed it.
     Changed {
-        /// The node, with the state as it is now. Of several changes that came together each tells it as it is
-        /// after all of them.
+        /// The node, with the state as it is now: when several changes arrive together, each event carries the final
+        /// state.
         node: Node,
         /// Which key.
         key: String,
@@ -63,8 +64,8 @@ pub enum Event {
     Missed {
         /// Who has made them.
         from: Node,
-        /// How many, by the highest number that was told. Where nobody has a key who can write a member's address can
-        /// tell any, so it is for people to read and not for adding up.
+        /// How many, by the highest number that was heard of. Without encryption a peer with a spoofed source can
+        /// inflate this number; use it for display only.
         count: u64,
     },
     /// Somebody else uses our name and has the newer run of it: this member has fallen silent.
@@ -122,32 +123,5 @@ impl fmt::Display for Event {
             Self::NameConflict { addr } => write!(f, "our name is taken by {addr}"),
             Self::Lagged(count) => write!(f, "{count} events were dropped"),
         }
-    }
-}
-
-/// Something that wants to hear what happens.
-///
-/// It is called on a thread of its own, one event at a time. It may take as long as it likes and call any
-/// method of the [`Member`] it is given; the protocol goes on. If it is so slow that its queue fills up, the
-/// newest events are dropped and [`Event::Lagged`] tells how many. If it panics, the panic is logged and
-/// counted and the next event is delivered.
-///
-/// Closures `FnMut(&Member, Event)` are listeners too; [`Config::on_event`](crate::Config::on_event) takes
-/// them without type annotations. The reference it is given does not keep the member running; a clone of it
-/// does.
-pub trait Listener: Send {
-    /// Called for every event, in order.
-    fn on_event(&mut self, member: &Member, event: Event);
-}
-
-impl<F: FnMut(&Member, Event) + Send> Listener for F {
-    fn on_event(&mut self, member: &Member, event: Event) {
-        self(member, event);
-    }
-}
-
-impl Listener for Box<dyn Listener> {
-    fn on_event(&mut self, member: &Member, event: Event) {
-        (**self).on_event(member, event);
     }
 }

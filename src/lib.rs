@@ -23,10 +23,10 @@
 //! - [`Config`] says how a member is to run: three profiles ([`local`](Config::local), [`lan`](Config::lan),
 //!   [`wan`](Config::wan)) and a setter for each knob.
 //! - [`Member::create`] starts one, [`Member::join`] makes it part of a cluster, [`Member::leave`] ends that
-//!   politely, and dropping the last handle ends it without a word.
+//!   politely, and dropping the last handle stops it without notifying peers.
 //! - [`Member::nodes`] is the view: an immutable snapshot, cheap enough for a hot path.
 //! - A [`Listener`] (or a closure, [`Config::on_event`]) hears what happens, as does every stream of
-//!   [`Member::events`]; [`Member::wait_until`] waits for a view that one wants.
+//!   [`Member::events`]; [`Member::wait_until`] blocks until the view satisfies a predicate.
 //! - [`Config::seeds`] and [`Config::discovery`] say how members find each other: addresses, names, files, multicast.
 //! - [`Config::transport`] chooses how datagrams travel: UDP, TCP, a network in memory, or a [`Transport`] of one's
 //!   own.
@@ -36,7 +36,7 @@
 //! - [`Config::snapshot`] lets a member that is started again find its cluster by itself.
 //! - [`sim::Cluster`] runs members on a virtual network and clock, for tests.
 //! - With the feature `encryption`, `Config::keyring` has all datagrams sealed with a key that the members share.
-//! - [`Member::metrics`] counts, [`Member::health`] tells how far the member trusts itself.
+//! - [`Member::metrics`] counts, [`Member::health`] reports the local health score.
 //!
 //! # How it is built
 //!
@@ -55,7 +55,7 @@
 //!
 //! The **protocol** is SWIM with Lifeguard, and beyond them: one ring that all members share instead of random
 //! targets, accusations that need proof, witnesses, rumors that leave at once, and a fingerprint of the whole
-//! view in every probe. It holds no socket, thread, lock or clock. Who wants to know the rules reads
+//! view in every probe. It holds no socket, thread, lock or clock. For the rules, read
 //! `src/protocol` with the two papers beside it:
 //!
 //! - Abhinandan Das, Indranil Gupta, Ashish Motivala: *SWIM: Scalable Weakly-consistent Infection-style Process
@@ -81,9 +81,9 @@
 //! ```
 //!
 //! Each step is short and neither waits nor calls user code, so a listener that blocks, panics or calls back can not
-//! hurt the protocol. More threads are started when they are needed: `hc-chores`, at most eight, while a join has host
-//! names to resolve; one for each [`Discovery`] (and for the seeds, if there are host names among them), with
-//! `hc-names`, at most seven, while it has several names to resolve; `hc-keeper` to write the
+//! hurt the protocol. More threads are started when they are needed: `hc-resolver`, at most eight, while a join has
+//! host names to resolve; one for each [`Discovery`] (and for the seeds, if there are host names among them), with
+//! `hc-names`, at most seven, while it has several names to resolve; `hc-snapshot` to write the
 //! [snapshot](Config::snapshot); and a [transport](transport::Tcp) may have its own. An idle member sleeps: it wakes
 //! for its probe, and for those of others.
 //!
@@ -107,6 +107,7 @@ mod event;
 pub mod fuzz;
 #[cfg(feature = "encryption")]
 mod keyring;
+mod listener;
 mod member;
 mod metrics;
 mod node;
@@ -114,6 +115,7 @@ mod protocol;
 pub mod sim;
 mod snapshot;
 mod state;
+mod status;
 mod threads;
 pub mod transport;
 mod wire;
@@ -123,12 +125,16 @@ pub use crossbeam_channel;
 pub use crate::config::{Config, IntoSeeds};
 pub use crate::discovery::Discovery;
 pub use crate::error::{Error, Result};
-pub use crate::event::{Event, Listener};
+pub use crate::event::Event;
 #[cfg(feature = "encryption")]
-pub use crate::keyring::{Key, KeyId, Keyring, MemberKeyring};
+pub use crate::keyring::{Key, KeyId, Keyring};
+pub use crate::listener::Listener;
 pub use crate::member::Member;
+#[cfg(feature = "encryption")]
+pub use crate::member::MemberKeyring;
 pub use crate::metrics::Metrics;
-pub use crate::node::{Node, Nodes, Status};
+pub use crate::node::{Node, Nodes};
+pub use crate::status::Status;
 pub use crate::transport::Transport;
 
 /// The README's code is compiled and run with the tests.

@@ -1,5 +1,8 @@
 //! The handle of this process's own node.
 
+#[cfg(feature = "encryption")]
+mod keyring;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,17 +10,18 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use crate::config::{Config, IntoSeeds, texts};
+#[cfg(feature = "encryption")]
+pub use self::keyring::MemberKeyring;
+#[cfg(doc)]
+use crate::config::Config;
+use crate::config::{IntoSeeds, texts};
 use crate::engine::{Engine, Owner};
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
 use crate::event::Event;
-#[cfg(feature = "encryption")]
-use crate::keyring::MemberKeyring;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
-use crate::threads;
 
 /// A running member of a cluster: this process's own node.
 ///
@@ -51,29 +55,6 @@ pub struct Member {
 }
 
 impl Member {
-    /// Opens the socket and starts the threads: the member runs, as a cluster of one, when this returns. The
-    /// seeds of the configuration are joined in the background.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Config`]: a setting is wrong, the [snapshot](Config::snapshot) is not a regular file, or another
-    ///   member uses it; no socket was opened.
-    /// - [`Error::Io`]: the address can not be bound, a thread can not be started, the snapshot is there and can not be
-    ///   read, or the system has no random numbers. Nothing is left running, and the snapshot is as it was.
-    ///
-    /// ```
-    /// use headcount::{Config, Member};
-    ///
-    /// let member = Member::create(Config::local().bind("127.0.0.1:0").name("web-1"))?;
-    /// assert_eq!(member.nodes().len(), 1);
-    /// # Ok::<(), headcount::Error>(())
-    /// ```
-    pub fn create(config: Config) -> Result<Self> {
-        let owner = threads::start(config)?;
-        let engine = Arc::clone(owner.shared());
-        Ok(Self::new(engine, owner))
-    }
-
     /// The first handle of a member.
     pub(crate) fn new(engine: Arc<dyn Engine>, owner: Arc<dyn Owner>) -> Self {
         Self { engine, owner: Some(owner) }
@@ -174,7 +155,7 @@ impl Member {
         self.engine.all_nodes()
     }
 
-    /// Waits until the active nodes are as you like them: asks `is_right` at once and after every change of
+    /// Waits until `is_right` returns true for the active nodes: asks it at once and after every change of
     /// the view, on this thread, with no lock held. Returns the nodes that it agreed to.
     ///
     /// # Errors
@@ -485,10 +466,10 @@ impl Member {
         Arc::clone(&self.engine).leave(timeout)
     }
 
-    /// Ends the member without a word: to the others that is a crash. Returns within 100 ms, with the socket closed, so
-    /// that its port can be bound again, and the threads joined (a last [snapshot](Config::snapshot) is waited for, 1 s
-    /// at most); a listener that does not return is left behind, and ends when it returns. From any thread, also from
-    /// inside a listener, also twice.
+    /// Ends the member without notifying peers: to them that is a crash. Returns within 100 ms, with the socket closed,
+    /// so that its port can be bound again, and the threads joined (a last [snapshot](Config::snapshot) is waited for,
+    /// 1 s at most); a listener that does not return is left behind, and ends when it returns. From any thread, also
+    /// from inside a listener, also twice.
     ///
     /// # Errors
     ///

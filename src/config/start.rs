@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::validate::check_allowed;
-use super::{Config, Seed, advertise, invalid};
+use super::{Config, Seed, advertise};
 use crate::allow::Allow;
 use crate::discovery::Discovery;
-use crate::error::Result;
-use crate::event::Listener;
+use crate::error::{Result, invalid};
+use crate::listener::Listener;
 use crate::protocol::{Settings, Without};
 use crate::transport::{Open, Udp, Wanted};
 

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Addresses, Config, DEFAULT_PORT, Profile, Seed, invalid};
+use super::{Addresses, Config, DEFAULT_PORT, Profile, Seed};
 use crate::allow::Allow;
-use crate::error::Result;
+use crate::error::{Result, invalid};
 use crate::transport::canonical;
 use crate::wire::body::MESSAGE_MAX;
 

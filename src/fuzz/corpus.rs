@@ -14,7 +14,7 @@ use crate::member::Member;
 use crate::protocol::Transmit;
 use crate::sim::Cluster;
 use crate::wire::Packet;
-use crate::wire::packet::HEADER_SIZE;
+use crate::wire::header::HEADER_SIZE;
 
 /// The choices of settings at the beginning of a script: the usual ones, among nodes that are known or alone.
 const KNOWN: [u8; 8] = [0; 8];

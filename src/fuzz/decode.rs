@@ -1,17 +1,18 @@
 //! One datagram: the decoder refuses it, or reads it to the last bit.
 
-use crate::wire::notice::Notice;
+use crate::wire::announcement::Announcement;
 use crate::wire::reproduce::refuses_or_reproduces;
 use crate::wire::{Body, Packet};
 
-/// Decodes a datagram and reads every list in it; decodes it as a notice, too. Whether it was taken as a datagram.
+/// Decodes a datagram and reads every list in it; decodes it as an announcement, too. Returns whether it was taken as
+/// a datagram.
 ///
 /// # Panics
 ///
 /// If a list has more entries than there are bytes, or what was read is written again as other bytes.
 pub fn decode(datagram: &[u8]) -> bool {
-    if let Ok(notice) = Notice::decode(datagram) {
-        assert_eq!(notice.encode(), datagram);
+    if let Ok(announcement) = Announcement::decode(datagram) {
+        assert_eq!(announcement.encode(), datagram);
     }
     if let Ok(packet) = Packet::decode(datagram) {
         let entries: usize = packet.bodies().map(|body| entries(&body)).sum();

@@ -24,7 +24,7 @@ use crate::node::{Generation, Incarnation, Node};
 use crate::protocol::{Duty, Handover, Instant, Protocol, Settings};
 use crate::sim::checks::{Observer, Said, check_bounds, check_length};
 use crate::wire::body::Ack;
-use crate::wire::packet::HEADER_SIZE;
+use crate::wire::header::HEADER_SIZE;
 use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Packet, Writer};
 
 /// As the simulated members call it, who do not say otherwise.

@@ -1,15 +1,14 @@
-//! Sealing and opening: the only file that knows which cipher and which hash it is.
+//! Sealing and opening: the only file that knows which cipher it is.
 //!
 //! Each run of a node seals with a key of its own, derived from the cluster's key, its name hash and its generation. So
 //! the counter of its datagrams is a nonce that nobody else can use, and needs to be unique for one process only.
 
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
-use hkdf::Hkdf;
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::Key;
+use super::derivation::expand;
+use super::key::Key;
 use crate::node::Generation;
 use crate::wire::NameHash;
 use crate::wire::sealed::{Parts, TAG_SIZE};
@@ -43,10 +42,4 @@ fn nonce(counter: u64) -> Nonce {
     let mut nonce = Nonce::default();
     nonce[4..].copy_from_slice(&counter.to_be_bytes());
     nonce
-}
-
-/// Bytes that HKDF with SHA-256 derives from a key, for one purpose.
-#[expect(clippy::expect_used, reason = "HKDF gives up to 8,160 bytes, and nobody asks for more than 32")]
-pub(super) fn expand(key: &[u8; 32], info: &[&[u8]], bytes: &mut [u8]) {
-    Hkdf::<Sha256>::new(None, key).expand_multi_info(info, bytes).expect("it is short");
 }

@@ -7,9 +7,8 @@ use std::path::Path;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::cipher::expand;
-use crate::config::invalid;
-use crate::error::{Error, Result};
+use super::derivation::expand;
+use crate::error::{Error, Result, invalid};
 
 /// In bytes.
 const KEY_SIZE: usize = 32;

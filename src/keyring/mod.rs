@@ -8,17 +8,17 @@
 //! whether it takes datagrams that are not sealed. These are three things because a change has to be made at one member
 //! after the other while all of them talk to each other: first everybody can open what is going to be sent, then it is
 //! sent, then what was sent before is refused. At each moment everybody can open what anybody sends. The steps are
-//! listed at [`MemberKeyring`].
+//! listed at [`MemberKeyring`](crate::MemberKeyring).
 //!
 //! | file | holds |
 //! |---|---|
 //! | `key` | one key, from bytes, digits or a file |
-//! | `cipher` | sealing and opening; the only file that knows how |
-//! | `member` | the keyring of a member that runs |
+//! | `cipher` | sealing and opening |
+//! | `derivation` | what is derived from a key: its number, and the keys of runs |
 
 mod cipher;
+mod derivation;
 mod key;
-mod member;
 #[cfg(test)]
 mod tests;
 
@@ -26,10 +26,9 @@ use std::fmt;
 
 pub(crate) use self::cipher::Cipher;
 pub use self::key::{Key, KeyId};
-pub use self::member::MemberKeyring;
 #[cfg(doc)]
 use crate::error::Error;
-use crate::error::Result;
+use crate::error::{Result, invalid};
 
 /// More keys than any change of keys needs.
 const KEYS_MAX: usize = 16;
@@ -38,7 +37,7 @@ const KEYS_MAX: usize = 16;
 ///
 /// It is given to a member by [`Config::keyring`](crate::Config::keyring), and changed while the member runs by
 /// [`Member::keyring`](crate::Member::keyring). How to go from one key to the next without losing anybody is told
-/// [there](MemberKeyring). Its `Debug` tells the ids of keys and nothing else of them.
+/// [there](crate::MemberKeyring). Its `Debug` tells the ids of keys and nothing else of them.
 ///
 /// ```
 /// use headcount::{Config, Key, Keyring, Member};
@@ -121,7 +120,7 @@ impl Keyring {
         self.used.and_then(|id| self.get(id.number()))
     }
 
-    fn install(&mut self, key: Key) -> Result<()> {
+    pub(crate) fn install(&mut self, key: Key) -> Result<()> {
         if self.keys.iter().any(|held| held.is_same(&key)) {
             return Ok(());
         }
@@ -136,7 +135,7 @@ impl Keyring {
         Ok(())
     }
 
-    fn use_key(&mut self, id: KeyId) -> Result<()> {
+    pub(crate) fn use_key(&mut self, id: KeyId) -> Result<()> {
         if self.get(id.number()).is_none() {
             return Err(refused(format!("the key {id} is not installed")));
         }
@@ -144,7 +143,7 @@ impl Keyring {
         Ok(())
     }
 
-    fn remove(&mut self, id: KeyId) -> Result<()> {
+    pub(crate) fn remove(&mut self, id: KeyId) -> Result<()> {
         if self.used == Some(id) {
             return Err(refused(format!("the key {id} is the one that is used")));
         }
@@ -152,7 +151,7 @@ impl Keyring {
         Ok(())
     }
 
-    fn use_plain(&mut self) -> Result<()> {
+    pub(crate) fn use_plain(&mut self) -> Result<()> {
         if !self.accepts_plain {
             return Err(refused("datagrams that are not sealed are refused: accept them first".to_owned()));
         }
@@ -160,7 +159,11 @@ impl Keyring {
         Ok(())
     }
 
-    fn refuse_plain(&mut self) -> Result<()> {
+    pub(crate) fn accept_plain(&mut self) {
+        self.accepts_plain = true;
+    }
+
+    pub(crate) fn refuse_plain(&mut self) -> Result<()> {
         if self.used.is_none() {
             return Err(refused("no key is used: what is sent is not sealed itself".to_owned()));
         }
@@ -180,5 +183,5 @@ impl fmt::Debug for Keyring {
 }
 
 fn refused(reason: String) -> crate::Error {
-    crate::config::invalid("keyring", reason)
+    invalid("keyring", reason)
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::error::Error;
 use crate::node::{Generation, Incarnation};
 use crate::wire::body::Ping;
-use crate::wire::packet::HEADER_SIZE;
+use crate::wire::header::HEADER_SIZE;
 use crate::wire::sealed::{Parts, SEAL_SIZE, fill_head, is_to_be_sealed};
 use crate::wire::{Body, ClusterTag, Frame, Header, NameHash, Packet, Seq, ViewMark, Writer};
 
@@ -158,7 +158,7 @@ fn keys_change_step_by_step_in_all_directions() {
     keyring.remove(key(1).id()).unwrap();
     assert_eq!(keyring.ids().collect::<Vec<_>>(), [key(2).id()]);
 
-    keyring.accepts_plain = true;
+    keyring.accept_plain();
     keyring.use_plain().unwrap();
     keyring.remove(key(2).id()).unwrap();
     assert_eq!(keyring.ids().count(), 0);

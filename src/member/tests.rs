@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::Member;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::event::{Event, Listener};
+use crate::event::Event;
+use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes, Status};
 

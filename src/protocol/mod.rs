@@ -161,7 +161,7 @@ use crate::event::Event;
 #[cfg(feature = "encryption")]
 use crate::keyring::Keyring;
 use crate::node::{Generation, Incarnation};
-use crate::wire::hash::canonical;
+use crate::wire::address::canonical;
 use crate::wire::lists::Lack;
 use crate::wire::{NameHash, Seq};
 use admission::Admission;

@@ -13,10 +13,10 @@ use super::sync::pull::Item;
 use super::{Instant, Protocol, admission, held, state, sync};
 use crate::error::Error;
 use crate::node::Incarnation;
+use crate::wire::address::canonical;
 use crate::wire::body::{Ack, Broadcast, Delta, Fetch, Hello, Ping, RejectReason, Vouch, Welcome};
-use crate::wire::hash::canonical;
 use crate::wire::lists::Lack;
-use crate::wire::packet::Malformed;
+use crate::wire::malformed::Malformed;
 use crate::wire::{Body, Cookie, Frame, NameHash, Packet, Record, SealedHead, Seq, Verdict};
 
 /// What is to be done when all of a datagram is read.

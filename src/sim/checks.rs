@@ -12,7 +12,7 @@
 //! | views and queues are within their bounds | after each step, at the host that made it |
 //! | no datagram is longer than `max_datagram` | when it is made |
 //! | an address that has proved nothing is not sent more bytes than came from it, save 20 datagrams a second | likewise |
-//! | a message that was answered with Ok was delivered once; one that was answered with an error was not, save after `Timeout`, `Restarted` and the end of its sender: then once at most (see [`letters`](super::letters)) | when it is delivered, and when its call is answered |
+//! | a message that was answered with Ok was delivered once; one that was answered with an error was not, save after `Timeout`, `Restarted` and the end of its sender: then once at most (see [`message_model`](super::message_model)) | when it is delivered, and when its call is answered |
 //!
 //! A violation is a panic that names the seed. What holds only at rest is asked for by the test:
 //! [`Cluster::assert_buried`](super::Cluster::assert_buried) and

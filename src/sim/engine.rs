@@ -13,14 +13,15 @@ use crossbeam_channel::Receiver;
 
 use super::host::{Host, Leftovers, Past};
 use super::world::World;
-use crate::config::{Config, Seed, invalid};
+use crate::config::{Config, Seed};
 use crate::consumer::Consumer;
 use crate::discovery::Discovery;
 use crate::engine::{Engine, Owner};
-use crate::error::{Error, Result};
-use crate::event::{Event, Listener};
+use crate::error::{Error, Result, invalid};
+use crate::event::Event;
 #[cfg(feature = "encryption")]
 use crate::keyring::Keyring;
+use crate::listener::Listener;
 use crate::member::Member;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};

@@ -13,7 +13,8 @@ use crate::consumer::{self, Consumer};
 use crate::discovery::Discovery;
 use crate::engine::Owner;
 use crate::error::Error;
-use crate::event::{Event, Listener};
+use crate::event::Event;
+use crate::listener::Listener;
 use crate::protocol::{Answer, Call, Handover, Instant, Protocol, Transmit};
 
 /// What ails a host.

@@ -55,8 +55,8 @@
 pub(crate) mod checks;
 mod engine;
 mod host;
-mod letters;
 mod links;
+mod message_model;
 mod states;
 mod world;
 
@@ -246,7 +246,7 @@ impl Cluster {
     /// [`Error::Config`]: as of [`add`](Self::add), or `config` names another host.
     pub fn restart(&self, name: &str, config: Config) -> Result<Member> {
         if config.name_given().is_some_and(|given| given != name) {
-            return Err(crate::config::invalid("name", format!("is not {name:?}")));
+            return Err(crate::error::invalid("name", format!("is not {name:?}")));
         }
         config.validate()?;
         config.refuse_the_outside()?;

@@ -11,8 +11,8 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use super::checks::{Contents, Observer, Said, check_bounds, check_length};
 use super::host::{Ailments, Host, Leftovers, Past, Waiting};
-use super::letters::{Letter, Letters};
 use super::links::Links;
+use super::message_model::{Message, MessageModel};
 use super::states::Ledger;
 use crate::config::{Addresses, Config, DEFAULT_PORT, Place, Seed};
 use crate::consumer::Consumer;
@@ -63,7 +63,7 @@ pub(super) struct World {
     pub(super) contents: Contents,
     ledger: Ledger,
     /// Which messages were sent, and what became of them.
-    letters: Letters,
+    messages: MessageModel,
     said: Said,
     /// Whether the invariants are checked.
     pub(super) checks: bool,
@@ -107,7 +107,7 @@ impl World {
             serial: 0,
             contents: Contents::default(),
             ledger: Ledger::default(),
-            letters: Letters::default(),
+            messages: MessageModel::default(),
             said: Said::default(),
             checks: true,
             without: Without::default(),
@@ -130,11 +130,11 @@ impl World {
             None => self.hosts.len(),
         };
         if self.hosts.get(index).is_some_and(Host::is_running) {
-            return Err(crate::config::invalid("name", "a process of this name runs already"));
+            return Err(crate::error::invalid("name", "a process of this name runs already"));
         }
         let addr = addresses.advertise.unwrap_or_else(|| addr_of(index));
         if self.by_addr.get(&addr).is_some_and(|other| *other != index && self.hosts[*other].is_running()) {
-            return Err(crate::config::invalid("advertise", "another host has this address"));
+            return Err(crate::error::invalid("advertise", "another host has this address"));
         }
         let addresses = Addresses { advertise: Some(addr), ..addresses };
         let settings = Settings { without: self.without, ..config.settings(&addresses, addr)? };
@@ -529,9 +529,9 @@ impl World {
         }
         let host = &mut self.hosts[index];
         if let Event::Message { from, payload } = &event {
-            let letter = Letter::new(from, &host.protocol.local(), payload);
+            let message = Message::new(from, &host.protocol.local(), payload);
             if host.hand_over(self.now, event) == Handover::Taken {
-                let outcome = self.letters.delivered(&letter);
+                let outcome = self.messages.delivered(&message);
                 self.expect(index, outcome);
             }
         } else {
@@ -623,17 +623,17 @@ impl World {
     pub(super) fn send_message(&mut self, host: usize, run: u64, name: &str, payload: &[u8]) -> Result<Call> {
         self.check_running(host, run)?;
         let protocol = &self.hosts[host].protocol;
-        let letter = protocol.node(name).map(|to| Letter::new(&protocol.local(), to, payload));
+        let message = protocol.node(name).map(|to| Message::new(&protocol.local(), to, payload));
         let call = self.hosts[host].protocol.send(self.now, name, payload.to_vec());
-        if let (Ok(call), Some(letter)) = (&call, letter) {
-            self.letters.sent((host, run, *call), letter);
+        if let (Ok(call), Some(message)) = (&call, message) {
+            self.messages.sent((host, run, *call), message);
         }
         self.drain(host);
         call
     }
 
     fn check_answered(&mut self, index: usize, call: Call, result: &Result<()>) {
-        let outcome = self.letters.answered((index, self.hosts[index].run, call), result);
+        let outcome = self.messages.answered((index, self.hosts[index].run, call), result);
         self.expect(index, outcome);
     }
 

@@ -23,11 +23,11 @@
 
 use std::fmt;
 
-use super::{Contact, Snapshot, Standing};
+use super::{Contact, LastStatus, Snapshot};
 use crate::node::Generation;
 use crate::wire::cursor::{Reader, Sink};
 use crate::wire::hash::siphash;
-use crate::wire::packet::Malformed;
+use crate::wire::malformed::Malformed;
 
 const MAGIC: &[u8; 8] = b"headsnap";
 const VERSION: u16 = 1;
@@ -128,13 +128,13 @@ fn encode_body(snapshot: &Snapshot) -> Vec<u8> {
         }
     }
     body.put_varint(nodes.len() as u64);
-    for Contact { name, addr, standing } in nodes {
+    for Contact { name, addr, last_status } in nodes {
         body.put_text(name);
         body.put_addr(*addr);
-        body.put_u8(match standing {
-            Standing::Active => 0,
-            Standing::Dead => 1,
-            Standing::Left => 2,
+        body.put_u8(match last_status {
+            LastStatus::Active => 0,
+            LastStatus::Dead => 1,
+            LastStatus::Left => 2,
         });
     }
     body
@@ -175,10 +175,10 @@ fn contact(reader: &mut Reader<'_>) -> Result<Contact, Malformed> {
     Ok(Contact {
         name: reader.text()?.to_owned(),
         addr: reader.addr()?,
-        standing: match reader.u8()? {
-            0 => Standing::Active,
-            1 => Standing::Dead,
-            2 => Standing::Left,
+        last_status: match reader.u8()? {
+            0 => LastStatus::Active,
+            1 => LastStatus::Dead,
+            2 => LastStatus::Left,
             _ => return Err(Malformed),
         },
     })

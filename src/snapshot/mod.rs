@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `format` | snapshot ↔ bytes, pure; the format, byte by byte |
 //! | `store` | the file on disk: its lock, reading, writing whole or not at all, setting aside |
-//! | `book` | the addresses that an earlier run knew and this one has not found yet |
+//! | `absent_contacts` | the addresses that an earlier run knew and this one has not found yet |
 //!
 //! Four promises, in the order of their weight:
 //!
@@ -34,13 +34,13 @@
 //! generation, and take nothing of an earlier one for something of this. So a state that is
 //! [kept](crate::Config::keep_state) is written again by the new run, and that its version goes back harms nobody.
 
-mod book;
+mod absent_contacts;
 mod format;
 mod store;
 
 use std::net::SocketAddr;
 
-pub(crate) use self::book::Book;
+pub(crate) use self::absent_contacts::AbsentContacts;
 pub(crate) use self::store::Store;
 use crate::node::{Generation, Node, Status};
 
@@ -70,19 +70,19 @@ pub(crate) struct Snapshot {
 pub(crate) struct Contact {
     pub(crate) name: String,
     pub(crate) addr: SocketAddr,
-    pub(crate) standing: Standing,
+    pub(crate) last_status: LastStatus,
 }
 
-/// How a node stood when it was last seen: the first ones are looked for first.
+/// The status of a node when it was last seen: the first ones are looked for first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
+pub(crate) enum LastStatus {
     Active,
     Dead,
-    /// It is looked for only by who is alone: all may have left, to come back later.
+    /// Looked for only by a member that is alone: all may have left, to come back later.
     Left,
 }
 
-impl Standing {
+impl LastStatus {
     fn of(status: Status) -> Self {
         match status {
             Status::Alive | Status::Suspect => Self::Active,
@@ -99,14 +99,14 @@ impl Snapshot {
         local: &Node,
         keep_state: bool,
         view: impl Iterator<Item = &'a Node>,
-        absent: &Book,
+        absent: &AbsentContacts,
     ) -> Self {
         let mut nodes: Vec<Contact> = view
             .filter(|node| node.name() != local.name())
             .map(|node| Contact {
                 name: node.name().to_owned(),
                 addr: node.addr(),
-                standing: Standing::of(node.status()),
+                last_status: LastStatus::of(node.status()),
             })
             .collect();
         let seen = nodes.len();
@@ -117,7 +117,7 @@ impl Snapshot {
             }
         }
         nodes.sort_unstable_by(|a, b| {
-            let rank = |node: &'_ Contact| (node.standing, node.name.as_str() < local.name());
+            let rank = |node: &'_ Contact| (node.last_status, node.name.as_str() < local.name());
             rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name))
         });
         nodes.truncate(NODES_MAX);

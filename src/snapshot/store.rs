@@ -21,8 +21,7 @@ use std::path::{self, Path, PathBuf};
 
 use super::Snapshot;
 use super::format::{self, FILE_MAX};
-use crate::config::invalid;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, invalid};
 
 /// Files that are set aside. The last one gives way to the next.
 const SET_ASIDE_MAX: u32 = 4;

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, process};
 
 use super::format::{FILE_MAX, Flaw, decode, encode};
-use super::{Book, Contact, NODES_MAX, Snapshot, Standing, Store};
+use super::{AbsentContacts, Contact, LastStatus, NODES_MAX, Snapshot, Store};
 use crate::error::Error;
 use crate::node::{Generation, Incarnation, Node, Status};
 use crate::wire::hash::siphash;
 
-fn contact(name: &str, port: u16, standing: Standing) -> Contact {
-    Contact { name: name.to_owned(), addr: ([10, 0, 0, 1], port).into(), standing }
+fn contact(name: &str, port: u16, last_status: LastStatus) -> Contact {
+    Contact { name: name.to_owned(), addr: ([10, 0, 0, 1], port).into(), last_status }
 }
 
 fn snapshot() -> Snapshot {
@@ -21,9 +21,9 @@ fn snapshot() -> Snapshot {
         state_version: 300,
         state: Some(vec![("k".to_owned(), b"va".to_vec()), ("\n".to_owned(), Vec::new())]),
         nodes: vec![
-            contact("a", 7990, Standing::Active),
-            Contact { addr: "[2001:db8::1]:1".parse().unwrap(), ..contact("b", 1, Standing::Dead) },
-            contact("d", 2, Standing::Left),
+            contact("a", 7990, LastStatus::Active),
+            Contact { addr: "[2001:db8::1]:1".parse().unwrap(), ..contact("b", 1, LastStatus::Dead) },
+            contact("d", 2, LastStatus::Left),
         ],
     }
 }
@@ -162,7 +162,7 @@ fn the_largest_snapshot_fits_into_the_longest_file() {
     let name = |index: usize| format!("{index:0255}");
     let nodes = (0..NODES_MAX).map(|index| Contact {
         addr: "[2001:db8::1]:1".parse().unwrap(),
-        ..contact(&name(index), 1, Standing::Active)
+        ..contact(&name(index), 1, LastStatus::Active)
     });
     let state = (0..1_024).map(|index| (format!("{index:064}"), Vec::new())).collect();
     let snapshot = Snapshot { nodes: nodes.collect(), state: Some(state), ..snapshot() };
@@ -185,17 +185,18 @@ fn a_snapshot_has_the_view_and_those_that_are_still_looked_for() {
         node("n", 4, Status::Dead),
         node("o", 5, Status::Left),
     ];
-    let absent = Book::new(vec![contact("a", 99, Standing::Active), contact("q", 6, Standing::Active)]);
+    let absent =
+        AbsentContacts::new(vec![contact("a", 99, LastStatus::Active), contact("q", 6, LastStatus::Active)]);
     let snapshot = Snapshot::of("c", &local, false, view.iter(), &absent);
     assert_eq!(snapshot.generation, Generation(7));
     assert_eq!(snapshot.state, None);
     // The active first, beginning behind the own name. What the view says of somebody is newer.
     let expected = [
-        contact("q", 6, Standing::Active),
-        contact("z", 2, Standing::Active),
-        contact("a", 3, Standing::Active),
-        contact("n", 4, Standing::Dead),
-        contact("o", 5, Standing::Left),
+        contact("q", 6, LastStatus::Active),
+        contact("z", 2, LastStatus::Active),
+        contact("a", 3, LastStatus::Active),
+        contact("n", 4, LastStatus::Dead),
+        contact("o", 5, LastStatus::Left),
     ];
     assert_eq!(snapshot.nodes, expected);
 }
@@ -207,7 +208,7 @@ fn of_too_many_nodes_the_active_ones_behind_the_own_name_are_kept() {
         (0..NODES_MAX).map(|index| node(&format!("x{index}"), 2, Status::Alive)).collect();
     view.push(node("a", 3, Status::Alive));
     view.push(node("n", 3, Status::Dead));
-    let snapshot = Snapshot::of("c", &local, false, view.iter(), &Book::default());
+    let snapshot = Snapshot::of("c", &local, false, view.iter(), &AbsentContacts::default());
     assert_eq!(snapshot.nodes.len(), NODES_MAX);
     assert!(snapshot.nodes.iter().all(|node| node.name.starts_with('x')));
 }
@@ -224,29 +225,30 @@ fn a_state_that_is_not_kept_is_no_reason_to_write() {
 
 #[test]
 fn the_absent_are_asked_in_turn_until_they_are_seen() {
-    let contacts = (0..70).map(|index| contact(&format!("n{index}"), 100 + index, Standing::Active));
-    let mut book = Book::new(contacts.collect());
+    let contacts = (0..70).map(|index| contact(&format!("n{index}"), 100 + index, LastStatus::Active));
+    let mut absent = AbsentContacts::new(contacts.collect());
     let mut asked: Vec<u16> = Vec::new();
     for _ in 0..3 {
-        let turn = book.take_turn(false);
+        let turn = absent.take_turn(false);
         assert!(turn.len() <= 32);
         asked.extend(turn.iter().map(|addr| addr.port()));
     }
     asked.sort_unstable();
     asked.dedup();
     assert_eq!(asked, (100..170).collect::<Vec<u16>>());
-    book.cross_out(|name| name != "n5");
-    assert_eq!(book.take_turn(false), [([10, 0, 0, 1], 105).into()]);
-    assert_eq!(book.take_turn(false), [([10, 0, 0, 1], 105).into()]);
-    book.clear();
-    assert_eq!(book.take_turn(true), []);
+    absent.cross_out(|name| name != "n5");
+    assert_eq!(absent.take_turn(false), [([10, 0, 0, 1], 105).into()]);
+    assert_eq!(absent.take_turn(false), [([10, 0, 0, 1], 105).into()]);
+    absent.clear();
+    assert_eq!(absent.take_turn(true), []);
 }
 
 #[test]
 fn who_has_left_is_asked_only_by_who_is_alone() {
-    let mut book = Book::new(vec![contact("a", 1, Standing::Left), contact("b", 2, Standing::Dead)]);
-    assert_eq!(book.take_turn(false), [([10, 0, 0, 1], 2).into()]);
-    let turn: Vec<u16> = book.take_turn(true).iter().map(|addr| addr.port()).collect();
+    let mut absent =
+        AbsentContacts::new(vec![contact("a", 1, LastStatus::Left), contact("b", 2, LastStatus::Dead)]);
+    assert_eq!(absent.take_turn(false), [([10, 0, 0, 1], 2).into()]);
+    let turn: Vec<u16> = absent.take_turn(true).iter().map(|addr| addr.port()).collect();
     assert_eq!(turn.len(), 2);
 }
 

@@ -40,6 +40,28 @@ impl OwnAddress {
         is_chosen && self.bound.ip().is_unspecified() && self.get().ip().is_loopback()
     }
 
+    /// Where the socket is bound.
+    pub(super) fn bound(&self) -> SocketAddr {
+        self.bound
+    }
+
+    /// Whether an address is certainly the own one.
+    pub(super) fn is_own(&self, addr: SocketAddr) -> bool {
+        let own = self.get();
+        let is_interface = self.bound.ip().is_unspecified()
+            && addr.port() == self.bound.port()
+            && (addr.ip().is_loopback() || addr.ip() == own.ip());
+        addr == own || addr == self.bound || is_interface
+    }
+
+    /// Whether the socket can send to an address of this family.
+    pub(super) fn can_reach(&self, addr: SocketAddr) -> bool {
+        match self.bound.ip() {
+            IpAddr::V4(_) => addr.is_ipv4(),
+            IpAddr::V6(ip) => addr.is_ipv6() || ip.is_unspecified(),
+        }
+    }
+
     /// Looks which address it is now, to be told to others, of whom some are known.
     pub(super) fn look(&self, others: impl IntoIterator<Item = SocketAddr>) -> SocketAddr {
         let before = self.get();

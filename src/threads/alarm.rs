@@ -10,21 +10,20 @@
 //! happen, one of the two sees the other's (all are sequentially consistent). A ring that comes before the
 //! sleeper parks keeps it from parking.
 
-use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::thread::{self, Thread};
-use std::time::Duration;
+use std::thread::Thread;
 
-use super::shared::Shared;
-use crate::protocol::{Duty, Instant};
+#[cfg(doc)]
+use crate::protocol::Duty;
+use crate::protocol::Instant;
 
 /// The deadline when there is none.
-const NEVER: u64 = u64::MAX;
+pub(super) const NEVER: u64 = u64::MAX;
 
 /// The alarm of one duty. Times are microseconds since the member's creation.
 #[derive(Debug)]
-pub(crate) struct Alarm {
+pub(super) struct Alarm {
     /// The deadline, as of the last step.
     due: AtomicU64,
     /// What the thread sleeps until, or slept until if it is awake.
@@ -72,23 +71,6 @@ impl Alarm {
             if due <= self.due.load(SeqCst) {
                 return due;
             }
-        }
-    }
-}
-
-/// The life of the thread of a duty: makes a step whenever it is due, until the member ends.
-pub(super) fn keep(shared: &Arc<Shared>, duty: Duty) {
-    let mut outputs = Default::default();
-    while !shared.has_ended() {
-        let due = shared.alarm(duty).announce();
-        let now = shared.now().as_micros();
-        if due == NEVER {
-            thread::park();
-        } else if now < due {
-            thread::park_timeout(Duration::from_micros(due - now));
-        } else {
-            // An error says that the member has ended.
-            let _ = shared.step_into(&mut outputs, |core, now| core.protocol_mut().handle_timeout(now, duty));
         }
     }
 }

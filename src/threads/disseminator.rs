@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use super::alarm;
 use super::shared::Shared;
+use super::timer;
 use crate::protocol::Duty;
 
 /// Spreads news until the member ends.
 pub(super) fn run(shared: &Arc<Shared>) {
-    alarm::keep(shared, Duty::Disseminate);
+    timer::run(shared, Duty::Disseminate);
 }

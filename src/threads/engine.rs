@@ -10,7 +10,7 @@ use super::end::End;
 use super::join::join;
 use super::shared::{ANSWER_GRACE, Shared};
 use crate::engine::{Engine, Owner};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, invalid};
 use crate::event::Event;
 #[cfg(feature = "encryption")]
 use crate::keyring::Keyring;
@@ -24,23 +24,23 @@ impl Engine for Shared {
     }
 
     fn name(&self) -> &str {
-        Self::name(self)
+        self.view().name()
     }
 
     fn addr(&self) -> SocketAddr {
-        Self::addr(self)
+        self.view().address().get()
     }
 
     fn cluster(&self) -> &str {
-        Self::cluster(self)
+        self.view().cluster()
     }
 
     fn bound(&self) -> Option<SocketAddr> {
-        Some(Self::bound(self))
+        Some(self.view().address().bound())
     }
 
     fn local(&self) -> Node {
-        self.read(|protocol| protocol.local())
+        self.driver().read(|protocol| protocol.local())
     }
 
     fn nodes(&self) -> Nodes {
@@ -48,19 +48,17 @@ impl Engine for Shared {
     }
 
     fn node(&self, name: &str) -> Option<Node> {
-        self.read(|protocol| protocol.node(name).cloned())
+        self.driver().read(|protocol| protocol.node(name).cloned())
     }
 
     fn all_nodes(&self) -> Nodes {
-        let nodes = self.read(|protocol| protocol.all_nodes().cloned().collect());
-        // Sorted here, when the lock is gone.
-        Nodes::new(nodes)
+        Self::all_nodes(self)
     }
 
     fn wait_until(&self, timeout: Duration, is_right: &mut dyn FnMut(&Nodes) -> bool) -> Result<Nodes> {
         let deadline = Instant::now().checked_add(timeout);
         // Watched from before the first look, so that no change is missed.
-        let watch = self.watch()?;
+        let watch = self.driver().watch()?;
         loop {
             let nodes = Self::nodes(self);
             if is_right(&nodes) {
@@ -73,7 +71,7 @@ impl Engine for Shared {
             match receive(watch.changes(), deadline) {
                 Ok(()) => {}
                 Err(RecvTimeoutError::Timeout) => return Err(Error::Timeout),
-                Err(RecvTimeoutError::Disconnected) => return Err(self.end_error()),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.driver().end_error()),
             }
         }
     }
@@ -95,7 +93,7 @@ impl Engine for Shared {
         match answer.recv_timeout(self.ping_patience()) {
             Ok(Answer::Pinged(result)) => result,
             Err(RecvTimeoutError::Timeout) => Err(Error::Timeout),
-            Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(self.end_error()),
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(self.driver().end_error()),
         }
     }
 
@@ -106,12 +104,15 @@ impl Engine for Shared {
         match answer.recv_timeout(self.send_timeout() + ANSWER_GRACE) {
             Ok(Answer::Sent(result)) => result,
             Err(RecvTimeoutError::Timeout) => Err(Error::Timeout),
-            Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(self.end_error()),
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(self.driver().end_error()),
         }
     }
 
     fn save_snapshot(&self) -> Result<()> {
-        Self::save_snapshot(self)
+        let Some(writer) = self.snapshot_writer() else {
+            return Err(invalid("snapshot", "there is none"));
+        };
+        writer.save().unwrap_or_else(|| Err(self.driver().end_error()))
     }
 
     fn events(&self) -> Receiver<Event> {
@@ -119,7 +120,7 @@ impl Engine for Shared {
     }
 
     fn health(&self) -> u8 {
-        self.read(|protocol| protocol.health())
+        self.driver().read(|protocol| protocol.health())
     }
 
     fn metrics(&self) -> Metrics {
@@ -147,16 +148,16 @@ impl Engine for Shared {
     fn shutdown(&self) -> Result<()> {
         self.end(End::Closed);
         self.wait_for_end();
-        self.end_reason().map_or(Ok(()), End::result)
+        self.driver().end_reason().map_or(Ok(()), End::result)
     }
 
     fn has_ended(&self) -> bool {
-        Self::has_ended(self)
+        self.driver().has_ended()
     }
 
     #[cfg(feature = "encryption")]
     fn keyring(&self) -> Keyring {
-        self.read(|protocol| protocol.keyring().clone())
+        self.driver().read(|protocol| protocol.keyring().clone())
     }
 
     #[cfg(feature = "encryption")]
@@ -165,7 +166,7 @@ impl Engine for Shared {
     }
 
     fn owner(&self) -> Option<Arc<dyn Owner>> {
-        Self::owner(self).map(|owner| owner as Arc<dyn Owner>)
+        Self::owner(self)
     }
 }
 

@@ -12,10 +12,10 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 
-use super::chores::Resolved;
 use super::shared::{ANSWER_GRACE, Shared};
-use crate::config::{Place, Seed, invalid};
-use crate::error::{Error, Result};
+use super::workers::resolver::{self, Resolved};
+use crate::config::{Place, Seed};
+use crate::error::{Error, Result, invalid};
 use crate::protocol::{Answer, copy_error};
 
 /// What is known about one seed.
@@ -30,7 +30,7 @@ struct Attempt {
 
 /// Joins a cluster through any of the seeds.
 pub(crate) fn join(shared: &Arc<Shared>, seeds: Vec<String>) -> Result<()> {
-    shared.check_running()?;
+    shared.driver().check_running()?;
     if seeds.is_empty() {
         return Err(invalid("seeds", "none was given"));
     }
@@ -44,7 +44,7 @@ pub(crate) fn join(shared: &Arc<Shared>, seeds: Vec<String>) -> Result<()> {
                 if let Place::Host(name, port) = &seed.place {
                     hosts.push((number, (name.clone(), *port)));
                 }
-                (seed.literal(shared.bound()).unwrap_or_default(), None)
+                (seed.literal(shared.view().address().bound()).unwrap_or_default(), None)
             }
             Err(reason) => (Vec::new(), Some(invalid("seeds", reason))),
         };
@@ -73,7 +73,7 @@ fn resolve(
     for &number in &numbers {
         attempts[number].error = Some(Error::Timeout);
     }
-    shared.chores().resolve(shared, hosts, tell)?;
+    resolver::start(shared, hosts, tell)?;
     for _ in 0..numbers.len() {
         let has_addrs = attempts.iter().any(|attempt| !attempt.addrs.is_empty());
         let until = if has_addrs { patience } else { deadline };
@@ -96,7 +96,7 @@ fn resolve(
 fn next_result(shared: &Shared, results: &Receiver<Resolved>, until: Instant) -> Result<Option<Resolved>> {
     select! {
         recv(results) -> result => Ok(result.ok()),
-        recv(shared.protocol_threads()) -> _ => Err(shared.end_error()),
+        recv(shared.handles().protocol_threads()) -> _ => Err(shared.driver().end_error()),
         default(until.saturating_duration_since(Instant::now())) => Ok(None),
     }
 }
@@ -104,9 +104,9 @@ fn next_result(shared: &Shared, results: &Receiver<Resolved>, until: Instant) ->
 /// A socket of one family can not send to the other one.
 fn drop_unreachable(shared: &Shared, attempt: &mut Attempt) {
     let all = attempt.addrs.len();
-    attempt.addrs.retain(|addr| shared.can_reach(*addr));
+    attempt.addrs.retain(|addr| shared.view().address().can_reach(*addr));
     if attempt.addrs.is_empty() && all > 0 {
-        let what = format!("send to {} from {}", attempt.text, shared.bound());
+        let what = format!("send to {} from {}", attempt.text, shared.view().address().bound());
         let source = io::Error::new(io::ErrorKind::Unsupported, "the address family is another one");
         attempt.error = Some(Error::Io { what, source });
     }
@@ -121,7 +121,7 @@ fn ask(shared: &Arc<Shared>, mut attempts: Vec<Attempt>, deadline: Instant) -> R
     shared.check_address(addrs.iter().copied());
     let has_failures = attempts.iter().any(|attempt| attempt.error.is_some());
     // Others were named, and none of them can be asked: being alone is no success then.
-    if has_failures && addrs.iter().all(|addr| shared.is_own(*addr)) {
+    if has_failures && addrs.iter().all(|addr| shared.view().address().is_own(*addr)) {
         return Err(failures(attempts));
     }
 
@@ -144,13 +144,13 @@ fn ask(shared: &Arc<Shared>, mut attempts: Vec<Attempt>, deadline: Instant) -> R
         }
         Err(RecvTimeoutError::Timeout) => {
             for attempt in &mut attempts {
-                if attempt.addrs.iter().any(|addr| !shared.is_own(*addr)) {
+                if attempt.addrs.iter().any(|addr| !shared.view().address().is_own(*addr)) {
                     attempt.error = Some(Error::NoAnswer);
                 }
             }
             Err(failures(attempts))
         }
-        Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(shared.end_error()),
+        Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(shared.driver().end_error()),
     }
 }
 

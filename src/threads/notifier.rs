@@ -8,15 +8,17 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
-use super::shared::{Shared, panic_message};
-use crate::event::{Event, Listener};
+use super::driver::panic_message;
+use super::shared::Shared;
+use crate::event::Event;
+use crate::listener::Listener;
 use crate::member::Member;
 
 /// Delivers events until the member has ended and all are delivered, or nobody waits for that any more.
 pub(super) fn run(shared: &Arc<Shared>, events: &Receiver<Event>, mut listener: Box<dyn Listener>) {
     let member = Member::unowned(Arc::<Shared>::clone(shared));
     for event in events {
-        if shared.is_abandoned() {
+        if shared.handles().is_abandoned() {
             break;
         }
         contain(shared, || listener.on_event(&member, event));

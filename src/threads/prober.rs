@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::alarm;
 use super::shared::Shared;
+use super::timer;
 use crate::protocol::Duty;
 
 /// Probes until the member ends.
 pub(super) fn run(shared: &Arc<Shared>) {
-    alarm::keep(shared, Duty::Probe);
+    timer::run(shared, Duty::Probe);
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::shared::{Outputs, Shared};
+use super::driver::Outputs;
+use super::shared::Shared;
 use crate::transport::{RECEIVE_MAX, Transport, Trouble, classify};
 
 /// Errors at one go that cost no pause.
@@ -30,19 +31,19 @@ pub(super) fn run(shared: &Arc<Shared>, transport: &dyn Transport) {
     let buf = &mut reserved[..RECEIVE_MAX];
     let mut outputs = Outputs::default();
     let mut errors = Errors::default();
-    while !shared.has_ended() {
+    while !shared.driver().has_ended() {
         match transport.recv(buf) {
             Ok((len, from)) => {
-                let received = shared.now();
+                let received = shared.driver().now();
                 log::trace!("received {len} bytes from {from}");
                 // An error says that the member has ended.
-                let _ = shared.step_into(&mut outputs, |core, now| {
-                    core.protocol_mut().handle_datagram(now, received, from, &buf[..len]);
+                let _ = shared.step_into(&mut outputs, |protocol, now| {
+                    protocol.handle_datagram(now, received, from, &buf[..len]);
                 });
                 errors.count = 0;
             }
             // What a closed transport answers is no error.
-            Err(_) if shared.has_ended() => {}
+            Err(_) if shared.driver().has_ended() => {}
             Err(error) => errors.note(shared, &error),
         }
     }
@@ -58,7 +59,7 @@ impl Errors {
     /// Counts and logs an error that is not a mere tick, and waits if there were too many of either.
     fn note(&mut self, shared: &Shared, error: &io::Error) {
         if classify(error) != Trouble::Tick {
-            shared.note_trouble(format_args!("receive"), error);
+            shared.driver().socket_errors().note(shared.view().name(), format_args!("receive"), error);
         }
         let now = Instant::now();
         let is_old = self.last.is_none_or(|last| now.duration_since(last) > ERRORS_FORGOTTEN);

@@ -175,11 +175,11 @@ fn a_panic_in_a_step_ends_the_member_and_every_call_says_so() {
     assert!(is_told(&error), "{error}");
     assert!(is_told(&shared.step(|_, _| ()).unwrap_err()));
     assert!(is_told(&super::join::join(shared, vec![":7990".to_owned()]).unwrap_err()));
-    assert!(is_told(&shared.watch().err().unwrap()));
-    assert!(is_told(&shared.end_reason().unwrap().result().unwrap_err()));
+    assert!(is_told(&shared.driver().watch().err().unwrap()));
+    assert!(is_told(&shared.driver().end_reason().unwrap().result().unwrap_err()));
     assert_eq!(events.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
     shared.wait_for_end();
-    assert!(UdpSocket::bind(shared.addr()).is_ok(), "the port is free");
+    assert!(UdpSocket::bind(shared.view().address().get()).is_ok(), "the port is free");
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn a_lost_name_is_what_calls_answer_but_shutdown_does_not() {
     owner.shared().end(End::NameTaken { name: "web-1".to_owned(), addr });
     let error = owner.shared().step(|_, _| ()).unwrap_err();
     assert!(matches!(error, Error::NameTaken { name, addr: other } if name == "web-1" && other == addr));
-    assert!(owner.shared().end_reason().unwrap().result().is_ok());
+    assert!(owner.shared().driver().end_reason().unwrap().result().is_ok());
 }
 
 #[test]
@@ -228,8 +228,14 @@ fn time_never_goes_back_from_one_step_to_the_next() {
 
 #[test]
 fn the_threads_are_told_apart_by_what_linux_shows_of_their_names() {
-    let names =
-        [super::RECEIVER, super::PROBER, super::DISSEMINATOR, super::NOTIFIER, super::CHORES, super::KEEPER];
+    let names = [
+        super::RECEIVER,
+        super::PROBER,
+        super::DISSEMINATOR,
+        super::NOTIFIER,
+        super::RESOLVER,
+        super::SNAPSHOT,
+    ];
     let shown: BTreeSet<&str> = names.iter().map(|name| &name[..name.len().min(15)]).collect();
     assert_eq!(shown.len(), names.len());
 }
@@ -241,7 +247,8 @@ fn a_duty_is_done_when_it_is_due() {
     // The protocol has moved its deadlines beyond what was due at the start.
     for duty in [Duty::Probe, Duty::Disseminate] {
         soon("nothing is overdue", || {
-            let (due, now) = shared.read(|protocol| (protocol.poll_timeout(duty), shared.now()));
+            let (due, now) =
+                shared.driver().read(|protocol| (protocol.poll_timeout(duty), shared.driver().now()));
             due.is_none_or(|due| due > now)
         });
     }

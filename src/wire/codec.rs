@@ -10,7 +10,7 @@ use super::body::{
 };
 use super::cursor::{Reader, Sink};
 use super::lists::{Groups, Lacks, SumList, Wants, Writes};
-use super::packet::Malformed;
+use super::malformed::Malformed;
 use super::{Cookie, NameHash, Seq};
 use crate::node::{Generation, Incarnation, Status};
 use crate::state::VERSION_MAX;

@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use byteorder::{BigEndian, ByteOrder};
 
-use super::hash::canonical;
-use super::packet::Malformed;
+use super::address::{canonical, is_one_host};
+use super::malformed::Malformed;
 
 /// The longest varint: ten times seven bits hold 64.
 const VARINT_MAX: usize = 10;
@@ -136,11 +136,6 @@ impl<'a> Reader<'a> {
         }
         Ok(addr)
     }
-}
-
-/// Whether datagrams to this address reach at most one host.
-fn is_one_host(ip: IpAddr) -> bool {
-    !ip.is_unspecified() && !ip.is_multicast() && ip != IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
 /// Takes what is written, field after field: the way into a datagram, a list, or a hash.

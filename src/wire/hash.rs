@@ -3,8 +3,6 @@
 //!
 //! The keys are no secret: the hashes only spread. Salted with the cluster's tag, they make two clusters differ.
 
-use std::net::{IpAddr, SocketAddr};
-
 use super::body::Record;
 use super::cursor::Sink;
 use super::{ClusterTag, NameHash};
@@ -44,13 +42,6 @@ impl Record<'_> {
         self.encode(&mut hasher);
         hasher.finish()
     }
-}
-
-/// Canonical form, so that one socket has one address: an IPv4 address that is mapped into IPv6 is that IPv4
-/// address, and flow label and scope, which mean something on one host only, are dropped.
-pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
-    let ip: IpAddr = addr.ip().to_canonical();
-    SocketAddr::new(ip, addr.port())
 }
 
 /// SipHash-2-4 of what is written to it, in pieces of any size.

@@ -6,7 +6,7 @@
 use super::NameHash;
 use super::body::BUCKETS;
 use super::cursor::{self, Reader, Sink};
-use super::packet::Malformed;
+use super::malformed::Malformed;
 use crate::node::Generation;
 use crate::state::VALUE_MAX;
 

@@ -5,7 +5,7 @@ use super::body::{
 };
 use super::cursor::{Reader, Sink};
 use super::lists::Bits;
-use super::packet::Malformed;
+use super::malformed::Malformed;
 
 impl<'a> Fragment<'a> {
     pub(super) fn encode(&self, sink: &mut impl Sink) {

@@ -7,13 +7,16 @@
 //! | file | holds |
 //! |---|---|
 //! | `cursor` | the primitives; the only place that touches bytes |
-//! | `packet` | header, framing of bodies, [`Frame::decode`], [`Writer`] |
+//! | `header` | what a datagram begins with |
+//! | `packet` | framing of bodies, [`Frame::decode`], [`Writer`] |
 //! | `sealed` | what a seal adds |
 //! | `body` | the bodies, as values |
 //! | `codec`, `messages` | the layout of each body |
 //! | `lists` | the lists in bodies, read in place |
 //! | `hash` | the three hashes |
-//! | `notice` | what is said to a multicast group |
+//! | `address` | canonical addresses |
+//! | `malformed` | the error of all decoders |
+//! | `announcement` | what is said to a multicast group |
 //!
 //! # Primitives
 //!
@@ -359,10 +362,10 @@
 //! In the cluster "headcount", whose tag is `0xc9439f408ea36340`, the node "web-1" has the name hash
 //! `0x2b1838a5560beed7`.
 //!
-//! # Notices
+//! # Announcements
 //!
-//! A member that looks for others by multicast says a notice to a group. It is no datagram of the protocol: it has
-//! neither its magic nor its port, and nothing follows it.
+//! A member that looks for others by multicast sends an announcement to a group. It is no datagram of the protocol: it
+//! has neither its magic nor its port, and nothing follows it.
 //!
 //! | at | type | field | |
 //! |---|---|---|---|
@@ -394,13 +397,16 @@
 //! How long a datagram may be, and whether the tag is ours, the sender known and the cookie good, is for the
 //! protocol to say.
 
+pub(crate) mod address;
+pub(crate) mod announcement;
 pub(crate) mod body;
 mod codec;
 pub(crate) mod cursor;
 pub(crate) mod hash;
+pub(crate) mod header;
 pub(crate) mod lists;
+pub(crate) mod malformed;
 mod messages;
-pub(crate) mod notice;
 pub(crate) mod packet;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod reproduce;
@@ -409,7 +415,8 @@ pub(crate) mod sealed;
 mod tests;
 
 pub(crate) use body::{Accusers, Body, Record, Verdict, ViewMark};
-pub(crate) use packet::{Frame, Header, Packet, Writer};
+pub(crate) use header::Header;
+pub(crate) use packet::{Frame, Packet, Writer};
 pub(crate) use sealed::SealedHead;
 
 /// Which cluster a datagram belongs to: a hash of the cluster's name.

@@ -5,20 +5,10 @@
 
 use super::body::Body;
 use super::cursor::{Appender, Reader, Sink};
+use super::header::{HEADER_SIZE, Header, PLAIN, SEALED};
+use super::malformed::Malformed;
 use super::sealed::SealedHead;
-use super::{ClusterTag, NameHash};
-use crate::node::Generation;
 
-/// "hc": what does not begin so is not ours.
-pub(super) const MAGIC: u16 = 0x6863;
-/// The version of the format. Another one is another language.
-pub(super) const VERSION: u8 = 1;
-/// The bodies stand as they are.
-const PLAIN: u8 = 0;
-/// They are encrypted.
-pub(super) const SEALED: u8 = 1;
-/// The bytes before the first body, or before what a seal begins with.
-pub(crate) const HEADER_SIZE: usize = 36;
 /// The most bodies in one datagram, those of unknown types included. The smallest body takes two bytes and some
 /// bodies ask for an answer: without this limit one large datagram could cost its receiver tens of thousands of
 /// steps under its lock, and as many datagrams.
@@ -26,47 +16,6 @@ pub(crate) const BODIES_MAX: usize = 128;
 
 /// Room for a ping with a few rumors, taken at once so that a fresh buffer does not grow field by field.
 const USUAL_SIZE: usize = 256;
-
-/// Says who sends to which run of whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) tag: ClusterTag,
-    pub(crate) sender: NameHash,
-    pub(crate) generation: Generation,
-    /// The receiver's run, as far as the sender knows it; zero if it does not.
-    pub(crate) receiver: Generation,
-}
-
-impl Header {
-    fn encode(&self, flags: u8, sink: &mut impl Sink) {
-        sink.put_u16(MAGIC);
-        sink.put_u8(VERSION);
-        sink.put_u8(flags);
-        sink.put_u64(self.tag.0);
-        sink.put_u64(self.sender.0);
-        sink.put_u64(self.generation.0);
-        sink.put_u64(self.receiver.0);
-    }
-
-    /// The header, and its flags.
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<(Self, u8), Malformed> {
-        if reader.u16()? != MAGIC || reader.u8()? != VERSION {
-            return Err(Malformed);
-        }
-        let flags = reader.u8()?;
-        let header = Self {
-            tag: ClusterTag(reader.u64()?),
-            sender: reader.name_hash()?,
-            generation: reader.generation()?,
-            receiver: Generation(reader.u64()?),
-        };
-        Ok((header, flags))
-    }
-}
-
-/// The datagram breaks the format; nothing of it may be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Malformed;
 
 /// A datagram as it comes.
 #[derive(Debug, Clone, Copy)]

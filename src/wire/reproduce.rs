@@ -1,7 +1,8 @@
 //! The check behind "what the decoder takes, the encoder writes again": for tests and fuzzing.
 
 use super::cursor::{Reader, Sink};
-use super::packet::{HEADER_SIZE, Malformed};
+use super::header::HEADER_SIZE;
+use super::malformed::Malformed;
 use super::{Body, Packet, Writer};
 
 /// Either the decoder refuses a datagram, or what it reads is written as the very same bytes, but for the bodies of

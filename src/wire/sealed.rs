@@ -13,9 +13,10 @@
 use super::cursor::Reader;
 #[cfg(feature = "encryption")]
 use super::cursor::{Sink, overwrite_u32, overwrite_u64};
+use super::header::Header;
 #[cfg(feature = "encryption")]
-use super::packet::{HEADER_SIZE, SEALED};
-use super::packet::{Header, Malformed};
+use super::header::{HEADER_SIZE, SEALED};
+use super::malformed::Malformed;
 
 /// The number of a key and the counter.
 const NUMBERS_SIZE: usize = 12;

@@ -3,18 +3,21 @@ use std::net::SocketAddr;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
+use super::address::canonical;
 use super::body::{
     ACCUSERS_MAX, Ack, BUCKETS, Broadcast, Delta, Digests, FRAGMENT_OVERHEAD, Fetch, Fragment, FragmentAck,
     Hello, HintReason, MESSAGE_MAX, NackReason, Offer, Page, Ping, PingRequest, Progress, Pull, Refusal,
     RejectReason, Sums, Vouch, Welcome,
 };
 use super::cursor::{Reader, Sink};
-use super::hash::{canonical, siphash};
+use super::hash::siphash;
+use super::header::HEADER_SIZE;
 use super::lists::{
     BITS_SIZE_MAX, Bits, Entry, Groups, GroupsBuilder, Lack, Lacks, RecordKey, SUMS_SIZE, SumList, Wants,
     Write, WritesBuilder,
 };
-use super::packet::{BODIES_MAX, HEADER_SIZE, Malformed};
+use super::malformed::Malformed;
+use super::packet::BODIES_MAX;
 use super::reproduce::refuses_or_reproduces;
 use super::sealed::{SEAL_SIZE, TAG_SIZE};
 use super::*;

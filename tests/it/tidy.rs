@@ -1,5 +1,8 @@
 //! The sources keep the rules that no compiler checks.
 
+mod imports;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +31,27 @@ const UNFINISHED: [&str; 3] = [concat!("todo", "!"), concat!("unimplemented", "!
 
 /// A file beyond this holds two ideas.
 const LINES_MAX: usize = 700;
+
+/// A folder beyond this has no shape that a newcomer could see.
+const FILES_MAX: usize = 20;
+
+/// They belong together: a configuration takes listeners and discoveries, which are given the member that it makes.
+const CIRCLE: [&str; 4] = ["config", "discovery", "listener", "member"];
+
+/// The parts of the protocol, each a folder, …
+const PARTS: [&str; 9] = [
+    "admission",
+    "broadcast",
+    "detection",
+    "dissemination",
+    "identity",
+    "messages",
+    "sealing",
+    "state",
+    "sync",
+];
+/// … and what all of them are handed.
+const SHARED: [&str; 4] = ["api", "core", "membership", "time"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -84,6 +108,53 @@ fn unexplained_dependencies(manifest: &str) -> Vec<String> {
     found
 }
 
+/// The folders that have more than so many files in them, with how many.
+fn full_folders(files: &[&Path], files_max: usize) -> BTreeMap<PathBuf, usize> {
+    let mut counts = BTreeMap::new();
+    for folder in files.iter().filter_map(|file| file.parent()) {
+        *counts.entry(folder.to_owned()).or_default() += 1;
+    }
+    counts.retain(|_, count| *count > files_max);
+    counts
+}
+
+/// Circles that are not a part of the one that may be.
+fn unwanted_circles(files: &[(String, String)]) -> Vec<imports::Circle> {
+    let may_be = |module: &String| module.split("::").nth(1).is_some_and(|top| CIRCLE.contains(&top));
+    let circles = imports::circles(files);
+    circles.into_iter().filter(|circle| !circle.iter().all(may_be)).collect()
+}
+
+/// Imports by which a part of the protocol knows another part or the router, or by which what all parts are handed knows
+/// one of them.
+fn breaches(files: &[(String, String)]) -> Vec<String> {
+    let room = |module: &str| {
+        let inside = module.strip_prefix("crate::protocol")?;
+        Some(inside.trim_start_matches("::").split("::").next().unwrap_or("").to_owned())
+    };
+    let mut found = Vec::new();
+    for (from, tos) in imports::imported(files) {
+        let Some(own) =
+            room(&from).filter(|own| PARTS.contains(&own.as_str()) || SHARED.contains(&own.as_str()))
+        else {
+            continue;
+        };
+        let is_breach = |to: &&String| room(to).is_some_and(|to| to != own && !SHARED.contains(&to.as_str()));
+        found.extend(tos.iter().filter(is_breach).map(|to| format!("{from} imports {to}")));
+    }
+    found
+}
+
+/// The library's files without tests, by their paths below `src/`.
+fn library() -> Vec<(String, String)> {
+    sources(&["src"])
+        .into_iter()
+        .filter(|(path, _)| !is_tests(path))
+        .map(|(path, text)| (path.strip_prefix(root().join("src")).unwrap().display().to_string(), text))
+        .map(|(path, text)| (path.replace('\\', "/"), text))
+        .collect()
+}
+
 #[track_caller]
 fn expect_none(findings: &[(PathBuf, Vec<String>)]) {
     let report: Vec<String> = findings
@@ -123,6 +194,32 @@ fn no_file_holds_two_ideas() {
 }
 
 #[test]
+fn no_folder_holds_more_files_than_one_sees_at_a_glance() {
+    let sources = sources(&["src"]);
+    let files: Vec<&Path> = sources.iter().map(|(path, _)| path.as_path()).collect();
+    assert_eq!(full_folders(&files, FILES_MAX), BTreeMap::new());
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    assert_eq!(unwanted_circles(&library()), []);
+}
+
+#[test]
+fn no_part_of_the_protocol_knows_another_one() {
+    let files = library();
+    let folder = |(path, _): &(String, String)| {
+        let (folder, _) = path.strip_prefix("protocol/")?.split_once('/')?;
+        Some(folder.to_owned())
+    };
+    for folder in files.iter().filter_map(folder) {
+        let is_known = PARTS.contains(&folder.as_str()) || SHARED.contains(&folder.as_str());
+        assert!(is_known, "whether {folder} is a part or handed to all is not said here");
+    }
+    assert_eq!(breaches(&files), [""; 0]);
+}
+
+#[test]
 fn every_dependency_says_why_it_is_there() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     assert_eq!(unexplained_dependencies(&manifest), [""; 0]);
@@ -151,4 +248,75 @@ fn the_search_for_unexplained_dependencies_can_fail() {
     let manifest = "[package]\nname = \"x\"\n[dependencies]\n# Why.\na = \"1\"\nb = \"2\"\n\
                     [target.'cfg(unix)'.dev-dependencies]\nc = \"3\"\n[lints]\nd = \"4\"";
     assert_eq!(unexplained_dependencies(manifest), ["b = \"2\"", "c = \"3\""]);
+}
+
+#[test]
+fn the_search_for_full_folders_can_fail() {
+    let files = ["src/a.rs", "src/b/c.rs", "src/b/d.rs", "src/b/e/f.rs"].map(Path::new);
+    assert_eq!(full_folders(&files, 1), BTreeMap::from([(PathBuf::from("src/b"), 2)]));
+}
+
+/// The circles of a made-up library.
+fn circles(files: &[(&str, &str)]) -> BTreeSet<imports::Circle> {
+    let files: Vec<_> = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    imports::circles(&files)
+}
+
+fn circle(modules: &[&str]) -> BTreeSet<imports::Circle> {
+    BTreeSet::from([modules.iter().map(|module| format!("crate::{module}")).collect()])
+}
+
+#[test]
+fn the_search_for_circles_can_fail() {
+    let a = ("a.rs", "use std::fmt;\nuse crate::b::{B, c::C};\nstruct A;");
+    let c = ("b/c.rs", "struct C;\nfn f() {\n    let a = crate::d::A;\n}");
+    let d = ("d/mod.rs", "//! Hands on.\npub(crate) use crate::a::A;");
+    assert_eq!(circles(&[a, ("b/mod.rs", "mod c;\nstruct B;"), c, d]), circle(&["a", "b::c"]));
+    let b = ("b/mod.rs", "mod c;\nuse self::c::C;\nfn f(c: &C) {}");
+    assert_eq!(
+        circles(&[b, ("b/c.rs", "use super::d::D;"), ("b/d.rs", "use super::c;")]),
+        circle(&["b::c", "b::d"])
+    );
+    let known =
+        [("config.rs", "use crate::member::Member;"), ("member.rs", "use crate::{config::Config, e};")];
+    let with = |text: &str| {
+        let files = known.into_iter().chain([("e.rs", text)]);
+        unwanted_circles(&files.map(|(path, text)| (path.to_owned(), text.to_owned())).collect::<Vec<_>>())
+    };
+    assert_eq!(with("struct E;"), []);
+    assert_eq!(with("use crate::config::Config;").len(), 1);
+}
+
+#[test]
+fn the_search_for_breaches_can_fail() {
+    let breaches = |path: &str, text: &str| {
+        let rest = [("protocol/mod.rs", "struct Protocol;"), ("protocol/sync/mod.rs", "struct Sync;")];
+        let files = rest.into_iter().chain([("protocol/core/mod.rs", "struct Core;"), (path, text)]);
+        breaches(&files.map(|(path, text)| (path.to_owned(), text.to_owned())).collect::<Vec<_>>())
+    };
+    assert_eq!(breaches("protocol/state/mod.rs", "use super::core::Core;\n// super::sync::Sync"), [""; 0]);
+    assert_eq!(breaches("protocol/news.rs", "use super::sync::Sync;"), [""; 0]);
+    for (path, text) in [
+        ("protocol/state/mod.rs", "use super::sync::Sync;"),
+        ("protocol/state/budget.rs", "fn f(sync: &crate::protocol::sync::Sync) {}"),
+        ("protocol/state/mod.rs", "use super::Protocol;"),
+        ("protocol/membership/mod.rs", "use super::sync::Sync;"),
+    ] {
+        assert_eq!(breaches(path, text).len(), 1, "{path} {text}");
+    }
+}
+
+#[test]
+fn what_is_no_circle_is_none() {
+    let parts = [("a/mod.rs", "mod b;\nuse self::b::B;\nstruct A;"), ("a/b.rs", "use super::A;")];
+    assert_eq!(circles(&parts), BTreeSet::new());
+    let tests = [
+        ("a.rs", "use crate::b::B;"),
+        (
+            "b.rs",
+            "// crate::a::A\n#[cfg(doc)]\nuse crate::a::A;\n\
+                 #[cfg(test)]\nmod tests {\n    use crate::a::A;\n}",
+        ),
+    ];
+    assert_eq!(circles(&tests), BTreeSet::new());
 }

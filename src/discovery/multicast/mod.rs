@@ -8,17 +8,17 @@
 //!  hello                                →  and all else as after any other discovery
 //! ```
 //!
-//! The rules are in `talk`, the bytes in [`crate::wire`], the sockets in `channel`, the threads in `party`.
+//! The rules are in `responder`, the bytes in [`crate::wire`], the sockets in `channel`, the threads in `session`.
 
 mod channel;
-mod party;
-mod talk;
+mod responder;
+mod session;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use self::channel::{Channel, Interface, index_of};
-use self::party::Party;
+use self::session::Session;
 use super::{Discovery, not_simulated};
 use crate::member::Member;
 
@@ -73,8 +73,8 @@ pub struct Multicast {
     port: Option<u16>,
     interfaces: Vec<IpAddr>,
     hops: Option<u32>,
-    /// Those who talk for it, from the first question on, as long as the member is where it is.
-    party: Option<Party>,
+    /// From the first question on, as long as the member keeps its address.
+    session: Option<Session>,
 }
 
 impl Multicast {
@@ -184,14 +184,14 @@ impl Discovery for Multicast {
     fn discover(&mut self, me: &Member) -> io::Result<Vec<SocketAddr>> {
         let bound = me.bound().ok_or_else(|| not_simulated("multicast"))?;
         let own = me.addr();
-        let party = match self.party.take() {
-            Some(party) if party.is_of(own) => party,
-            // The interfaces are those of the own address, so another address needs another party.
-            _ => Party::start(me, own, self.open(me, bound)?)?,
+        let session = match self.session.take() {
+            Some(session) if session.is_of(own) => session,
+            // The interfaces are those of the own address, so another address needs another session.
+            _ => Session::start(me, own, self.open(me, bound)?)?,
         };
-        let found = party.ask()?;
+        let found = session.ask()?;
         // One that can not ask is not kept: its interface may be gone, and is looked for anew the next time.
-        self.party = Some(party);
+        self.session = Some(session);
         Ok(found)
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Admission;
-use super::names::Incumbent;
+use super::names::{Incumbent, NameCheck};
 use crate::protocol::core::{Context, Core};
 use crate::protocol::time::Instant;
 use crate::wire::body::{Hello, RejectReason, Welcome};
@@ -63,6 +63,18 @@ impl Admission {
             return Decision::No(RejectReason::Full);
         }
         decision
+    }
+
+    /// The name is held by another run, or at another address: does that one still answer? It does not matter which
+    /// newcomer asks, so that none begins the check of another one anew, or has its outcome.
+    fn check_name(&mut self, now: Instant, name: NameHash, incumbent: Incumbent) -> Decision {
+        match self.name_checks.get(now, name, incumbent) {
+            Some(NameCheck::Running) => Decision::Wait,
+            Some(NameCheck::Taken(addr)) => Decision::No(RejectReason::NameTaken { addr }),
+            Some(NameCheck::Free) => Decision::Yes,
+            None if self.name_checks.has_room() => Decision::Check(incumbent),
+            None => Decision::Wait,
+        }
     }
 }
 

@@ -187,6 +187,6 @@ impl JoinAttempts {
     }
 
     pub(super) fn bound(&self) -> Bound {
-        Bound { what: "attemptes", count: self.by_seq.len(), max: ATTEMPTS_CALLED_MAX }
+        Bound { what: "join attempts", count: self.by_seq.len(), max: ATTEMPTS_CALLED_MAX }
     }
 }

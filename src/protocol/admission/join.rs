@@ -11,8 +11,8 @@ use crate::protocol::api::{Answer, Bound, Call};
 use crate::protocol::core::{Context, Core, Timer};
 use crate::protocol::membership::Entry;
 use crate::protocol::time::Instant;
+use crate::wire::address::canonical;
 use crate::wire::body::{Hello, RejectReason};
-use crate::wire::hash::canonical;
 use crate::wire::{Body, Cookie, NameHash, Packet, Seq};
 
 /// Joins by call that run at the same time; of more, every seed is refused.

@@ -15,12 +15,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Admission, Decision};
+use super::Admission;
 use crate::node::Generation;
 use crate::protocol::api::Bound;
 use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::NameHash;
-use crate::wire::body::RejectReason;
 
 /// What is known of a name that a newcomer wants and another run holds, or the same one elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,18 +83,6 @@ impl NameChecks {
 }
 
 impl Admission {
-    /// The name is held by another run, or at another address: does that one still answer? Who asks does not matter, so
-    /// that nobody begins the check of another one anew, or has its outcome.
-    pub(super) fn check_name(&mut self, now: Instant, name: NameHash, incumbent: Incumbent) -> Decision {
-        match self.name_checks.get(now, name, incumbent) {
-            Some(NameCheck::Running) => Decision::Wait,
-            Some(NameCheck::Taken(addr)) => Decision::No(RejectReason::NameTaken { addr }),
-            Some(NameCheck::Free) => Decision::Yes,
-            None if self.name_checks.has_room() => Decision::Check(incumbent),
-            None => Decision::Wait,
-        }
-    }
-
     /// The run that holds a name is being probed.
     pub(in crate::protocol) fn name_check_begun(
         &mut self,

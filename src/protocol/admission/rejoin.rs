@@ -28,7 +28,7 @@ use crate::protocol::core::{Core, Timer};
 use crate::protocol::membership::Entry;
 use crate::protocol::time::Instant;
 use crate::wire::NameHash;
-use crate::wire::hash::canonical;
+use crate::wire::address::canonical;
 
 /// Addresses of which it is remembered who was there. One more, and it is found out anew.
 const RESIDENTS_MAX: usize = 1_024;

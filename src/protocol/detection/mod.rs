@@ -182,7 +182,7 @@ impl Detection {
     }
 
     /// The ack to a ping of a known sender, with news.
-    pub(super) fn ack(&mut self, core: &mut Core, context: &Context, ping: &Ping) {
+    pub(super) fn ack(&self, core: &mut Core, context: &Context, ping: &Ping) {
         let (now, from) = (context.now, context.from);
         let cookie = core.cookies.bake(now, from, context.sender, context.generation);
         let ack = Ack {
@@ -268,7 +268,7 @@ impl Detection {
 
     /// A relay has reached the target. Answers the probe, and whether the relay's view may know more of it than ours.
     pub(super) fn handle_relayed_ack(
-        &mut self,
+        &self,
         core: &mut Core,
         context: &mut Context,
         seq: Seq,

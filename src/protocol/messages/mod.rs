@@ -37,13 +37,14 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Generation;
 use crate::wire::body::{FRAGMENT_OVERHEAD, Fragment, FragmentAck, Refusal};
-use crate::wire::packet::HEADER_SIZE;
+use crate::wire::header::HEADER_SIZE;
 use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, NameHash};
 
-/// A message that was told as an event and has not been settled.
-#[derive(Debug)]
-struct Unsettled {
+/// A message from where its last fragment came, and how that asked for an ack. A complete one is pending until the
+/// driver says whether it was enqueued.
+#[derive(Debug, Clone, Copy)]
+struct PendingDelivery {
     sender: NameHash,
     generation: Generation,
     from: SocketAddr,
@@ -57,7 +58,7 @@ pub(super) struct Messages {
     outbox: Outbox,
     inbox: Inbox,
     /// Messages among the events that have been polled, or are to be.
-    unsettled: VecDeque<Unsettled>,
+    pending: VecDeque<PendingDelivery>,
     /// The version of the view for which messages were ended with their nodes.
     checked: u64,
 }
@@ -67,7 +68,7 @@ impl Messages {
         Self {
             outbox: Outbox::new(patience(settings), fragment_size(settings)),
             inbox: Inbox::default(),
-            unsettled: VecDeque::new(),
+            pending: VecDeque::new(),
             checked: 0,
         }
     }
@@ -108,7 +109,7 @@ impl Messages {
 
     /// What became of the [`Event::Message`] that was polled last.
     pub(super) fn settle(&mut self, core: &mut Core, now: Instant, handover: Handover) {
-        let Some(Unsettled { sender, generation, from, ask, number }) = self.unsettled.pop_front() else {
+        let Some(pending) = self.pending.pop_front() else {
             debug_assert!(false, "no message is unsettled");
             return;
         };
@@ -120,11 +121,11 @@ impl Messages {
             Handover::NobodyListens => Err(Refusal::NobodyListens),
             Handover::NoRoom => Err(Refusal::Overloaded),
         };
-        self.inbox.settle(sender, number, outcome);
+        self.inbox.settle(pending.sender, pending.number, outcome);
         if let Err(refusal) = outcome {
-            Self::refused(core, sender, refusal);
+            Self::refused(core, pending.sender, refusal);
         }
-        self.ack_fragment(core, now, from, sender, generation, ask, number);
+        self.ack_fragment(core, now, &pending);
     }
 
     pub(super) fn handle_fragment(
@@ -137,9 +138,9 @@ impl Messages {
         if std::mem::replace(&mut context.replied, true) {
             return;
         }
-        let (now, from) = (context.now, context.from);
-        let (sender, generation) = (context.sender, context.generation);
-        let (ask, number) = (fragment.ask, fragment.number);
+        let (now, sender, generation) = (context.now, context.sender, context.generation);
+        let (from, ask, number) = (context.from, fragment.ask, fragment.number);
+        let pending = PendingDelivery { sender, generation, from, ask, number };
         if !self.inbox.contains(sender) && self.inbox.len() >= core.records() {
             self.inbox.forget(|name| core.members.get(name).is_some());
         }
@@ -149,23 +150,23 @@ impl Messages {
             Taken::Contradicts => core.metrics.implausible += 1,
             Taken::Decided => {
                 core.metrics.fragments_late += 1;
-                self.ack_fragment(core, now, from, sender, generation, ask, number);
+                self.ack_fragment(core, now, &pending);
             }
             Taken::Refused(refusal) => {
                 Self::refused(core, sender, refusal);
-                self.ack_fragment(core, now, from, sender, generation, ask, number);
+                self.ack_fragment(core, now, &pending);
             }
             Taken::Part => {
                 core.timers.set_earliest(Timer::Stale, now + STALE);
                 if ask != 0 {
-                    self.ack_fragment(core, now, from, sender, generation, ask, number);
+                    self.ack_fragment(core, now, &pending);
                 }
             }
             Taken::Complete(payload) => {
                 if let Some(entry) = core.members.get(sender) {
                     let from_node = entry.node().clone();
                     core.events.push_back(Event::Message { from: from_node, payload });
-                    self.unsettled.push_back(Unsettled { sender, generation, from, ask, number });
+                    self.pending.push_back(pending);
                 }
             }
         }
@@ -272,19 +273,10 @@ impl Messages {
         }
     }
 
-    fn ack_fragment(
-        &mut self,
-        core: &mut Core,
-        now: Instant,
-        to: SocketAddr,
-        name: NameHash,
-        generation: Generation,
-        ask: u8,
-        number: u64,
-    ) {
+    fn ack_fragment(&self, core: &mut Core, now: Instant, to: &PendingDelivery) {
         let mut bits = Vec::new();
-        if let Some(ack) = self.inbox.ack(name, ask, number, &mut bits) {
-            core.reply(now, to, generation, &Body::FragmentAck(ack));
+        if let Some(ack) = self.inbox.ack(to.sender, to.ask, to.number, &mut bits) {
+            core.reply(now, to.from, to.generation, &Body::FragmentAck(ack));
         }
     }
 

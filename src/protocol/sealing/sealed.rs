@@ -31,7 +31,7 @@ use crate::keyring::{Cipher, Key, KeyId, Keyring};
 use crate::node::Generation;
 use crate::protocol::api::{Bound, Transmit};
 use crate::protocol::core::{Context, Core};
-use crate::wire::packet::HEADER_SIZE;
+use crate::wire::header::HEADER_SIZE;
 use crate::wire::sealed::{Parts, fill_head, is_to_be_sealed};
 use crate::wire::{Body, Frame, Header, NameHash, Packet, SealedHead, Seq, Writer};
 

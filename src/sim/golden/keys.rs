@@ -2,9 +2,10 @@
 
 use super::acts::Theme;
 use super::world::World;
+use crate::MemberKeyring;
 use crate::config::Config;
 use crate::error::Result;
-use crate::keyring::{Key, Keyring, MemberKeyring};
+use crate::keyring::{Key, Keyring};
 use crate::member::Member;
 
 type Step = fn(&MemberKeyring<'_>) -> Result<()>;

@@ -12,8 +12,9 @@ use super::{name, secs};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::keyring::{Key, Keyring, MemberKeyring};
+use crate::keyring::{Key, Keyring};
 use crate::member::Member;
+use crate::member::MemberKeyring;
 use crate::sim::Cluster;
 
 const MEMBERS: usize = 16;

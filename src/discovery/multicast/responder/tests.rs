@@ -3,7 +3,7 @@ use rand::SeedableRng;
 use super::*;
 
 const TAG: ClusterTag = ClusterTag(7);
-/// How long a notice is on its way.
+/// How long an announcement is on its way.
 const LATENCY: u64 = 1;
 /// How long who has asked collects what is said.
 const COLLECTING: u64 = 300;
@@ -16,31 +16,31 @@ fn addr(index: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 0], u16::try_from(index).unwrap() + 1))
 }
 
-fn talk(index: usize) -> Talk {
-    Talk::new(TAG, addr(index), ChaCha12Rng::seed_from_u64(index as u64))
+fn responder(index: usize) -> Responder {
+    Responder::new(TAG, addr(index), ChaCha12Rng::seed_from_u64(index as u64))
 }
 
-fn said(kind: NoticeKind, view: u64, index: usize) -> Notice {
-    Notice { kind, tag: TAG, view, addr: addr(index) }
+fn said(kind: AnnouncementKind, view: u64, index: usize) -> Announcement {
+    Announcement { kind, tag: TAG, view, addr: addr(index) }
 }
 
-fn question(view: u64, index: usize) -> Notice {
-    said(NoticeKind::Question, view, index)
+fn question(view: u64, index: usize) -> Announcement {
+    said(AnnouncementKind::Question, view, index)
 }
 
-fn answer(view: u64, index: usize) -> Notice {
-    said(NoticeKind::Answer, view, index)
+fn answer(view: u64, index: usize) -> Announcement {
+    said(AnnouncementKind::Answer, view, index)
 }
 
 /// Members that hear each other, in steps of a millisecond. Who has found somebody is of one island with it at once.
 struct Room {
-    talks: Vec<Talk>,
+    responders: Vec<Responder>,
     /// The island of each member: the number of one of those in it.
     islands: Vec<usize>,
     /// How many members the island of each number has.
     sizes: Vec<usize>,
     now: u64,
-    in_air: Vec<(u64, Notice)>,
+    in_air: Vec<(u64, Announcement)>,
     /// When each of them asks, and when it looks what has come.
     turns: BTreeMap<u64, Vec<(usize, bool)>>,
     questions: usize,
@@ -50,7 +50,7 @@ struct Room {
 impl Room {
     fn new(count: usize) -> Self {
         Self {
-            talks: (0..count).map(talk).collect(),
+            responders: (0..count).map(responder).collect(),
             islands: (0..count).collect(),
             sizes: vec![1; count],
             now: 0,
@@ -86,13 +86,13 @@ impl Room {
         self.turns.entry(at).or_default().push((who, true));
     }
 
-    fn say(&mut self, notice: Option<Notice>) {
-        if let Some(notice) = notice {
-            match notice.kind {
-                NoticeKind::Question => self.questions += 1,
-                NoticeKind::Answer => self.answers += 1,
+    fn say(&mut self, announcement: Option<Announcement>) {
+        if let Some(announcement) = announcement {
+            match announcement.kind {
+                AnnouncementKind::Question => self.questions += 1,
+                AnnouncementKind::Answer => self.answers += 1,
             }
-            self.in_air.push((self.now + LATENCY, notice));
+            self.in_air.push((self.now + LATENCY, announcement));
         }
     }
 
@@ -108,31 +108,34 @@ impl Room {
         for (who, asks) in self.turns.remove(&self.now).unwrap_or_default() {
             let view = self.view(who);
             if asks {
-                let question = self.talks[who].ask(view);
+                let question = self.responders[who].ask(view);
                 self.say(question);
                 self.turns.entry(self.now + COLLECTING).or_default().push((who, false));
             } else {
                 let island = self.islands[who];
                 let islands = self.islands.clone();
                 let is_known = |addr: SocketAddr| islands[usize::from(addr.port()) - 1] == island;
-                for stranger in self.talks[who].take_strangers(is_known) {
+                for stranger in self.responders[who].take_strangers(is_known) {
                     self.unite(who, usize::from(stranger.port()) - 1);
                 }
             }
         }
-        let heard: Vec<Notice> =
-            self.in_air.extract_if(.., |(at, _)| *at <= self.now).map(|(_, notice)| notice).collect();
-        for notice in heard {
-            for at in 0..self.talks.len() {
+        let heard: Vec<Announcement> = self
+            .in_air
+            .extract_if(.., |(at, _)| *at <= self.now)
+            .map(|(_, announcement)| announcement)
+            .collect();
+        for announcement in heard {
+            for at in 0..self.responders.len() {
                 let view = self.view(at);
-                if self.talks[at].concerns(now, &notice) {
-                    self.talks[at].hear(now, view, notice.addr, &notice);
+                if self.responders[at].concerns(now, &announcement) {
+                    self.responders[at].hear(now, view, announcement.addr, &announcement);
                 }
             }
         }
-        for at in 0..self.talks.len() {
+        for at in 0..self.responders.len() {
             let view = self.view(at);
-            let answer = self.talks[at].answer(now, view);
+            let answer = self.responders[at].answer(now, view);
             self.say(answer);
         }
     }
@@ -200,102 +203,102 @@ fn islands_ask_as_if_they_were_one_and_find_each_other() {
 
 #[test]
 fn members_of_one_view_do_not_answer_each_other_and_ask_once_for_all() {
-    let mut talk = talk(1);
-    assert!(!talk.hear(ms(0), 5, addr(2), &question(5, 2)));
-    assert_eq!(talk.due(), None);
-    assert_eq!(talk.ask(5), None);
-    assert_eq!(talk.ask(5), Some(question(5, 1)));
+    let mut responder = responder(1);
+    assert!(!responder.hear(ms(0), 5, addr(2), &question(5, 2)));
+    assert_eq!(responder.due(), None);
+    assert_eq!(responder.ask(5), None);
+    assert_eq!(responder.ask(5), Some(question(5, 1)));
 }
 
 #[test]
 fn the_lone_always_ask() {
-    let mut talk = talk(1);
-    talk.hear(ms(0), 5, addr(2), &question(5, 2));
-    assert_eq!(talk.ask(0), Some(question(0, 1)));
+    let mut responder = responder(1);
+    responder.hear(ms(0), 5, addr(2), &question(5, 2));
+    assert_eq!(responder.ask(0), Some(question(0, 1)));
 }
 
 #[test]
 fn an_answer_to_an_island_is_taken_off_us_by_our_own_only() {
-    let mut talk = talk(1);
-    assert!(talk.hear(ms(0), 5, addr(2), &question(6, 2)));
+    let mut responder = responder(1);
+    assert!(responder.hear(ms(0), 5, addr(2), &question(6, 2)));
     for other in 3..10 {
-        talk.hear(ms(1), 5, addr(other), &answer(6, other));
+        responder.hear(ms(1), 5, addr(other), &answer(6, other));
     }
-    assert!(talk.due().is_some());
-    talk.hear(ms(1), 5, addr(11), &answer(5, 11));
-    talk.hear(ms(1), 5, addr(11), &answer(5, 11));
-    assert!(talk.due().is_some(), "one of ours is not enough, however often it says so");
-    talk.hear(ms(1), 5, addr(12), &answer(5, 12));
-    assert_eq!(talk.due(), None);
+    assert!(responder.due().is_some());
+    responder.hear(ms(1), 5, addr(11), &answer(5, 11));
+    responder.hear(ms(1), 5, addr(11), &answer(5, 11));
+    assert!(responder.due().is_some(), "one of ours is not enough, however often it says so");
+    responder.hear(ms(1), 5, addr(12), &answer(5, 12));
+    assert_eq!(responder.due(), None);
 }
 
 #[test]
 fn nobody_answers_more_than_once_a_second() {
-    let mut talk = talk(1);
+    let mut responder = responder(1);
     let mut answers = Vec::new();
     for at in 0..10_000 {
-        talk.hear(ms(at), 5, addr(2), &question(0, 2));
-        answers.extend(talk.answer(ms(at), 5).map(|_| at));
+        responder.hear(ms(at), 5, addr(2), &question(0, 2));
+        answers.extend(responder.answer(ms(at), 5).map(|_| at));
     }
     assert!(answers.len() >= 6 && answers.windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{answers:?}");
 }
 
 #[test]
 fn other_clusters_ourselves_and_floods_do_not_concern_us() {
-    let mut talk = talk(1);
-    assert!(!talk.concerns(ms(0), &Notice { tag: ClusterTag(8), ..question(0, 2) }));
-    assert!(!talk.concerns(ms(0), &question(0, 1)));
-    let heard = (0..5_000).filter(|_| talk.concerns(ms(0), &question(0, 2))).count();
-    assert_eq!(heard, NOTICES_PER_SECOND as usize);
-    assert!(talk.concerns(ms(1_000), &question(0, 2)));
+    let mut responder = responder(1);
+    assert!(!responder.concerns(ms(0), &Announcement { tag: ClusterTag(8), ..question(0, 2) }));
+    assert!(!responder.concerns(ms(0), &question(0, 1)));
+    let heard = (0..5_000).filter(|_| responder.concerns(ms(0), &question(0, 2))).count();
+    assert_eq!(heard, ANNOUNCEMENTS_PER_SECOND as usize);
+    assert!(responder.concerns(ms(1_000), &question(0, 2)));
 }
 
 /// Whoever has one address has one voice, whatever it says and however often.
 #[test]
 fn one_that_speaks_for_many_does_not_silence_a_member() {
-    let mut talk = talk(1);
-    assert!(talk.hear(ms(0), 5, addr(2), &question(0, 2)));
+    let mut responder = responder(1);
+    assert!(responder.hear(ms(0), 5, addr(2), &question(0, 2)));
     for other in 3..1_000 {
-        talk.hear(ms(1), 5, addr(900), &answer(6, other));
+        responder.hear(ms(1), 5, addr(900), &answer(6, other));
     }
-    assert!(talk.due().is_some());
-    talk.hear(ms(1), 5, addr(901), &answer(6, 901));
-    assert_eq!(talk.due(), None);
+    assert!(responder.due().is_some());
+    responder.hear(ms(1), 5, addr(901), &answer(6, 901));
+    assert_eq!(responder.due(), None);
 }
 
 #[test]
 fn one_that_is_heard_in_two_groups_is_one() {
-    let mut talk = talk(1);
-    assert!(talk.hear(ms(0), 5, addr(2), &question(0, 2)));
-    talk.hear(ms(1), 5, addr(900), &answer(6, 3));
-    talk.hear(ms(1), 5, addr(901), &answer(6, 3));
-    assert!(talk.due().is_some());
-    assert_eq!(talk.take_strangers(|_| false), [addr(2), addr(3)]);
+    let mut responder = responder(1);
+    assert!(responder.hear(ms(0), 5, addr(2), &question(0, 2)));
+    responder.hear(ms(1), 5, addr(900), &answer(6, 3));
+    responder.hear(ms(1), 5, addr(901), &answer(6, 3));
+    assert!(responder.due().is_some());
+    assert_eq!(responder.take_strangers(|_| false), [addr(2), addr(3)]);
 }
 
 #[test]
 fn made_up_members_of_one_liar_leave_room_for_others() {
-    let mut talk = talk(0);
-    assert!(talk.hear(ms(0), 0, addr(20_000), &question(0, 20_000)));
+    let mut responder = responder(0);
+    assert!(responder.hear(ms(0), 0, addr(20_000), &question(0, 20_000)));
     for other in 1..10_000 {
-        talk.hear(ms(0), 0, addr(900), &question(0, other));
+        responder.hear(ms(0), 0, addr(900), &question(0, other));
     }
-    assert_eq!(talk.take_strangers(|_| false), [addr(9_999), addr(20_000)]);
+    assert_eq!(responder.take_strangers(|_| false), [addr(9_999), addr(20_000)]);
 }
 
 #[test]
 fn made_up_members_of_many_liars_do_not_pile_up_and_keep_nobody_out_for_good() {
-    let mut talk = talk(0);
+    let mut responder = responder(0);
     let mut is_told = false;
     for _ in 0..1_000 {
         for other in 1..100 {
-            talk.hear(ms(0), 0, addr(other), &question(0, other));
+            responder.hear(ms(0), 0, addr(other), &question(0, other));
         }
-        assert_eq!(talk.heard.len(), HEARD_MAX);
-        let strangers = talk.take_strangers(|_| false);
+        assert_eq!(responder.heard.len(), HEARD_MAX);
+        let strangers = responder.take_strangers(|_| false);
         assert_eq!(strangers.len(), STRANGERS_MAX);
         is_told |= strangers.contains(&addr(99));
-        assert!(talk.take_strangers(|_| false).is_empty());
+        assert!(responder.take_strangers(|_| false).is_empty());
     }
     assert!(is_told);
 }

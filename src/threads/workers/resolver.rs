@@ -7,19 +7,17 @@
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::CHORES;
-use super::shared::Shared;
+use super::resolver_pool::Place;
 use crate::discovery::resolve;
 use crate::error::{Error, Result};
+use crate::threads::RESOLVER;
+use crate::threads::shared::Shared;
 
-/// Threads at most. A join that gets none is refused.
-const THREADS_MAX: usize = 64;
 /// Threads of one join at most: it takes so many names that hang to hold up another one.
 const THREADS_OF_JOIN_MAX: usize = 8;
 
@@ -30,75 +28,42 @@ const ADDRS_MAX: usize = 256;
 type Host = (String, u16);
 
 /// What became of one host name: its number, and its addresses.
-pub(super) type Resolved = (usize, io::Result<Vec<SocketAddr>>);
+pub(in crate::threads) type Resolved = (usize, io::Result<Vec<SocketAddr>>);
 
-/// The threads that resolve host names.
-#[derive(Debug, Default)]
-pub(super) struct Chores {
-    /// How many run.
-    running: Arc<AtomicUsize>,
+/// Resolves host names for a caller who waits: `tell` gets the results as they come.
+pub(in crate::threads) fn start(
+    shared: &Arc<Shared>,
+    hosts: Vec<Host>,
+    tell: Sender<Resolved>,
+) -> Result<()> {
+    start_with(resolve, shared, hosts, tell)
 }
 
-impl Chores {
-    /// Resolves host names for a caller who waits: `tell` gets the results as they come.
-    pub(super) fn resolve(
-        &self,
-        shared: &Arc<Shared>,
-        hosts: Vec<Host>,
-        tell: Sender<Resolved>,
-    ) -> Result<()> {
-        self.resolve_by(resolve, shared, hosts, tell)
+fn start_with(
+    resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Clone + Send + 'static,
+    shared: &Arc<Shared>,
+    hosts: Vec<Host>,
+    tell: Sender<Resolved>,
+) -> Result<()> {
+    let threads = hosts.len().min(THREADS_OF_JOIN_MAX);
+    let (sender, waiting) = crossbeam_channel::unbounded();
+    for host in hosts.into_iter().enumerate() {
+        // An error would say that the receiver is gone, which is held here.
+        let _ = sender.send(host);
     }
+    drop(sender);
 
-    fn resolve_by(
-        &self,
-        resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Clone + Send + 'static,
-        shared: &Arc<Shared>,
-        hosts: Vec<Host>,
-        tell: Sender<Resolved>,
-    ) -> Result<()> {
-        let threads = hosts.len().min(THREADS_OF_JOIN_MAX);
-        let (sender, waiting) = crossbeam_channel::unbounded();
-        for host in hosts.into_iter().enumerate() {
-            // An error would say that the receiver is gone, which is held here.
-            let _ = sender.send(host);
-        }
-        drop(sender);
-
-        for number in 0..threads {
-            let work = Work { shared: Arc::downgrade(shared), hosts: waiting.clone(), tell: tell.clone() };
-            let started = self.claim().and_then(|place| start(place, work, resolver.clone()));
-            // Those that there are do the work of the others, too.
-            if number == 0 {
-                started?;
-            } else if started.is_err() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// A place for one more thread, if there is any.
-    fn claim(&self) -> Result<Place> {
-        let more = |running| (running < THREADS_MAX).then_some(running + 1);
-        match self.running.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
-            Ok(_) => Ok(Place(Arc::clone(&self.running))),
-            Err(_) => Err(Error::Io {
-                what: "resolve host names".to_owned(),
-                source: io::Error::other("too many wait for the resolver"),
-            }),
+    for number in 0..threads {
+        let work = Work { shared: Arc::downgrade(shared), hosts: waiting.clone(), tell: tell.clone() };
+        let started = shared.resolver_pool().claim().and_then(|place| launch(place, work, resolver.clone()));
+        // Those that there are do the work of the others, too.
+        if number == 0 {
+            started?;
+        } else if started.is_err() {
+            break;
         }
     }
-}
-
-/// Held by a thread while it runs.
-#[derive(Debug)]
-struct Place(Arc<AtomicUsize>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    Ok(())
 }
 
 /// What the threads of one join share.
@@ -112,7 +77,7 @@ struct Work {
 }
 
 /// Starts a thread. Its handle is let go: it ends by itself.
-fn start(
+fn launch(
     place: Place,
     work: Work,
     resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + 'static,
@@ -121,16 +86,16 @@ fn start(
         let _place = place;
         let result = panic::catch_unwind(AssertUnwindSafe(|| run(&work, resolver)));
         if let (Err(payload), Some(shared)) = (result, work.shared.upgrade()) {
-            shared.end_by_panic(CHORES, &*payload);
+            shared.end_by_panic(RESOLVER, &*payload);
         }
     };
-    let started = thread::Builder::new().name(CHORES.to_owned()).spawn(body);
-    started.map(drop).map_err(|source| Error::Io { what: format!("start the thread {CHORES}"), source })
+    let started = thread::Builder::new().name(RESOLVER.to_owned()).spawn(body);
+    started.map(drop).map_err(|source| Error::Io { what: format!("start the thread {RESOLVER}"), source })
 }
 
 fn run(work: &Work, resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>>) {
     for (number, (host, port)) in &work.hosts {
-        if work.shared.upgrade().is_none_or(|shared| shared.has_ended()) {
+        if work.shared.upgrade().is_none_or(|shared| shared.driver().has_ended()) {
             return;
         }
         let result = resolver(&host, port).map(|mut addrs| {
@@ -151,6 +116,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::threads;
+    use crate::threads::workers::resolver_pool::THREADS_MAX;
 
     const LONG: Duration = Duration::from_secs(10);
 
@@ -178,7 +144,7 @@ mod tests {
         let (release, resolver) = hangs();
         let (tell, results) = crossbeam_channel::unbounded();
         let hosts = hosts(&["x1", "x2", "x3", "a", "b"]);
-        owner.shared().chores().resolve_by(resolver, owner.shared(), hosts, tell).unwrap();
+        start_with(resolver, owner.shared(), hosts, tell).unwrap();
         let mut resolved: Vec<usize> = (0..2).map(|_| results.recv_timeout(LONG).unwrap().0).collect();
         resolved.sort_unstable();
         assert_eq!(resolved, [3, 4]);
@@ -196,12 +162,12 @@ mod tests {
         let owner = threads::start(Config::local().bind("127.0.0.1:0")).unwrap();
         let (release, resolver) = hangs();
         let (tell, results) = crossbeam_channel::unbounded();
-        let chores = owner.shared().chores();
-        let ask = |tell| chores.resolve_by(resolver.clone(), owner.shared(), hosts(&["x"; 20]), tell);
+        let pool = owner.shared().resolver_pool();
+        let ask = |tell| start_with(resolver.clone(), owner.shared(), hosts(&["x"; 20]), tell);
         for _ in 0..THREADS_MAX / THREADS_OF_JOIN_MAX {
             ask(tell.clone()).unwrap();
         }
-        assert_eq!(chores.running.load(Ordering::Relaxed), THREADS_MAX);
+        assert_eq!(pool.running(), THREADS_MAX);
         assert!(matches!(ask(tell.clone()), Err(Error::Io { .. })));
 
         drop((release, tell));

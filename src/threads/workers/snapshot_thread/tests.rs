@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::member::Member;
 use crate::node::Generation;
 use crate::snapshot::tests::Directory;
-use crate::snapshot::{Contact, Snapshot, Standing, Store};
+use crate::snapshot::{Contact, LastStatus, Snapshot, Store};
 
 fn member(directory: &Directory) -> Member {
     let config = Config::local().bind("127.0.0.1:0").name("me").snapshot(directory.snapshot());
@@ -150,7 +150,7 @@ fn member_that_knew(directory: &Directory, ghost: &UdpSocket) -> Member {
     let nodes = vec![Contact {
         name: "ghost".to_owned(),
         addr: ghost.local_addr().unwrap(),
-        standing: Standing::Active,
+        last_status: LastStatus::Active,
     }];
     let earlier = Snapshot {
         cluster: "headcount".to_owned(),
@@ -201,7 +201,7 @@ fn who_has_company_forgets_the_absent_after_a_while() {
     });
 }
 
-/// The one it had met was crossed out in the book, and then reaped from the view: it was in neither.
+/// The one it had met was crossed out of the absent contacts, and then reaped from the view: it was in neither.
 #[test]
 fn whoever_is_alone_for_longer_than_tombstones_last_keeps_and_asks_whom_it_has_met() {
     let directory = Directory::new();

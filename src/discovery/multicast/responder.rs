@@ -20,7 +20,7 @@ use rand::RngExt;
 use rand::rngs::ChaCha12Rng;
 
 use crate::wire::ClusterTag;
-use crate::wire::notice::{Notice, NoticeKind};
+use crate::wire::announcement::{Announcement, AnnouncementKind};
 
 /// An answer waits up to this long for others to answer.
 pub(super) const ANSWER_DELAY_MAX: Duration = Duration::from_millis(250);
@@ -32,12 +32,12 @@ const ANSWER_PAUSE: Duration = Duration::from_secs(1);
 const HEARD_MAX: usize = 64;
 /// Strangers that are told at a time.
 const STRANGERS_MAX: usize = 3;
-/// Notices that are listened to in a second; a flood costs no more than that. For each the view is looked at.
-const NOTICES_PER_SECOND: u32 = 200;
+/// Announcements that are listened to in a second; a flood costs no more than that. For each the view is looked at.
+const ANNOUNCEMENTS_PER_SECOND: u32 = 200;
 
-/// What one member says and hears.
+/// What one member asks, hears and answers.
 #[derive(Debug)]
-pub(super) struct Talk {
+pub(super) struct Responder {
     tag: ClusterTag,
     own: SocketAddr,
     rng: ChaCha12Rng,
@@ -62,8 +62,8 @@ struct Waiting {
     helpers: Vec<(SocketAddr, SocketAddr)>,
 }
 
-impl Talk {
-    /// The talk of the member at `own`, of the cluster with this tag.
+impl Responder {
+    /// The responder of the member at `own`, of the cluster with this tag.
     pub(super) fn new(tag: ClusterTag, own: SocketAddr, rng: ChaCha12Rng) -> Self {
         Self {
             tag,
@@ -78,37 +78,44 @@ impl Talk {
     }
 
     /// It is this member's turn to ask; none if another one of its view has done so.
-    pub(super) fn ask(&mut self, view: u64) -> Option<Notice> {
+    pub(super) fn ask(&mut self, view: u64) -> Option<Announcement> {
         let is_needless = std::mem::take(&mut self.is_asked_for);
-        (!is_needless || view == 0).then(|| self.notice(NoticeKind::Question, view))
+        (!is_needless || view == 0).then(|| self.announcement(AnnouncementKind::Question, view))
     }
 
     /// Whether something that is said is for us to hear: by somebody else of our cluster, and not in a flood.
-    pub(super) fn concerns(&mut self, now: Duration, notice: &Notice) -> bool {
-        notice.tag == self.tag && notice.addr != self.own && !self.is_flooded(now)
+    pub(super) fn concerns(&mut self, now: Duration, announcement: &Announcement) -> bool {
+        announcement.tag == self.tag && announcement.addr != self.own && !self.is_flooded(now)
     }
 
     /// Somebody says something that concerns us, while our view is `view`. True if it may be a stranger.
-    pub(super) fn hear(&mut self, now: Duration, view: u64, from: SocketAddr, notice: &Notice) -> bool {
-        let is_ours = view != 0 && notice.view == view;
+    pub(super) fn hear(
+        &mut self,
+        now: Duration,
+        view: u64,
+        from: SocketAddr,
+        announcement: &Announcement,
+    ) -> bool {
+        let is_ours = view != 0 && announcement.view == view;
         if let Some(waiting) = &mut self.waiting {
-            let is_counted = waiting.helpers.iter().any(|(other, at)| *other == from || *at == notice.addr);
+            let is_counted =
+                waiting.helpers.iter().any(|(other, at)| *other == from || *at == announcement.addr);
             if (is_ours || waiting.is_for_lone) && !is_counted {
-                waiting.helpers.push((from, notice.addr));
+                waiting.helpers.push((from, announcement.addr));
             }
             if waiting.helpers.len() >= ENOUGH {
                 self.waiting = None;
             }
         }
         if is_ours {
-            self.is_asked_for |= notice.kind == NoticeKind::Question;
+            self.is_asked_for |= announcement.kind == AnnouncementKind::Question;
             return false;
         }
         // Who is alone helps others that are, and need not tell an island: it asks by itself.
-        if notice.kind == NoticeKind::Question && (view != 0 || notice.view == 0) {
-            self.plan_answer(now, notice);
+        if announcement.kind == AnnouncementKind::Question && (view != 0 || announcement.view == 0) {
+            self.plan_answer(now, announcement);
         }
-        self.remember(from, notice.addr)
+        self.remember(from, announcement.addr)
     }
 
     /// When there is something to say.
@@ -117,10 +124,10 @@ impl Talk {
     }
 
     /// What is to be said now.
-    pub(super) fn answer(&mut self, now: Duration, view: u64) -> Option<Notice> {
+    pub(super) fn answer(&mut self, now: Duration, view: u64) -> Option<Announcement> {
         self.waiting.take_if(|waiting| waiting.due <= now)?;
         self.answered = Some(now);
-        Some(self.notice(NoticeKind::Answer, view))
+        Some(self.announcement(AnnouncementKind::Answer, view))
     }
 
     /// Some of the strangers that were heard since the last time: the one with the lowest address, so that many who
@@ -144,7 +151,7 @@ impl Talk {
         self.heard.insert(from, addr) != Some(addr)
     }
 
-    fn plan_answer(&mut self, now: Duration, question: &Notice) {
+    fn plan_answer(&mut self, now: Duration, question: &Announcement) {
         let is_for_lone = question.view == 0;
         if let Some(waiting) = &mut self.waiting {
             waiting.is_for_lone &= is_for_lone;
@@ -155,8 +162,8 @@ impl Talk {
         self.waiting = Some(Waiting { due, is_for_lone, helpers: Vec::new() });
     }
 
-    fn notice(&self, kind: NoticeKind, view: u64) -> Notice {
-        Notice { kind, tag: self.tag, view, addr: self.own }
+    fn announcement(&self, kind: AnnouncementKind, view: u64) -> Announcement {
+        Announcement { kind, tag: self.tag, view, addr: self.own }
     }
 
     fn is_flooded(&mut self, now: Duration) -> bool {
@@ -164,7 +171,7 @@ impl Talk {
             self.load = (now.as_secs(), 0);
         }
         self.load.1 += 1;
-        self.load.1 > NOTICES_PER_SECOND
+        self.load.1 > ANNOUNCEMENTS_PER_SECOND
     }
 }
 

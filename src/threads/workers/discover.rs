@@ -9,116 +9,48 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::mem;
 use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::shared::{Shared, Token, panic_message};
-use super::{DISCOVERY, entropy};
 use crate::config::{Place, Seed};
 use crate::discovery::{Discovery, Seeds};
 use crate::error::{Error, Result};
 use crate::member::Member;
 use crate::node::Node;
+use crate::threads::driver::panic_message;
+use crate::threads::handles::Token;
+use crate::threads::shared::Shared;
+use crate::threads::{DISCOVERY, entropy};
 use crate::transport::canonical;
 
 /// Addresses of one answer that are used: no more are asked in a round in any case. Of more, others are drawn each
 /// time.
 const ADDRS_MAX: usize = 256;
-/// How long the end waits for the discoveries to be dropped.
-const PATIENCE: Duration = Duration::from_millis(50);
-
-/// Where a member looks for others.
-#[derive(Debug, Default)]
-pub(super) struct Discoveries {
-    /// Those that are known without asking: seeds that are addresses. They need no thread.
-    known: Vec<SocketAddr>,
-    /// How each of the threads is asked.
-    asking: Mutex<Vec<Sender<()>>>,
-    /// Each is disconnected when its thread is through.
-    threads: Mutex<Vec<Receiver<Infallible>>>,
-    /// Answers that were errors or panics.
-    errors: AtomicU64,
-}
-
-impl Discoveries {
-    /// Those of the configured seeds that are known already.
-    pub(super) fn new(bound: SocketAddr, seeds: &[Seed]) -> Self {
-        let known = seeds.iter().filter_map(|seed| seed.literal(bound)).flatten().collect();
-        Self { known, ..Self::default() }
+/// Starts a thread for each discovery, and one for the seeds that are host names.
+pub(in crate::threads) fn start(
+    shared: &Arc<Shared>,
+    seeds: Vec<Seed>,
+    discoveries: Vec<Box<dyn Discovery>>,
+) -> Result<()> {
+    let hosts: Vec<Seed> = seeds.into_iter().filter(|seed| matches!(seed.place, Place::Host(..))).collect();
+    let resolving = (!hosts.is_empty()).then(|| -> Box<dyn Discovery> { Box::new(Seeds::of(hosts)) });
+    for discovery in resolving.into_iter().chain(discoveries) {
+        let (ask, asked) = crossbeam_channel::bounded(1);
+        let thread = launch(shared, asked, discovery)?;
+        shared.discoveries().own(ask, thread);
     }
-
-    /// Starts a thread for each discovery, and one for the seeds that are host names.
-    pub(super) fn start(
-        &self,
-        shared: &Arc<Shared>,
-        seeds: Vec<Seed>,
-        discoveries: Vec<Box<dyn Discovery>>,
-    ) -> Result<()> {
-        let hosts: Vec<Seed> =
-            seeds.into_iter().filter(|seed| matches!(seed.place, Place::Host(..))).collect();
-        let resolving = (!hosts.is_empty()).then(|| -> Box<dyn Discovery> { Box::new(Seeds::of(hosts)) });
-        for discovery in resolving.into_iter().chain(discoveries) {
-            let (ask, asked) = crossbeam_channel::bounded(1);
-            let thread = start(shared, asked, discovery)?;
-            self.asking().push(ask);
-            self.threads().push(thread);
-        }
-        Ok(())
-    }
-
-    /// Asks all of them, and returns before they answer.
-    pub(super) fn ask(&self, shared: &Arc<Shared>) {
-        if !self.known.is_empty() {
-            shared.addresses_found(&self.known);
-        }
-        for ask in &*self.asking() {
-            // One that is busy has a question waiting.
-            let _ = ask.try_send(());
-        }
-    }
-
-    /// Tells the threads to end.
-    pub(super) fn end(&self) {
-        let asking = mem::take(&mut *self.asking());
-        drop(asking);
-    }
-
-    /// Waits for the threads that were told to end, for a short time.
-    pub(super) fn wait(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        let threads = self.threads().clone();
-        for thread in threads {
-            // An error says that it is through, or that the time is over.
-            let _ = thread.recv_deadline(deadline);
-        }
-    }
-
-    /// How many answers were errors or panics.
-    pub(super) fn errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
-    }
-
-    fn asking(&self) -> MutexGuard<'_, Vec<Sender<()>>> {
-        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn threads(&self) -> MutexGuard<'_, Vec<Receiver<Infallible>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    Ok(())
 }
 
 /// Starts a thread. Its handle is let go: it ends by itself when its queue is closed. What it returns is disconnected
 /// then.
-fn start(
+fn launch(
     shared: &Arc<Shared>,
     asked: Receiver<()>,
     discovery: Box<dyn Discovery>,
@@ -149,7 +81,7 @@ fn run(shared: &Weak<Shared>, asked: &Receiver<()>, mut discovery: Box<dyn Disco
                 let mut absent = absent(&shared, found);
                 if absent.len() > ADDRS_MAX && !has_told {
                     has_told = true;
-                    let (name, count) = (shared.name(), absent.len());
+                    let (name, count) = (shared.view().name(), absent.len());
                     log::warn!("{name}: a discovery tells {count} addresses; {ADDRS_MAX} are used at a time");
                 }
                 shared.addresses_found(drawn(&mut rng, &mut absent));
@@ -159,10 +91,10 @@ fn run(shared: &Weak<Shared>, asked: &Receiver<()>, mut discovery: Box<dyn Disco
             Err(payload) => Some(format!("it panicked: {}", panic_message(&*payload))),
         };
         if let Some(failure) = &failure {
-            shared.discoveries().errors.fetch_add(1, Ordering::Relaxed);
+            shared.discoveries().count_error();
             // The first of a row may be news to an operator.
             let level = if failed { log::Level::Debug } else { log::Level::Warn };
-            log::log!(level, "{}: a discovery has failed: {failure}", shared.name());
+            log::log!(level, "{}: a discovery has failed: {failure}", shared.view().name());
         }
         failed = failure.is_some();
     }
@@ -176,7 +108,8 @@ fn run(shared: &Weak<Shared>, asked: &Receiver<()>, mut discovery: Box<dyn Disco
 fn absent(shared: &Shared, found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let known: BTreeSet<SocketAddr> = shared.nodes().iter().map(Node::addr).collect();
     let found: BTreeSet<SocketAddr> = found.into_iter().map(canonical).collect();
-    let is_absent = |addr: &SocketAddr| shared.can_reach(*addr) && !shared.is_own(*addr);
+    let own = shared.view().address();
+    let is_absent = |addr: &SocketAddr| own.can_reach(*addr) && !own.is_own(*addr);
     found.difference(&known).copied().filter(is_absent).collect()
 }
 

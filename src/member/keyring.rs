@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Key, KeyId, Keyring};
 use crate::engine::Engine;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
+use crate::keyring::{Key, KeyId, Keyring};
 
 /// The keyring of a running member: [`Member::keyring`](crate::Member::keyring).
 ///
@@ -53,7 +53,7 @@ pub struct MemberKeyring<'a> {
 }
 
 impl<'a> MemberKeyring<'a> {
-    pub(crate) fn new(engine: &'a Arc<dyn Engine>) -> Self {
+    pub(super) fn new(engine: &'a Arc<dyn Engine>) -> Self {
         Self { engine }
     }
 
@@ -91,7 +91,7 @@ impl<'a> MemberKeyring<'a> {
     /// See [above](Self#errors).
     pub fn accept_plain(&self) -> Result<()> {
         self.change(&mut |keyring| {
-            keyring.accepts_plain = true;
+            keyring.accept_plain();
             Ok(())
         })
     }

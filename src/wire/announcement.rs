@@ -5,19 +5,19 @@ use std::net::SocketAddr;
 
 use super::ClusterTag;
 use super::cursor::{Reader, Sink};
-use super::packet::Malformed;
+use super::malformed::Malformed;
 
 /// "hd": headcount, discovery.
 const MAGIC: u16 = 0x6864;
 const VERSION: u8 = 1;
 
-/// The longest notice, in bytes: the one with an IPv6 address.
-pub(crate) const NOTICE_SIZE_MAX: usize = 39;
+/// The longest announcement, in bytes: the one with an IPv6 address.
+pub(crate) const ANNOUNCEMENT_SIZE_MAX: usize = 39;
 
 /// One member tells a group that it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Notice {
-    pub(crate) kind: NoticeKind,
+pub(crate) struct Announcement {
+    pub(crate) kind: AnnouncementKind,
     /// Of the speaker's cluster.
     pub(crate) tag: ClusterTag,
     /// Whom the speaker knows: members that know the same nodes say the same number. 0: nobody.
@@ -26,23 +26,23 @@ pub(crate) struct Notice {
     pub(crate) addr: SocketAddr,
 }
 
-/// What a notice asks of those who hear it.
+/// What an announcement asks of those who hear it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NoticeKind {
+pub(crate) enum AnnouncementKind {
     /// Who else is there?
     Question,
     /// I am.
     Answer,
 }
 
-impl Notice {
+impl Announcement {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(NOTICE_SIZE_MAX);
+        let mut bytes = Vec::with_capacity(ANNOUNCEMENT_SIZE_MAX);
         bytes.put_u16(MAGIC);
         bytes.put_u8(VERSION);
         bytes.put_u8(match self.kind {
-            NoticeKind::Question => 1,
-            NoticeKind::Answer => 2,
+            AnnouncementKind::Question => 1,
+            AnnouncementKind::Answer => 2,
         });
         bytes.put_u64(self.tag.0);
         bytes.put_u64(self.view);
@@ -56,14 +56,14 @@ impl Notice {
             return Err(Malformed);
         }
         let kind = match reader.u8()? {
-            1 => NoticeKind::Question,
-            2 => NoticeKind::Answer,
+            1 => AnnouncementKind::Question,
+            2 => AnnouncementKind::Answer,
             _ => return Err(Malformed),
         };
         let (tag, view) = (ClusterTag(reader.u64()?), reader.u64()?);
-        let notice = Self { kind, tag, view, addr: reader.addr()? };
+        let announcement = Self { kind, tag, view, addr: reader.addr()? };
         reader.finish()?;
-        Ok(notice)
+        Ok(announcement)
     }
 }
 

@@ -3,26 +3,18 @@
 //! It sleeps until the view or the own state changes, writes, and rests for a while, so that a change is on the disk
 //! at once and a storm of changes costs one write a second. A write that fails is tried again, later each time. At the
 //! end of the member it writes once more, and is waited for, but not for long: a disk may hang.
-//!
-//! The other half is what an earlier run has left: its nodes are looked for as seeds are, until they are seen
-//! ([`Book`]).
 
-use std::convert::Infallible;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 
-use super::shared::Shared;
-use super::{KEEPER, spawn};
-use crate::config::invalid;
-use crate::engine::Engine;
+use super::snapshot_writer::{Counts, Request, SnapshotWriter, ThreadSide};
 use crate::error::{Error, Result};
-use crate::metrics::Metrics;
-use crate::snapshot::{Book, Snapshot, Store};
+use crate::snapshot::{AbsentContacts, Snapshot, Store};
+use crate::threads::shared::Shared;
+use crate::threads::{SNAPSHOT, spawn};
 
 /// From one write to the next, unless somebody asks for it.
 const REST: Duration = Duration::from_secs(1);
@@ -30,73 +22,35 @@ const REST: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_secs(60);
 /// Failures are logged this far apart.
 const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// How long the end waits for the last write.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Somebody waits for a write.
-type Request = Sender<Result<()>>;
-
-/// The member's side of the thread.
-#[derive(Debug)]
-pub(super) struct Keeper {
-    /// None at the end.
-    requests: Mutex<Option<Sender<Request>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    /// Disconnected when the thread is through.
-    is_done: Receiver<Infallible>,
-    /// Nodes of an earlier run that this one has not seen.
-    absent: Mutex<Book>,
-    /// When those who have not been seen are forgotten: after this time, but never by who is alone.
-    forget_after: Duration,
-    counts: Arc<Counts>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    written: AtomicU64,
-    failed: AtomicU64,
-}
 
 /// What a member that is to have a snapshot begins with.
 #[derive(Debug)]
-pub(super) struct Keeping {
-    pub(super) store: Store,
-    pub(super) cluster: String,
-    pub(super) keep_state: bool,
+pub(in crate::threads) struct SnapshotSetup {
+    pub(in crate::threads) store: Store,
+    pub(in crate::threads) cluster: String,
+    pub(in crate::threads) keep_state: bool,
     /// The nodes of the run before.
-    pub(super) absent: Book,
-    pub(super) forget_after: Duration,
+    pub(in crate::threads) absent: AbsentContacts,
+    pub(in crate::threads) forget_after: Duration,
 }
 
 /// Writes the first snapshot, so that the own generation is on the disk before anybody hears of it, and starts the
 /// thread. That the disk does not take it is no reason not to run.
-pub(super) fn start(shared: &Arc<Shared>, keeping: Keeping) -> Result<()> {
-    let Keeping { store, cluster, keep_state, absent, forget_after } = keeping;
-    let (requests, asked) = crossbeam_channel::unbounded();
-    let (token, is_done) = crossbeam_channel::bounded(0);
-    let counts = Arc::new(Counts::default());
-    let keeper = Keeper {
-        requests: Mutex::new(Some(requests)),
-        thread: Mutex::new(None),
-        is_done,
-        absent: Mutex::new(absent),
-        forget_after,
-        counts: Arc::clone(&counts),
-    };
-    // It is set once, when the member is created.
-    let keeper = shared.keeper.get_or_init(|| keeper);
-    let mut writer =
+pub(in crate::threads) fn start(shared: &Arc<Shared>, setup: SnapshotSetup) -> Result<()> {
+    let SnapshotSetup { store, cluster, keep_state, absent, forget_after } = setup;
+    let (writer, ThreadSide { requests, counts, token }) = SnapshotWriter::new(absent, forget_after);
+    let writer = shared.own_snapshot_writer(writer);
+    let mut thread =
         Writer { store, cluster, keep_state, counts, written: None, failures: 0, failure_logged: None };
-    writer.keep_up(shared);
-    let thread = spawn(shared, KEEPER, token, move |shared| run(shared, &asked, writer))?;
-    *lock(&keeper.thread) = Some(thread);
+    thread.keep_up(shared);
+    writer.own(spawn(shared, SNAPSHOT, token, move |shared| run(shared, &requests, thread))?);
     Ok(())
 }
 
 /// Writes until the member ends, and then once more.
 fn run(shared: &Arc<Shared>, requests: &Receiver<Request>, mut writer: Writer) {
     // An error says that the member has ended.
-    if let Ok(watch) = shared.watch() {
+    if let Ok(watch) = shared.driver().watch() {
         // The first time for what has changed before it was watched.
         let mut goes_on = !writer.keep_up(shared) || writer.rest(shared, requests);
         while goes_on {
@@ -135,7 +89,7 @@ impl Writer {
                 let now = Instant::now();
                 if self.failure_logged.is_none_or(|last| now.duration_since(last) >= FAILURE_LOG_INTERVAL) {
                     self.failure_logged = Some(now);
-                    log::warn!("{}: the snapshot {path} can not be written: {error}", shared.name());
+                    log::warn!("{}: the snapshot {path} can not be written: {error}", shared.view().name());
                 }
             }
         }
@@ -195,14 +149,14 @@ impl Writer {
             Ok(()) => {
                 self.written = Some(snapshot);
                 self.failures = 0;
-                self.counts.written.fetch_add(1, Ordering::Relaxed);
+                self.counts.add(true);
                 Ok(true)
             }
             Err(error) => {
                 // It may be there without having reached the disk.
                 self.written = None;
                 self.failures = self.failures.saturating_add(1);
-                self.counts.failed.fetch_add(1, Ordering::Relaxed);
+                self.counts.add(false);
                 Err(error)
             }
         }
@@ -210,88 +164,13 @@ impl Writer {
 
     fn snapshot(&self, shared: &Shared) -> Snapshot {
         // Both in one look.
-        let (local, view) = shared.read(|protocol| {
+        let (local, view) = shared.driver().read(|protocol| {
             let view: Vec<_> = protocol.all_nodes().cloned().collect();
             (protocol.local(), view)
         });
-        let absent = shared.keeper.get().map(|keeper| keeper.absent().clone()).unwrap_or_default();
+        let absent = shared.snapshot_writer().map(|writer| writer.absent().clone()).unwrap_or_default();
         Snapshot::of(&self.cluster, &local, self.keep_state, view.iter(), &absent)
     }
-}
-
-impl Keeper {
-    /// Adds what it has counted.
-    pub(super) fn count(&self, metrics: &mut Metrics) {
-        metrics.snapshots_written = self.counts.written.load(Ordering::Relaxed);
-        metrics.snapshot_errors = self.counts.failed.load(Ordering::Relaxed);
-    }
-
-    /// Tells the thread to write for the last time.
-    pub(super) fn end(&self) {
-        drop(lock(&self.requests).take());
-    }
-
-    /// Waits for the last write.
-    pub(super) fn wait(&self, name: &str) {
-        match self.is_done.recv_timeout(PATIENCE) {
-            Err(RecvTimeoutError::Timeout) => log::warn!("{name}: the last snapshot is still being written"),
-            Err(RecvTimeoutError::Disconnected) => {
-                let thread = lock(&self.thread).take();
-                // Its panic has been caught and told.
-                let _ = thread.map(JoinHandle::join);
-            }
-            Ok(never) => match never {},
-        }
-    }
-
-    fn absent(&self) -> MutexGuard<'_, Book> {
-        lock(&self.absent)
-    }
-}
-
-impl Shared {
-    /// Has the snapshot written, if anything has changed, and waits for that.
-    pub(super) fn save_snapshot(&self) -> Result<()> {
-        let Some(keeper) = self.keeper.get() else {
-            return Err(invalid("snapshot", "there is none"));
-        };
-        let Some(requests) = lock(&keeper.requests).clone() else {
-            return Err(self.end_error());
-        };
-        let (caller, result) = crossbeam_channel::bounded(1);
-        // An error says that the thread is through, and then there is no result.
-        let _ = requests.send(caller);
-        // It would keep the thread from ending.
-        drop(requests);
-        result.recv().unwrap_or_else(|_| Err(self.end_error()))
-    }
-
-    /// Says hello to nodes that an earlier run knew and this one has not seen.
-    pub(super) fn look_for_the_absent(self: &Arc<Self>) {
-        let Some(keeper) = self.keeper.get() else {
-            return;
-        };
-        if keeper.absent().is_empty() {
-            return;
-        }
-        // Not under the lock of the book.
-        let view = self.all_nodes();
-        let is_alone = view.iter().filter(|node| node.is_active()).count() < 2;
-        let mut addrs = {
-            let mut absent = keeper.absent();
-            absent.cross_out(|name| view.get(name).is_some());
-            if !is_alone && Duration::from_micros(self.now().as_micros()) >= keeper.forget_after {
-                absent.clear();
-            }
-            absent.take_turn(is_alone)
-        };
-        addrs.retain(|addr| self.can_reach(*addr));
-        self.addresses_found(&addrs);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use super::*;
 
-fn notice(kind: NoticeKind, addr: &str) -> Notice {
+fn announcement(kind: AnnouncementKind, addr: &str) -> Announcement {
     let tag = ClusterTag(0x0102_0304_0506_0708);
-    Notice { kind, tag, view: 0x1112_1314_1516_1718, addr: addr.parse().unwrap() }
+    Announcement { kind, tag, view: 0x1112_1314_1516_1718, addr: addr.parse().unwrap() }
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -14,63 +14,63 @@ fn bytes(hex: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_notice_has_these_bytes() {
+fn an_announcement_has_these_bytes() {
     let cases = [
         (
-            notice(NoticeKind::Question, "10.0.0.1:7990"),
+            announcement(AnnouncementKind::Question, "10.0.0.1:7990"),
             "6864 01 01 0102030405060708 1112131415161718 04 0a000001 1f36",
         ),
         (
-            notice(NoticeKind::Answer, "[fd00::1]:7990"),
+            announcement(AnnouncementKind::Answer, "[fd00::1]:7990"),
             "6864 01 02 0102030405060708 1112131415161718 06 fd000000000000000000000000000001 1f36",
         ),
     ];
-    for (notice, hex) in cases {
-        assert_eq!(notice.encode(), bytes(hex));
-        assert_eq!(Notice::decode(&bytes(hex)), Ok(notice));
-        assert!(notice.encode().len() <= NOTICE_SIZE_MAX);
+    for (announcement, hex) in cases {
+        assert_eq!(announcement.encode(), bytes(hex));
+        assert_eq!(Announcement::decode(&bytes(hex)), Ok(announcement));
+        assert!(announcement.encode().len() <= ANNOUNCEMENT_SIZE_MAX);
     }
-    assert_eq!(cases[1].0.encode().len(), NOTICE_SIZE_MAX);
+    assert_eq!(cases[1].0.encode().len(), ANNOUNCEMENT_SIZE_MAX);
 }
 
 #[test]
 fn what_is_cut_or_too_long_is_refused() {
-    let whole = notice(NoticeKind::Answer, "[fd00::1]:7990").encode();
+    let whole = announcement(AnnouncementKind::Answer, "[fd00::1]:7990").encode();
     for length in 0..whole.len() {
-        assert_eq!(Notice::decode(&whole[..length]), Err(Malformed), "{length}");
+        assert_eq!(Announcement::decode(&whole[..length]), Err(Malformed), "{length}");
     }
     let longer = [&whole[..], &[0]].concat();
-    assert_eq!(Notice::decode(&longer), Err(Malformed));
+    assert_eq!(Announcement::decode(&longer), Err(Malformed));
 }
 
 #[test]
 fn another_magic_version_or_kind_and_addresses_of_no_host_are_refused() {
-    let whole = notice(NoticeKind::Question, "10.0.0.1:7990").encode();
+    let whole = announcement(AnnouncementKind::Question, "10.0.0.1:7990").encode();
     for (at, value) in [(0, 0), (1, 0x63), (2, 2), (3, 0), (3, 3), (20, 5), (21, 239), (25, 0)] {
         let mut bytes = whole.clone();
         bytes[at] = value;
         if at == 25 {
             bytes[26] = 0;
         }
-        assert_eq!(Notice::decode(&bytes), Err(Malformed), "byte {at} is {value}");
+        assert_eq!(Announcement::decode(&bytes), Err(Malformed), "byte {at} is {value}");
     }
 }
 
 #[test]
 fn whatever_is_understood_is_written_the_same_again() {
     let mut rng = ChaCha12Rng::seed_from_u64(1);
-    let whole = notice(NoticeKind::Question, "10.0.0.1:7990").encode();
+    let whole = announcement(AnnouncementKind::Question, "10.0.0.1:7990").encode();
     for _ in 0..100_000 {
         let mut bytes = whole.clone();
         for _ in 0..rng.random_range(0..4) {
             let at = rng.random_range(0..bytes.len());
             bytes[at] ^= 1 << rng.random_range(0..8);
         }
-        if let Ok(notice) = Notice::decode(&bytes) {
-            assert_eq!(notice.encode(), bytes);
+        if let Ok(announcement) = Announcement::decode(&bytes) {
+            assert_eq!(announcement.encode(), bytes);
         }
         let mut noise = vec![0; rng.random_range(0..64)];
         rng.fill_bytes(&mut noise);
-        assert_eq!(Notice::decode(&noise), Err(Malformed));
+        assert_eq!(Announcement::decode(&noise), Err(Malformed));
     }
 }

@@ -1,4 +1,5 @@
-//! Messages, as a model: who sent what to whom, how often it came, and what the sender was told.
+//! The model of messages that the checker keeps: who sent what to whom, how often it came, and what was reported to
+//! the sender.
 //!
 //! A message is known by the two runs that it is bound to and by its contents. Programs may send the same one again,
 //! so copies are counted:
@@ -19,13 +20,13 @@ use crate::wire::hash::siphash;
 
 /// One message: the name and run of its sender, those of its receiver, and a hash of its contents.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Letter {
+pub(super) struct Message {
     from: (String, u64),
     to: (String, u64),
     contents: (usize, u64),
 }
 
-impl Letter {
+impl Message {
     pub(super) fn new(from: &Node, to: &Node, payload: &[u8]) -> Self {
         let run = |node: &Node| (node.name().to_owned(), node.generation());
         Self { from: run(from), to: run(to), contents: (payload.len(), siphash((1, 2), payload)) }
@@ -46,33 +47,33 @@ pub(super) type Sending = (usize, u64, Call);
 
 /// All messages that were sent.
 #[derive(Debug, Default)]
-pub(super) struct Letters {
-    letters: BTreeMap<Letter, Copies>,
-    open: BTreeMap<Sending, Letter>,
+pub(super) struct MessageModel {
+    messages: BTreeMap<Message, Copies>,
+    open: BTreeMap<Sending, Message>,
 }
 
-impl Letters {
+impl MessageModel {
     /// Notes that a message was taken from a program.
-    pub(super) fn sent(&mut self, sending: Sending, letter: Letter) {
-        self.letters.entry(letter.clone()).or_default().sent += 1;
-        self.open.insert(sending, letter);
+    pub(super) fn sent(&mut self, sending: Sending, message: Message) {
+        self.messages.entry(message.clone()).or_default().sent += 1;
+        self.open.insert(sending, message);
     }
 
     /// Notes that a program was given a message; what is wrong with that, if anything.
-    pub(super) fn delivered(&mut self, letter: &Letter) -> Result<(), String> {
-        let Some(copies) = self.letters.get_mut(letter) else {
-            return Err(format!("it was given what nobody has sent: {letter:?}"));
+    pub(super) fn delivered(&mut self, message: &Message) -> Result<(), String> {
+        let Some(copies) = self.messages.get_mut(message) else {
+            return Err(format!("it was given what nobody has sent: {message:?}"));
         };
         copies.delivered += 1;
-        copies.check(letter)
+        copies.check(message)
     }
 
     /// Notes what a program was told; what is wrong with it, if anything.
     pub(super) fn answered(&mut self, sending: Sending, result: &Result<()>) -> Result<(), String> {
-        let Some(letter) = self.open.remove(&sending) else {
+        let Some(message) = self.open.remove(&sending) else {
             return Err(format!("it was answered twice, or had not sent: {result:?}"));
         };
-        let Some(copies) = self.letters.get_mut(&letter) else {
+        let Some(copies) = self.messages.get_mut(&message) else {
             return Ok(());
         };
         match result {
@@ -80,16 +81,16 @@ impl Letters {
             Err(Error::Timeout | Error::Restarted | Error::Closed) => {}
             Err(_) => copies.never += 1,
         }
-        copies.check(&letter)
+        copies.check(&message)
     }
 }
 
 impl Copies {
-    fn check(&self, letter: &Letter) -> Result<(), String> {
+    fn check(&self, message: &Message) -> Result<(), String> {
         if (self.acknowledged..=self.sent.saturating_sub(self.never)).contains(&self.delivered) {
             Ok(())
         } else {
-            Err(format!("a message did not come as its sender was told: {letter:?}, {self:?}"))
+            Err(format!("a message did not come as its sender was told: {message:?}, {self:?}"))
         }
     }
 }

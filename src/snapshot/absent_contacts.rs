@@ -6,22 +6,22 @@
 
 use std::net::SocketAddr;
 
-use super::{Contact, Standing};
+use super::{Contact, LastStatus};
 
 /// How many are asked at a time.
 const ASKED_MAX: usize = 32;
 
 /// Addresses to say hello to.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Book {
+pub(crate) struct AbsentContacts {
     absent: Vec<Contact>,
     /// Where the next turn begins.
     next: usize,
 }
 
-impl Book {
+impl AbsentContacts {
     pub(crate) fn new(mut contacts: Vec<Contact>) -> Self {
-        contacts.sort_by_key(|contact| contact.standing);
+        contacts.sort_by_key(|contact| contact.last_status);
         Self { absent: contacts, next: 0 }
     }
 
@@ -45,7 +45,7 @@ impl Book {
 
     /// Whom to ask now: the next ones in turn. Who has left is asked for only if nobody else is there.
     pub(crate) fn take_turn(&mut self, is_alone: bool) -> Vec<SocketAddr> {
-        let wanted = |contact: &&Contact| is_alone || contact.standing != Standing::Left;
+        let wanted = |contact: &&Contact| is_alone || contact.last_status != LastStatus::Left;
         let wanted: Vec<SocketAddr> = self.absent.iter().filter(wanted).map(|contact| contact.addr).collect();
         if wanted.is_empty() {
             return wanted;
