@@ -14,7 +14,11 @@ impl Protocol {
         let joins = admission[0].count;
         let timers_max = 2 * suspicions.count + joins + Timer::SINGLE;
         let timers = Bound { what: "timers", count: core.timers.len(), max: timers_max };
-        let mut bounds = vec![active, tombstones, suspicions, timers];
+        let waiting =
+            [self.admission.waiting(), self.detection.waiting(), self.sync.waiting(), self.pulls.waiting()];
+        // Each has an owner, which knows when it is over.
+        let requests = Bound { what: "requests", count: core.requests.len(), max: waiting.iter().sum() };
+        let mut bounds = vec![active, tombstones, suspicions, timers, requests];
         bounds.extend([self.sync.bound(), core.rumors.bound(), core.given.bound(), core.addresses.bound()]);
         bounds.extend(admission);
         bounds.extend(self.detection.bounds());

@@ -155,6 +155,7 @@ pub(crate) use api::{
 pub(crate) use time::Instant;
 
 use self::core::cookies::CookieJar;
+use self::core::requests::{DueRequest, RequestKind};
 use self::core::{Core, Timer};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -172,7 +173,7 @@ use identity::{Defence, Identity};
 use messages::Messages;
 use sealing::Sealing;
 use state::States;
-use sync::pull::{Item, Pulls};
+use sync::pull::{Item, PullRequest, Pulls};
 use sync::{Ended, Sync};
 
 /// Members that are sent a hello when our address has changed; the others hear of it from them.
@@ -244,7 +245,7 @@ impl Protocol {
         match duty {
             Duty::Probe => {
                 while let Some(probe) = self.detection.next_failed(&mut self.core, now) {
-                    let outcome = self.detection.failed(&mut self.core, now, probe);
+                    let outcome = self.detection.failed(&mut self.core, now, &probe);
                     self.probe_ended(now, outcome);
                 }
                 self.detection.nack_askers(&mut self.core, now);
@@ -254,10 +255,9 @@ impl Protocol {
                 while let Some(timer) = self.core.timers.pop_due(now) {
                     self.handle_timer(now, timer);
                 }
-                while let Some(Ended { peer, .. }) = self.sync.next_given_up(&mut self.core, now) {
-                    self.admission.sync_failed(&mut self.core, now, peer.name, Error::NoAnswer);
+                while let Some(due) = self.core.next_due_request(now) {
+                    self.repeat(now, &due);
                 }
-                self.admission.send_hellos(&mut self.core, now);
                 self.close_gaps(now);
                 self.pull_missing(now);
             }
@@ -313,8 +313,7 @@ impl Protocol {
                 let deadlines = [
                     self.core.timers.next(),
                     if is_alone { None } else { self.core.rumors.due() },
-                    self.sync.next_due(),
-                    self.admission.next_due(),
+                    self.core.requests.next_due(),
                     self.pulls.next_due(),
                     self.broadcasts.next_due(),
                 ];
@@ -481,11 +480,11 @@ impl Protocol {
             }
             Timer::Verify => self.detection.verify_reported(core, now),
             Timer::Doubts => self.admission.repeat_doubts(core, now),
-            Timer::Join(call) => {
-                if let Some((addr, seed)) = self.admission.join_timeout(core, now, call) {
-                    self.joined(now, call, addr, seed);
-                }
-            }
+            // The states may take longer; we are in.
+            Timer::Join(call) => match self.admission.settled(core, call) {
+                Some(seed) => self.view_is_current(now, seed),
+                None => self.admission.join_timeout(core, now, call),
+            },
             Timer::Leave => self.admission.send_leave(core, now),
             Timer::Rival => self.probe_rival(now),
             Timer::Claims => self.answer_claims(now),
@@ -572,13 +571,30 @@ impl Protocol {
         }
     }
 
-    /// A join has come through: we are in sync with a seed.
-    fn joined(&mut self, now: Instant, call: Call, addr: SocketAddr, seed: NameHash) {
-        if self.admission.joined(&mut self.core, call, addr) {
-            self.sync.set_synced();
-            state::gossip_own(&mut self.core, now);
-            self.sync.recheck_with_another(&mut self.core, now, seed);
+    /// A request was not answered in time.
+    fn repeat(&mut self, now: Instant, due: &DueRequest) {
+        let core = &mut self.core;
+        match due.kind {
+            RequestKind::Hello => self.admission.repeat_hello(core, now, due),
+            RequestKind::Sync => {
+                if let Some(Ended { peer, .. }) = self.sync.repeat(core, now, due) {
+                    self.admission.sync_failed(core, now, peer.name, &Error::NoAnswer);
+                }
+            }
+            RequestKind::Pull => match self.pulls.give_up(core, now, due.seq, due.tries) {
+                Some(request) => self.pull_failed(now, &request),
+                None => self.send_pull(now, due.seq),
+            },
+            // Their owners repeat them, or nobody does.
+            RequestKind::Ping | RequestKind::PingRequest | RequestKind::RelayedPing | RequestKind::Leave => {}
         }
+    }
+
+    /// Our view is as good as a seed's from now on.
+    fn view_is_current(&mut self, now: Instant, seed: NameHash) {
+        self.sync.set_synced();
+        state::gossip_own(&mut self.core, now);
+        self.sync.recheck_with_another(&mut self.core, now, seed);
     }
 
     /// An exchange is complete.
@@ -592,11 +608,14 @@ impl Protocol {
 
     /// We hold the records of a seed; if its states are here, too, or it does not give them, the joins are through.
     fn settle_joins(&mut self, now: Instant, seed: NameHash) {
-        if !self.admission.is_settling() || self.pulls.is_asking(seed) {
+        let settling = self.admission.settling_with(seed);
+        if settling.is_empty() || self.pulls.is_asking(seed) {
             return;
         }
-        for (call, addr) in self.admission.take_settled(seed) {
-            self.joined(now, call, addr, seed);
+        for call in settling {
+            if self.admission.settled(&mut self.core, call).is_some() {
+                self.view_is_current(now, seed);
+            }
         }
     }
 
@@ -615,23 +634,21 @@ impl Protocol {
         }
     }
 
-    /// Asks for what is missing of states and broadcasts, and again for what was not answered.
+    /// Asks for what is missing of states and broadcasts.
     fn pull_missing(&mut self, now: Instant) {
-        while let Some(due) = self.pulls.pop_due(now) {
-            match due {
-                sync::pull::Due::Ask(peer) => self.pull_from(now, peer),
-                sync::pull::Due::Again(seq) => self.send_pull(now, seq),
-                sync::pull::Due::GivenUp(request) => {
-                    self.pulls.forget(&request);
-                    for (item, _) in &request.items {
-                        if let Item::State(subject) = item {
-                            self.states.give_up(*subject);
-                        }
-                    }
-                    self.settle_joins(now, request.peer.name);
-                }
+        while let Some(peer) = self.pulls.next_to_ask(now) {
+            self.pull_from(now, peer);
+        }
+    }
+
+    /// What a request has asked for is not to be had there.
+    fn pull_failed(&mut self, now: Instant, request: &PullRequest) {
+        for (item, _) in &request.items {
+            if let Item::State(subject) = item {
+                self.states.give_up(*subject);
             }
         }
+        self.settle_joins(now, request.peer.name);
     }
 
     fn pull_from(&mut self, now: Instant, name: NameHash) {

@@ -231,7 +231,7 @@ impl Protocol {
 
     /// Whether our view was never brought up to date, and is about to be.
     fn is_joining(&self) -> bool {
-        !self.sync.has_synced() && (self.admission.is_joining() || self.sync.next_due().is_some())
+        !self.sync.has_synced() && (self.admission.is_joining() || self.sync.waiting() > 0)
     }
 
     /// A record was taken: ends what it refutes, tells users, and decides whether it goes on.

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use super::admission::Decision;
 use super::broadcast::{Broadcasts, Taken};
+use super::core::requests::RequestKind;
 use super::core::{Context, Core, MISFITS_MAX};
-use super::detection::{ProbeId, Purpose};
+use super::detection::{Answered, Purpose};
 use super::membership::{Entry, Merged, Peer};
 use super::news::Source;
 use super::sealing::Refused;
-use super::sync::pull::Item;
+use super::sync::pull::{Item, Pulled};
 use super::{Instant, Protocol, admission, held, state, sync};
 use crate::error::Error;
 use crate::node::Incarnation;
@@ -24,7 +25,7 @@ use crate::wire::{Body, Cookie, Frame, NameHash, Packet, Record, SealedHead, Seq
 struct Reading {
     sync: sync::Reading,
     /// The request for states and broadcasts that it answers.
-    pull: Option<Seq>,
+    pull: Option<Pulled>,
     /// What goes back together: doubts about leaves, and what is vouched for.
     back: Vec<Body<'static>>,
     /// Whether its sender does not know us: it is asked to let us in, when all that it holds against us is read.
@@ -126,8 +127,8 @@ impl Protocol {
         admission::send_back(&mut self.core, &context, reading.back);
         sync::answer_offer(&mut self.core, &context, &mut reading.sync);
         self.sync.ask_unserved(&mut reading.sync);
-        if let Some(seq) = reading.pull {
-            self.end_pull(now, seq);
+        if let Some(pulled) = reading.pull {
+            self.end_pull(now, &pulled);
         }
         self.sealing.note_sender(&self.core, &context, header.receiver);
         if let Some(ended) = self.sync.go_on(&mut self.core, now, &reading.sync) {
@@ -193,8 +194,8 @@ impl Protocol {
             Body::Delta(delta) if context.known => self.handle_delta(context, delta),
             Body::Fetch(fetch) => self.handle_fetch(context, fetch),
             Body::Fetched { seq } => {
-                if self.pulls.handle_fetched(core, context, *seq) {
-                    reading.pull = Some(*seq);
+                if let Some(pulled) = self.pulls.handle_fetched(core, context, *seq) {
+                    reading.pull = Some(pulled);
                 }
             }
             Body::SyncDelta(_) | Body::SyncBroadcast(_) if reading.pull.is_none() => {
@@ -253,18 +254,24 @@ impl Protocol {
             let is_urgent = self.states.is_short(now);
             self.sync.compare(&mut self.core, now, context.sender, &ack.view, answered.asked, is_urgent);
         }
-        self.probe_answered(now, answered.probe, ack.seq);
+        self.probe_answered(now, ack.seq, &answered);
     }
 
     fn handle_bare_ack(&mut self, context: &mut Context, reading: &mut Reading, seq: Seq) {
-        if self.admission.leave_acked(&mut self.core, context, seq) {
-            return;
-        }
-        let Some(probe) = self.detection.handle_bare_ack(&mut self.core, context, seq) else {
+        let kinds = [RequestKind::Ping, RequestKind::RelayedPing, RequestKind::Leave];
+        let core = &mut self.core;
+        let Some(reply) = core.answered_by_any_run(context, seq, &kinds) else {
             return;
         };
-        if let Some(probe) = probe {
-            self.probe_answered(context.now, probe, seq);
+        if reply.kind == RequestKind::Leave {
+            self.admission.leave_acked(core, context.now, seq);
+            return;
+        }
+        let Some(answered) = self.detection.handle_bare_ack(core, context.now, seq, &reply) else {
+            return;
+        };
+        if let Some(answered) = answered {
+            self.probe_answered(context.now, seq, &answered);
         }
         // It does not know us, or it is another run, which we do not know.
         if context.sender != self.core.me {
@@ -275,18 +282,18 @@ impl Protocol {
 
     fn handle_relayed_ack(&mut self, context: &mut Context, seq: Seq, incarnation: Incarnation) {
         let core = &mut self.core;
-        let Some((probe, knows_more)) = self.detection.handle_relayed_ack(core, context, seq, incarnation)
+        let Some((answered, knows_more)) = self.detection.handle_relayed_ack(core, context, seq, incarnation)
         else {
             return;
         };
         if knows_more {
             self.sync.recheck_with(core, context.now, context.sender, context.now, 0);
         }
-        self.probe_answered(context.now, probe, seq);
+        self.probe_answered(context.now, seq, &answered);
     }
 
-    fn probe_answered(&mut self, now: Instant, probe: ProbeId, seq: Seq) {
-        let outcome = self.detection.answered(&mut self.core, now, probe, seq);
+    fn probe_answered(&mut self, now: Instant, seq: Seq, answered: &Answered) {
+        let outcome = self.detection.answered(&mut self.core, now, seq, answered);
         self.probe_ended(now, outcome);
     }
 
@@ -357,17 +364,20 @@ impl Protocol {
     }
 
     fn handle_challenge(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) {
-        let core = &mut self.core;
-        if self.admission.handle_challenge(core, context, seq, cookie)
-            || self.sync.handle_challenge(core, context, seq, cookie)
-        {
+        let kinds = [RequestKind::Hello, RequestKind::Sync, RequestKind::Pull, RequestKind::Leave];
+        let (core, now) = (&mut self.core, context.now);
+        let Some(reply) = core.answered(context, seq, &kinds) else {
             return;
-        }
-        match self.pulls.handle_challenge(core, context, seq, cookie) {
-            Some(true) => self.send_pull(context.now, seq),
-            Some(false) => {}
-            None if self.admission.leave_challenged(core, context, seq, cookie) => {}
-            None => core.metrics.unexpected_answers += 1,
+        };
+        match reply.kind {
+            RequestKind::Hello => self.admission.handle_challenge(core, now, seq, cookie),
+            RequestKind::Sync => self.sync.handle_challenge(core, now, reply.owner, seq, cookie),
+            RequestKind::Leave => self.admission.leave_challenged(core, now, seq, cookie),
+            _ => {
+                if self.pulls.handle_challenge(core, seq, cookie) {
+                    self.send_pull(now, seq);
+                }
+            }
         }
     }
 
@@ -392,7 +402,9 @@ impl Protocol {
             return;
         };
         if alike {
-            self.joined(now, call, from, sender);
+            if self.admission.joined(core, call, from) {
+                self.view_is_current(now, sender);
+            }
         } else if self.sync.runs_with(sender) {
             self.admission.await_sync(call, from, sender);
         } else {
@@ -442,8 +454,8 @@ impl Protocol {
         } else if !self.core.takes(record) && NameHash::of(self.core.tag, record.name) == sender {
             // Beside a welcome: the record of the member that lets us in. It is not on our own lists, so we do not join
             // through it.
-            if self.sync.end_with(sender) {
-                self.admission.sync_failed(&mut self.core, now, sender, Error::Refused);
+            if self.sync.end_with(&mut self.core, now, sender) {
+                self.admission.sync_failed(&mut self.core, now, sender, &Error::Refused);
             }
         }
     }
@@ -512,10 +524,10 @@ impl Protocol {
     }
 
     /// All of the answer to a request for states and broadcasts was read.
-    fn end_pull(&mut self, now: Instant, seq: Seq) {
-        let peer = self.pulls.get(seq).map(|request| request.peer.name);
-        let (core, states) = (&self.core, &self.states);
-        self.pulls.close(now, seq, |item| held(core, states, item, None).unwrap_or(0));
+    fn end_pull(&mut self, now: Instant, pulled: &Pulled) {
+        let states = &self.states;
+        let held = |core: &Core, item| held(core, states, item, None).unwrap_or(0);
+        let peer = self.pulls.close(&mut self.core, now, pulled, held);
         self.pull_missing(now);
         if let Some(peer) = peer {
             self.settle_joins(now, peer);

@@ -79,6 +79,14 @@ impl<K: Copy + Ord> Deadlines<K> {
         }
     }
 
+    /// Moves all deadlines.
+    pub(crate) fn push_back(&mut self, by: Duration) {
+        self.by_time = self.by_time.iter().map(|(at, key)| (*at + by, *key)).collect();
+        for at in self.by_key.values_mut() {
+            *at = *at + by;
+        }
+    }
+
     /// Takes the key whose deadline is the earliest, if that is not after `now`.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
         let (at, key) = *self.by_time.first()?;

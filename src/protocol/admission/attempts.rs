@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::protocol::api::{Bound, Call};
-use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::body::HintReason;
 use crate::wire::{Cookie, NameHash, Seq};
 
@@ -29,86 +27,53 @@ pub(super) struct JoinAttempt {
     /// A node that we hold dead at that address: it is to hear of it.
     pub(super) dead: Option<NameHash>,
     /// Why it may be that nobody answers; anybody can have made it up.
-    refusal: Option<HintReason>,
+    pub(super) refusal: Option<HintReason>,
     /// The counter of its last hello, if that was sealed.
     counter: Option<u64>,
-    tries: u32,
 }
 
 impl JoinAttempt {
-    /// Takes a cookie; false if it has that one. Who challenges us has read our hello, and we its answer: whatever
-    /// spoke against it was wrong.
+    /// Takes a cookie; false if it has that one. A member that challenges us has read our hello, and we its answer:
+    /// whatever spoke against it was wrong.
     pub(super) fn challenged(&mut self, cookie: Cookie) -> bool {
         self.refusal = None;
         std::mem::replace(&mut self.cookie, cookie) != cookie
     }
+
+    /// Whether to give it up after so many hellos: nobody has called for it; or there is a reason why nobody answers,
+    /// and it was never challenged.
+    pub(super) fn is_vain(&self, tries: u32) -> bool {
+        let is_refused = self.refusal.is_some() && self.cookie == Cookie(0);
+        match self.call {
+            Some(_) => is_refused && tries >= REFUSED_TRIES_MAX,
+            None => tries >= ATTEMPT_TRIES_MAX,
+        }
+    }
 }
 
-/// All running attemptes.
-#[derive(Debug)]
+/// All running attempts, by the numbers of their hellos.
+#[derive(Debug, Default)]
 pub(super) struct JoinAttempts {
     by_seq: BTreeMap<Seq, JoinAttempt>,
-    deadlines: Deadlines<Seq>,
-    retry: Duration,
 }
 
 impl JoinAttempts {
-    /// `retry`: the pause before the second try; later ones are two and four times that.
-    pub(super) fn new(retry: Duration) -> Self {
-        Self { by_seq: BTreeMap::new(), deadlines: Deadlines::new(), retry }
-    }
-
-    /// Begins one; its first hello is due at once. `dead`: whom we hold dead at that address. False if there is one to
-    /// that address, or too many.
-    pub(super) fn begin(
-        &mut self,
-        now: Instant,
-        seq: Seq,
-        addr: SocketAddr,
-        call: Option<Call>,
-        dead: Option<NameHash>,
-    ) -> bool {
+    /// Whether another one to this address may begin: there are not too many, and, unless a join calls for it, none
+    /// to that address.
+    pub(super) fn may_begin(&self, addr: SocketAddr, call: Option<Call>) -> bool {
         let max = if call.is_some() { ATTEMPTS_CALLED_MAX } else { ATTEMPTS_MAX };
         let is_known = || self.by_seq.values().any(|other| other.addr == addr);
-        if self.by_seq.len() >= max || (call.is_none() && is_known()) {
-            return false;
-        }
-        self.by_seq.insert(
-            seq,
-            JoinAttempt { addr, call, cookie: Cookie(0), dead, refusal: None, counter: None, tries: 0 },
-        );
-        self.deadlines.set(seq, now);
-        true
+        self.by_seq.len() < max && (call.is_some() || !is_known())
     }
 
-    /// An attempt whose next hello is due; one without a call that has tried often enough is dropped.
-    pub(super) fn pop_due(&mut self, now: Instant, jitter: Duration) -> Option<Seq> {
-        loop {
-            let seq = self.deadlines.pop_due(now)?;
-            let Some(attempt) = self.by_seq.get_mut(&seq) else {
-                continue;
-            };
-            if attempt.call.is_none() && attempt.tries >= ATTEMPT_TRIES_MAX {
-                self.by_seq.remove(&seq);
-                continue;
-            }
-            let wait = self.retry * 2_u32.pow(attempt.tries.min(2));
-            attempt.tries += 1;
-            self.deadlines.set(seq, now + wait + jitter);
-            return Some(seq);
-        }
+    /// Begins one. `dead`: the node that we hold dead at that address.
+    pub(super) fn begin(&mut self, seq: Seq, addr: SocketAddr, call: Option<Call>, dead: Option<NameHash>) {
+        let attempt = JoinAttempt { addr, call, cookie: Cookie(0), dead, refusal: None, counter: None };
+        self.by_seq.insert(seq, attempt);
     }
 
-    /// Has the next hello sent at once.
-    pub(super) fn hurry(&mut self, now: Instant, seq: Seq) {
-        if self.by_seq.contains_key(&seq) {
-            self.deadlines.set(seq, now);
-        }
-    }
-
-    /// The attempt that an answer with this number from this address is for.
-    pub(super) fn answered(&mut self, seq: Seq, from: SocketAddr) -> Option<&mut JoinAttempt> {
-        self.by_seq.get_mut(&seq).filter(|attempt| attempt.addr == from)
+    pub(super) fn get_mut(&mut self, seq: Seq) -> Option<&mut JoinAttempt> {
+        self.by_seq.get_mut(&seq)
     }
 
     pub(super) fn get(&self, seq: Seq) -> Option<&JoinAttempt> {
@@ -116,7 +81,6 @@ impl JoinAttempts {
     }
 
     pub(super) fn end(&mut self, seq: Seq) -> Option<JoinAttempt> {
-        self.deadlines.cancel(seq);
         self.by_seq.remove(&seq)
     }
 
@@ -150,40 +114,23 @@ impl JoinAttempts {
         of_join.find(|attempt| attempt.addr == addr)?.refusal
     }
 
-    /// Ends an attempt that was called for if it has asked often enough against a reason not to, and was never
-    /// challenged: whose join it is, and the reason.
-    pub(super) fn end_refused(&mut self, seq: Seq) -> Option<(Call, SocketAddr, HintReason)> {
-        let attempt = self.by_seq.get(&seq).filter(|attempt| attempt.cookie == Cookie(0))?;
-        if attempt.tries <= REFUSED_TRIES_MAX {
-            return None;
-        }
-        let refused = (attempt.call?, attempt.addr, attempt.refusal?);
-        self.end(seq);
-        Some(refused)
-    }
-
-    /// A join has come through by one of its attemptes: the others go on in the background, for a while.
+    /// A join has come through by one of its attempts: the others go on in the background, for a while.
     pub(super) fn release(&mut self, call: Call) {
         for attempt in self.by_seq.values_mut().filter(|attempt| attempt.call == Some(call)) {
             attempt.call = None;
         }
     }
 
-    /// Drops the attemptes of a join.
-    pub(super) fn end_call(&mut self, call: Call) {
-        let seqs: Vec<Seq> = self
-            .by_seq
-            .iter()
-            .filter(|(_, attempt)| attempt.call == Some(call))
-            .map(|(seq, _)| *seq)
-            .collect();
-        for seq in seqs {
-            self.end(seq);
-        }
+    /// Drops the attempts of a join. Answers the numbers of their hellos.
+    pub(super) fn end_call(&mut self, call: Call) -> Vec<Seq> {
+        let of_join = self.by_seq.iter().filter(|(_, attempt)| attempt.call == Some(call));
+        let ended: Vec<Seq> = of_join.map(|(seq, _)| *seq).collect();
+        self.by_seq.retain(|_, attempt| attempt.call != Some(call));
+        ended
     }
 
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.deadlines.next()
+    pub(super) fn len(&self) -> usize {
+        self.by_seq.len()
     }
 
     pub(super) fn bound(&self) -> Bound {

@@ -8,6 +8,7 @@ use super::attempts::JoinAttempt;
 use crate::error::Error;
 use crate::node::{Generation, Status};
 use crate::protocol::api::{Answer, Bound, Call};
+use crate::protocol::core::requests::{Asked, DueRequest, RequestKind};
 use crate::protocol::core::{Context, Core, Timer};
 use crate::protocol::membership::Entry;
 use crate::protocol::time::Instant;
@@ -20,30 +21,42 @@ const JOINS_MAX: usize = 64;
 /// What is logged when nobody but ourselves was named.
 const ALONE: &str = "no seed but this member itself: alone";
 
+/// What a join is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JoinStage {
+    /// Its seeds are asked to let us in.
+    Asking,
+    /// One of them has: an exchange with it brings the records.
+    Syncing { seed: NameHash, addr: SocketAddr },
+    /// The records are here, and the states are on their way.
+    Settling { seed: NameHash, addr: SocketAddr },
+}
+
 /// One `join` that is under way.
 #[derive(Debug)]
-pub(super) struct Join {
+struct Join {
     /// What became of each seed; none: nothing yet.
-    pub(super) seeds: Vec<(SocketAddr, Option<Error>)>,
-    pub(super) deadline: Instant,
+    seeds: Vec<(SocketAddr, Option<Error>)>,
+    deadline: Instant,
+    stage: JoinStage,
 }
 
 impl Join {
     /// Notes why a seed did not let us in.
-    pub(super) fn fail(&mut self, addr: SocketAddr, error: Error) {
+    fn fail(&mut self, addr: SocketAddr, error: Error) {
         for seed in self.seeds.iter_mut().filter(|seed| seed.0 == addr) {
             seed.1 = Some(copy(&error));
         }
     }
 
     /// Whether it is decided that nobody lets us in: every seed has said so, or one that our name is taken.
-    pub(super) fn is_lost(&self) -> bool {
+    fn is_lost(&self) -> bool {
         self.seeds.iter().all(|(_, error)| error.is_some())
             || self.seeds.iter().any(|(_, error)| matches!(error, Some(Error::NameTaken { .. })))
     }
 
     /// What happened with each seed.
-    pub(super) fn into_errors(self) -> Vec<(SocketAddr, Error)> {
+    fn into_errors(self) -> Vec<(SocketAddr, Error)> {
         self.seeds.into_iter().map(|(addr, error)| (addr, error.unwrap_or(Error::NoAnswer))).collect()
     }
 }
@@ -52,15 +65,17 @@ impl Join {
 #[derive(Debug, Default)]
 pub(super) struct Joins {
     by_call: BTreeMap<Call, Join>,
-    /// Those that were let in and wait for an exchange with this seed.
-    syncing: BTreeMap<NameHash, Vec<(Call, SocketAddr)>>,
-    /// Those that wait for the states of a seed.
-    settling: Vec<(Call, SocketAddr, NameHash)>,
 }
 
 impl Joins {
     pub(super) fn bound(&self) -> Bound {
         Bound { what: "joins", count: self.by_call.len(), max: JOINS_MAX }
+    }
+
+    /// Those that wait for a seed in this stage.
+    fn in_stage(&self, is_meant: impl Fn(JoinStage) -> bool) -> Vec<Call> {
+        let meant = self.by_call.iter().filter(|(_, join)| is_meant(join.stage));
+        meant.map(|(call, _)| *call).collect()
     }
 }
 
@@ -90,15 +105,13 @@ impl Admission {
         let has_room = self.joins.by_call.len() < JOINS_MAX;
         let mut seeds = Vec::with_capacity(others.len());
         for seed in others {
-            let seq = core.fresh_seq();
             let is_asked = has_room
                 && core.settings.allow.takes_address(seed.ip())
-                && self.begin_attempt(core, now, seq, seed, Some(call));
+                && self.begin_attempt(core, now, seed, Some(call));
             seeds.push((seed, (!is_asked).then_some(Error::Refused)));
         }
-        self.joins.by_call.insert(call, Join { seeds, deadline });
+        self.joins.by_call.insert(call, Join { seeds, deadline, stage: JoinStage::Asking });
         core.timers.set(Timer::Join(call), deadline);
-        self.send_hellos(core, now);
         self.check_join(core, now, call);
         call
     }
@@ -112,54 +125,61 @@ impl Admission {
             core.metrics.not_allowed += 1;
             return;
         }
-        let seq = core.fresh_seq();
-        if self.begin_attempt(core, now, seq, addr, None) {
-            self.send_hellos(core, now);
+        self.begin_attempt(core, now, addr, None);
+    }
+
+    /// Says hello to whoever is at an address; false if there is no room for another attempt.
+    fn begin_attempt(&mut self, core: &mut Core, now: Instant, addr: SocketAddr, call: Option<Call>) -> bool {
+        if !self.attempts.may_begin(addr, call) {
+            return false;
+        }
+        let dead = dead_at(core, addr);
+        let asked = Asked::anybody_at(addr);
+        let seq = core.request(now, RequestKind::Hello, 0, asked, Some(self.retry));
+        self.attempts.begin(seq, addr, call, dead);
+        self.send_hello(core, now, seq);
+        true
+    }
+
+    /// A hello was not answered in time: it is repeated, or its attempt is given up.
+    pub(in crate::protocol) fn repeat_hello(&mut self, core: &mut Core, now: Instant, due: &DueRequest) {
+        let attempt = self.attempts.get(due.seq);
+        if !attempt.is_some_and(|attempt| attempt.is_vain(due.tries)) {
+            self.send_hello(core, now, due.seq);
+            return;
+        }
+        let ended = self.end_attempt(core, now, due.seq, false);
+        if let Some(JoinAttempt { call: Some(call), addr, refusal: Some(reason), .. }) = ended {
+            self.seed_failed(core, now, call, addr, reason.into());
         }
     }
 
-    fn begin_attempt(
+    fn send_hello(&self, core: &mut Core, now: Instant, seq: Seq) {
+        let Some(JoinAttempt { addr, cookie, dead, .. }) = self.attempts.get(seq) else {
+            return;
+        };
+        let mut datagram = core.datagram_to(Generation(0));
+        if !datagram.push(&Body::Hello(Hello { seq, cookie: *cookie, record: core.own_record() })) {
+            return;
+        }
+        // A node that we hold dead at that address is told so, and can refute it.
+        let verdict = dead.and_then(|name| core.held_against(name));
+        if let Some(verdict) = verdict.filter(|verdict| verdict.status == Status::Dead) {
+            // Without room it is told later.
+            let _ = datagram.push(&Body::Verdict(verdict));
+        }
+        core.transmit(now, *addr, datagram);
+    }
+
+    fn end_attempt(
         &mut self,
-        core: &Core,
+        core: &mut Core,
         now: Instant,
         seq: Seq,
-        addr: SocketAddr,
-        call: Option<Call>,
-    ) -> bool {
-        let is_dead_there = |entry: &Entry| entry.addr() == addr && entry.status == Status::Dead;
-        let mut tombstones = core.members.tombstones().map(|(_, name)| name);
-        let dead = tombstones.find(|name| core.members.get(*name).is_some_and(is_dead_there));
-        self.attempts.begin(now, seq, addr, call, dead)
-    }
-
-    /// Sends the hellos that are due.
-    pub(in crate::protocol) fn send_hellos(&mut self, core: &mut Core, now: Instant) {
-        loop {
-            let jitter = core.jitter(core.settings.gossip_interval);
-            let Some(seq) = self.attempts.pop_due(now, jitter) else {
-                return;
-            };
-            if let Some((call, addr, reason)) = self.attempts.end_refused(seq) {
-                self.seed_failed(core, now, call, addr, reason.into());
-                continue;
-            }
-            let Some((addr, cookie, dead)) =
-                self.attempts.get(seq).map(|attempt| (attempt.addr, attempt.cookie, attempt.dead))
-            else {
-                continue;
-            };
-            let mut datagram = core.datagram_to(Generation(0));
-            if !datagram.push(&Body::Hello(Hello { seq, cookie, record: core.own_record() })) {
-                continue;
-            }
-            // A node that we hold dead at that address is told so, and can refute it.
-            let verdict = dead.and_then(|name| core.held_against(name));
-            if let Some(verdict) = verdict.filter(|verdict| verdict.status == Status::Dead) {
-                // Without room it is told later.
-                let _ = datagram.push(&Body::Verdict(verdict));
-            }
-            core.transmit(now, addr, datagram);
-        }
+        is_answered: bool,
+    ) -> Option<JoinAttempt> {
+        core.requests.end(now, seq, is_answered);
+        self.attempts.end(seq)
     }
 
     /// Notes the counter that a hello was sealed with.
@@ -167,28 +187,23 @@ impl Admission {
         self.attempts.sealed(seq, counter);
     }
 
-    /// A member wants a cookie with our hello. False if none was sent there under this number.
+    /// A member wants a cookie with our hello.
     pub(in crate::protocol) fn handle_challenge(
         &mut self,
         core: &mut Core,
-        context: &mut Context,
+        now: Instant,
         seq: Seq,
         cookie: Cookie,
-    ) -> bool {
-        let Some(attempt) = self.attempts.answered(seq, context.from) else {
-            return false;
-        };
-        core.note_answer(context);
-        if attempt.challenged(cookie) {
-            self.hurry(core, context.now, seq);
+    ) {
+        if self.attempts.get_mut(seq).is_some_and(|attempt| attempt.challenged(cookie)) {
+            self.hurry(core, now, seq);
         }
-        true
     }
 
     /// Says hello again, at once.
-    pub(in crate::protocol) fn hurry(&mut self, core: &mut Core, now: Instant, seq: Seq) {
-        self.attempts.hurry(now, seq);
-        self.send_hellos(core, now);
+    pub(in crate::protocol) fn hurry(&self, core: &mut Core, now: Instant, seq: Seq) {
+        core.requests.sent_again(now, seq);
+        self.send_hello(core, now, seq);
     }
 
     /// We are in, as far as this member is concerned: what is left is its view. None if nobody waits for that.
@@ -198,16 +213,12 @@ impl Admission {
         context: &mut Context,
         seq: Seq,
     ) -> Option<Welcomed> {
-        if self.attempts.answered(seq, context.from).is_none() {
-            core.metrics.unexpected_answers += 1;
-            return None;
-        }
-        core.note_answer(context);
-        let JoinAttempt { cookie, call, .. } = self.attempts.end(seq)?;
+        core.answered(context, seq, &[RequestKind::Hello])?;
+        let JoinAttempt { cookie, call, .. } = self.end_attempt(core, context.now, seq, true)?;
         core.given.remember(context.sender, cookie);
         // Of several seeds that let us in the first one is enough; the others have told of us.
-        let is_syncing = |call| self.joins.syncing.values().flatten().any(|(of, _)| *of == call);
-        (!call.is_some_and(is_syncing)).then_some(Welcomed { cookie, call })
+        let join = call.and_then(|call| self.joins.by_call.get(&call));
+        join.is_none_or(|join| join.stage == JoinStage::Asking).then_some(Welcomed { cookie, call })
     }
 
     /// A member does not let us in. Answers the run of our name that it knows, and where, if that is why.
@@ -218,11 +229,7 @@ impl Admission {
         seq: Seq,
         reason: RejectReason,
     ) -> Option<(Generation, SocketAddr)> {
-        if self.attempts.answered(seq, context.from).is_none() {
-            core.metrics.unexpected_answers += 1;
-            return None;
-        }
-        core.note_answer(context);
+        core.answered(context, seq, &[RequestKind::Hello])?;
         let error = match reason {
             RejectReason::Stale { known, addr } => return Some((known, addr)),
             RejectReason::NameTaken { addr } => Error::NameTaken { name: core.settings.name.clone(), addr },
@@ -243,7 +250,7 @@ impl Admission {
         error: Error,
     ) {
         let from = context.from;
-        let Some(attempt) = self.attempts.end(seq) else {
+        let Some(attempt) = self.end_attempt(core, context.now, seq, true) else {
             return;
         };
         match attempt.call {
@@ -260,7 +267,7 @@ impl Admission {
         let Some(Body::Hello(hello)) = packet.bodies().next() else {
             return;
         };
-        let Some(attempt) = self.attempts.end(hello.seq) else {
+        let Some(attempt) = self.end_attempt(core, now, hello.seq, true) else {
             return;
         };
         if let Some(call) = attempt.call
@@ -269,7 +276,7 @@ impl Admission {
             join.seeds.retain(|(addr, _)| *addr != attempt.addr);
             if join.seeds.is_empty() {
                 core.note(log::Level::Info, || ALONE.to_owned());
-                self.end_join(core, call);
+                self.end_join(core, now, call);
                 core.answers.push_back((call, Answer::Joined(Ok(()))));
             } else {
                 self.check_join(core, now, call);
@@ -294,27 +301,38 @@ impl Admission {
 
     /// A join that was let in waits for an exchange with the seed.
     pub(in crate::protocol) fn await_sync(&mut self, call: Call, addr: SocketAddr, seed: NameHash) {
-        self.joins.syncing.entry(seed).or_default().push((call, addr));
-    }
-
-    /// An exchange with a seed is complete: those that waited for it wait for its states.
-    pub(in crate::protocol) fn synced(&mut self, seed: NameHash) {
-        for (call, addr) in self.joins.syncing.remove(&seed).unwrap_or_default() {
-            self.joins.settling.push((call, addr, seed));
+        if let Some(join) = self.joins.by_call.get_mut(&call) {
+            join.stage = JoinStage::Syncing { seed, addr };
         }
     }
 
-    /// An exchange with a seed has come to nothing: the other seeds are asked again.
+    /// An exchange with a node is complete: joins that waited for it wait for its states.
+    pub(in crate::protocol) fn synced(&mut self, with: NameHash) {
+        for join in self.joins.by_call.values_mut() {
+            if let JoinStage::Syncing { seed, addr } = join.stage
+                && seed == with
+            {
+                join.stage = JoinStage::Settling { seed, addr };
+            }
+        }
+    }
+
+    /// An exchange with a node has come to nothing: joins that waited for it ask the other seeds again.
     pub(in crate::protocol) fn sync_failed(
         &mut self,
         core: &mut Core,
         now: Instant,
-        seed: NameHash,
-        error: Error,
+        with: NameHash,
+        error: &Error,
     ) {
-        for (call, addr) in self.joins.syncing.remove(&seed).unwrap_or_default() {
-            self.seed_failed(core, now, call, addr, copy(&error));
-            self.ask_other_seeds(core, now, call);
+        let is_meant = |stage| matches!(stage, JoinStage::Syncing { seed, .. } if seed == with);
+        for call in self.joins.in_stage(is_meant) {
+            if let Some(join) = self.joins.by_call.get_mut(&call)
+                && let JoinStage::Syncing { addr, .. } = std::mem::replace(&mut join.stage, JoinStage::Asking)
+            {
+                self.seed_failed(core, now, call, addr, copy(error));
+                self.ask_other_seeds(core, now, call);
+            }
         }
     }
 
@@ -325,24 +343,16 @@ impl Admission {
         let open = join.seeds.iter().filter(|(_, error)| error.is_none());
         let open: Vec<SocketAddr> = open.map(|(addr, _)| *addr).collect();
         for addr in open {
-            let seq = core.fresh_seq();
-            self.begin_attempt(core, now, seq, addr, Some(call));
+            self.begin_attempt(core, now, addr, Some(call));
         }
-        self.send_hellos(core, now);
     }
 
-    /// Whether any join waits for the states of its seed.
-    pub(in crate::protocol) fn is_settling(&self) -> bool {
-        !self.joins.settling.is_empty()
+    /// Joins that wait for nothing but the states of a seed.
+    pub(in crate::protocol) fn settling_with(&self, with: NameHash) -> Vec<Call> {
+        self.joins.in_stage(|stage| matches!(stage, JoinStage::Settling { seed, .. } if seed == with))
     }
 
-    /// Joins whose seed has given all its states, or does not give them: they are through.
-    pub(in crate::protocol) fn take_settled(&mut self, seed: NameHash) -> Vec<(Call, SocketAddr)> {
-        let settled = self.joins.settling.extract_if(.., |(_, _, of)| *of == seed);
-        settled.map(|(call, addr, _)| (call, addr)).collect()
-    }
-
-    /// A join has come through: we are in sync with one of the seeds. False if nobody waits for it any more.
+    /// A join has come through: we are in sync with this seed, at this address.
     pub(in crate::protocol) fn joined(&mut self, core: &mut Core, call: Call, addr: SocketAddr) -> bool {
         if self.joins.by_call.remove(&call).is_none() {
             return false;
@@ -355,19 +365,19 @@ impl Admission {
         true
     }
 
-    /// A join is out of time. Answers the seed that it has come through, if only states are missing: they may take
-    /// longer.
-    pub(in crate::protocol) fn join_timeout(
-        &mut self,
-        core: &mut Core,
-        now: Instant,
-        call: Call,
-    ) -> Option<(SocketAddr, NameHash)> {
-        if let Some(place) = self.joins.settling.iter().position(|(settling, _, _)| *settling == call) {
-            let (_, addr, seed) = self.joins.settling.swap_remove(place);
-            return Some((addr, seed));
-        }
-        let join = self.joins.by_call.get_mut(&call)?;
+    /// A join that has all but maybe some states has come through. Answers with which seed.
+    pub(in crate::protocol) fn settled(&mut self, core: &mut Core, call: Call) -> Option<NameHash> {
+        let JoinStage::Settling { seed, addr } = self.joins.by_call.get(&call)?.stage else {
+            return None;
+        };
+        self.joined(core, call, addr).then_some(seed)
+    }
+
+    /// A join is out of time, and has not come through.
+    pub(in crate::protocol) fn join_timeout(&mut self, core: &mut Core, now: Instant, call: Call) {
+        let Some(join) = self.joins.by_call.get_mut(&call) else {
+            return;
+        };
         debug_assert!(join.deadline <= now, "a join ends too early");
         let late: Vec<SocketAddr> =
             join.seeds.iter().filter(|(_, error)| error.is_none()).map(|(addr, _)| *addr).collect();
@@ -375,31 +385,36 @@ impl Admission {
             join.fail(addr, self.attempts.refusal(call, addr).map_or(Error::NoAnswer, Error::from));
         }
         self.check_join(core, now, call);
-        None
     }
 
     /// Whether this member is being let in somewhere.
     pub(in crate::protocol) fn is_joining(&self) -> bool {
-        !self.joins.by_call.is_empty() || self.attempts.next_due().is_some()
+        !self.joins.by_call.is_empty() || self.attempts.len() > 0
     }
 
     fn check_join(&mut self, core: &mut Core, now: Instant, call: Call) {
         let out_of_time = |join: &Join| join.deadline <= now;
         if self.joins.by_call.get(&call).is_some_and(|join| join.is_lost() || out_of_time(join))
-            && let Some(join) = self.end_join(core, call)
+            && let Some(join) = self.end_join(core, now, call)
         {
             core.answers.push_back((call, Answer::Joined(Err(join.into_errors()))));
         }
     }
 
-    fn end_join(&mut self, core: &mut Core, call: Call) -> Option<Join> {
+    fn end_join(&mut self, core: &mut Core, now: Instant, call: Call) -> Option<Join> {
         core.timers.cancel(Timer::Join(call));
-        self.attempts.end_call(call);
-        for joins in self.joins.syncing.values_mut() {
-            joins.retain(|(of, _)| *of != call);
+        for seq in self.attempts.end_call(call) {
+            core.requests.end(now, seq, false);
         }
         self.joins.by_call.remove(&call)
     }
+}
+
+/// The node that we hold dead at an address.
+fn dead_at(core: &Core, addr: SocketAddr) -> Option<NameHash> {
+    let is_dead_there = |entry: &Entry| entry.addr() == addr && entry.status == Status::Dead;
+    let mut tombstones = core.members.tombstones().map(|(_, name)| name);
+    tombstones.find(|name| core.members.get(*name).is_some_and(is_dead_there))
 }
 
 /// Copies one of the errors that a seed can answer with.

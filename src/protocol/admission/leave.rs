@@ -25,8 +25,9 @@ use super::Admission;
 use crate::error::{Error, Result};
 use crate::node::{Generation, Status};
 use crate::protocol::api::{Answer, Call};
+use crate::protocol::core::requests::RequestKind;
 use crate::protocol::core::{Context, Core, Timer};
-use crate::protocol::membership::Entry;
+use crate::protocol::membership::{Entry, Peer};
 use crate::protocol::time::Instant;
 use crate::wire::{Body, Cookie, NameHash, Seq, Verdict};
 
@@ -72,6 +73,19 @@ pub(super) struct LeavePeer {
     since: Instant,
 }
 
+impl Leave {
+    /// How many peers have been told and not acked.
+    pub(super) fn waiting(&self) -> usize {
+        self.open.len()
+    }
+}
+
+impl LeavePeer {
+    fn asked(&self) -> Peer {
+        Peer { name: self.name, addr: self.addr, generation: self.generation }
+    }
+}
+
 impl Admission {
     /// Says that this member goes. Answered with [`Answer::Left`]. Answers also whether it begins to leave now.
     pub(in crate::protocol) fn leave(
@@ -114,9 +128,14 @@ impl Admission {
         };
         // Peers may be gone without our having noticed, or leave at the same time.
         let patience = core.settings.probe_timeout * LEAVE_PATIENCE_TIMEOUTS;
-        leave.open.retain(|_, peer| {
-            core.members.active(peer.name).is_some_and(|entry| entry.generation() == peer.generation)
-                && now.since(peer.since) < patience
+        leave.open.retain(|seq, peer| {
+            let is_there =
+                core.members.active(peer.name).is_some_and(|entry| entry.generation() == peer.generation);
+            let stays = is_there && now.since(peer.since) < patience;
+            if !stays {
+                core.requests.end(now, *seq, false);
+            }
+            stays
         });
         let pause = core.settings.gossip_interval * LEAVE_PAUSE;
         let pauses = now.since(leave.began).as_micros() / pause.as_micros().max(1);
@@ -126,7 +145,7 @@ impl Admission {
             && let Some(peer) = next_leave_peer(core, now, &leave.tried)
         {
             leave.tried.insert(peer.name);
-            leave.open.insert(core.fresh_seq(), peer);
+            leave.open.insert(core.request(now, RequestKind::Leave, 0, peer.asked(), None), peer);
         }
         let others = visible_others(core);
         let acks = leave.acked.iter().filter(|name| others.contains(name)).count();
@@ -154,49 +173,37 @@ impl Admission {
         self.leave = Some(leave);
     }
 
-    /// Whether this answers our leave, which is then noted.
-    pub(in crate::protocol) fn leave_acked(
-        &mut self,
-        core: &mut Core,
-        context: &mut Context,
-        seq: Seq,
-    ) -> bool {
+    /// A peer has acked our leave.
+    pub(in crate::protocol) fn leave_acked(&mut self, core: &mut Core, now: Instant, seq: Seq) {
+        core.requests.end(now, seq, true);
         let Some(leave) = &mut self.leave else {
-            return false;
+            return;
         };
-        let Some(peer) = leave.open.get(&seq).copied().filter(|peer| peer.addr == context.from) else {
-            return false;
+        let Some(peer) = leave.open.remove(&seq) else {
+            return;
         };
-        core.note_answer(context);
-        leave.open.remove(&seq);
         leave.acked.insert(peer.name);
         let acks = leave.acked.iter().filter(|name| core.members.active(**name).is_some()).count();
         if acks >= LEAVE_ACKS || leave.open.is_empty() {
             // When the rest of the datagram is read, which may tell that the peer leaves as well.
-            core.timers.set(Timer::Leave, context.now);
+            core.timers.set(Timer::Leave, now);
         }
-        true
     }
 
-    /// Whether this answers our leave: then that is sent again, at once, with the new cookie.
+    /// A peer wants a fresh cookie with our leave, which is then sent again at once.
     pub(in crate::protocol) fn leave_challenged(
         &mut self,
         core: &mut Core,
-        context: &mut Context,
+        now: Instant,
         seq: Seq,
         cookie: Cookie,
-    ) -> bool {
-        let Some(leave) = &mut self.leave else {
-            return false;
-        };
-        let Some(peer) = leave.open.get_mut(&seq).filter(|peer| peer.addr == context.from) else {
-            return false;
-        };
-        core.note_answer(context);
-        if std::mem::replace(&mut peer.cookie, cookie) != cookie {
-            send_leave_to(core, context.now, seq, peer);
+    ) {
+        let peer = self.leave.as_mut().and_then(|leave| leave.open.get_mut(&seq));
+        if let Some(peer) = peer
+            && std::mem::replace(&mut peer.cookie, cookie) != cookie
+        {
+            send_leave_to(core, now, seq, peer);
         }
-        true
     }
 }
 

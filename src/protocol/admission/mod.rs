@@ -41,7 +41,6 @@ mod vouch;
 use std::time::Duration;
 
 use super::api::Bound;
-use super::time::Instant;
 pub(super) use admit::{Decision, proves_address, reject, welcome};
 use attempts::JoinAttempts;
 use join::Joins;
@@ -58,6 +57,8 @@ pub(super) use vouch::{handle_doubt, is_doubtful, is_vouched, send_back};
 #[derive(Debug)]
 pub(super) struct Admission {
     attempts: JoinAttempts,
+    /// The pause before a hello is repeated the first time.
+    retry: Duration,
     joins: Joins,
     rejoin: Rejoin,
     name_checks: NameChecks,
@@ -71,7 +72,8 @@ impl Admission {
     /// `retry`: the pause before a hello is repeated the first time.
     pub(super) fn new(retry: Duration) -> Self {
         Self {
-            attempts: JoinAttempts::new(retry),
+            attempts: JoinAttempts::default(),
+            retry,
             joins: Joins::default(),
             rejoin: Rejoin::default(),
             name_checks: NameChecks::new(),
@@ -81,8 +83,9 @@ impl Admission {
         }
     }
 
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.attempts.next_due()
+    /// How many requests of its own wait for an answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.attempts.len() + self.leave.as_ref().map_or(0, Leave::waiting)
     }
 
     pub(super) fn bounds(&self) -> [Bound; 5] {

@@ -8,6 +8,7 @@ mod context;
 pub(super) mod cookies;
 mod news;
 mod own;
+pub(super) mod requests;
 pub(super) mod rumors;
 
 use std::collections::VecDeque;
@@ -31,12 +32,13 @@ use crate::node::{Generation, Incarnation};
 use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Seq, ViewMark, Writer};
 use addresses::Addresses;
 use cookies::{CookieJar, GivenCookies};
+use requests::Requests;
 use rumors::Rumors;
 
 /// Datagrams whose memory is kept for the next ones: at rest there is a ping and an ack under way.
 const SPARE_MAX: usize = 2;
 
-/// What wakes the duty to disseminate, besides rumors, exchanges and approaches, which have deadlines of their own.
+/// What wakes the duty to disseminate, besides rumors, requests, pulls and broadcasts, which have deadlines of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// A suspicion is to be shown to users.
@@ -126,6 +128,7 @@ pub(super) struct Core {
     #[cfg(feature = "encryption")]
     pub(super) seals: bool,
 
+    pub(super) requests: Requests,
     pub(super) timers: Deadlines<Timer>,
     next_call: u64,
     pub(super) transmits: VecDeque<Transmit>,
@@ -164,6 +167,7 @@ impl Core {
             addresses: Addresses::default(),
             #[cfg(feature = "encryption")]
             seals: false,
+            requests: Requests::new(),
             timers: Deadlines::new(),
             next_call: 0,
             transmits: VecDeque::new(),

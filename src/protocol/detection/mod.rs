@@ -30,7 +30,9 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 
 use super::api::{Answer, Bound, Call, Rule};
+use super::core::requests::{Reply, RequestKind};
 use super::core::{Context, Core};
+use super::membership::Peer;
 use super::membership::ring::Rounds;
 use super::time::Instant;
 use crate::error::{Error, Result};
@@ -39,12 +41,8 @@ use crate::wire::body::{Ack, NackReason, Ping, PingRequest};
 use crate::wire::{Body, NameHash, Seq, Verdict};
 use crowd::Crowd;
 use health::{Damping, Health, LastContact, silence_limit};
-#[cfg(test)]
-pub(super) use probe::{Probe, Step};
-#[cfg(not(test))]
-use probe::{Probe, Step};
-pub(super) use probe::{ProbeId, Purpose, Target};
-use probe::{Probes, ROUNDS_MAX, Way};
+use probe::{Probe, ProbeId, Probes, ROUNDS_MAX, Step};
+pub(super) use probe::{Purpose, Target};
 pub(super) use reconnect::schedule_reconnect;
 use relay::RelayedPings;
 use verify::ReportedDeath;
@@ -60,12 +58,17 @@ pub(super) enum Outcome {
     Left(Verdict),
 }
 
-/// What a direct ack brings.
+/// A probe that has run to the end of its ladder.
+#[derive(Debug)]
+pub(super) struct Failed(ProbeId);
+
+/// A probe that was answered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answered {
-    pub(super) probe: ProbeId,
+    probe: ProbeId,
     /// How often in a row the target was asked for its view, because it was too early to compare it.
     pub(super) asked: u32,
+    round_trip: Option<Duration>,
 }
 
 /// The failure detector of one member.
@@ -87,8 +90,7 @@ pub(super) struct Detection {
 
 impl Detection {
     pub(super) fn new(core: &mut Core, now: Instant) -> Self {
-        let phase = core.rng.random_range(0..core.settings.probe_interval.as_micros().max(1));
-        let phase = Duration::from_micros(u64::try_from(phase).unwrap_or(0));
+        let phase = core.jitter(core.settings.probe_interval);
         Self {
             probes: Probes::default(),
             relayed: RelayedPings::new(),
@@ -113,7 +115,7 @@ impl Detection {
     }
 
     /// Runs the ladders of all probes as far as they are due, up to a probe that has failed.
-    pub(super) fn next_failed(&mut self, core: &mut Core, now: Instant) -> Option<ProbeId> {
+    pub(super) fn next_failed(&mut self, core: &mut Core, now: Instant) -> Option<Failed> {
         while let Some((id, step)) = self.probes.pop_due(now) {
             match step {
                 Step::Ping => self.send_ping(core, now, id),
@@ -121,7 +123,7 @@ impl Detection {
                     self.send_ping(core, now, id);
                     self.ask_relays(core, now, id);
                 }
-                Step::Verdict => return Some(id),
+                Step::Verdict => return Some(Failed(id)),
             }
         }
         None
@@ -157,8 +159,14 @@ impl Detection {
         let accusing = |probe: &Probe| {
             matches!(probe.purpose, Purpose::Round | Purpose::Witness | Purpose::Reported { .. })
         };
-        core.metrics.probes_void += self.probes.finish_all(accusing).len() as u64;
-        self.probes.forget_times();
+        let void = self.probes.finish_all(accusing);
+        core.metrics.probes_void += void.len() as u64;
+        for seq in void.iter().flat_map(Probe::requests) {
+            core.requests.end(now, seq, false);
+        }
+        // What the others find out would be as wrong: they get the time back.
+        self.probes.push_back(lag);
+        core.requests.push_back(lag);
         self.give_time(core, now, lag);
         self.contact.push_back(now, lag);
         self.next_tick = self.next_tick.max(now);
@@ -222,48 +230,41 @@ impl Detection {
         }
     }
 
-    /// An ack of a target to us. None if nobody waits for it, or it is passed on to who does.
+    /// An ack of a target. None if nobody waits for it, or it is passed on to the member that does.
     pub(super) fn handle_ack(
         &mut self,
         core: &mut Core,
         context: &mut Context,
         ack: &Ack,
     ) -> Option<Answered> {
-        if self.relay_ack(core, context, ack.seq, ack.incarnation) {
+        let reply = core.answered(context, ack.seq, &[RequestKind::Ping, RequestKind::RelayedPing])?;
+        if reply.kind == RequestKind::RelayedPing {
+            self.relay_ack(core, context.now, ack.seq, ack.incarnation);
             return None;
         }
-        let Some(probe) = self.direct_answer(context, ack.seq) else {
-            core.metrics.unexpected_answers += 1;
-            return None;
-        };
-        core.note_answer(context);
         self.hear_round(ack.round);
+        let probe = ProbeId(reply.owner);
         let asked = self.probes.get(probe).map_or(0, |probe| probe.purpose.asked());
-        Some(Answered { probe, asked })
+        Some(Answered { probe, asked, round_trip: reply.round_trip })
     }
 
-    /// An ack of a target that does not know us, or of another run, which we do not know. Answers whether the sender
-    /// was asked, and the probe that is answered, if it is about this run.
+    /// An ack of a target that does not know us, or of another run, which we do not know. None if it is passed on;
+    /// else the probe that is answered, if it is about this run.
     pub(super) fn handle_bare_ack(
         &mut self,
         core: &mut Core,
-        context: &mut Context,
+        now: Instant,
         seq: Seq,
-    ) -> Option<Option<ProbeId>> {
-        if self.relay_ack(core, context, seq, Incarnation(0)) {
+        reply: &Reply,
+    ) -> Option<Option<Answered>> {
+        if reply.kind == RequestKind::RelayedPing {
+            if reply.of_run {
+                self.relay_ack(core, now, seq, Incarnation(0));
+            }
             return None;
         }
-        let Some((id, Way::Direct)) = self.probes.answered(seq, context.from) else {
-            core.metrics.unexpected_answers += 1;
-            return None;
-        };
-        let target = self.probes.get(id).map(|probe| probe.target)?;
-        if target.name != context.sender {
-            core.metrics.unexpected_answers += 1;
-            return None;
-        }
-        core.note_answer(context);
-        Some((target.generation == context.generation).then_some(id))
+        let answered = Answered { probe: ProbeId(reply.owner), asked: 0, round_trip: reply.round_trip };
+        Some(reply.of_run.then_some(answered))
     }
 
     /// A relay has reached the target. Answers the probe, and whether the relay's view may know more of it than ours.
@@ -273,14 +274,13 @@ impl Detection {
         context: &mut Context,
         seq: Seq,
         incarnation: Incarnation,
-    ) -> Option<(ProbeId, bool)> {
-        let Some((id, Way::Relayed)) = self.probes.answered(seq, context.from) else {
-            core.metrics.unexpected_answers += 1;
-            return None;
-        };
-        core.note_answer(context);
-        let target = self.probes.get(id).map(|probe| probe.target);
-        Some((id, target.is_some_and(|target| incarnation > target.incarnation)))
+    ) -> Option<(Answered, bool)> {
+        let reply = core.answered(context, seq, &[RequestKind::PingRequest])?;
+        let probe = ProbeId(reply.owner);
+        let target = self.probes.get(probe).map(|probe| probe.target);
+        let knows_more = target.is_some_and(|target| incarnation > target.incarnation);
+        // The way by a relay is no measure.
+        Some((Answered { probe, asked: 0, round_trip: None }, knows_more))
     }
 
     /// A relay has not reached the target. Answers whether one of us knows more of it than the other.
@@ -291,12 +291,10 @@ impl Detection {
         seq: Seq,
         reason: NackReason,
     ) -> bool {
-        let Some((id, Way::Relayed)) = self.probes.answered(seq, context.from) else {
-            core.metrics.unexpected_answers += 1;
+        let Some(reply) = core.answered(context, seq, &[RequestKind::PingRequest]) else {
             return false;
         };
-        core.note_answer(context);
-        self.probes.nacked(id, reason);
+        self.probes.nacked(ProbeId(reply.owner), reason);
         reason == NackReason::Unknown
     }
 
@@ -340,17 +338,17 @@ impl Detection {
         self.probe(core, now, purpose, target)
     }
 
-    /// A probe is answered, by the answer with this number.
+    /// A probe is answered, under this number.
     pub(super) fn answered(
         &mut self,
         core: &mut Core,
         now: Instant,
-        id: ProbeId,
         seq: Seq,
+        answered: &Answered,
     ) -> Option<Outcome> {
-        let probe = self.probes.finish(id)?;
-        let target = probe.target;
-        let rtt = probe.round_trip(now, seq);
+        core.requests.end(now, seq, true);
+        let probe = self.finish(core, now, answered.probe)?;
+        let (target, rtt) = (probe.target, answered.round_trip);
         if let Some(rtt) = rtt {
             core.members.measured(target.name, rtt);
         }
@@ -372,8 +370,8 @@ impl Detection {
     }
 
     /// A probe has run to the end of its ladder without an answer.
-    pub(super) fn failed(&mut self, core: &mut Core, now: Instant, id: ProbeId) -> Option<Outcome> {
-        let probe = self.probes.finish(id)?;
+    pub(super) fn failed(&mut self, core: &mut Core, now: Instant, failed: &Failed) -> Option<Outcome> {
+        let probe = self.finish(core, now, failed.0)?;
         match probe.purpose {
             Purpose::Round | Purpose::Witness => {
                 self.notice_silence(core, now, probe.target.name);
@@ -408,6 +406,20 @@ impl Detection {
         let reported =
             Bound { what: "reported deaths", count: self.reported.len(), max: verify::REPORTED_MAX };
         [reported, self.probes.bound(), self.relayed.bound(), self.damping.bound()]
+    }
+
+    /// How many requests of its own wait for an answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.probes.iter().map(|probe| probe.requests().count()).sum::<usize>() + self.relayed.len()
+    }
+
+    /// Ends a probe and all that it has asked.
+    fn finish(&mut self, core: &mut Core, now: Instant, id: ProbeId) -> Option<Probe> {
+        let probe = self.probes.finish(id)?;
+        for seq in probe.requests() {
+            core.requests.end(now, seq, false);
+        }
+        Some(probe)
     }
 
     fn begin_round(&mut self, core: &mut Core, now: Instant) {
@@ -453,8 +465,8 @@ impl Detection {
         } else {
             None
         };
-        let seq = core.fresh_seq();
-        self.probes.pinged(now, id, seq);
+        let seq = core.request(now, RequestKind::Ping, id.0, target.peer(), None);
+        self.probes.pinged(id, seq);
         self.write_ping(core, now, &target, seq, reported);
     }
 
@@ -501,8 +513,9 @@ impl Detection {
             let (addr, generation) = (entry.addr(), entry.generation());
             let rtt = entry.node().rtt().unwrap_or_default();
             let nack_after = self.probes.get(id).map(|probe| probe.nack_after(now, rtt)).unwrap_or_default();
-            let seq = core.fresh_seq();
-            self.probes.asked(id, addr, seq);
+            let asked = Peer { name: relay, addr, generation };
+            let seq = core.request(now, RequestKind::PingRequest, id.0, asked, None);
+            self.probes.asked(id, seq);
             let request = PingRequest {
                 seq,
                 target: target.name,
@@ -511,14 +524,6 @@ impl Detection {
             };
             core.reply(now, addr, generation, &Body::PingRequest(request));
         }
-    }
-
-    /// The direct probe that an answer with this number is for, if it comes from the run that was asked.
-    fn direct_answer(&self, context: &Context, seq: Seq) -> Option<ProbeId> {
-        let (id, way) = self.probes.answered(seq, context.from)?;
-        let target = self.probes.get(id)?.target;
-        (way == Way::Direct && target.name == context.sender && target.generation == context.generation)
-            .then_some(id)
     }
 
     /// A probe that could accuse has failed. It does only with proof, and only the incarnation that it was

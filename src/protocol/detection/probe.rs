@@ -25,6 +25,7 @@ use std::time::Duration;
 use super::health::HEALTH_MAX;
 use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::api::{Bound, Call};
+use crate::protocol::membership::Peer;
 use crate::protocol::time::Instant;
 use crate::wire::body::NackReason;
 use crate::wire::{NameHash, Seq};
@@ -90,19 +91,10 @@ pub(crate) struct Target {
     pub(crate) incarnation: Incarnation,
 }
 
-/// A ping that was sent.
-#[derive(Debug, Clone, Copy)]
-struct Sent {
-    seq: Seq,
-    /// Unknown if we were away since.
-    at: Option<Instant>,
-}
-
-/// A relay that was asked.
-#[derive(Debug, Clone, Copy)]
-struct Relay {
-    addr: SocketAddr,
-    seq: Seq,
+impl Target {
+    pub(super) fn peer(&self) -> Peer {
+        Peer { name: self.name, addr: self.addr, generation: self.generation }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,7 +120,7 @@ pub(crate) struct Probe {
     pub(crate) target: Target,
     began: Instant,
     /// The pings that were sent, each under a number of its own, so that an ack tells the round trip.
-    pings: [Option<Sent>; PINGS_MAX],
+    pings: [Option<Seq>; PINGS_MAX],
     rtt: Option<Duration>,
     /// When the relays are asked and when the verdict falls, counted from the beginning: stretched by health.
     relays_after: Duration,
@@ -136,7 +128,8 @@ pub(crate) struct Probe {
     /// T, not stretched.
     base_timeout: Duration,
     stage: Stage,
-    relays: Vec<Relay>,
+    /// The numbers of what relays were asked.
+    relays: Vec<Seq>,
     /// Whether there was anybody who could have been a relay.
     pub(crate) relay_exists: bool,
     /// A relay has asked in vain: the proof that somebody hears us.
@@ -209,31 +202,20 @@ impl Probe {
         left.saturating_sub(relay_rtt) * 4 / 5
     }
 
-    /// The round trip that the ack to one of its pings shows now.
-    pub(crate) fn round_trip(&self, now: Instant, seq: Seq) -> Option<Duration> {
-        let ping = self.pings.iter().flatten().find(|ping| ping.seq == seq)?;
-        ping.at.map(|at| now.since(at))
+    /// The numbers of all that it has sent.
+    pub(super) fn requests(&self) -> impl Iterator<Item = Seq> {
+        self.pings.iter().flatten().chain(&self.relays).copied()
     }
 
-    /// The way by which an answer with this number from this address came, if it was asked for.
-    fn way(&self, seq: Seq, from: SocketAddr) -> Option<Way> {
-        if self.pings.iter().flatten().any(|ping| ping.seq == seq) {
-            return (self.target.addr == from).then_some(Way::Direct);
-        }
-        self.relays.iter().any(|relay| relay.seq == seq && relay.addr == from).then_some(Way::Relayed)
+    /// Gives it the time back for which we were asleep.
+    fn push_back(&mut self, lag: Duration) {
+        self.began = self.began + lag;
     }
-}
-
-/// By which way an answer reached a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    Direct,
-    Relayed,
 }
 
 /// Names a running probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ProbeId(u64);
+pub(crate) struct ProbeId(pub(super) u64);
 
 /// All running probes. At rest there are none or one, and never many: they are looked through.
 #[derive(Debug, Default)]
@@ -255,18 +237,18 @@ impl Probes {
         Some(id)
     }
 
-    /// Notes that a ping of a probe is being sent: it can be answered from here on.
-    pub(crate) fn pinged(&mut self, now: Instant, id: ProbeId, seq: Seq) {
+    /// Notes that a ping of a probe is being sent.
+    pub(crate) fn pinged(&mut self, id: ProbeId, seq: Seq) {
         let free = self.get_mut(id).and_then(|probe| probe.pings.iter_mut().find(|ping| ping.is_none()));
         if let Some(ping) = free {
-            *ping = Some(Sent { seq, at: Some(now) });
+            *ping = Some(seq);
         }
     }
 
-    /// We were away: the answers to what was sent before tell no round trip, which users are shown.
-    pub(crate) fn forget_times(&mut self) {
-        for ping in self.running.iter_mut().flat_map(|(_, probe)| probe.pings.iter_mut().flatten()) {
-            ping.at = None;
+    /// Gives all probes the time back for which we were asleep.
+    pub(crate) fn push_back(&mut self, lag: Duration) {
+        for (_, probe) in &mut self.running {
+            probe.push_back(lag);
         }
     }
 
@@ -278,9 +260,9 @@ impl Probes {
     }
 
     /// Notes that a relay was asked for a probe.
-    pub(crate) fn asked(&mut self, id: ProbeId, addr: SocketAddr, seq: Seq) {
+    pub(crate) fn asked(&mut self, id: ProbeId, seq: Seq) {
         if let Some(probe) = self.get_mut(id) {
-            probe.relays.push(Relay { addr, seq });
+            probe.relays.push(seq);
         }
     }
 
@@ -289,11 +271,6 @@ impl Probes {
         if let Some(probe) = self.get_mut(id) {
             probe.relay_exists = exists;
         }
-    }
-
-    /// The probe that an answer with this number from this address is for.
-    pub(crate) fn answered(&self, seq: Seq, from: SocketAddr) -> Option<(ProbeId, Way)> {
-        self.running.iter().find_map(|(id, probe)| Some((*id, probe.way(seq, from)?)))
     }
 
     /// A relay answers that it heard nothing, or that it does not hold the target active. The latter proves

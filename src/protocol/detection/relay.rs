@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Detection, Target, target_of};
+use super::{Detection, target_of};
 use crate::node::{Generation, Incarnation};
 use crate::protocol::api::Bound;
+use crate::protocol::core::requests::RequestKind;
 use crate::protocol::core::{Context, Core};
 use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::body::{NackReason, PingRequest};
@@ -18,12 +19,11 @@ const RELAYED_MAX: usize = 1_024;
 /// A ping that this member sends for another one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RelayedPing {
-    pub(super) asker: SocketAddr,
-    pub(super) asker_generation: Generation,
-    pub(super) asker_seq: Seq,
-    pub(super) target: Target,
+    asker: SocketAddr,
+    asker_generation: Generation,
+    asker_seq: Seq,
     /// Whether the asker was told that nothing came; a late ack is still passed on.
-    pub(super) nacked: bool,
+    nacked: bool,
 }
 
 /// All relayed pings of this member as a relay.
@@ -38,38 +38,24 @@ impl RelayedPings {
         Self { by_seq: BTreeMap::new(), deadlines: Deadlines::new() }
     }
 
-    /// Takes an ping under a fresh number; false if there are too many.
-    pub(super) fn begin(&mut self, seq: Seq, ping: RelayedPing, nack_at: Instant) -> bool {
-        if self.by_seq.len() >= RELAYED_MAX {
-            return false;
-        }
-        self.by_seq.insert(seq, ping);
-        self.deadlines.set(seq, nack_at);
-        true
+    fn has_room(&self) -> bool {
+        self.by_seq.len() < RELAYED_MAX
     }
 
-    /// The target has answered: the ping, which is over.
-    pub(super) fn answered(&mut self, seq: Seq, from: SocketAddr) -> Option<RelayedPing> {
-        self.by_seq.get(&seq).filter(|ping| ping.target.addr == from)?;
+    /// Notes a ping that is being sent.
+    fn begin(&mut self, seq: Seq, ping: RelayedPing, nack_at: Instant) {
+        self.by_seq.insert(seq, ping);
+        self.deadlines.set(seq, nack_at);
+    }
+
+    /// A ping is over.
+    fn take(&mut self, seq: Seq) -> Option<RelayedPing> {
         self.deadlines.cancel(seq);
         self.by_seq.remove(&seq)
     }
 
-    /// An ping whose asker is to be told now that nothing came. It stays for `grace` to pass on a late ack.
-    pub(super) fn pop_due(&mut self, now: Instant, grace: Duration) -> Option<RelayedPing> {
-        loop {
-            let seq = self.deadlines.pop_due(now)?;
-            let Some(ping) = self.by_seq.get_mut(&seq) else {
-                continue;
-            };
-            if ping.nacked {
-                self.by_seq.remove(&seq);
-                continue;
-            }
-            ping.nacked = true;
-            self.deadlines.set(seq, now + grace);
-            return Some(*ping);
-        }
+    pub(super) fn len(&self) -> usize {
+        self.by_seq.len()
     }
 
     pub(super) fn bound(&self) -> Bound {
@@ -102,41 +88,46 @@ impl Detection {
             core.reply(now, asker, context.generation, &body);
             return;
         };
-        let seq = core.fresh_seq();
+        if !self.relayed.has_room() {
+            return;
+        }
+        let seq = core.request(now, RequestKind::RelayedPing, 0, target.peer(), None);
         let ping = RelayedPing {
             asker,
             asker_generation: context.generation,
             asker_seq: request.seq,
-            target,
             nacked: false,
         };
         let nack_after = Duration::from_millis(u64::from(request.nack_after_ms));
-        if self.relayed.begin(seq, ping, now + nack_after.min(core.settings.probe_timeout * 16)) {
-            self.write_ping(core, now, &target, seq, None);
-        }
+        self.relayed.begin(seq, ping, now + nack_after.min(core.settings.probe_timeout * 16));
+        self.write_ping(core, now, &target, seq, None);
     }
 
-    /// Reports to those that have asked us that nothing came.
+    /// Reports to those that have asked us that nothing came. A ping stays for a probe timeout after that, to pass on a
+    /// late ack.
     pub(in crate::protocol) fn nack_askers(&mut self, core: &mut Core, now: Instant) {
-        while let Some(ping) = self.relayed.pop_due(now, core.settings.probe_timeout) {
+        while let Some(seq) = self.relayed.deadlines.pop_due(now) {
+            let Some(ping) = self.relayed.by_seq.get_mut(&seq) else {
+                continue;
+            };
+            if ping.nacked {
+                self.relayed.take(seq);
+                core.requests.end(now, seq, false);
+                continue;
+            }
+            ping.nacked = true;
+            self.relayed.deadlines.set(seq, now + core.settings.probe_timeout);
             let nack = Body::Nack { seq: ping.asker_seq, reason: NackReason::NoAnswer };
             core.reply(now, ping.asker, ping.asker_generation, &nack);
         }
     }
 
-    /// Passes an ack on to the member that has asked for it; false if nobody has.
-    pub(super) fn relay_ack(
-        &mut self,
-        core: &mut Core,
-        context: &Context,
-        seq: Seq,
-        incarnation: Incarnation,
-    ) -> bool {
-        let Some(ping) = self.relayed.answered(seq, context.from) else {
-            return false;
-        };
-        let body = Body::RelayedAck { seq: ping.asker_seq, incarnation };
-        core.reply(context.now, ping.asker, ping.asker_generation, &body);
-        true
+    /// Passes an ack on to the member that has asked for it.
+    pub(super) fn relay_ack(&mut self, core: &mut Core, now: Instant, seq: Seq, incarnation: Incarnation) {
+        core.requests.end(now, seq, true);
+        if let Some(ping) = self.relayed.take(seq) {
+            let body = Body::RelayedAck { seq: ping.asker_seq, incarnation };
+            core.reply(now, ping.asker, ping.asker_generation, &body);
+        }
     }
 }

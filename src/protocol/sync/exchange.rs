@@ -1,12 +1,9 @@
 //! Exchanges: the requests of the asking side of a sync, in the order in which they are sent, and again.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::protocol::api::Bound;
 use crate::protocol::membership::Peer;
-use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::lists::RecordKey;
 use crate::wire::{Cookie, NameHash, Seq};
 
@@ -19,7 +16,7 @@ const OFFERS_MAX: usize = 2;
 /// Chains of pulls by which a fresh view is filled.
 const CHAINS: usize = 2;
 /// A request is repeated this often before the exchange is given up.
-const TRIES_MAX: u32 = 12;
+pub(super) const TRIES_MAX: u32 = 12;
 /// Exchanges that run at the same time …
 const EXCHANGES_MAX: usize = 4;
 /// … and those that somebody waits for besides: of one join each.
@@ -32,16 +29,10 @@ const COVERED_MAX: usize = 16_384;
 
 /// Something that was asked for and has not come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Request {
+pub(crate) enum SyncRequest {
     Sums { from: NameHash },
     Offer { wants: Vec<RecordKey>, records: Vec<NameHash> },
     Pull { from: NameHash, until: NameHash },
-}
-
-#[derive(Debug)]
-struct Pending {
-    request: Request,
-    tries: u32,
 }
 
 /// One running exchange, on the asker's side.
@@ -49,9 +40,9 @@ struct Pending {
 pub(crate) struct Exchange {
     pub(crate) peer: Peer,
     pub(crate) cookie: Cookie,
-    pending: BTreeMap<Seq, Pending>,
+    pending: BTreeMap<Seq, SyncRequest>,
     /// Requests that wait for a place in flight.
-    queue: VecDeque<Request>,
+    queue: VecDeque<SyncRequest>,
     wants: VecDeque<RecordKey>,
     offers: VecDeque<NameHash>,
     /// Pages of digests that have come: where each begins and the next one begins.
@@ -75,33 +66,16 @@ pub(crate) enum Reach {
 
 /// Names an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ExchangeId(u64);
-
-/// What is due in the exchanges.
-#[derive(Debug)]
-pub(crate) enum Due {
-    /// Ask again.
-    Again(ExchangeId, Seq, Request),
-    /// The peer does not answer: given up.
-    GivenUp(Box<Exchange>),
-}
+pub(crate) struct ExchangeId(pub(super) u64);
 
 /// All running exchanges of this member as asker.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Exchanges {
     next: u64,
     by_id: BTreeMap<ExchangeId, Exchange>,
-    by_seq: BTreeMap<Seq, ExchangeId>,
-    deadlines: Deadlines<Seq>,
-    retry: Duration,
 }
 
 impl Exchanges {
-    /// `retry`: the pause before a request is repeated the first time; later ones are up to four times that.
-    pub(crate) fn new(retry: Duration) -> Self {
-        Self { next: 0, by_id: BTreeMap::new(), by_seq: BTreeMap::new(), deadlines: Deadlines::new(), retry }
-    }
-
     /// Begins to compare views with a peer. `None` if one with that peer runs already, or too many do; more may if it
     /// is `urgent`.
     pub(crate) fn begin_comparison(
@@ -110,7 +84,7 @@ impl Exchanges {
         cookie: Cookie,
         urgent: bool,
     ) -> Option<ExchangeId> {
-        self.begin(peer, cookie, [Request::Sums { from: NameHash(0) }].into(), urgent)
+        self.begin(peer, cookie, [SyncRequest::Sums { from: NameHash(0) }].into(), urgent)
     }
 
     /// Begins to be filled by a peer. `None` for the same reasons.
@@ -126,7 +100,7 @@ impl Exchanges {
         &mut self,
         peer: Peer,
         cookie: Cookie,
-        queue: VecDeque<Request>,
+        queue: VecDeque<SyncRequest>,
         urgent: bool,
     ) -> Option<ExchangeId> {
         let max = if urgent { EXCHANGES_MAX + URGENT_MAX } else { EXCHANGES_MAX };
@@ -151,84 +125,50 @@ impl Exchanges {
         Some(id)
     }
 
-    /// The next request that may be sent now, under a fresh number.
-    pub(crate) fn next_request(
-        &mut self,
-        now: Instant,
-        id: ExchangeId,
-        seq: Seq,
-        jitter: Duration,
-    ) -> Option<Request> {
+    /// The next request that may be sent now.
+    pub(crate) fn next_request(&mut self, id: ExchangeId) -> Option<(Peer, SyncRequest)> {
         let exchange = self.by_id.get_mut(&id)?;
         let request = exchange.next_request()?;
-        if matches!(request, Request::Sums { .. }) {
+        if matches!(request, SyncRequest::Sums { .. }) {
             exchange.pages = 0;
         }
-        exchange.pending.insert(seq, Pending { request: request.clone(), tries: 1 });
-        self.by_seq.insert(seq, id);
-        self.deadlines.set(seq, now + self.retry + jitter);
-        Some(request)
+        Some((exchange.peer, request))
     }
 
-    /// What is due: requests to be repeated and exchanges to be given up.
-    pub(crate) fn pop_due(&mut self, now: Instant, jitter: Duration) -> Option<Due> {
-        loop {
-            let seq = self.deadlines.pop_due(now)?;
-            let Some(id) = self.by_seq.get(&seq).copied() else {
-                continue;
-            };
-            let Some(exchange) = self.by_id.get_mut(&id) else {
-                continue;
-            };
-            let reach = exchange.reach();
-            let Some(pending) = exchange.pending.get_mut(&seq) else {
-                continue;
-            };
-            if pending.tries >= TRIES_MAX {
-                return self.end(id).map(|exchange| Due::GivenUp(Box::new(exchange)));
-            }
-            if let (Request::Sums { from }, Reach::At(gap)) = (&mut pending.request, reach) {
-                *from = gap;
-            }
-            let wait = self.retry * 2_u32.pow(pending.tries.min(2));
-            pending.tries += 1;
-            self.deadlines.set(seq, now + wait + jitter);
-            return Some(Due::Again(id, seq, pending.request.clone()));
+    /// Notes a request that is being sent.
+    pub(crate) fn sent(&mut self, id: ExchangeId, seq: Seq, request: SyncRequest) {
+        if let Some(exchange) = self.by_id.get_mut(&id) {
+            exchange.pending.insert(seq, request);
         }
     }
 
-    /// The exchange and request that an answer with this number from this address is for.
-    pub(crate) fn answered(&self, seq: Seq, from: SocketAddr) -> Option<(ExchangeId, &Request)> {
-        let id = *self.by_seq.get(&seq)?;
-        let exchange = self.by_id.get(&id).filter(|exchange| exchange.peer.addr == from)?;
-        exchange.pending.get(&seq).map(|pending| (id, &pending.request))
+    /// A request as it is to be sent again: for what has not come yet.
+    pub(crate) fn again(&mut self, id: ExchangeId, seq: Seq) -> Option<SyncRequest> {
+        let exchange = self.by_id.get_mut(&id)?;
+        let reach = exchange.reach();
+        let request = exchange.pending.get_mut(&seq)?;
+        if let (SyncRequest::Sums { from }, Reach::At(gap)) = (&mut *request, reach) {
+            *from = gap;
+        }
+        Some(request.clone())
+    }
+
+    /// A request that has not been answered for good.
+    pub(crate) fn pending(&self, id: ExchangeId, seq: Seq) -> Option<&SyncRequest> {
+        self.by_id.get(&id)?.pending.get(&seq)
     }
 
     /// A request is answered for good.
-    pub(crate) fn close(&mut self, seq: Seq) {
-        self.deadlines.cancel(seq);
-        if let Some(id) = self.by_seq.remove(&seq)
-            && let Some(exchange) = self.by_id.get_mut(&id)
-        {
+    pub(crate) fn close(&mut self, id: ExchangeId, seq: Seq) {
+        if let Some(exchange) = self.by_id.get_mut(&id) {
             exchange.pending.remove(&seq);
         }
     }
 
-    /// The peer wants a fresh cookie: repeat the request with it at once.
-    pub(crate) fn challenged(
-        &mut self,
-        now: Instant,
-        seq: Seq,
-        cookie: Cookie,
-    ) -> Option<(ExchangeId, Request)> {
-        let id = *self.by_seq.get(&seq)?;
-        let exchange = self.by_id.get_mut(&id)?;
-        if exchange.cookie == cookie {
-            return None;
-        }
-        exchange.cookie = cookie;
-        self.deadlines.set(seq, now + self.retry);
-        exchange.pending.get(&seq).map(|pending| (id, pending.request.clone()))
+    /// The peer gives us a cookie. False if it is the one that we have.
+    pub(crate) fn challenged(&mut self, id: ExchangeId, cookie: Cookie) -> bool {
+        let exchange = self.by_id.get_mut(&id);
+        exchange.is_some_and(|exchange| std::mem::replace(&mut exchange.cookie, cookie) != cookie)
     }
 
     /// A page of digests has come. True if it is new, and one that is taken.
@@ -272,8 +212,7 @@ impl Exchanges {
     /// Some records of an offer found no room in its datagram: they go with the next one.
     pub(crate) fn offer_rest(&mut self, id: ExchangeId, seq: Seq, sent: usize) {
         if let Some(exchange) = self.by_id.get_mut(&id)
-            && let Some(Pending { request: Request::Offer { records, .. }, .. }) =
-                exchange.pending.get_mut(&seq)
+            && let Some(SyncRequest::Offer { records, .. }) = exchange.pending.get_mut(&seq)
         {
             for record in records.drain(sent.min(records.len())..).rev() {
                 exchange.offers.push_front(record);
@@ -282,7 +221,7 @@ impl Exchanges {
     }
 
     /// Adds a request.
-    pub(crate) fn continue_with(&mut self, id: ExchangeId, request: Request) {
+    pub(crate) fn continue_with(&mut self, id: ExchangeId, request: SyncRequest) {
         if let Some(exchange) = self.by_id.get_mut(&id) {
             exchange.queue.push_back(request);
         }
@@ -306,14 +245,11 @@ impl Exchanges {
         })
     }
 
-    /// Ends an exchange.
-    pub(crate) fn end(&mut self, id: ExchangeId) -> Option<Exchange> {
+    /// Ends an exchange. Answers also the numbers of its requests.
+    pub(crate) fn end(&mut self, id: ExchangeId) -> Option<(Exchange, Vec<Seq>)> {
         let exchange = self.by_id.remove(&id)?;
-        for seq in exchange.pending.keys() {
-            self.by_seq.remove(seq);
-            self.deadlines.cancel(*seq);
-        }
-        Some(exchange)
+        let seqs = exchange.pending.keys().copied().collect();
+        Some((exchange, seqs))
     }
 
     pub(crate) fn get(&self, id: ExchangeId) -> Option<&Exchange> {
@@ -332,8 +268,13 @@ impl Exchanges {
         self.by_id.iter().find(|(_, exchange)| exchange.peer.name == name).map(|(id, _)| *id)
     }
 
-    pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.deadlines.next()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// How many requests wait for an answer.
+    pub(crate) fn waiting(&self) -> usize {
+        self.by_id.values().map(|exchange| exchange.pending.len()).sum()
     }
 
     pub(crate) fn bound(&self) -> Bound {
@@ -342,18 +283,18 @@ impl Exchanges {
 }
 
 impl Exchange {
-    fn next_request(&mut self) -> Option<Request> {
+    fn next_request(&mut self) -> Option<SyncRequest> {
         if let Some(request) = self.queue.pop_front() {
             return Some(request);
         }
-        let offers = self.pending.values().filter(|pending| matches!(pending.request, Request::Offer { .. }));
+        let offers = self.pending.values().filter(|request| matches!(request, SyncRequest::Offer { .. }));
         if offers.count() >= OFFERS_MAX || (self.wants.is_empty() && self.offers.is_empty()) {
             return None;
         }
         // The records that find no room in the datagram come back by `offer_rest`.
         let wants = self.wants.drain(..self.wants.len().min(WANTS_MAX)).collect();
         let records = self.offers.drain(..self.offers.len().min(WANTS_MAX * 2)).collect();
-        Some(Request::Offer { wants, records })
+        Some(SyncRequest::Offer { wants, records })
     }
 
     fn reach(&self) -> Reach {
@@ -370,13 +311,13 @@ impl Exchange {
 }
 
 /// The ranges in which a fresh view is pulled at the same time.
-fn chains(from: NameHash) -> VecDeque<Request> {
+fn chains(from: NameHash) -> VecDeque<SyncRequest> {
     let step = (u64::MAX - from.0) / CHAINS as u64;
     if step == 0 {
-        return [Request::Pull { from, until: NameHash(0) }].into();
+        return [SyncRequest::Pull { from, until: NameHash(0) }].into();
     }
     (0..CHAINS as u64)
-        .map(|chain| Request::Pull {
+        .map(|chain| SyncRequest::Pull {
             from: NameHash(from.0 + chain * step),
             until: NameHash(if chain + 1 == CHAINS as u64 { 0 } else { from.0 + (chain + 1) * step }),
         })

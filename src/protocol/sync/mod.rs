@@ -40,6 +40,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::api::{Bound, Rule};
+use super::core::requests::{DueRequest, RequestKind};
 use super::core::{Context, Core, Timer};
 use super::membership::Peer;
 use super::time::Instant;
@@ -47,13 +48,21 @@ use crate::wire::body::{Digests, Offer, Page, Pull, Sums};
 use crate::wire::lists::{RecordKey, SUMS_SIZE, SumList, Wants};
 use crate::wire::{Body, Cookie, NameHash, Record, Seq, ViewMark};
 pub(super) use answer::{answer_offer, handle_offer, handle_pull, handle_sums};
-use exchange::{Due, ExchangeId, Exchanges, Reach, Request};
+use exchange::{Exchange, ExchangeId, Exchanges, Reach, SyncRequest, TRIES_MAX};
 use scheduler::{Compared, SyncScheduler};
 
 /// So often a view is asked for again because it has not settled, each time after twice the pause.
 const ASKED_MAX: u32 = 3;
 /// The closing sync comes this many gossip intervals after a join, or after a sync that changed something.
 const CLOSING_PAUSE: u32 = 10;
+
+/// What an answer is to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Sums,
+    Offer,
+    Page,
+}
 
 /// Whose view is to be compared with ours again, and how often in a row it was asked for.
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +113,8 @@ pub(super) struct Sync {
     scheduler: SyncScheduler,
     recheck: Option<Recheck>,
     exchanges: Exchanges,
+    /// The pause before a request is repeated the first time.
+    retry: Duration,
     /// Whether our view was ever brought up to date with another one.
     has_synced: bool,
 }
@@ -114,7 +125,8 @@ impl Sync {
         Self {
             scheduler: SyncScheduler::new(now),
             recheck: None,
-            exchanges: Exchanges::new(retry),
+            exchanges: Exchanges::default(),
+            retry,
             has_synced: false,
         }
     }
@@ -236,8 +248,8 @@ impl Sync {
     }
 
     /// Ends the exchange with a peer; false if there is none.
-    pub(super) fn end_with(&mut self, peer: NameHash) -> bool {
-        self.exchanges.with(peer).is_some_and(|id| self.exchanges.end(id).is_some())
+    pub(super) fn end_with(&mut self, core: &mut Core, now: Instant, peer: NameHash) -> bool {
+        self.exchanges.with(peer).is_some_and(|id| self.end(core, now, id).is_some())
     }
 
     /// All of a datagram was read: sends what its exchange may send now, and ends it when nothing is left.
@@ -247,7 +259,7 @@ impl Sync {
         if !self.exchanges.is_done(id) {
             return None;
         }
-        let exchange = self.exchanges.end(id)?;
+        let exchange = self.end(core, now, id)?;
         if !exchange.changed {
             core.metrics.syncs_idle += 1;
         }
@@ -257,46 +269,51 @@ impl Sync {
     }
 
     fn send_next(&mut self, core: &mut Core, now: Instant, id: ExchangeId) {
-        loop {
-            let seq = core.fresh_seq();
-            let jitter = core.jitter(core.settings.gossip_interval);
-            let Some(request) = self.exchanges.next_request(now, id, seq, jitter) else {
-                return;
-            };
+        while let Some((peer, request)) = self.exchanges.next_request(id) {
+            let seq = core.request(now, RequestKind::Sync, id.0, peer, Some(self.retry));
+            self.exchanges.sent(id, seq, request.clone());
             self.send_request(core, now, id, seq, &request);
         }
     }
 
-    /// Repeats requests that were not answered, up to an exchange that is given up because its peer does not answer.
-    pub(super) fn next_given_up(&mut self, core: &mut Core, now: Instant) -> Option<Ended> {
-        loop {
-            let jitter = core.jitter(core.settings.gossip_interval);
-            match self.exchanges.pop_due(now, jitter)? {
-                Due::Again(id, seq, request) => self.send_request(core, now, id, seq, &request),
-                Due::GivenUp(exchange) => {
-                    self.scheduler.synced(exchange.changed);
-                    return Some(Ended { peer: exchange.peer, filled: exchange.filled });
-                }
-            }
+    fn end(&mut self, core: &mut Core, now: Instant, id: ExchangeId) -> Option<Box<Exchange>> {
+        let (exchange, seqs) = self.exchanges.end(id)?;
+        for seq in seqs {
+            core.requests.end(now, seq, false);
         }
+        Some(Box::new(exchange))
     }
 
-    /// A peer wants a fresh cookie. False if nothing was asked of it under this number.
+    /// A request was not answered in time: it is repeated. Answers an exchange that is given up because its peer does
+    /// not answer at all.
+    pub(super) fn repeat(&mut self, core: &mut Core, now: Instant, due: &DueRequest) -> Option<Ended> {
+        let id = ExchangeId(due.owner);
+        if due.tries >= TRIES_MAX {
+            let exchange = self.end(core, now, id)?;
+            self.scheduler.synced(exchange.changed);
+            return Some(Ended { peer: exchange.peer, filled: exchange.filled });
+        }
+        let request = self.exchanges.again(id, due.seq)?;
+        self.send_request(core, now, id, due.seq, &request);
+        None
+    }
+
+    /// A peer wants a fresh cookie with a request of ours.
     pub(super) fn handle_challenge(
         &mut self,
         core: &mut Core,
-        context: &mut Context,
+        now: Instant,
+        owner: u64,
         seq: Seq,
         cookie: Cookie,
-    ) -> bool {
-        if self.exchanges.answered(seq, context.from).is_none() {
-            return false;
+    ) {
+        let id = ExchangeId(owner);
+        if self.exchanges.challenged(id, cookie)
+            && let Some(request) = self.exchanges.pending(id, seq).cloned()
+        {
+            core.requests.sent_again(now, seq);
+            self.send_request(core, now, id, seq, &request);
         }
-        core.note_answer(context);
-        if let Some((id, request)) = self.exchanges.challenged(context.now, seq, cookie) {
-            self.send_request(core, context.now, id, seq, &request);
-        }
-        true
     }
 
     /// Digests of the buckets that differ.
@@ -307,22 +324,20 @@ impl Sync {
         reading: &mut Reading,
         digests: &Digests<'_>,
     ) {
-        let Some((id, Request::Sums { .. })) = self.exchanges.answered(digests.seq, context.from) else {
-            core.metrics.unexpected_answers += 1;
+        let Some(id) = self.answered(core, context, digests.seq, Step::Sums) else {
             return;
         };
-        core.note_answer(context);
         reading.exchange = Some(id);
         if self.exchanges.covered(id, digests.from, digests.next) {
             let (wants, offers) = differences(core, digests);
             self.exchanges.differ(id, wants, offers);
         }
         match self.exchanges.reach(id) {
-            Reach::End => self.exchanges.close(digests.seq),
+            Reach::End => self.close(core, context.now, id, digests.seq),
             // As many pages as one answer has: ask for the rest.
             Reach::At(from) if self.exchanges.has_whole_answer(id) => {
-                self.exchanges.close(digests.seq);
-                self.exchanges.continue_with(id, Request::Sums { from });
+                self.close(core, context.now, id, digests.seq);
+                self.exchanges.continue_with(id, SyncRequest::Sums { from });
             }
             Reach::At(_) => {}
         }
@@ -337,17 +352,15 @@ impl Sync {
         seq: Seq,
         truncated: bool,
     ) {
-        let Some((id, Request::Offer { wants, .. })) = self.exchanges.answered(seq, context.from) else {
-            core.metrics.unexpected_answers += 1;
+        let Some(id) = self.answered(core, context, seq, Step::Offer) else {
             return;
         };
-        if truncated {
+        if truncated && let Some(SyncRequest::Offer { wants, .. }) = self.exchanges.pending(id, seq) {
             reading.unserved = wants.clone();
             reading.wanted = wants.len();
         }
-        core.note_answer(context);
         reading.exchange = Some(id);
-        self.exchanges.close(seq);
+        self.close(core, context.now, id, seq);
     }
 
     /// A page of records, which follow in the same datagram.
@@ -358,25 +371,23 @@ impl Sync {
         reading: &mut Reading,
         page: &Page,
     ) {
-        let Some((id, request)) = self.exchanges.answered(page.seq, context.from) else {
-            core.metrics.unexpected_answers += 1;
+        let Some(id) = self.answered(core, context, page.seq, Step::Page) else {
             return;
         };
-        let (from, until) = match request {
-            Request::Pull { from, until } => (*from, Some(*until)),
-            Request::Sums { from } => (*from, None),
-            Request::Offer { .. } => return,
+        let (from, until) = match self.exchanges.pending(id, page.seq) {
+            Some(SyncRequest::Pull { from, until }) => (*from, Some(*until)),
+            Some(SyncRequest::Sums { from }) => (*from, None),
+            Some(SyncRequest::Offer { .. }) | None => return,
         };
-        core.note_answer(context);
         reading.exchange = Some(id);
-        self.exchanges.close(page.seq);
+        self.close(core, context.now, id, page.seq);
         // Zero ends the range, and so does what does not lead on, or leads out of it.
         let is_beyond = until.is_some_and(|until| until.0 != 0 && page.next >= until);
         if page.next <= from || is_beyond {
             return;
         }
         match until {
-            Some(until) => self.exchanges.continue_with(id, Request::Pull { from: page.next, until }),
+            Some(until) => self.exchanges.continue_with(id, SyncRequest::Pull { from: page.next, until }),
             None => self.exchanges.fill_from(id, page.next),
         }
     }
@@ -429,22 +440,48 @@ impl Sync {
         self.has_synced = true;
     }
 
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.exchanges.next_due()
+    /// How many requests of its own wait for an answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.exchanges.waiting()
     }
 
     pub(super) fn bound(&self) -> Bound {
         self.exchanges.bound()
     }
 
-    fn send_request(&mut self, core: &mut Core, now: Instant, id: ExchangeId, seq: Seq, request: &Request) {
+    /// The exchange whose request has such an answer as this one.
+    fn answered(&self, core: &mut Core, context: &mut Context, seq: Seq, step: Step) -> Option<ExchangeId> {
+        let is_answer = |request: &SyncRequest| match step {
+            Step::Sums => matches!(request, SyncRequest::Sums { .. }),
+            Step::Offer => matches!(request, SyncRequest::Offer { .. }),
+            Step::Page => matches!(request, SyncRequest::Pull { .. } | SyncRequest::Sums { .. }),
+        };
+        let reply = core.answered(context, seq, &[RequestKind::Sync])?;
+        let id = ExchangeId(reply.owner);
+        self.exchanges.pending(id, seq).is_some_and(is_answer).then_some(id)
+    }
+
+    /// A request is answered for good.
+    fn close(&mut self, core: &mut Core, now: Instant, id: ExchangeId, seq: Seq) {
+        core.requests.end(now, seq, true);
+        self.exchanges.close(id, seq);
+    }
+
+    fn send_request(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        id: ExchangeId,
+        seq: Seq,
+        request: &SyncRequest,
+    ) {
         let Some((peer, cookie)) = self.exchanges.get(id).map(|exchange| (exchange.peer, exchange.cookie))
         else {
             return;
         };
         let mut datagram = core.datagram_to(peer.generation);
         match request {
-            Request::Sums { from } => {
+            SyncRequest::Sums { from } => {
                 let mut bytes = [0; SUMS_SIZE];
                 let sums = SumList::encode(core.members.sums(), &mut bytes);
                 let count = u32::try_from(core.members.visible_len()).unwrap_or(u32::MAX);
@@ -453,12 +490,12 @@ impl Sync {
                     return;
                 }
             }
-            Request::Pull { from, until } => {
+            SyncRequest::Pull { from, until } => {
                 if !datagram.push(&Body::Pull(Pull { seq, cookie, from: *from, until: *until })) {
                     return;
                 }
             }
-            Request::Offer { wants, records } => {
+            SyncRequest::Offer { wants, records } => {
                 let mut bytes = Vec::with_capacity(wants.len() * 5);
                 let wants = Wants::encode(wants, &mut bytes);
                 if !datagram.push(&Body::Offer(Offer { seq, cookie, wants })) {

@@ -9,12 +9,12 @@
 //! repeated when the answer should have come; if two answers come, that was too early (the Eifel algorithm, RFC 3522).
 //! Who is slow would be sent everyitem several times otherwise, and be slower for it.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::node::Generation;
 use crate::protocol::api::Bound;
+use crate::protocol::core::requests::RequestKind;
 use crate::protocol::core::{Context, Core};
 use crate::protocol::membership::Peer;
 use crate::protocol::time::{Deadlines, Instant};
@@ -57,43 +57,29 @@ struct Missing {
 
 /// A request that is under way.
 #[derive(Debug, Clone)]
-pub(crate) struct Request {
+pub(crate) struct PullRequest {
     pub(crate) peer: Peer,
     /// What it asks for, and how far we had it when it was made.
     pub(crate) items: Vec<(Item, u64)>,
-    begun: Instant,
-    tries: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Wake {
-    Ask(NameHash),
-    Again(Seq),
-}
-
-/// What is due.
-#[derive(Debug)]
-pub(crate) enum Due {
-    /// This peer is to be asked.
-    Ask(NameHash),
-    /// This request is to be sent again.
-    Again(Seq),
-    /// This request was not answered: it is over.
-    GivenUp(Request),
+/// A request whose answer is being read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pulled {
+    seq: Seq,
+    round_trip: Option<Duration>,
 }
 
 /// All that is lacking, and all requests.
 #[derive(Debug)]
 pub(crate) struct Pulls {
     missing: BTreeMap<Item, Missing>,
-    requests: BTreeMap<Seq, Request>,
-    deadlines: Deadlines<Wake>,
+    requests: BTreeMap<Seq, PullRequest>,
+    /// When peers are to be asked.
+    asks: Deadlines<NameHash>,
     retry: Duration,
     /// How long answers take, smoothed.
     usual: Duration,
-    /// Requests that were repeated and answered, and after what time: a second answer tells that the first one was to
-    /// the first try.
-    repeated: VecDeque<(Seq, Duration)>,
     /// So many items the next request asks for.
     bundle: usize,
 }
@@ -105,10 +91,9 @@ impl Pulls {
         Self {
             missing: BTreeMap::new(),
             requests: BTreeMap::new(),
-            deadlines: Deadlines::new(),
+            asks: Deadlines::new(),
             retry,
             usual: Duration::ZERO,
-            repeated: VecDeque::new(),
             bundle: ITEMS_MAX,
         }
     }
@@ -139,7 +124,7 @@ impl Pulls {
         }
         let at = if at_once { now } else { now + self.retry };
         let teller = self.missing.get(&item).map_or(teller, |missing| missing.teller);
-        self.deadlines.set_earliest(Wake::Ask(teller), at);
+        self.asks.set_earliest(teller, at);
     }
 
     /// A teller is gone: what it had is not to be had there.
@@ -167,7 +152,7 @@ impl Pulls {
     ) -> Vec<(Item, u64)> {
         let running = self.requests.values().filter(|request| request.peer.name == peer).count();
         if running >= REQUESTS_PER_PEER || self.requests.len() >= REQUESTS_MAX {
-            self.deadlines.set_earliest(Wake::Ask(peer), now + self.retry);
+            self.asks.set_earliest(peer, now + self.retry);
             return Vec::new();
         }
         // Only as many are looked at as are needed: a joiner lacks the states of all nodes.
@@ -192,97 +177,70 @@ impl Pulls {
         items
     }
 
-    /// Notes a request that is being sent.
-    pub(crate) fn begin(&mut self, now: Instant, seq: Seq, peer: Peer, items: Vec<(Item, u64)>) {
-        self.requests.insert(seq, Request { peer, items, begun: now, tries: 1 });
-        self.deadlines.set(Wake::Again(seq), now + self.pause());
-    }
-
     /// How long the answer to a request is waited for at first.
     fn pause(&self) -> Duration {
         (self.usual * 2).clamp(self.retry, self.retry * PAUSES_MAX)
     }
 
-    /// What is due now.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Due> {
-        let pause = self.pause();
-        loop {
-            match self.deadlines.pop_due(now)? {
-                Wake::Ask(peer) => return Some(Due::Ask(peer)),
-                Wake::Again(seq) => {
-                    let Some(request) = self.requests.get_mut(&seq) else {
-                        continue;
-                    };
-                    if request.tries >= TRIES_MAX {
-                        return self.end(seq).map(Due::GivenUp);
-                    }
-                    let wait = pause * 2_u32.pow(request.tries.min(2));
-                    request.tries += 1;
-                    self.deadlines.set(Wake::Again(seq), now + wait);
-                    return Some(Due::Again(seq));
-                }
-            }
-        }
+    /// A peer that is to be asked now.
+    pub(crate) fn next_to_ask(&mut self, now: Instant) -> Option<NameHash> {
+        self.asks.pop_due(now)
     }
 
-    /// The request that an answer with this number from this address is for.
-    pub(crate) fn answered(&self, seq: Seq, from: SocketAddr) -> Option<&Request> {
-        self.requests.get(&seq).filter(|request| request.peer.addr == from)
+    /// A request that has been sent so often, and not been answered: it is given up. Nothing of what it asked for is to
+    /// be had there.
+    pub(crate) fn give_up(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        seq: Seq,
+        tries: u32,
+    ) -> Option<PullRequest> {
+        if tries < TRIES_MAX {
+            return None;
+        }
+        core.requests.end(now, seq, false);
+        let request = self.requests.remove(&seq)?;
+        for (item, _) in &request.items {
+            self.missing.remove(item);
+        }
+        Some(request)
     }
 
     /// A request is over: what it asked for, of which `held` says how far we have it now, is had, or asked for again
     /// if the answer has brought anything, or given up. What the answer has not brought may have had no room in it.
-    pub(crate) fn close(&mut self, now: Instant, seq: Seq, held: impl Fn(Item) -> u64) {
-        let Some(request) = self.end(seq) else {
-            return;
-        };
-        let took = now.since(request.begun);
-        if request.tries == 1 {
+    /// Answers the peer.
+    pub(crate) fn close(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        pulled: &Pulled,
+        held: impl Fn(&Core, Item) -> u64,
+    ) -> Option<NameHash> {
+        core.requests.end(now, pulled.seq, true);
+        let request = self.requests.remove(&pulled.seq)?;
+        if let Some(took) = pulled.round_trip {
             self.note_time(took);
-        } else {
-            self.repeated.push_back((seq, took));
-            if self.repeated.len() > REQUESTS_MAX {
-                self.repeated.pop_front();
-            }
         }
-        let brought = request.items.iter().filter(|(item, before)| held(*item) > *before).count();
+        let brought = request.items.iter().filter(|(item, before)| held(core, *item) > *before).count();
         let leads_on = brought > 0;
         // What had no room in an answer has it in those to other requests, which need not wait for this one.
         self.bundle =
             if brought == request.items.len() { self.bundle * 2 } else { brought }.clamp(1, ITEMS_MAX);
         for (item, _) in request.items {
             match self.missing.get_mut(&item) {
-                Some(missing) if leads_on && held(item) < missing.upto => missing.asked = false,
+                Some(missing) if leads_on && held(core, item) < missing.upto => missing.asked = false,
                 _ => {
                     self.missing.remove(&item);
                 }
             }
         }
-        self.deadlines.set(Wake::Ask(request.peer.name), now);
-    }
-
-    /// An answer came that nobody waits for: if it is a second one, its request was repeated too early.
-    pub(crate) fn answered_again(&mut self, seq: Seq) {
-        if let Some(place) = self.repeated.iter().position(|(repeated, _)| *repeated == seq)
-            && let Some((_, took)) = self.repeated.remove(place)
-        {
-            self.note_time(took);
-        }
+        self.asks.set(request.peer.name, now);
+        Some(request.peer.name)
     }
 
     fn note_time(&mut self, took: Duration) {
         self.usual = (self.usual * 7 + took) / 8;
-    }
-
-    /// A request was not answered: what it asked for is not to be had there.
-    pub(crate) fn forget(&mut self, request: &Request) {
-        for (item, _) in &request.items {
-            self.missing.remove(item);
-        }
-    }
-
-    pub(crate) fn get(&self, seq: Seq) -> Option<&Request> {
-        self.requests.get(&seq)
     }
 
     /// Asks a peer for what it has and we lack, as far as `held` says so still: how far we have an item, if that is of
@@ -300,8 +258,8 @@ impl Pulls {
             if items.is_empty() {
                 return;
             }
-            let seq = core.fresh_seq();
-            self.begin(now, seq, peer, items);
+            let seq = core.request(now, RequestKind::Pull, 0, peer, Some(self.pause()));
+            self.requests.insert(seq, PullRequest { peer, items });
             self.send(core, now, seq, &lack);
         }
     }
@@ -328,37 +286,37 @@ impl Pulls {
         }
     }
 
-    /// A peer wants a fresh cookie. None if nothing was asked of it under this number; else whether the request is to
-    /// be sent again.
-    pub(crate) fn handle_challenge(
-        &self,
-        core: &mut Core,
-        context: &mut Context,
-        seq: Seq,
-        cookie: Cookie,
-    ) -> Option<bool> {
-        let peer = self.answered(seq, context.from)?.peer.name;
-        core.note_answer(context);
-        let is_new = core.given.get(peer) != Some(cookie);
-        if is_new {
-            core.given.remember(peer, cookie);
-        }
-        Some(is_new)
-    }
-
-    /// A request of ours is answered; what it brings follows in the same datagram. False if nobody waits for it.
-    pub(crate) fn handle_fetched(&mut self, core: &mut Core, context: &mut Context, seq: Seq) -> bool {
-        if self.answered(seq, context.from).is_none() {
-            self.answered_again(seq);
-            core.metrics.unexpected_answers += 1;
+    /// A peer wants a fresh cookie. Answers whether the request is to be sent again.
+    pub(crate) fn handle_challenge(&self, core: &mut Core, seq: Seq, cookie: Cookie) -> bool {
+        let peer = self.requests.get(&seq).map(|request| request.peer.name);
+        let Some(peer) = peer.filter(|peer| core.given.get(*peer) != Some(cookie)) else {
             return false;
-        }
-        core.note_answer(context);
+        };
+        core.given.remember(peer, cookie);
         true
     }
 
+    /// A request of ours is answered; what it brings follows in the same datagram. None if nobody waits for it.
+    pub(crate) fn handle_fetched(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context,
+        seq: Seq,
+    ) -> Option<Pulled> {
+        match core.answered(context, seq, &[RequestKind::Pull]) {
+            Some(reply) => Some(Pulled { seq, round_trip: reply.round_trip }),
+            None => {
+                // A second answer: the request was repeated too early.
+                if let Some(took) = core.requests.late(context, seq, RequestKind::Pull) {
+                    self.note_time(took);
+                }
+                None
+            }
+        }
+    }
+
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.deadlines.next()
+        self.asks.next()
     }
 
     pub(crate) fn bounds(&self) -> [Bound; 2] {
@@ -368,8 +326,11 @@ impl Pulls {
         ]
     }
 
-    fn end(&mut self, seq: Seq) -> Option<Request> {
-        self.deadlines.cancel(Wake::Again(seq));
-        self.requests.remove(&seq)
+    /// How many requests wait for an answer.
+    pub(crate) fn waiting(&self) -> usize {
+        self.requests.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

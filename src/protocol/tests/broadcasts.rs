@@ -3,13 +3,10 @@
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Generation, Incarnation};
-use crate::protocol::Instant;
 use crate::protocol::broadcast::{NUMBER_MAX, first_number};
 use crate::protocol::core::GENERATION_RANDOM_BITS;
-use crate::protocol::membership::Peer;
-use crate::protocol::sync::pull::{Item, Pulls};
 use crate::wire::body::Broadcast;
-use crate::wire::{Body, NameHash, Record, Seq};
+use crate::wire::{Body, NameHash, Record};
 
 /// Has host 0 get bodies from host 1, which it knows.
 fn tell(world: &mut World, bodies: &[Body<'_>]) {
@@ -146,26 +143,4 @@ fn a_run_that_is_new_here_begins_at_its_number_if_it_is_older_and_else_at_zero()
     let own = protocol.core.generation.0;
     let millisecond = 1 << GENERATION_RANDOM_BITS;
     assert_eq!([first(own - millisecond), first(own), first(own + millisecond)], [7, 0, 0]);
-}
-
-#[test]
-fn what_had_no_room_in_an_answer_is_asked_for_again_as_long_as_answers_bring_something() {
-    let now = Instant::default();
-    let peer = Peer { name: NameHash(9), addr: addr_of(9), generation: Generation(1) };
-    let items = [1, 2].map(|origin| Item::Broadcasts(NameHash(origin)));
-    let mut pulls = Pulls::new(secs(1));
-    let ask = |pulls: &mut Pulls, seq: u64, held: [u64; 2]| {
-        let asked = pulls.next_items(now, peer.name, |item, _| Some(held[usize::from(item == items[1])]));
-        pulls.begin(now, Seq(seq), peer, asked.clone());
-        asked.len()
-    };
-    for item in items {
-        pulls.lacks(now, item, Generation(1), 5, peer.name, true);
-    }
-    assert_eq!(ask(&mut pulls, 1, [0, 0]), 2);
-    // All of the first, and nothing of the second.
-    pulls.close(now, Seq(1), |thing| if thing == items[0] { 5 } else { 0 });
-    assert_eq!(ask(&mut pulls, 2, [5, 0]), 1);
-    pulls.close(now, Seq(2), |thing| if thing == items[0] { 5 } else { 0 });
-    assert_eq!(ask(&mut pulls, 3, [5, 0]), 0, "it has nothing of it");
 }

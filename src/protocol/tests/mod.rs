@@ -16,7 +16,7 @@ mod seek;
 mod spread;
 mod states;
 mod storm;
-mod world;
+pub(super) mod world;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use super::secs;
 use super::world::{World, addr_of};
-use crate::node::Generation;
-use crate::protocol::membership::Peer;
+use crate::protocol::Answer;
 use crate::protocol::sync::pull::{Item, Pulls};
-use crate::protocol::{Answer, Instant};
 use crate::state::VERSION_MAX;
 use crate::wire::body::Delta;
 use crate::wire::lists::{Write, WritesBuilder};
-use crate::wire::{Body, NameHash, Packet, Seq};
+use crate::wire::{Body, Packet};
 
 /// What a host shows under the key of another one.
 fn shown(world: &World, at: usize, of: usize) -> Option<Vec<u8>> {
@@ -104,7 +102,8 @@ fn a_join_comes_through_though_the_states_of_the_seed_have_come_by_another_way()
     let joiner = world.add();
     world.drops = Some(Box::new(|_, packet| packet.bodies().any(|body| matches!(body, Body::Fetch(_)))));
     let call = world.join(joiner, &[0]);
-    let is_settling = |world: &World| world.hosts[joiner].protocol.admission.is_settling();
+    let is_settling =
+        |world: &World| !world.hosts[joiner].protocol.admission.settling_with(world.hash(0)).is_empty();
     assert!(world.run_until(secs(1), is_settling), "{}", world.dump());
     let (seed, generation) = (world.hash(0), world.generation(0));
     world.call(joiner, |protocol, now| {
@@ -115,25 +114,6 @@ fn a_join_comes_through_though_the_states_of_the_seed_have_come_by_another_way()
     world.run(secs(1));
     let answer = world.hosts[joiner].answers.get(&call);
     assert!(matches!(answer, Some(Answer::Joined(Ok(())))), "{answer:?}");
-}
-
-#[test]
-fn what_is_lacking_is_asked_for_in_turn_without_looking_at_all_of_it() {
-    let (now, peer) = (Instant::default(), NameHash(9));
-    let mut pulls = Pulls::new(Duration::from_millis(50));
-    for name in 1..=1_000 {
-        pulls.lacks(now, Item::State(NameHash(name)), Generation(1), 5, peer, true);
-    }
-    let looked = std::cell::Cell::new(0);
-    // Every third has come by itself.
-    let items = pulls.next_items(now, peer, |item, _| {
-        looked.set(looked.get() + 1);
-        let Item::State(NameHash(name)) = item else { panic!("{item:?}") };
-        Some(if name % 3 == 1 { 5 } else { 0 })
-    });
-    let names: Vec<u64> = (1..).filter(|name| name % 3 != 1).take(16).collect();
-    assert_eq!(items, names.iter().map(|name| (Item::State(NameHash(*name)), 0)).collect::<Vec<_>>());
-    assert_eq!(looked.get(), 24);
 }
 
 /// Where it ends was sought from the beginning then, and found at its own: it told of no write.
@@ -157,50 +137,4 @@ fn a_rumor_of_writes_that_begins_below_the_base_tells_of_writes() {
         }
     }
     assert!(told > 0);
-}
-
-#[test]
-fn a_request_is_repeated_later_once_second_answers_have_told_that_it_was_too_early() {
-    let (retry, took) = (Duration::from_millis(50), Duration::from_millis(300));
-    let (thing, peer) =
-        (Item::State(NameHash(1)), Peer { name: NameHash(9), addr: addr_of(9), generation: Generation(1) });
-    let pause_after = |comes_twice: bool| {
-        let (mut pulls, mut now) = (Pulls::new(retry), Instant::default());
-        for seq in (0..20).map(Seq) {
-            pulls.begin(now, seq, peer, vec![(thing, 0)]);
-            now = now + took;
-            while pulls.pop_due(now).is_some() {}
-            pulls.close(now, seq, |_| 0);
-            if comes_twice {
-                pulls.answered_again(seq);
-            }
-        }
-        while pulls.pop_due(now).is_some() {}
-        pulls.begin(now, Seq(20), peer, vec![(thing, 0)]);
-        pulls.next_due().unwrap().since(now)
-    };
-    // What comes once, and late, may have been lost the first time.
-    assert_eq!(pause_after(false), retry);
-    assert!(pause_after(true) > took, "{:?}", pause_after(true));
-}
-
-#[test]
-fn what_finds_no_room_in_an_answer_is_asked_for_side_by_side() {
-    let now = Instant::default();
-    let peer = Peer { name: NameHash(9), addr: addr_of(9), generation: Generation(1) };
-    let mut pulls = Pulls::new(Duration::from_millis(50));
-    for name in 1..=8 {
-        pulls.lacks(now, Item::State(NameHash(name)), Generation(1), 5, peer.name, true);
-    }
-    let first = Item::State(NameHash(1));
-    let held = |thing| u64::from(thing == first);
-    let items = pulls.next_items(now, peer.name, |_, _| Some(0));
-    assert_eq!(items.len(), 8);
-    pulls.begin(now, Seq(0), peer, items);
-    pulls.close(now, Seq(0), held);
-    for seq in (1..=4).map(Seq) {
-        let items = pulls.next_items(now, peer.name, |item, _| Some(held(item)));
-        assert_eq!(items.len(), 1, "{items:?}");
-        pulls.begin(now, seq, peer, items);
-    }
 }

@@ -83,7 +83,7 @@ pub(super) struct World {
 }
 
 /// The settings of the LAN profile.
-pub(super) fn lan() -> Settings {
+pub(in crate::protocol) fn lan() -> Settings {
     Settings {
         name: String::new(),
         cluster: "test".into(),
@@ -110,7 +110,7 @@ pub(super) fn lan() -> Settings {
     }
 }
 
-pub(super) fn addr_of(index: usize) -> SocketAddr {
+pub(in crate::protocol) fn addr_of(index: usize) -> SocketAddr {
     let [high, low] = u16::try_from(index).unwrap().to_be_bytes();
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 1, high, low)), 7990)
 }

@@ -1,0 +1,281 @@
+//! Requests: all that waits for an answer, whatever it is for.
+//!
+//! A request has a random number, which its answer repeats. It keeps whom it went to (address and, where that is known,
+//! name and run), when, and how often. There is one check for all answers: the number has to be open for a request of
+//! this kind, and the answer has to come from the address that was asked and from the node that was asked. Whether it
+//! comes from the run that was asked, the answer says, since another run at the address is news of its own.
+//!
+//! **Repeating.** A request that is to be repeated is due after its pause, then after twice that, then after four times
+//! that, each time with a jitter of up to a gossip interval. Those that own it give it up.
+//!
+//! **Late answers.** A request that was repeated, or was given up, is remembered for a while. A second answer to a
+//! repeated one shows that the first answer was to the first try, and so its round trip (the Eifel algorithm, RFC 3522).
+//!
+//! **Our own sleep.** What we were asleep for is nobody's delay: deadlines move by as much, and the round trips of what
+//! was sent before are unknown.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Context, Core};
+use crate::node::Generation;
+use crate::protocol::membership::Peer;
+use crate::protocol::time::{Deadlines, Instant};
+use crate::wire::{NameHash, Seq};
+
+/// Requests that are remembered for their late answers; the oldest go first.
+const OVER_MAX: usize = 64;
+/// A pause doubles so often.
+const DOUBLINGS_MAX: u32 = 2;
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::protocol) enum RequestKind {
+    /// A ping of a probe.
+    Ping,
+    /// A ping-req of a probe, to a relay.
+    PingRequest,
+    /// A ping on behalf of another member.
+    RelayedPing,
+    /// A hello of an attempt to become known.
+    Hello,
+    /// A step of an exchange.
+    Sync,
+    /// A request for states and broadcasts.
+    Pull,
+    /// That this member leaves.
+    Leave,
+}
+
+/// Whom a request goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::protocol) struct Asked {
+    addr: SocketAddr,
+    /// None: whoever is there.
+    run: Option<(NameHash, Generation)>,
+}
+
+impl Asked {
+    /// Whoever is at an address.
+    pub(in crate::protocol) fn anybody_at(addr: SocketAddr) -> Self {
+        Self { addr, run: None }
+    }
+}
+
+impl From<Peer> for Asked {
+    fn from(peer: Peer) -> Self {
+        Self { addr: peer.addr, run: Some((peer.name, peer.generation)) }
+    }
+}
+
+/// A request that waits for its answer.
+#[derive(Debug, Clone, Copy)]
+struct Request {
+    kind: RequestKind,
+    /// Which of those of this kind it belongs to.
+    owner: u64,
+    asked: Asked,
+    /// When it was sent first; unknown if we were asleep since.
+    sent: Option<Instant>,
+    tries: u32,
+    /// The first pause until it is repeated; none: it is not.
+    pause: Option<Duration>,
+}
+
+/// A request that is over.
+#[derive(Debug, Clone, Copy)]
+struct Over {
+    seq: Seq,
+    kind: RequestKind,
+    asked: Asked,
+    sent: Option<Instant>,
+    tries: u32,
+    answered: Option<Instant>,
+}
+
+/// An answer to a request of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::protocol) struct Reply {
+    pub(in crate::protocol) kind: RequestKind,
+    pub(in crate::protocol) owner: u64,
+    /// Whether it comes from the run that was asked.
+    pub(in crate::protocol) of_run: bool,
+    /// How long it has taken since the request was sent; none if that cannot be known: the request was repeated, or we
+    /// were asleep.
+    pub(in crate::protocol) round_trip: Option<Duration>,
+}
+
+/// A request that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::protocol) struct DueRequest {
+    pub(in crate::protocol) seq: Seq,
+    pub(in crate::protocol) kind: RequestKind,
+    pub(in crate::protocol) owner: u64,
+    /// How often it was sent so far.
+    pub(in crate::protocol) tries: u32,
+}
+
+/// All requests of one member.
+#[derive(Debug)]
+pub(in crate::protocol) struct Requests {
+    open: BTreeMap<Seq, Request>,
+    deadlines: Deadlines<Seq>,
+    over: VecDeque<Over>,
+}
+
+impl Requests {
+    pub(super) fn new() -> Self {
+        Self { open: BTreeMap::new(), deadlines: Deadlines::new(), over: VecDeque::new() }
+    }
+
+    /// A request was sent again out of turn: it waits for as long as after the first time.
+    pub(in crate::protocol) fn sent_again(&mut self, now: Instant, seq: Seq) {
+        if let Some(Request { pause: Some(pause), .. }) = self.open.get(&seq) {
+            self.deadlines.set(seq, now + *pause);
+        }
+    }
+
+    /// A request is over, answered or not.
+    pub(in crate::protocol) fn end(&mut self, now: Instant, seq: Seq, is_answered: bool) {
+        self.deadlines.cancel(seq);
+        let Some(Request { kind, asked, sent, tries, .. }) = self.open.remove(&seq) else {
+            return;
+        };
+        // A second answer to one that was sent once shows nothing.
+        if tries > 1 || !is_answered {
+            if self.over.len() == OVER_MAX {
+                self.over.pop_front();
+            }
+            self.over.push_back(Over { seq, kind, asked, sent, tries, answered: is_answered.then_some(now) });
+        }
+    }
+
+    /// The round trip that an answer shows whose request is over; none if it shows none. The second answer to a request
+    /// that was repeated shows that the first one was to the first try.
+    pub(in crate::protocol) fn late(
+        &mut self,
+        context: &Context,
+        seq: Seq,
+        kind: RequestKind,
+    ) -> Option<Duration> {
+        let is_meant =
+            |over: &Over| over.seq == seq && over.kind == kind && is_from(&over.asked, context) == Some(true);
+        let place = self.over.iter().position(is_meant)?;
+        let Over { sent, tries, answered, .. } = self.over.remove(place)?;
+        let came = answered.or((tries == 1).then_some(context.now))?;
+        sent.map(|sent| came.since(sent))
+    }
+
+    /// We were asleep for so long.
+    pub(in crate::protocol) fn push_back(&mut self, lag: Duration) {
+        for request in self.open.values_mut() {
+            request.sent = None;
+        }
+        self.deadlines.push_back(lag);
+    }
+
+    fn find(&self, context: &Context, seq: Seq, kinds: &[RequestKind]) -> Option<Reply> {
+        let request = self.open.get(&seq).filter(|request| kinds.contains(&request.kind))?;
+        let of_run = is_from(&request.asked, context)?;
+        let sent = request.sent.filter(|_| request.tries == 1);
+        let round_trip = sent.map(|sent| context.now.since(sent));
+        Some(Reply { kind: request.kind, owner: request.owner, of_run, round_trip })
+    }
+
+    pub(in crate::protocol) fn next_due(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    pub(in crate::protocol) fn len(&self) -> usize {
+        self.open.len()
+    }
+}
+
+impl Core {
+    /// Notes a request that is being sent, under a fresh number. `pause`: how long its answer is waited for before it is
+    /// repeated the first time; none: it is not repeated.
+    pub(in crate::protocol) fn request(
+        &mut self,
+        now: Instant,
+        kind: RequestKind,
+        owner: u64,
+        asked: impl Into<Asked>,
+        pause: Option<Duration>,
+    ) -> Seq {
+        let seq = self.fresh_seq();
+        let request = Request { kind, owner, asked: asked.into(), sent: Some(now), tries: 1, pause };
+        self.requests.open.insert(seq, request);
+        if let Some(pause) = pause {
+            let jitter = self.jitter(self.settings.gossip_interval);
+            self.requests.deadlines.set(seq, now + pause + jitter);
+        }
+        seq
+    }
+
+    /// A request whose answer has not come in time. It is to be sent again or ended; if it is sent, it is due again
+    /// after the next pause.
+    pub(in crate::protocol) fn next_due_request(&mut self, now: Instant) -> Option<DueRequest> {
+        loop {
+            let seq = self.requests.deadlines.pop_due(now)?;
+            let jitter = self.jitter(self.settings.gossip_interval);
+            let Some(request) = self.requests.open.get_mut(&seq) else {
+                continue;
+            };
+            let Request { kind, owner, tries, pause, .. } = *request;
+            request.tries += 1;
+            if let Some(pause) = pause {
+                let wait = pause * 2_u32.pow(tries.min(DOUBLINGS_MAX));
+                self.requests.deadlines.set(seq, now + wait + jitter);
+            }
+            return Some(DueRequest { seq, kind, owner, tries });
+        }
+    }
+
+    /// The request that an answer of the run that was asked is for, which stays open; none, and counted, if nobody of
+    /// these kinds waits for it.
+    pub(in crate::protocol) fn answered(
+        &mut self,
+        context: &mut Context,
+        seq: Seq,
+        kinds: &[RequestKind],
+    ) -> Option<Reply> {
+        let reply = self.requests.find(context, seq, kinds).filter(|reply| reply.of_run);
+        self.note_reply(context, reply)
+    }
+
+    /// The same of an answer that may come from another run of the node that was asked.
+    pub(in crate::protocol) fn answered_by_any_run(
+        &mut self,
+        context: &mut Context,
+        seq: Seq,
+        kinds: &[RequestKind],
+    ) -> Option<Reply> {
+        let reply = self.requests.find(context, seq, kinds);
+        self.note_reply(context, reply)
+    }
+
+    fn note_reply(&mut self, context: &mut Context, reply: Option<Reply>) -> Option<Reply> {
+        if reply.is_some() {
+            self.note_answer(context);
+        } else {
+            self.metrics.unexpected_answers += 1;
+        }
+        reply
+    }
+}
+
+/// Whether an answer comes from the run that was asked; none if it comes from elsewhere, or from another node.
+fn is_from(asked: &Asked, context: &Context) -> Option<bool> {
+    if asked.addr != context.from {
+        return None;
+    }
+    match asked.run {
+        None => Some(true),
+        Some((name, run)) if name == context.sender => Some(run == context.generation),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+use super::*;
+use crate::protocol::tests::world::{addr_of, lan};
+
+const RETRY: Duration = Duration::from_millis(50);
+const RUN: Generation = Generation(1);
+
+fn core() -> Core {
+    Core::new(lan(), Instant::default(), Duration::from_secs(1_800_000_000), [1; 32])
+}
+
+fn peer() -> Peer {
+    Peer { name: NameHash(9), addr: addr_of(9), generation: RUN }
+}
+
+fn context(now: Instant) -> Context {
+    let Peer { name: sender, addr: from, generation } = peer();
+    let (known, answered, proven, replied) = (true, false, false, false);
+    Context { now, from, sender, generation, counter: None, known, answered, proven, replied }
+}
+
+/// Asks the peer for all that it may be asked for, held up to here: the numbers of the requests.
+fn ask(pulls: &mut Pulls, core: &mut Core, now: Instant, held: impl Fn(Item) -> u64) -> Vec<Seq> {
+    let before: Vec<Seq> = pulls.requests.keys().copied().collect();
+    pulls.ask(core, now, peer(), |_, item, _| Some(held(item)), |_, _| None);
+    pulls.requests.keys().filter(|seq| !before.contains(seq)).copied().collect()
+}
+
+fn answer(pulls: &mut Pulls, core: &mut Core, now: Instant, seq: Seq, held: impl Fn(Item) -> u64) {
+    let pulled = pulls.handle_fetched(core, &mut context(now), seq).unwrap();
+    pulls.close(core, now, &pulled, |_, item| held(item));
+}
+
+#[test]
+fn what_is_lacking_is_asked_for_in_turn_without_looking_at_all_of_it() {
+    let (now, peer) = (Instant::default(), NameHash(9));
+    let mut pulls = Pulls::new(Duration::from_millis(50));
+    for name in 1..=1_000 {
+        pulls.lacks(now, Item::State(NameHash(name)), Generation(1), 5, peer, true);
+    }
+    let looked = std::cell::Cell::new(0);
+    // Every third has come by itself.
+    let items = pulls.next_items(now, peer, |item, _| {
+        looked.set(looked.get() + 1);
+        let Item::State(NameHash(name)) = item else { panic!("{item:?}") };
+        Some(if name % 3 == 1 { 5 } else { 0 })
+    });
+    let names: Vec<u64> = (1..).filter(|name| name % 3 != 1).take(16).collect();
+    assert_eq!(items, names.iter().map(|name| (Item::State(NameHash(*name)), 0)).collect::<Vec<_>>());
+    assert_eq!(looked.get(), 24);
+}
+
+#[test]
+fn a_request_is_repeated_later_once_second_answers_have_shown_that_it_was_too_early() {
+    let took = Duration::from_millis(300);
+    let item = Item::State(NameHash(1));
+    let pause_after = |comes_twice: bool| {
+        let (mut pulls, mut core, mut now) = (Pulls::new(RETRY), core(), Instant::default());
+        for _ in 0..20 {
+            pulls.lacks(now, item, RUN, 5, peer().name, true);
+            let asked = ask(&mut pulls, &mut core, now, |_| 0);
+            now = now + took;
+            while core.next_due_request(now).is_some() {}
+            answer(&mut pulls, &mut core, now, asked[0], |_| 0);
+            if comes_twice {
+                assert!(pulls.handle_fetched(&mut core, &mut context(now + took), asked[0]).is_none());
+            }
+        }
+        pulls.pause()
+    };
+    // What comes once, and late, may have been lost the first time.
+    assert_eq!(pause_after(false), RETRY);
+    assert!(pause_after(true) > took, "{:?}", pause_after(true));
+}
+
+#[test]
+fn what_finds_no_room_in_an_answer_is_asked_for_side_by_side() {
+    let (mut pulls, mut core, now) = (Pulls::new(RETRY), core(), Instant::default());
+    for name in 1..=8 {
+        pulls.lacks(now, Item::State(NameHash(name)), RUN, 5, peer().name, true);
+    }
+    let held = |item| u64::from(item == Item::State(NameHash(1)));
+    let first = ask(&mut pulls, &mut core, now, |_| 0);
+    assert_eq!(first.len(), 1);
+    assert_eq!(pulls.requests[&first[0]].items.len(), 8);
+    answer(&mut pulls, &mut core, now, first[0], held);
+    let next = ask(&mut pulls, &mut core, now, held);
+    assert_eq!(next.len(), REQUESTS_PER_PEER);
+    assert!(next.iter().all(|seq| pulls.requests[seq].items.len() == 1));
+}
+
+#[test]
+fn what_had_no_room_in_an_answer_is_asked_for_again_as_long_as_answers_bring_something() {
+    let (mut pulls, mut core, now) = (Pulls::new(Duration::from_secs(1)), core(), Instant::default());
+    let items = [1, 2].map(|origin| Item::Broadcasts(NameHash(origin)));
+    for item in items {
+        pulls.lacks(now, item, RUN, 5, peer().name, true);
+    }
+    // All of the first, and nothing of the second.
+    let held = |item| if item == items[0] { 5 } else { 0 };
+    let first = ask(&mut pulls, &mut core, now, |_| 0);
+    assert_eq!(pulls.requests[&first[0]].items.len(), 2);
+    answer(&mut pulls, &mut core, now, first[0], held);
+    let second = ask(&mut pulls, &mut core, now, held);
+    assert_eq!(pulls.requests[&second[0]].items.len(), 1);
+    answer(&mut pulls, &mut core, now, second[0], held);
+    assert_eq!(ask(&mut pulls, &mut core, now, held), [], "it has nothing of it");
+}
+
+#[test]
+fn a_peer_that_does_not_answer_is_given_up() {
+    let (mut pulls, mut core, mut now) = (Pulls::new(RETRY), core(), Instant::default());
+    pulls.lacks(now, Item::State(NameHash(1)), RUN, 5, peer().name, true);
+    ask(&mut pulls, &mut core, now, |_| 0);
+    let mut sent = 1;
+    while let Some(due_at) = core.requests.next_due() {
+        now = due_at;
+        let due = core.next_due_request(now).unwrap();
+        if pulls.give_up(&mut core, now, due.seq, due.tries).is_none() {
+            sent += 1;
+        }
+    }
+    assert_eq!((sent, pulls.waiting(), core.requests.len()), (TRIES_MAX, 0, 0));
+    assert!(!pulls.is_asking(peer().name));
+}
