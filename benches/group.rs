@@ -59,20 +59,19 @@ impl Group {
 
     /// So many members that know each other, at rest; all have joined at once.
     pub(crate) fn of(seed: u64, n: usize) -> AnyResult<Self> {
+        Self::of_each(seed, n, |config| config)
+    }
+
+    /// The same, each configured so.
+    pub(crate) fn of_each(seed: u64, n: usize, configure: impl Fn(Config) -> Config) -> AnyResult<Self> {
         let mut group = Self::new(seed);
-        group.add_all(n)?;
+        group.add_each(n, configure)?;
         group.settle()
     }
 
     /// The same, but they have known each other from the start: none has joined.
     pub(crate) fn acquainted(seed: u64, n: usize) -> AnyResult<Self> {
-        Self::acquainted_without(&[], seed, n)
-    }
-
-    /// The same, but without some rules.
-    pub(crate) fn acquainted_without(rules: &[Rule], seed: u64, n: usize) -> AnyResult<Self> {
         let mut group = Self::new(seed);
-        rules.iter().for_each(|rule| group.cluster.without(*rule));
         for index in 0..n {
             group.add(Config::lan().name(name(index)))?;
         }
@@ -101,8 +100,12 @@ impl Group {
 
     /// All of them at one moment, through the first.
     pub(crate) fn add_all(&mut self, n: usize) -> AnyResult<()> {
+        self.add_each(n, |config| config)
+    }
+
+    fn add_each(&mut self, n: usize, configure: impl Fn(Config) -> Config) -> AnyResult<()> {
         for index in 0..n {
-            let config = Config::lan().name(name(index));
+            let config = configure(Config::lan()).name(name(index));
             self.add(if index == 0 { config } else { config.seeds(name(0)) })?;
         }
         Ok(())

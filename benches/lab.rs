@@ -44,43 +44,10 @@ struct Notes {
     suspicions: Vec<Suspicion>,
 }
 
-/// How the members of a lab differ from those that users have.
-#[derive(Clone, Copy)]
-pub(crate) struct Variant {
-    pub(crate) without: &'static [Rule],
-    pub(crate) configure: fn(Config) -> Config,
-}
-
-/// The LAN profile and all rules.
-pub(crate) const ALL_RULES: Variant = Variant { without: &[], configure: |config| config };
-
-/// What of our rules is not Lifeguard's.
-const BEYOND_LIFEGUARD: &[Rule] = &[
-    Rule::CommonRounds,
-    Rule::LastHeard,
-    Rule::Proof,
-    Rule::Lag,
-    Rule::Silence,
-    Rule::Ladder,
-    Rule::QuickBurial,
-    Rule::Witnesses,
-    Rule::Confirmed,
-    Rule::Damping,
-    Rule::Patience,
-    Rule::Ring,
-    Rule::Burst,
-];
-/// Lifeguard's rules, as near as leaving out ours gets to them.
-pub(crate) const LIFEGUARD: Variant = Variant {
-    without: BEYOND_LIFEGUARD,
-    // Nobody is hidden.
-    configure: |config| config.isolation_timeout(Duration::from_secs(3_600)),
-};
 /// A cluster in which all suspicions and deaths are noted.
 pub(crate) struct Lab {
     pub(crate) cluster: Cluster,
     pub(crate) members: Vec<Member>,
-    configure: fn(Config) -> Config,
     notes: Arc<Mutex<Notes>>,
     /// For what the experiment chooses.
     pub(crate) rng: ChaCha12Rng,
@@ -89,22 +56,13 @@ pub(crate) struct Lab {
 impl Lab {
     /// Members who know each other and have been left alone for a while.
     pub(crate) fn new(seed: u64, nodes: usize, without: &[Rule]) -> AnyResult<Self> {
-        Self::with(seed, nodes, without, ALL_RULES.configure)
-    }
-
-    /// The same, of a variant.
-    pub(crate) fn of(seed: u64, nodes: usize, variant: Variant) -> AnyResult<Self> {
-        Self::with(seed, nodes, variant.without, variant.configure)
-    }
-
-    fn with(seed: u64, nodes: usize, without: &[Rule], configure: fn(Config) -> Config) -> AnyResult<Self> {
         let cluster = Cluster::new(seed);
         cluster.check(false);
         for rule in without {
             cluster.without(*rule);
         }
         let rng = ChaCha12Rng::seed_from_u64(seed);
-        let mut lab = Self { cluster, members: Vec::new(), configure, notes: Arc::default(), rng };
+        let mut lab = Self { cluster, members: Vec::new(), notes: Arc::default(), rng };
         for index in 0..nodes {
             lab.start(index)?;
         }
@@ -134,7 +92,7 @@ impl Lab {
     /// How a member is started, also anew.
     pub(crate) fn config(&self, observer: usize) -> Config {
         let (cluster, notes) = (self.cluster.clone(), Arc::clone(&self.notes));
-        (self.configure)(Config::lan()).name(name(observer)).on_event(move |_, event| {
+        Config::lan().name(name(observer)).on_event(move |_, event| {
             let Some(node) = event.node().and_then(|node| index(node.name())) else {
                 return;
             };

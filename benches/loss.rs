@@ -12,8 +12,7 @@
 //! | `grey` | 80 % of what two nodes receive, send, or both, for a quarter of an hour |
 //! | `flip` | all that two nodes receive, or also what they send, in 20 s of every 40 |
 //!
-//! 128 members with the LAN profile, 0.2 to 1 ms from one to another. Where it tells something, Lifeguard's rules stand
-//! beside ours (see `lifeguard` for what that means). Bytes are without the headers of IP and UDP.
+//! 128 members with the LAN profile, 0.2 to 1 ms from one to another. Bytes are without the headers of IP and UDP.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints tables")]
 
@@ -22,10 +21,7 @@ use std::time::Duration;
 
 use headcount::sim::Cluster;
 
-use lab::{
-    ALL_RULES, AnyResult, LIFEGUARD, Lab, Load, MINUTE, NODES, Tally, Variant, cycle, in_parallel, name,
-    share,
-};
+use lab::{AnyResult, Lab, Load, MINUTE, NODES, Tally, cycle, in_parallel, name, share};
 use report::{Chart, Experiment, Report, number};
 
 #[allow(dead_code, reason = "each benchmark uses a part of it")]
@@ -137,26 +133,19 @@ fn even(report: &mut Report, runs: u64) -> AnyResult<()> {
     report.title(&format!("even: so much of all datagrams is lost for 10 min, {runs} runs each"));
     let heads = ["deaths", "shown", "datagrams/s", "bytes/s", "news: median", "99 %"];
     report.line("means of a run and member; news in ms", heads.map(str::to_owned));
-    let run = |variant: Variant, runs: u64, percent: u32| -> AnyResult<Summary> {
+    let mut load = Vec::new();
+    let mut bars = Vec::new();
+    for percent in PERCENT {
         let outcomes = in_parallel(runs, |run| {
-            let mut lab = Lab::of(run, NODES, variant)?;
+            let mut lab = Lab::new(run, NODES, &[])?;
             lab.cluster.loss(f64::from(percent) / 100.0);
             let outcome = observe(&lab, &[], 10 * MINUTE, |lab| lab.cluster.run(MINUTE));
             Ok(Outcome { news: spread(&mut lab, PIECES), ..outcome })
         })?;
-        Ok(Summary::of(&outcomes))
-    };
-    let mut load = Vec::new();
-    let mut bars = Vec::new();
-    let mut theirs_load = Vec::new();
-    for percent in PERCENT {
-        let (ours, theirs) = (run(ALL_RULES, runs, percent)?, run(LIFEGUARD, runs.div_ceil(3), percent)?);
-        for (what, summary) in [("headcount", &ours), ("Lifeguard's rules", &theirs)] {
-            report.line(&format!("{percent:>2} %, {what}"), summary.cells().map(number));
-        }
-        load.push((f64::from(percent), ours.load.datagrams));
-        theirs_load.push((f64::from(percent), theirs.load.datagrams));
-        bars.push((percent, ours));
+        let summary = Summary::of(&outcomes);
+        report.line(&format!("{percent} %"), summary.cells().map(number));
+        load.push((f64::from(percent), summary.load.datagrams));
+        bars.push((percent, summary));
     }
     println!();
     for (percent, summary) in bars {
@@ -184,12 +173,11 @@ fn even(report: &mut Report, runs: u64) -> AnyResult<()> {
             );
         }
     }
-    let lines = vec![("headcount".to_owned(), load), ("Lifeguard's rules".to_owned(), theirs_load)];
     let chart = Chart {
         title: "what loss costs, 128 members",
         x: "lost, %",
         y: "datagrams a member and second",
-        lines,
+        lines: vec![("headcount".to_owned(), load)],
     };
     report.draw("loss-load", &chart)
 }
@@ -276,24 +264,20 @@ fn grey(report: &mut Report, runs: u64) -> AnyResult<()> {
         "grey: 2 of {NODES} lose 80 % of what they receive, send or both, 15 min, {runs} runs each"
     ));
     print_heads_of_sick(report);
-    let mut ours = Vec::new();
+    let mut summaries = Vec::new();
     for (what, bad) in BAD {
-        let run = |variant: Variant, runs: u64| -> AnyResult<Summary> {
-            let outcomes = in_parallel(runs, |run| {
-                let mut lab = Lab::of(run, NODES, variant)?;
-                let sick = lab.draw(2);
-                bad.each(&lab, &sick, |cluster, from, to| cluster.loss_between(from, to, 0.8));
-                Ok(observe(&lab, &sick, QUARTER, |lab| lab.cluster.run(MINUTE)))
-            })?;
-            Ok(Summary::of(&outcomes))
-        };
-        print_sick(report, &format!("Lifeguard's rules, {what}"), &run(LIFEGUARD, runs.div_ceil(3))?);
-        let summary = run(ALL_RULES, runs)?;
-        print_sick(report, &format!("headcount, {what}"), &summary);
-        ours.push((what, bad, summary));
+        let outcomes = in_parallel(runs, |run| {
+            let mut lab = Lab::new(run, NODES, &[])?;
+            let sick = lab.draw(2);
+            bad.each(&lab, &sick, |cluster, from, to| cluster.loss_between(from, to, 0.8));
+            Ok(observe(&lab, &sick, QUARTER, |lab| lab.cluster.run(MINUTE)))
+        })?;
+        let summary = Summary::of(&outcomes);
+        print_sick(report, what, &summary);
+        summaries.push((what, bad, summary));
     }
     println!();
-    for (what, bad, summary) in ours {
+    for (what, bad, summary) in summaries {
         report.at_most(
             &format!("{what}: deaths of nodes that are well, at members that are well"),
             summary.tally.wrong_at_healthy as f64,
@@ -317,30 +301,26 @@ fn flip(report: &mut Report, runs: u64) -> AnyResult<()> {
         FLIP.as_secs()
     ));
     print_heads_of_sick(report);
-    let mut ours = Vec::new();
+    let mut summaries = Vec::new();
     for (what, bad) in BAD {
-        let run = |variant: Variant, runs: u64| -> AnyResult<Summary> {
-            let outcomes = in_parallel(runs, |run| {
-                let mut lab = Lab::of(run, NODES, variant)?;
-                let sick = lab.draw(2);
-                // Not always at the same point of their rounds.
-                lab.cluster.run(Duration::from_millis(*cycle(&[0, 130, 370, 610, 880], run)));
-                Ok(observe(&lab, &sick, QUARTER, |lab| {
-                    bad.each(lab, &sick, Cluster::cut);
-                    lab.cluster.run(FLIP);
-                    lab.cluster.heal();
-                    lab.cluster.run(FLIP);
-                }))
-            })?;
-            Ok(Summary::of(&outcomes))
-        };
-        print_sick(report, &format!("Lifeguard's rules, {what}"), &run(LIFEGUARD, runs.div_ceil(3))?);
-        let summary = run(ALL_RULES, runs)?;
-        print_sick(report, &format!("headcount, {what}"), &summary);
-        ours.push((what, summary));
+        let outcomes = in_parallel(runs, |run| {
+            let mut lab = Lab::new(run, NODES, &[])?;
+            let sick = lab.draw(2);
+            // Not always at the same point of their rounds.
+            lab.cluster.run(Duration::from_millis(*cycle(&[0, 130, 370, 610, 880], run)));
+            Ok(observe(&lab, &sick, QUARTER, |lab| {
+                bad.each(lab, &sick, Cluster::cut);
+                lab.cluster.run(FLIP);
+                lab.cluster.heal();
+                lab.cluster.run(FLIP);
+            }))
+        })?;
+        let summary = Summary::of(&outcomes);
+        print_sick(report, what, &summary);
+        summaries.push((what, summary));
     }
     println!();
-    for (what, summary) in ours {
+    for (what, summary) in summaries {
         report.at_most(&format!("{what}: deaths of nodes that are well"), summary.tally.wrong as f64, 0.0);
         report.at_most("  deaths of each of the two, an observer", deaths_of_each(&summary), 10.0);
     }

@@ -8,15 +8,13 @@
 //! |---|---|
 //! | join | until every view is complete, when all join through one seed at one moment; the kB that a member has sent by then |
 //! | news | until all know one piece of news, at 1 % loss; the datagrams that a member sends for it |
-//! | by ticks | the same as memberlist tells it: every 200 ms to three nodes at random, four times for each digit of N |
 //! | death | one crashes: until the first and until the last of the others have given it up, the middle one of some |
 //! | rest | what a member sends in a second when nothing happens |
 //! | churn | the same while one member each second crashes and starts anew |
 //! | memory | of a member, with all that the simulator keeps for it, when all that is over |
 //!
-//! The LAN profile, 0.2 to 1 ms from host to host; bytes with the 28 of IP and UDP. At every size 100 pieces of news,
-//! 20 by ticks (so that their 99 % is the slowest) and 5 crashes. Each size has a process of its own, so that memory is
-//! what it says.
+//! The LAN profile, 0.2 to 1 ms from host to host; bytes with the 28 of IP and UDP. At every size 100 pieces of news
+//! and 5 crashes. Each size has a process of its own, so that memory is what it says.
 //!
 //! A view of N nodes needs some 260 bytes for each, so N members that have joined need 260 × N² bytes: 6.5 GB for
 //! 5,000. Larger clusters are [acquainted](headcount::sim::Cluster::acquaint) instead: their views share what they have
@@ -30,7 +28,6 @@ use std::fs;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use headcount::sim::Rule;
 use headcount::{Config, Status};
 
 use group::{Group, Sent, name, some_left};
@@ -67,9 +64,9 @@ const fn micros(micros: u64) -> Duration {
 }
 
 /// What is measured of one size; zero where it can not be told.
-const TIMES: [&str; 7] = ["join s", "news ms", "99 %", "by ticks ms", "99 %", "death s", "to all s"];
-const COSTS: [&str; 8] =
-    ["join kB", "news dg", "by ticks dg", "rest dg/s", "rest B/s", "churn dg/s", "churn B/s", "memory kB"];
+const TIMES: [&str; 5] = ["join s", "news ms", "99 %", "death s", "to all s"];
+const COSTS: [&str; 7] =
+    ["join kB", "news dg", "rest dg/s", "rest B/s", "churn dg/s", "churn B/s", "memory kB"];
 const FIGURES: usize = TIMES.len() + COSTS.len();
 type Figures = [f64; FIGURES];
 
@@ -105,9 +102,8 @@ fn compare(report: &Report, sizes: &[usize]) -> AnyResult<ExitCode> {
         (what.to_owned(), all.iter().map(|(n, figures)| (*n, figures[column] * unit)).collect())
     };
     let times = vec![
-        line("a death: to all", 6, 1.0),
+        line("a death: to all", 4, 1.0),
         line("all join at once", 0, 1.0),
-        line("news by memberlist's ticks: 99 %", 4, 1e-3),
         line("news: 99 %", 2, 1e-3),
     ];
     report.draw(
@@ -115,10 +111,10 @@ fn compare(report: &Report, sizes: &[usize]) -> AnyResult<ExitCode> {
         &Chart { title: "how long it takes", x: "members", y: "seconds", lines: times },
     )?;
     let loads = vec![
-        line("bytes, one restarts each second", 13, 1.0),
-        line("bytes at rest", 11, 1.0),
-        line("datagrams, one restarts each second", 12, 1.0),
-        line("datagrams at rest", 10, 1.0),
+        line("bytes, one restarts each second", 10, 1.0),
+        line("bytes at rest", 8, 1.0),
+        line("datagrams, one restarts each second", 9, 1.0),
+        line("datagrams at rest", 7, 1.0),
     ];
     report.draw(
         "scale-loads",
@@ -164,27 +160,20 @@ fn measure(n: usize) -> AnyResult<Figures> {
     let before = resident();
     let (mut group, join) = if n > JOINED_MAX { (Group::acquainted(1, n)?, None) } else { join(n)? };
     let rest = load(&mut group, |_, _| Ok(()))?;
-    let (news, news_cost) = spread(&mut group, NEWS, rest);
+    let (news, news_cost) = spread(&mut group, rest);
     let (first, last) = deaths(&mut group)?;
     let churned = load(&mut group, churn)?;
     let memory = if n > JOINED_MAX { 0.0 } else { (resident() - before) / n as f64 / 1_000.0 };
-    drop(group);
-
-    let mut ticking = Group::acquainted_without(MEMBERLIST, 1, n)?;
-    let (ticks, ticks_cost) = spread(&mut ticking, NEWS / 5, rest);
     let (join_time, join_bytes) = join.unwrap_or_default();
     let millis = |times: &[Duration], part| share(times, part).as_secs_f64() * 1_000.0;
     Ok([
         join_time,
         millis(&news, 0.5),
         millis(&news, 0.99),
-        millis(&ticks, 0.5),
-        millis(&ticks, 0.99),
         first,
         last,
         join_bytes / 1_000.0,
         news_cost,
-        ticks_cost,
         rest.datagrams,
         rest.bytes,
         churned.datagrams,
@@ -193,19 +182,17 @@ fn measure(n: usize) -> AnyResult<Figures> {
     ])
 }
 
-/// News as memberlist tells it: at ticks of 200 ms, to three nodes at random.
-const MEMBERLIST: &[Rule] = &[Rule::Burst, Rule::Ring];
 const NEWS: usize = 100;
 /// Two phases 100 ms apart, and their rounds.
 const NEWS_PAUSE: Duration = Duration::from_millis(400);
 const OBSERVED: Duration = secs(20);
 
-/// How long so many pieces of news need to reach everybody at 1 % loss, in order, and the datagrams that a member sends
-/// for one, beyond what it sends at rest.
-fn spread(group: &mut Group, pieces: usize, rest: Load) -> (Vec<Duration>, f64) {
+/// How long pieces of news need to reach everybody at 1 % loss, in order, and the datagrams that a member sends for
+/// one, beyond what it sends at rest.
+fn spread(group: &mut Group, rest: Load) -> (Vec<Duration>, f64) {
     group.cluster.loss(0.01);
     let (began, before) = (group.cluster.now(), Sent::by(&group.members));
-    let mut times: Vec<Duration> = (0..pieces)
+    let mut times: Vec<Duration> = (0..NEWS)
         .map(|_| {
             let piece = group.touch();
             let time = group.spread(piece, PATIENCE);
@@ -220,7 +207,7 @@ fn spread(group: &mut Group, pieces: usize, rest: Load) -> (Vec<Duration>, f64) 
     let at_rest = rest.datagrams * (group.cluster.now() - began).as_secs_f64();
     group.cluster.loss(0.0);
     group.cluster.run(secs(2));
-    (times, (sent - at_rest) / pieces as f64)
+    (times, (sent - at_rest) / NEWS as f64)
 }
 
 /// All join at once: the time until every view is complete, and the bytes that a member has sent by then.

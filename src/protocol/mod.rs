@@ -110,7 +110,7 @@
 //! | witnesses | 5 | `lifeguard -- threshold` |
 //! | ladder, relays | T/4, T/2; two | `detector -- slow` |
 //! | silence | 4 × T | `lifeguard -- grid`, and `control` without it |
-//! | sends of a rumor | retransmit + digits of n | `spreading -- misses`, and its control without the ring |
+//! | sends of a rumor | retransmit + digits of n | `spreading -- misses`, and its control with three sends fewer |
 //! | pause between the phases | 5 × gossip_interval | `spreading -- deaf`: who is deaf for half of that is reached by the second |
 //! | a confirmation waits for others | 0.2 × T | `lifeguard -- grid`: bytes; `threshold`: verdicts come as early |
 //! | settle time, streak, gap | 7.5 × gossip_interval, 3 s, 0.5 to 30 s | `spreading -- repair` |
