@@ -41,7 +41,7 @@ fn slow(report: &mut Report, runs: u64) -> AnyResult<()> {
     let mut highest = 0;
     for millis in [50, 75, 90, 100] {
         let tally = Tally::sum(in_parallel(runs, |run| {
-            let mut lab = Lab::new(run, NODES, &[])?;
+            let mut lab = Lab::new(run, NODES)?;
             let sick = lab.draw(32);
             sick.iter().for_each(|node| lab.cluster.slow(&name(*node), Duration::from_millis(millis)));
             lab.cluster.run(3 * MINUTE);
@@ -69,7 +69,7 @@ fn starved(report: &mut Report, runs: u64) -> AnyResult<()> {
     ));
     for millis in [50, 200, 800] {
         let tally = Tally::sum(in_parallel(runs, |run| {
-            let mut lab = Lab::new(run, NODES, &[])?;
+            let mut lab = Lab::new(run, NODES)?;
             let sick = lab.draw(16);
             sick.iter().for_each(|node| lab.cluster.starve(&name(*node), Duration::from_millis(millis)));
             lab.cluster.run(3 * MINUTE);
@@ -88,7 +88,7 @@ fn starved(report: &mut Report, runs: u64) -> AnyResult<()> {
 /// The smallest cluster there is: no relay, no witness.
 fn two(report: &mut Report, runs: u64) -> AnyResult<()> {
     report.title(&format!("two: one of two crashes, {runs} runs"));
-    let mut times = in_parallel(runs, |run| Ok(Crash::new(run, 2, 1, &[])?.times))?.concat();
+    let mut times = in_parallel(runs, |run| Ok(Crash::of(Lab::new(run, 2)?, 1).times))?.concat();
     times.sort_unstable();
     report.note("until the other one knows: median", seconds(share(&times, 0.5)));
     report.within("  worst", share(&times, 1.0), Duration::from_secs(5));
@@ -98,7 +98,7 @@ fn two(report: &mut Report, runs: u64) -> AnyResult<()> {
 /// Half of the cluster is gone at once.
 fn mass(report: &mut Report, runs: u64) -> AnyResult<()> {
     report.title(&format!("mass: 64 of {NODES} crash at once, {runs} runs"));
-    let crashes = in_parallel(runs, |run| Crash::new(run, NODES, NODES / 2, &[]))?;
+    let crashes = in_parallel(runs, |run| Ok(Crash::of(Lab::new(run, NODES)?, NODES / 2)))?;
     print_crashes(report, &crashes, Some(Duration::from_secs(8)));
     Ok(())
 }
@@ -108,7 +108,7 @@ fn survivors(report: &mut Report, runs: u64) -> AnyResult<()> {
     report.title(&format!("survivors: all but a few crash at once, {runs} runs each"));
     for (nodes, left) in [(NODES, 1), (NODES, 2), (NODES, 3), (NODES, 5), (16, 2), (3, 2), (3, 1)] {
         report.note(&format!("{left} of {nodes} left"), "");
-        let crashes = in_parallel(runs, |run| Crash::new(run, nodes, nodes - left, &[]))?;
+        let crashes = in_parallel(runs, |run| Ok(Crash::of(Lab::new(run, nodes)?, nodes - left)))?;
         print_crashes(report, &crashes, None);
     }
     Ok(())

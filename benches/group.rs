@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use headcount::sim::{Cluster, Rule};
+use headcount::sim::Cluster;
+#[cfg(headcount_bench)]
+use headcount::sim::Rule;
 use headcount::{Config, Member};
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
@@ -79,7 +81,8 @@ impl Group {
         group.settle()
     }
 
-    /// The same, but without comparing views: who lacks something joins again.
+    /// The same, but without comparing views: a member that lacks something joins again.
+    #[cfg(headcount_bench)]
     pub(crate) fn without_sync(seed: u64, n: usize) -> AnyResult<Self> {
         let mut group = Self::new(seed);
         group.cluster.without(Rule::Sync);

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use headcount::sim::{Cluster, Rule};
+use headcount::sim::Cluster;
+#[cfg(headcount_bench)]
+use headcount::sim::Rule;
 use headcount::{Config, Event, Member};
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
@@ -47,6 +49,7 @@ struct Notes {
 /// A cluster in which all suspicions and deaths are noted.
 pub(crate) struct Lab {
     pub(crate) cluster: Cluster,
+    seed: u64,
     pub(crate) members: Vec<Member>,
     notes: Arc<Mutex<Notes>>,
     /// For what the experiment chooses.
@@ -55,29 +58,44 @@ pub(crate) struct Lab {
 
 impl Lab {
     /// Members who know each other and have been left alone for a while.
-    pub(crate) fn new(seed: u64, nodes: usize, without: &[Rule]) -> AnyResult<Self> {
+    pub(crate) fn new(seed: u64, nodes: usize) -> AnyResult<Self> {
+        Self::begin(Cluster::new(seed), seed, nodes)?.settle()
+    }
+
+    /// The same, but they do without some rules.
+    #[cfg(headcount_bench)]
+    pub(crate) fn without(rules: &[Rule], seed: u64, nodes: usize) -> AnyResult<Self> {
         let cluster = Cluster::new(seed);
-        cluster.check(false);
-        for rule in without {
-            cluster.without(*rule);
-        }
-        let rng = ChaCha12Rng::seed_from_u64(seed);
-        let mut lab = Self { cluster, members: Vec::new(), notes: Arc::default(), rng };
-        for index in 0..nodes {
-            lab.start(index)?;
-        }
-        if without.contains(&Rule::Sync) {
-            // Who lacks somebody learns it by joining again.
+        rules.iter().for_each(|rule| cluster.without(*rule));
+        let lab = Self::begin(cluster, seed, nodes)?;
+        if rules.contains(&Rule::Sync) {
+            // A member that lacks somebody learns it by joining again.
             lab.cluster.run(QUIET);
             for member in &lab.members[1..] {
                 member.join(name(0))?;
             }
         }
-        if !lab.cluster.run_until(MINUTE, Cluster::is_converged) {
+        lab.settle()
+    }
+
+    /// Members that join.
+    fn begin(cluster: Cluster, seed: u64, nodes: usize) -> AnyResult<Self> {
+        cluster.check(false);
+        let rng = ChaCha12Rng::seed_from_u64(seed);
+        let mut lab = Self { cluster, seed, members: Vec::new(), notes: Arc::default(), rng };
+        for index in 0..nodes {
+            lab.start(index)?;
+        }
+        Ok(lab)
+    }
+
+    fn settle(self) -> AnyResult<Self> {
+        if !self.cluster.run_until(MINUTE, Cluster::is_converged) {
+            let (seed, nodes) = (self.seed, self.members.len());
             return Err(format!("seed {seed}: the {nodes} members have not found each other").into());
         }
-        lab.cluster.run(QUIET);
-        Ok(lab)
+        self.cluster.run(QUIET);
+        Ok(self)
     }
 
     fn start(&mut self, observer: usize) -> AnyResult<()> {
@@ -235,10 +253,11 @@ pub(crate) struct Crash {
 }
 
 impl Crash {
-    pub(crate) fn new(seed: u64, nodes: usize, dead: usize, without: &[Rule]) -> AnyResult<Self> {
-        let mut lab = Lab::new(seed, nodes, without)?;
+    /// So many of a lab crash.
+    pub(crate) fn of(mut lab: Lab, dead: usize) -> Self {
+        let nodes = lab.members.len();
         // Not all at the same point of their rounds.
-        lab.cluster.run(Duration::from_millis(seed * 37 % 1_000));
+        lab.cluster.run(Duration::from_millis(lab.seed * 37 % 1_000));
         let dead = lab.draw(dead);
         let began = lab.cluster.now();
         dead.iter().for_each(|node| lab.cluster.crash(&name(*node)));
@@ -254,7 +273,7 @@ impl Crash {
             pairs[death.observer * nodes + death.node].get_or_insert(death.at - began);
         }
         let times = pairs.into_iter().flatten().collect();
-        Ok(Self { times, last, settled: in_time && settled(&lab.cluster) })
+        Self { times, last, settled: in_time && settled(&lab.cluster) }
     }
 }
 

@@ -137,7 +137,7 @@ fn even(report: &mut Report, runs: u64) -> AnyResult<()> {
     let mut bars = Vec::new();
     for percent in PERCENT {
         let outcomes = in_parallel(runs, |run| {
-            let mut lab = Lab::new(run, NODES, &[])?;
+            let mut lab = Lab::new(run, NODES)?;
             lab.cluster.loss(f64::from(percent) / 100.0);
             let outcome = observe(&lab, &[], 10 * MINUTE, |lab| lab.cluster.run(MINUTE));
             Ok(Outcome { news: spread(&mut lab, PIECES), ..outcome })
@@ -193,7 +193,7 @@ fn lopsided(report: &mut Report, runs: u64) -> AnyResult<()> {
     report.line("means of a run and member; news in ms", heads.map(str::to_owned));
     for percent in [30, 60, 90] {
         let outcomes = in_parallel(runs, |run| {
-            let mut lab = Lab::new(run, NODES, &[])?;
+            let mut lab = Lab::new(run, NODES)?;
             let one = lab.draw(NODES / 2);
             for from in &one {
                 for to in (0..NODES).filter(|node| !one.contains(node)) {
@@ -267,7 +267,7 @@ fn grey(report: &mut Report, runs: u64) -> AnyResult<()> {
     let mut summaries = Vec::new();
     for (what, bad) in BAD {
         let outcomes = in_parallel(runs, |run| {
-            let mut lab = Lab::new(run, NODES, &[])?;
+            let mut lab = Lab::new(run, NODES)?;
             let sick = lab.draw(2);
             bad.each(&lab, &sick, |cluster, from, to| cluster.loss_between(from, to, 0.8));
             Ok(observe(&lab, &sick, QUARTER, |lab| lab.cluster.run(MINUTE)))
@@ -304,7 +304,7 @@ fn flip(report: &mut Report, runs: u64) -> AnyResult<()> {
     let mut summaries = Vec::new();
     for (what, bad) in BAD {
         let outcomes = in_parallel(runs, |run| {
-            let mut lab = Lab::new(run, NODES, &[])?;
+            let mut lab = Lab::new(run, NODES)?;
             let sick = lab.draw(2);
             // Not always at the same point of their rounds.
             lab.cluster.run(Duration::from_millis(*cycle(&[0, 130, 370, 610, 880], run)));

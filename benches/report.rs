@@ -11,6 +11,13 @@ use plotters::prelude::*;
 
 use crate::lab::{AnyResult, THREADS};
 
+/// Why an experiment may be missing.
+const NEEDS_CFG: &str = if cfg!(headcount_bench) {
+    ""
+} else {
+    "; those that leave out rules need RUSTFLAGS=\"--cfg headcount_bench\""
+};
+
 /// What the command line asks for.
 pub(crate) struct Arguments {
     /// The experiments; none: all of them.
@@ -50,7 +57,7 @@ pub(crate) fn run(experiments: &[Experiment]) -> ExitCode {
     let runs = numbers.first().map(|runs| *runs as u64);
     if !names.iter().all(|name| experiments.iter().any(|experiment| experiment.name == *name)) {
         let known: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
-        eprintln!("error: the experiments are {}", known.join(", "));
+        eprintln!("error: the experiments are {}{NEEDS_CFG}", known.join(", "));
         return ExitCode::FAILURE;
     }
     let mut report = Report::new(&arguments);

@@ -101,11 +101,8 @@ fn compare(report: &Report, sizes: &[usize]) -> AnyResult<ExitCode> {
     let line = |what: &str, column: usize, unit: f64| -> Line {
         (what.to_owned(), all.iter().map(|(n, figures)| (*n, figures[column] * unit)).collect())
     };
-    let times = vec![
-        line("a death: to all", 4, 1.0),
-        line("all join at once", 0, 1.0),
-        line("news: 99 %", 2, 1e-3),
-    ];
+    let times =
+        vec![line("a death: to all", 4, 1.0), line("all join at once", 0, 1.0), line("news: 99 %", 2, 1e-3)];
     report.draw(
         "scale-times",
         &Chart { title: "how long it takes", x: "members", y: "seconds", lines: times },

@@ -8,7 +8,7 @@
 //! | experiment | what it shows |
 //! |---|---|
 //! | `update` | until all know one piece of news, and what that costs; ten thousand do not join for it (see below) |
-//! | `misses` | how many pieces of news pass somebody by, before any repair |
+//! | `misses` | how many pieces of news pass somebody by, if views are not compared |
 //! | `deaf` | the same while every tenth member receives nothing for a moment |
 //! | `rest` | that nothing is sent when there is no news |
 //! | `repair` | until who has missed something has it |
@@ -26,9 +26,11 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints tables")]
 
+#[allow(dead_code, reason = "each benchmark uses a part of it")]
 mod group;
+#[cfg(headcount_bench)]
+mod missing;
 
-use std::collections::{BTreeSet, VecDeque};
 use std::env;
 use std::fs;
 use std::process::ExitCode;
@@ -42,10 +44,12 @@ use crate::group::{Group, News, Sent, name};
 type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 type Experiment = fn(&mut Table, Option<usize>) -> AnyResult<()>;
 
-const EXPERIMENTS: [(&str, Experiment); 8] = [
+const EXPERIMENTS: &[(&str, Experiment)] = &[
     ("update", update),
-    ("misses", misses),
-    ("deaf", deaf),
+    #[cfg(headcount_bench)]
+    ("misses", missing::misses),
+    #[cfg(headcount_bench)]
+    ("deaf", missing::deaf),
     ("rest", rest),
     ("repair", repair),
     ("cost", cost),
@@ -70,7 +74,7 @@ fn main() -> ExitCode {
     let size = arguments.iter().find_map(|argument| argument.parse().ok());
     let name = arguments.iter().find(|argument| argument.parse::<usize>().is_err());
     if let Some(name) = name.filter(|name| EXPERIMENTS.iter().all(|(known, _)| known != name)) {
-        eprintln!("error: there is no experiment {name:?}");
+        eprintln!("error: there is no experiment {name:?}{NEEDS_CFG}");
         return ExitCode::FAILURE;
     }
     let mut table = Table { missed: 0 };
@@ -111,6 +115,7 @@ impl Table {
     }
 
     /// A figure that must be at least so much.
+    #[cfg(headcount_bench)]
     fn at_least(&mut self, what: &str, figure: f64, bar: f64, unit: &str) {
         self.row(what, figure, &format!(">= {bar}"), unit, figure >= bar);
     }
@@ -122,6 +127,10 @@ impl Table {
         self.missed += usize::from(!holds);
     }
 }
+
+/// Why an experiment may be missing.
+const NEEDS_CFG: &str =
+    if cfg!(headcount_bench) { "" } else { "; misses and deaf need RUSTFLAGS=\"--cfg headcount_bench\"" };
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -215,90 +224,6 @@ fn cost_of_update(table: &mut Table, group: &mut Group, who: &str) {
         table.note(&what, &format!("{datagrams:.2}"));
     }
     table.at_most(&format!("{who}: bytes a member for an update"), bytes, 1_000.0, "B");
-}
-
-fn misses(table: &mut Table, size: Option<usize>) -> AnyResult<()> {
-    const UPDATES: usize = 10_000;
-    const AT_ONCE: usize = 4;
-    const CONTROL: usize = 200;
-    let n = size.unwrap_or(1_000);
-
-    let mut group = Group::without_sync(2, n)?;
-    group.cluster.loss(0.1);
-    // Four at a time, which share datagrams in part; each is looked at a second after it was made.
-    let mut waiting = VecDeque::new();
-    let (mut missed, mut lacking) = (0, 0);
-    for index in 0..UPDATES / AT_ONCE + 2 {
-        if index >= 2 {
-            for news in waiting.drain(..AT_ONCE) {
-                let who = group.lacking(news).len();
-                missed += usize::from(who > 0);
-                lacking += who;
-            }
-        }
-        if index < UPDATES / AT_ONCE {
-            for _ in 0..AT_ONCE {
-                waiting.push_back(group.touch());
-            }
-        }
-        group.cluster.run(millis(500));
-    }
-    let what = format!("{n} members, loss 0.1, no sync: of {UPDATES} updates miss anybody");
-    table.at_most(&what, missed as f64, 5.0, "");
-    table.note("  members missed, in all", &lacking.to_string());
-    drop(group);
-
-    // Three sends fewer. Views are compared here, but not before news has been quiet for 150 ms and a probe has found
-    // it, so that hardly anything is repaired by the time it is looked at.
-    let mut group = Group::of_each(3, n, |config| config.retransmit(1))?;
-    group.cluster.loss(0.1);
-    let mut missed = 0;
-    for _ in 0..CONTROL {
-        let news = group.touch();
-        group.cluster.run(millis(250));
-        missed += usize::from(!group.lacking(news).is_empty());
-        group.cluster.run(millis(250));
-    }
-    let of_all = missed as f64 * UPDATES as f64 / CONTROL as f64;
-    table.at_least(&format!("  sent three times less ({CONTROL} updates, scaled)"), of_all, 1_000.0, "");
-    Ok(())
-}
-
-fn deaf(table: &mut Table, size: Option<usize>) -> AnyResult<()> {
-    const UPDATES: usize = 200;
-    let n = size.unwrap_or(1_000);
-    let mut group = Group::without_sync(4, n)?;
-    group.cluster.loss(0.01);
-    for (drops, what) in [(true, "what comes in is lost"), (false, "what comes in waits")] {
-        let mut lacking = 0;
-        for _ in 0..UPDATES {
-            let subject = group.draw();
-            let mut deaf = BTreeSet::new();
-            while deaf.len() < n / 10 {
-                let member = group.draw();
-                if member != subject {
-                    deaf.insert(member);
-                }
-            }
-            if drops {
-                group.deafen(&deaf);
-            } else {
-                deaf.iter().for_each(|member| group.cluster.deafen(&group.names[*member]));
-            }
-            let news = group.touch_at(subject);
-            group.cluster.run(millis(50));
-            if drops {
-                group.cluster.heal();
-            } else {
-                deaf.iter().for_each(|member| group.cluster.resume(&group.names[*member]));
-            }
-            group.cluster.run(secs(1));
-            lacking += group.lacking(news).len();
-        }
-        let what = format!("{n} members, a tenth deaf for 50 ms ({what}): miss it on average");
-        table.at_most(&what, lacking as f64 / UPDATES as f64, 0.1, "");
-    }
-    Ok(())
 }
 
 fn rest(table: &mut Table, size: Option<usize>) -> AnyResult<()> {

@@ -1,6 +1,6 @@
 //! A door for benchmarks: the protocol without threads and sockets, one step at a time, and some parts of it.
 //!
-//! It is no part of the crate's interface. It is there with the feature `bench` only, and changes without notice.
+//! It is no part of the crate's interface. It is there with `cfg(headcount_bench)` only, and changes without notice.
 
 use std::net::SocketAddr;
 use std::ops::Range;

@@ -93,7 +93,7 @@
 //! *debug* the decisions of the protocol, *trace* each datagram. Nothing is printed.
 
 mod allow;
-#[cfg(feature = "bench")]
+#[cfg(headcount_bench)]
 #[doc(hidden)]
 pub mod bench;
 mod config;

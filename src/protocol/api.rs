@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+#[cfg(any(test, headcount_bench))]
+use super::rules::Without;
 use crate::allow::Allow;
 use crate::error::{Error, Result};
 use crate::node::{Generation, Incarnation, Status};
@@ -39,69 +41,8 @@ pub(crate) struct Settings {
     /// Who may be in the view, and be sent to.
     pub(crate) allow: Allow,
     /// Rules that are left out, in experiments.
+    #[cfg(any(test, headcount_bench))]
     pub(crate) without: Without,
-}
-
-/// A rule of the protocol that [`Cluster::without`](crate::sim::Cluster::without) leaves out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Rule {
-    /// The first relay is the node that was heard last; without it, all relays are random.
-    LastHeard,
-    /// A failed probe accuses only if a relay has asked in vain, too.
-    Proof,
-    /// Who was away voids its probes and gives suspects the time that was lost.
-    Lag,
-    /// While nobody is heard no verdict falls, and that time is given to suspects.
-    Silence,
-    /// Who does badly waits longer for answers.
-    Health,
-    /// Five nodes check a new suspicion at once.
-    Witnesses,
-    /// Who is accused by one member only is probed again before it is buried.
-    Confirmed,
-    /// A death is believed only if a suspicion was heard of a while before; without it, at once.
-    AskFirst,
-    /// A ping to a suspect tells it that it is suspected.
-    Buddy,
-    /// Who has refuted a lot lately is not accused for a while.
-    Damping,
-    /// Who has refuted a lot lately has more time to refute again.
-    Patience,
-    /// Views that differ are compared and repaired.
-    Sync,
-}
-
-impl Rule {
-    /// All rules that can be left out.
-    pub const ALL: &[Self] = &[
-        Self::LastHeard,
-        Self::Proof,
-        Self::Lag,
-        Self::Silence,
-        Self::Health,
-        Self::Witnesses,
-        Self::Confirmed,
-        Self::AskFirst,
-        Self::Buddy,
-        Self::Damping,
-        Self::Patience,
-        Self::Sync,
-    ];
-}
-
-/// Rules that are left out in an experiment, to see what they are good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Without(u32);
-
-impl Without {
-    pub(crate) fn add(&mut self, rule: Rule) {
-        self.0 |= 1 << rule as u32;
-    }
-
-    pub(crate) fn has(self, rule: Rule) -> bool {
-        self.0 & (1 << rule as u32) != 0
-    }
 }
 
 /// The protocol's two kinds of wake-up, each with a thread of its own.

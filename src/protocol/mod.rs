@@ -73,13 +73,14 @@
 //! | `seal`, `unsealed` | sealed datagrams, with and without the feature `encryption` |
 //! | [`bounds`] | how much of everything there is, for who checks it |
 //! | `imagine` | views full of nodes that are not there, for benchmarks |
+//! | [`rules`] | rules that experiments leave out |
 //!
 //! # Where the numbers come from
 //!
 //! Rules and constants were chosen by simulation.
 //!
-//! The rules are shown by what happens without them (`cargo bench --bench rules`, each beside all rules, of the same
-//! seeds; 128 members unless it says otherwise):
+//! The rules are shown by what happens without them (`RUSTFLAGS="--cfg headcount_bench" cargo bench --bench rules`, each
+//! beside all rules, of the same seeds; 128 members unless it says otherwise):
 //!
 //! | rule | with it, and without | shown by |
 //! |---|---|---|
@@ -130,12 +131,13 @@ mod detection;
 mod dissemination;
 mod gossip;
 mod identity;
-#[cfg(feature = "bench")]
+#[cfg(headcount_bench)]
 pub(crate) mod imagine;
 mod membership;
 mod messages;
 mod news;
 mod receive;
+pub(crate) mod rules;
 mod sealing;
 mod state;
 mod sync;
@@ -148,9 +150,8 @@ use std::time::Duration;
 use rand::Rng;
 
 pub(crate) use admission::copy_error;
-pub use api::Rule;
 pub(crate) use api::{
-    Answer, Bound, BroadcastProgress, Call, Chore, Duty, Handover, Note, Seen, Settings, Transmit, Without,
+    Answer, Bound, BroadcastProgress, Call, Chore, Duty, Handover, Note, Seen, Settings, Transmit,
 };
 pub(crate) use time::Instant;
 

@@ -74,9 +74,10 @@ use crate::error::{Error, Result};
 use crate::member::Member;
 use crate::node::Status;
 use crate::protocol::Instant;
-pub use crate::protocol::Rule;
 #[cfg(any(test, fuzzing))]
 use crate::protocol::Transmit;
+#[cfg(any(test, headcount_bench))]
+pub use crate::protocol::rules::Rule;
 
 /// How often it is asked whether what holds at rest holds.
 const AT_REST: Duration = Duration::from_millis(100);
@@ -262,6 +263,7 @@ impl Cluster {
 
     /// Has members that are started from here on do without a rule of the protocol: to see in an experiment what
     /// it is good for, and that the experiment can fail.
+    #[cfg(any(test, headcount_bench))]
     pub fn without(&self, rule: Rule) {
         self.sim.world().without.add(rule);
     }

@@ -19,7 +19,7 @@ use crate::consumer::Consumer;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Node;
-use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Protocol, Settings, Transmit, Without};
+use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Protocol, Settings, Transmit};
 use crate::wire::hash::siphash;
 
 /// What the simulated clocks show at the beginning.
@@ -68,7 +68,8 @@ pub(super) struct World {
     /// Whether the invariants are checked.
     pub(super) checks: bool,
     /// Rules that members are started without.
-    pub(super) without: Without,
+    #[cfg(any(test, headcount_bench))]
+    pub(super) without: crate::protocol::rules::Without,
     /// Hosts whose listeners have something to hear.
     pub(super) to_be_told: BTreeSet<usize>,
     /// Hosts whose discoveries are to be asked.
@@ -110,7 +111,8 @@ impl World {
             messages: MessageModel::default(),
             said: Said::default(),
             checks: true,
-            without: Without::default(),
+            #[cfg(any(test, headcount_bench))]
+            without: Default::default(),
             to_be_told: BTreeSet::new(),
             to_discover: BTreeSet::new(),
             trace: 0,
@@ -137,7 +139,9 @@ impl World {
             return Err(crate::error::invalid("advertise", "another host has this address"));
         }
         let addresses = Addresses { advertise: Some(addr), ..addresses };
-        let settings = Settings { without: self.without, ..config.settings(&addresses, addr)? };
+        let settings = config.settings(&addresses, addr)?;
+        #[cfg(any(test, headcount_bench))]
+        let settings = Settings { without: self.without, ..settings };
         let protocol = self.new_protocol(&settings);
         let mut host = Host {
             name: settings.name.clone(),

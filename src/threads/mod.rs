@@ -59,7 +59,7 @@ use std::thread;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-#[cfg(any(test, feature = "bench"))]
+#[cfg(any(test, headcount_bench))]
 pub(crate) use self::create::start;
 use self::end::End;
 use self::handles::Token;

@@ -51,7 +51,7 @@ const PARTS: [&str; 9] = [
     "sync",
 ];
 /// … and what all of them are handed.
-const SHARED: [&str; 4] = ["api", "core", "membership", "time"];
+const SHARED: [&str; 5] = ["api", "core", "membership", "rules", "time"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

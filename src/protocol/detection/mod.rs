@@ -29,11 +29,12 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::api::{Answer, Bound, Call, Rule};
+use super::api::{Answer, Bound, Call};
 use super::core::requests::{Reply, RequestKind};
 use super::core::{Context, Core};
 use super::membership::Peer;
 use super::membership::ring::Rounds;
+use super::rules::Rule;
 use super::time::Instant;
 use crate::error::{Error, Result};
 use crate::node::{Generation, Incarnation, Status};

@@ -11,9 +11,9 @@ use super::health::silence_limit;
 use super::{Detection, Purpose};
 use crate::event::Event;
 use crate::node::Status;
-use crate::protocol::api::Rule;
 use crate::protocol::core::{Core, Timer};
 use crate::protocol::membership::{Merged, Suspicion, ring, shortest};
+use crate::protocol::rules::Rule;
 use crate::protocol::time::Instant;
 use crate::wire::{NameHash, Verdict};
 

@@ -39,10 +39,11 @@ mod scheduler;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::api::{Bound, Rule};
+use super::api::Bound;
 use super::core::requests::{DueRequest, RequestKind};
 use super::core::{Context, Core, Timer};
 use super::membership::Peer;
+use super::rules::Rule;
 use super::time::Instant;
 use crate::wire::body::{Digests, Offer, Page, Pull, Sums};
 use crate::wire::lists::{RecordKey, SUMS_SIZE, SumList, Wants};

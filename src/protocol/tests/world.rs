@@ -11,7 +11,7 @@ use crate::allow::Allow;
 use crate::error::Error;
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node, Status};
-use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Note, Protocol, Settings, Without};
+use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Note, Protocol, Settings};
 use crate::wire::body::Vouch;
 use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Packet, Record, Verdict, Writer};
 
@@ -106,7 +106,7 @@ pub(in crate::protocol) fn lan() -> Settings {
         keyring: crate::keyring::Keyring::plain(),
         discovers: false,
         allow: Allow::default(),
-        without: Without::default(),
+        without: Default::default(),
     }
 }
 

@@ -1,15 +1,4 @@
-//! What each rule of the failure detector is good for: every experiment is made with all rules, and then again and
-//! again with one of them left out, from the same seeds.
-//!
-//!     cargo bench --bench rules                         # everything, quickly
-//!     cargo bench --bench rules -- full                 # four times the runs
-//!     cargo bench --bench rules -- deaf Proof Silence   # some experiments, some rules
-//!
-//! Prints a table for each experiment. Less is better in all of its columns. A figure is marked if it differs from that
-//! of all rules by more than three standard errors: `!` where it is worse without the rule, `+` where it is better. The
-//! errors come from ten batches of the runs, so they are rough; what is not marked may be chance.
-
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints tables")]
+//! The experiments, and the tables that they make.
 
 use std::env;
 use std::process::ExitCode;
@@ -18,10 +7,9 @@ use std::time::{Duration, Instant};
 use headcount::Metrics;
 use headcount::sim::{Cluster, Rule};
 
-use lab::{AnyResult, Crash, Death, Found, Lab, MINUTE, NODES, QUIET, Sent, Tally, cycle, in_parallel, name};
-
-#[allow(dead_code, reason = "each benchmark uses a part of it")]
-mod lab;
+use crate::lab::{
+    AnyResult, Crash, Death, Found, Lab, MINUTE, NODES, QUIET, Sent, Tally, cycle, in_parallel, name,
+};
 
 /// The runs are divided into so many parts, to see how much the figures vary.
 const BATCHES: usize = 10;
@@ -234,7 +222,8 @@ const CUTS: &[(&str, Summary)] = &[
 const LEFT: &[(&str, Summary)] =
     &[("pairs 50%", Share(50)), ("pairs 99%", Share(99)), ("last", Mean), ("unsettled", Mean)];
 
-fn main() -> ExitCode {
+/// Makes the experiments that the command line names.
+pub(crate) fn run() -> ExitCode {
     // `cargo bench` passes "--bench".
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let times = if arguments.iter().any(|argument| argument == "full") { 4 } else { 1 };
@@ -322,7 +311,7 @@ impl Trial {
     }
 
     fn of(run: u64, without: &[Rule], nodes: usize, sick: usize) -> AnyResult<Self> {
-        let mut lab = Lab::new(run, nodes, without)?;
+        let mut lab = Lab::without(without, run, nodes)?;
         let sick = lab.draw(sick);
         let (began, sent) = (lab.cluster.now(), lab.sent());
         Ok(Self { lab, sick, deaths: Vec::new(), began, sent })
@@ -662,7 +651,7 @@ fn split(run: u64, without: &[Rule]) -> AnyResult<Samples> {
 }
 
 fn survivors(run: u64, without: &[Rule], left: usize) -> AnyResult<Samples> {
-    let crash = Crash::new(run, NODES, NODES - left, without)?;
+    let crash = Crash::of(Lab::without(without, run, NODES)?, NODES - left);
     let times: Vec<f64> = crash.times.iter().map(Duration::as_secs_f64).collect();
     let unsettled = f64::from(u8::from(!crash.settled));
     Ok(vec![times.clone(), times, vec![crash.last.as_secs_f64()], vec![unsettled]])

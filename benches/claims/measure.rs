@@ -1,11 +1,4 @@
-//! What is claimed of single steps: how long one holds the lock, what a reader pays, how fast a member answers.
-//!
-//!     cargo bench --bench claims --features bench
-//!
-//! It needs the feature `bench`, a door to parts that programs do not see. Prints a table with the claims; the exit
-//! code tells whether all of them hold.
-
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints a table")]
+//! The claims, and how each is measured.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -41,7 +34,8 @@ const ECHO_MIN: f64 = 0.8;
 /// So long is a ping or an ack.
 const PING_SIZE: usize = 69;
 
-fn main() -> ExitCode {
+/// Measures all, and prints a table.
+pub(crate) fn run() -> ExitCode {
     match measure() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {

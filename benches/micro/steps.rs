@@ -1,9 +1,4 @@
-//! The small steps of which everything is made, each timed on its own.
-//!
-//!     cargo bench --bench micro --features bench
-//!     cargo bench --bench micro --features bench -- sync     # those with this in their names
-//!
-//! They need the feature `bench`, a door to parts that programs do not see. Times are of one step, on one thread.
+//! The steps.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,10 +10,6 @@ use divan::{Bencher, black_box};
 use headcount::bench::{Core, Letter, member_among};
 use headcount::transport::Memory;
 use headcount::{Config, Event, Member};
-
-fn main() {
-    divan::main();
-}
 
 /// When the protocols of these benchmarks were started.
 const START: Duration = Duration::from_secs(3_600);
