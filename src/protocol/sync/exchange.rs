@@ -268,10 +268,6 @@ impl Exchanges {
         self.by_id.iter().find(|(_, exchange)| exchange.peer.name == name).map(|(id, _)| *id)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
     /// How many requests wait for an answer.
     pub(crate) fn waiting(&self) -> usize {
         self.by_id.values().map(|exchange| exchange.pending.len()).sum()
