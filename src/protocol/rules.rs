@@ -24,7 +24,7 @@ pub enum Rule {
     /// Who is accused by one member only is probed again before it is buried.
     Confirmed,
     /// A death is believed only if a suspicion was heard of a while before; without it, at once.
-    AskFirst,
+    VerifyFirst,
     /// A ping to a suspect tells it that it is suspected.
     Buddy,
     /// Who has refuted a lot lately is not accused for a while.
@@ -46,7 +46,7 @@ impl Rule {
         Self::Health,
         Self::Witnesses,
         Self::Confirmed,
-        Self::AskFirst,
+        Self::VerifyFirst,
         Self::Buddy,
         Self::Damping,
         Self::Patience,

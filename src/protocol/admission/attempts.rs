@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::protocol::api::{Bound, Call};
-use crate::wire::body::HintReason;
+use crate::protocol::api::{Bound, RequestId};
+use crate::wire::body::RejectHintReason;
 use crate::wire::{Cookie, NameHash, Seq};
 
 /// Attempts at the same time, unless for a join by call …
@@ -22,12 +22,12 @@ const REFUSED_TRIES_MAX: u32 = 6;
 pub(super) struct JoinAttempt {
     pub(super) addr: SocketAddr,
     /// The join that it belongs to; none if it is to return to somebody who does not know us.
-    pub(super) call: Option<Call>,
+    pub(super) call: Option<RequestId>,
     pub(super) cookie: Cookie,
     /// A node that we hold dead at that address: it is to hear of it.
     pub(super) dead: Option<NameHash>,
     /// Why it may be that nobody answers; anybody can have made it up.
-    pub(super) refusal: Option<HintReason>,
+    pub(super) refusal: Option<RejectHintReason>,
     /// The counter of its last hello, if that was sealed.
     counter: Option<u64>,
 }
@@ -60,14 +60,20 @@ pub(super) struct JoinAttempts {
 impl JoinAttempts {
     /// Whether another one to this address may begin: there are not too many, and, unless a join calls for it, none
     /// to that address.
-    pub(super) fn may_begin(&self, addr: SocketAddr, call: Option<Call>) -> bool {
+    pub(super) fn may_begin(&self, addr: SocketAddr, call: Option<RequestId>) -> bool {
         let max = if call.is_some() { ATTEMPTS_CALLED_MAX } else { ATTEMPTS_MAX };
         let is_known = || self.by_seq.values().any(|other| other.addr == addr);
         self.by_seq.len() < max && (call.is_some() || !is_known())
     }
 
     /// Begins one. `dead`: the node that we hold dead at that address.
-    pub(super) fn begin(&mut self, seq: Seq, addr: SocketAddr, call: Option<Call>, dead: Option<NameHash>) {
+    pub(super) fn begin(
+        &mut self,
+        seq: Seq,
+        addr: SocketAddr,
+        call: Option<RequestId>,
+        dead: Option<NameHash>,
+    ) {
         let attempt = JoinAttempt { addr, call, cookie: Cookie(0), dead, refusal: None, counter: None };
         self.by_seq.insert(seq, attempt);
     }
@@ -93,7 +99,7 @@ impl JoinAttempts {
 
     /// There may be a reason why nobody at this address answers; false if it does not name the last hello that went
     /// there, by its number or its counter.
-    pub(super) fn refuse(&mut self, addr: SocketAddr, hello: Seq, reason: HintReason) -> bool {
+    pub(super) fn refuse(&mut self, addr: SocketAddr, hello: Seq, reason: RejectHintReason) -> bool {
         let is_meant = |seq: Seq, attempt: &JoinAttempt| {
             attempt.addr == addr && (seq == hello || attempt.counter == Some(hello.0))
         };
@@ -102,27 +108,27 @@ impl JoinAttempts {
     }
 
     /// The same of whatever goes to this address.
-    pub(super) fn refuse_all(&mut self, addr: SocketAddr, reason: HintReason) {
+    pub(super) fn refuse_all(&mut self, addr: SocketAddr, reason: RejectHintReason) {
         for attempt in self.by_seq.values_mut().filter(|attempt| attempt.addr == addr) {
             attempt.refusal = Some(reason);
         }
     }
 
     /// Why nobody at an address answers a join, as far as can be known.
-    pub(super) fn refusal(&self, call: Call, addr: SocketAddr) -> Option<HintReason> {
+    pub(super) fn refusal(&self, call: RequestId, addr: SocketAddr) -> Option<RejectHintReason> {
         let mut of_join = self.by_seq.values().filter(|attempt| attempt.call == Some(call));
         of_join.find(|attempt| attempt.addr == addr)?.refusal
     }
 
     /// A join has come through by one of its attempts: the others go on in the background, for a while.
-    pub(super) fn release(&mut self, call: Call) {
+    pub(super) fn release(&mut self, call: RequestId) {
         for attempt in self.by_seq.values_mut().filter(|attempt| attempt.call == Some(call)) {
             attempt.call = None;
         }
     }
 
     /// Drops the attempts of a join. Answers the numbers of their hellos.
-    pub(super) fn end_call(&mut self, call: Call) -> Vec<Seq> {
+    pub(super) fn end_call(&mut self, call: RequestId) -> Vec<Seq> {
         let of_join = self.by_seq.iter().filter(|(_, attempt)| attempt.call == Some(call));
         let ended: Vec<Seq> = of_join.map(|(seq, _)| *seq).collect();
         self.by_seq.retain(|_, attempt| attempt.call != Some(call));

@@ -7,7 +7,7 @@ use super::Admission;
 use super::attempts::JoinAttempt;
 use crate::error::Error;
 use crate::node::{Generation, Status};
-use crate::protocol::api::{Answer, Bound, Call};
+use crate::protocol::api::{Bound, CallResult, RequestId};
 use crate::protocol::core::requests::{Asked, DueRequest, RequestKind};
 use crate::protocol::core::{Context, Core, Timer};
 use crate::protocol::membership::Entry;
@@ -64,7 +64,7 @@ impl Join {
 /// All joins that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Joins {
-    by_call: BTreeMap<Call, Join>,
+    by_call: BTreeMap<RequestId, Join>,
 }
 
 impl Joins {
@@ -73,7 +73,7 @@ impl Joins {
     }
 
     /// Those that wait for a seed in this stage.
-    fn in_stage(&self, is_meant: impl Fn(JoinStage) -> bool) -> Vec<Call> {
+    fn in_stage(&self, is_meant: impl Fn(JoinStage) -> bool) -> Vec<RequestId> {
         let meant = self.by_call.iter().filter(|(_, join)| is_meant(join.stage));
         meant.map(|(call, _)| *call).collect()
     }
@@ -83,12 +83,17 @@ impl Joins {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::protocol) struct Welcomed {
     pub(in crate::protocol) cookie: Cookie,
-    pub(in crate::protocol) call: Option<Call>,
+    pub(in crate::protocol) call: Option<RequestId>,
 }
 
 impl Admission {
-    /// Joins through the members at these addresses, all at once. Answered with [`Answer::Joined`].
-    pub(in crate::protocol) fn join(&mut self, core: &mut Core, now: Instant, seeds: &[SocketAddr]) -> Call {
+    /// Joins through the members at these addresses, all at once. Answered with [`CallResult::Joined`].
+    pub(in crate::protocol) fn join(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        seeds: &[SocketAddr],
+    ) -> RequestId {
         let call = core.fresh_call();
         let mut others: Vec<SocketAddr> = seeds.iter().copied().map(canonical).collect();
         others.retain(|seed| !core.is_own(*seed));
@@ -98,7 +103,7 @@ impl Admission {
             if !seeds.is_empty() {
                 core.note(log::Level::Info, || ALONE.to_owned());
             }
-            core.answers.push_back((call, Answer::Joined(Ok(()))));
+            core.answers.push_back((call, CallResult::Joined(Ok(()))));
             return call;
         }
         let deadline = now + core.settings.join_timeout;
@@ -129,7 +134,13 @@ impl Admission {
     }
 
     /// Says hello to whoever is at an address; false if there is no room for another attempt.
-    fn begin_attempt(&mut self, core: &mut Core, now: Instant, addr: SocketAddr, call: Option<Call>) -> bool {
+    fn begin_attempt(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        addr: SocketAddr,
+        call: Option<RequestId>,
+    ) -> bool {
         if !self.attempts.may_begin(addr, call) {
             return false;
         }
@@ -277,7 +288,7 @@ impl Admission {
             if join.seeds.is_empty() {
                 core.note(log::Level::Info, || ALONE.to_owned());
                 self.end_join(core, now, call);
-                core.answers.push_back((call, Answer::Joined(Ok(()))));
+                core.answers.push_back((call, CallResult::Joined(Ok(()))));
             } else {
                 self.check_join(core, now, call);
             }
@@ -289,7 +300,7 @@ impl Admission {
         &mut self,
         core: &mut Core,
         now: Instant,
-        call: Call,
+        call: RequestId,
         addr: SocketAddr,
         error: Error,
     ) {
@@ -300,7 +311,7 @@ impl Admission {
     }
 
     /// A join that was let in waits for an exchange with the seed.
-    pub(in crate::protocol) fn await_sync(&mut self, call: Call, addr: SocketAddr, seed: NameHash) {
+    pub(in crate::protocol) fn await_sync(&mut self, call: RequestId, addr: SocketAddr, seed: NameHash) {
         if let Some(join) = self.joins.by_call.get_mut(&call) {
             join.stage = JoinStage::Syncing { seed, addr };
         }
@@ -336,7 +347,7 @@ impl Admission {
         }
     }
 
-    fn ask_other_seeds(&mut self, core: &mut Core, now: Instant, call: Call) {
+    fn ask_other_seeds(&mut self, core: &mut Core, now: Instant, call: RequestId) {
         let Some(join) = self.joins.by_call.get(&call) else {
             return;
         };
@@ -348,12 +359,12 @@ impl Admission {
     }
 
     /// Joins that wait for nothing but the states of a seed.
-    pub(in crate::protocol) fn settling_with(&self, with: NameHash) -> Vec<Call> {
+    pub(in crate::protocol) fn settling_with(&self, with: NameHash) -> Vec<RequestId> {
         self.joins.in_stage(|stage| matches!(stage, JoinStage::Settling { seed, .. } if seed == with))
     }
 
     /// A join has come through: we are in sync with this seed, at this address.
-    pub(in crate::protocol) fn joined(&mut self, core: &mut Core, call: Call, addr: SocketAddr) -> bool {
+    pub(in crate::protocol) fn joined(&mut self, core: &mut Core, call: RequestId, addr: SocketAddr) -> bool {
         if self.joins.by_call.remove(&call).is_none() {
             return false;
         }
@@ -361,12 +372,12 @@ impl Admission {
         self.attempts.release(call);
         let count = core.members.visible_len();
         core.note(log::Level::Info, || format!("joined through {addr}: {count} nodes"));
-        core.answers.push_back((call, Answer::Joined(Ok(()))));
+        core.answers.push_back((call, CallResult::Joined(Ok(()))));
         true
     }
 
     /// A join that has all but maybe some states has come through. Answers with which seed.
-    pub(in crate::protocol) fn settled(&mut self, core: &mut Core, call: Call) -> Option<NameHash> {
+    pub(in crate::protocol) fn settled(&mut self, core: &mut Core, call: RequestId) -> Option<NameHash> {
         let JoinStage::Settling { seed, addr } = self.joins.by_call.get(&call)?.stage else {
             return None;
         };
@@ -374,7 +385,7 @@ impl Admission {
     }
 
     /// A join is out of time, and has not come through.
-    pub(in crate::protocol) fn join_timeout(&mut self, core: &mut Core, now: Instant, call: Call) {
+    pub(in crate::protocol) fn join_timeout(&mut self, core: &mut Core, now: Instant, call: RequestId) {
         let Some(join) = self.joins.by_call.get_mut(&call) else {
             return;
         };
@@ -392,16 +403,16 @@ impl Admission {
         !self.joins.by_call.is_empty() || self.attempts.len() > 0
     }
 
-    fn check_join(&mut self, core: &mut Core, now: Instant, call: Call) {
+    fn check_join(&mut self, core: &mut Core, now: Instant, call: RequestId) {
         let out_of_time = |join: &Join| join.deadline <= now;
         if self.joins.by_call.get(&call).is_some_and(|join| join.is_lost() || out_of_time(join))
             && let Some(join) = self.end_join(core, now, call)
         {
-            core.answers.push_back((call, Answer::Joined(Err(join.into_errors()))));
+            core.answers.push_back((call, CallResult::Joined(Err(join.into_errors()))));
         }
     }
 
-    fn end_join(&mut self, core: &mut Core, now: Instant, call: Call) -> Option<Join> {
+    fn end_join(&mut self, core: &mut Core, now: Instant, call: RequestId) -> Option<Join> {
         core.timers.cancel(Timer::Join(call));
         for seq in self.attempts.end_call(call) {
             core.requests.end(now, seq, false);

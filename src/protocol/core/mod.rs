@@ -22,7 +22,7 @@ pub(super) use context::Context;
 pub(super) use news::{MISFITS_MAX, vouch};
 pub(super) use own::{GENERATION_RANDOM_BITS, generation};
 
-use super::api::{Answer, Call, Chore, Note, Settings, Transmit};
+use super::api::{CallResult, LogRecord, RequestId, Settings, Task, Transmit};
 use super::membership::{Members, Peer, Suspicions};
 use super::rules::Rule;
 use super::time::{Deadlines, Instant};
@@ -39,7 +39,7 @@ use rumors::Rumors;
 /// Datagrams whose memory is kept for the next ones: at rest there is a ping and an ack under way.
 const SPARE_MAX: usize = 2;
 
-/// What wakes the duty to disseminate, besides rumors, requests, pulls and broadcasts, which have deadlines of their own.
+/// What wakes the timer to disseminate, besides rumors, requests, pulls and broadcasts, which have deadlines of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// A suspicion is to be shown to users.
@@ -65,7 +65,7 @@ pub(super) enum Timer {
     /// Those who have told of leaves are to be asked again whether they did.
     Doubts,
     /// A join is out of time.
-    Join(Call),
+    Join(RequestId),
     /// The leave is to be told again, or is out of time.
     Leave,
     /// Another run of our name is to be probed.
@@ -136,9 +136,9 @@ pub(super) struct Core {
     /// Memory of datagrams that were sent.
     spare: Vec<Vec<u8>>,
     pub(super) events: VecDeque<Event>,
-    pub(super) answers: VecDeque<(Call, Answer)>,
-    pub(super) chores: VecDeque<Chore>,
-    pub(super) notes: VecDeque<Note>,
+    pub(super) answers: VecDeque<(RequestId, CallResult)>,
+    pub(super) tasks: VecDeque<Task>,
+    pub(super) notes: VecDeque<LogRecord>,
     pub(super) end: Option<Error>,
     pub(super) ended: bool,
     pub(super) metrics: Metrics,
@@ -175,7 +175,7 @@ impl Core {
             spare: Vec::new(),
             events: VecDeque::new(),
             answers: VecDeque::new(),
-            chores: VecDeque::new(),
+            tasks: VecDeque::new(),
             notes: VecDeque::new(),
             end: None,
             ended: false,
@@ -200,9 +200,9 @@ impl Core {
         Seq(self.rng.next_u64().max(1))
     }
 
-    pub(super) fn fresh_call(&mut self) -> Call {
+    pub(super) fn fresh_call(&mut self) -> RequestId {
         self.next_call += 1;
-        Call(self.next_call)
+        RequestId(self.next_call)
     }
 
     /// A random part of a time.
@@ -233,7 +233,7 @@ impl Core {
     /// Has something logged, if anybody wants lines of that level.
     pub(super) fn note(&mut self, level: log::Level, text: impl FnOnce() -> String) {
         if level <= log::max_level() {
-            self.notes.push_back(Note { level, text: text() });
+            self.notes.push_back(LogRecord { level, text: text() });
         }
     }
 
@@ -278,7 +278,7 @@ impl Core {
         if !self.settings.allow.takes_address(to.ip()) {
             self.metrics.not_allowed += 1;
         } else if self.addresses.may_send(now, to) {
-            self.answer(to, datagram);
+            self.transmit_unchecked(to, datagram);
         } else {
             self.metrics.withheld += 1;
         }
@@ -286,7 +286,7 @@ impl Core {
 
     /// Queues a datagram that answers one which just came from there, and is no longer: it needs no proof of the
     /// address.
-    pub(super) fn answer(&mut self, to: SocketAddr, datagram: Writer) {
+    pub(super) fn transmit_unchecked(&mut self, to: SocketAddr, datagram: Writer) {
         self.transmits.push_back(Transmit { to, datagram: datagram.finish() });
     }
 
@@ -336,7 +336,7 @@ impl Core {
         let cookie = self.cookies.bake(now, from, context.sender, run);
         let mut datagram = self.datagram_back(context);
         if datagram.push(&Body::Challenge { seq, cookie }) {
-            self.answer(from, datagram);
+            self.transmit_unchecked(from, datagram);
         }
     }
 

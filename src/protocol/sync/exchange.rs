@@ -30,7 +30,7 @@ const COVERED_MAX: usize = 16_384;
 /// Something that was asked for and has not come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SyncRequest {
-    Sums { from: NameHash },
+    BucketDigest { from: NameHash },
     Offer { wants: Vec<RecordKey>, records: Vec<NameHash> },
     Pull { from: NameHash, until: NameHash },
 }
@@ -84,7 +84,7 @@ impl Exchanges {
         cookie: Cookie,
         urgent: bool,
     ) -> Option<ExchangeId> {
-        self.begin(peer, cookie, [SyncRequest::Sums { from: NameHash(0) }].into(), urgent)
+        self.begin(peer, cookie, [SyncRequest::BucketDigest { from: NameHash(0) }].into(), urgent)
     }
 
     /// Begins to be filled by a peer. `None` for the same reasons.
@@ -129,7 +129,7 @@ impl Exchanges {
     pub(crate) fn next_request(&mut self, id: ExchangeId) -> Option<(Peer, SyncRequest)> {
         let exchange = self.by_id.get_mut(&id)?;
         let request = exchange.next_request()?;
-        if matches!(request, SyncRequest::Sums { .. }) {
+        if matches!(request, SyncRequest::BucketDigest { .. }) {
             exchange.pages = 0;
         }
         Some((exchange.peer, request))
@@ -147,7 +147,7 @@ impl Exchanges {
         let exchange = self.by_id.get_mut(&id)?;
         let reach = exchange.reach();
         let request = exchange.pending.get_mut(&seq)?;
-        if let (SyncRequest::Sums { from }, Reach::At(gap)) = (&mut *request, reach) {
+        if let (SyncRequest::BucketDigest { from }, Reach::At(gap)) = (&mut *request, reach) {
             *from = gap;
         }
         Some(request.clone())

@@ -14,11 +14,11 @@
 //!
 //! ```text
 //!  asker                                   peer
-//!  Sums: 128 sums of record hashes    →
+//!  BucketDigest: 128 sums of record hashes    →
 //!                                     ←    Digests: 8 bytes a record of the buckets that differ, in pages
 //!  Offer: own records that differ,    →
 //!         keys of those it lacks
-//!                                     ←    Newer: records and verdicts that beat the asker's
+//!                                     ←    SyncDelta: records and verdicts that beat the asker's
 //! ```
 //!
 //! An asker with less than half as many nodes is simply filled, page by page, in the order of name hashes, two
@@ -45,10 +45,10 @@ use super::core::{Context, Core, Timer};
 use super::membership::Peer;
 use super::rules::Rule;
 use super::time::Instant;
-use crate::wire::body::{Digests, Offer, Page, Pull, Sums};
+use crate::wire::body::{BucketDigest, Digests, Offer, Page, Pull};
 use crate::wire::lists::{RecordKey, SUMS_SIZE, SumList, Wants};
 use crate::wire::{Body, Cookie, NameHash, Record, Seq, ViewMark};
-pub(super) use answer::{answer_offer, handle_offer, handle_pull, handle_sums};
+pub(super) use answer::{answer_offer, handle_bucket_digest, handle_offer, handle_pull};
 use exchange::{Exchange, ExchangeId, Exchanges, Reach, SyncRequest, TRIES_MAX};
 use scheduler::{Compared, SyncScheduler};
 
@@ -60,7 +60,7 @@ const CLOSING_PAUSE: u32 = 10;
 /// What an answer is to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    Sums,
+    BucketDigest,
     Offer,
     Page,
 }
@@ -325,7 +325,7 @@ impl Sync {
         reading: &mut Reading,
         digests: &Digests<'_>,
     ) {
-        let Some(id) = self.answered(core, context, digests.seq, Step::Sums) else {
+        let Some(id) = self.answered(core, context, digests.seq, Step::BucketDigest) else {
             return;
         };
         reading.exchange = Some(id);
@@ -338,7 +338,7 @@ impl Sync {
             // As many pages as one answer has: ask for the rest.
             Reach::At(from) if self.exchanges.has_whole_answer(id) => {
                 self.close(core, context.now, id, digests.seq);
-                self.exchanges.continue_with(id, SyncRequest::Sums { from });
+                self.exchanges.continue_with(id, SyncRequest::BucketDigest { from });
             }
             Reach::At(_) => {}
         }
@@ -377,7 +377,7 @@ impl Sync {
         };
         let (from, until) = match self.exchanges.pending(id, page.seq) {
             Some(SyncRequest::Pull { from, until }) => (*from, Some(*until)),
-            Some(SyncRequest::Sums { from }) => (*from, None),
+            Some(SyncRequest::BucketDigest { from }) => (*from, None),
             Some(SyncRequest::Offer { .. }) | None => return,
         };
         reading.exchange = Some(id);
@@ -453,9 +453,9 @@ impl Sync {
     /// The exchange whose request has such an answer as this one.
     fn answered(&self, core: &mut Core, context: &mut Context, seq: Seq, step: Step) -> Option<ExchangeId> {
         let is_answer = |request: &SyncRequest| match step {
-            Step::Sums => matches!(request, SyncRequest::Sums { .. }),
+            Step::BucketDigest => matches!(request, SyncRequest::BucketDigest { .. }),
             Step::Offer => matches!(request, SyncRequest::Offer { .. }),
-            Step::Page => matches!(request, SyncRequest::Pull { .. } | SyncRequest::Sums { .. }),
+            Step::Page => matches!(request, SyncRequest::Pull { .. } | SyncRequest::BucketDigest { .. }),
         };
         let reply = core.answered(context, seq, &[RequestKind::Sync])?;
         let id = ExchangeId(reply.owner);
@@ -482,11 +482,11 @@ impl Sync {
         };
         let mut datagram = core.datagram_to(peer.generation);
         match request {
-            SyncRequest::Sums { from } => {
+            SyncRequest::BucketDigest { from } => {
                 let mut bytes = [0; SUMS_SIZE];
                 let sums = SumList::encode(core.members.sums(), &mut bytes);
                 let count = u32::try_from(core.members.visible_len()).unwrap_or(u32::MAX);
-                let body = Body::Sums(Sums { seq, cookie, count, from: *from, sums });
+                let body = Body::BucketDigest(BucketDigest { seq, cookie, count, from: *from, sums });
                 if !datagram.push(&body) {
                     return;
                 }

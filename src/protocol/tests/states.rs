@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::secs;
 use super::world::{World, addr_of};
-use crate::protocol::Answer;
+use crate::protocol::CallResult;
 use crate::protocol::sync::pull::{Item, Pulls};
 use crate::state::VERSION_MAX;
 use crate::wire::body::Delta;
@@ -113,7 +113,7 @@ fn a_join_comes_through_though_the_states_of_the_seed_have_come_by_another_way()
     });
     world.run(secs(1));
     let answer = world.hosts[joiner].answers.get(&call);
-    assert!(matches!(answer, Some(Answer::Joined(Ok(())))), "{answer:?}");
+    assert!(matches!(answer, Some(CallResult::Joined(Ok(())))), "{answer:?}");
 }
 
 /// Where it ends was sought from the beginning then, and found at its own: it told of no write.
