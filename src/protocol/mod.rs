@@ -27,99 +27,54 @@
 //! Calling `handle_timeout` too early does nothing; too late is noticed (see [`health`]). The same seed and the
 //! same inputs give the same outputs, byte for byte.
 //!
-//! # The parts
+//! # The rooms
 //!
-//! Leaves, which do not know each other:
+//! Each part is a struct with private fields. Its methods are handed the [`core`], and no part knows another one or
+//! [`Protocol`]: a test reads the imports. What one part's outcome means to another is a value that a method returns,
+//! and on which the router acts at once.
 //!
-//! | file | holds |
+//! | room | holds |
 //! |---|---|
-//! | [`time`] | the instant without a `now()`, and deadlines |
-//! | [`members`] | the member list and the merge rule |
-//! | [`ring`] | the order that all members share |
-//! | [`probe`] | the ladder of one probe |
-//! | [`suspicion`] | deadlines from confirmations |
-//! | [`health`] | doubt about ourselves, damping |
-//! | [`rumors`] | what is told to whom, in two phases |
-//! | [`sync`] | when and how views are compared |
-//! | [`join`] | admission, names, leaving |
-//! | [`addresses`] | what addresses may have of us |
-//! | [`fetch`] | what others have and we lack |
-//! | [`outbox`], [`inbox`] | messages on their way: windows, resends; putting together, never twice |
-//! | [`broadcasts`] | broadcasts: those that are kept, and gaps |
-//! | `replay` | which counters of sealed datagrams were seen |
+//! | [`core`] | what all parts are handed: settings, our run, clock, random numbers, the view, rumors, cookies, requests, timers, outputs |
+//! | [`membership`] | the records and the merge rule, suspicions, the ring |
+//! | [`detection`] | rounds of probes, relays, suspicions, reported deaths, reconnecting, doubt about ourselves |
+//! | [`dissemination`] | to whom rumors go |
+//! | [`sync`] | when and how views are compared, and pulling what others have of states and broadcasts |
+//! | [`state`], [`broadcast`], [`messages`] | what programs say: key-value states, broadcasts to all, messages to one node |
+//! | [`admission`] | joining, names, leaving, looking for others in the background |
+//! | [`identity`] | our own run: its defence, rivals for its name, claims, change of address |
+//! | [`sealing`] | sealed datagrams, with and without the feature `encryption` |
 //!
-//! And what combines them, each an `impl Protocol`:
+//! And the router, each file an `impl Protocol`:
 //!
-//! | file | rules |
+//! | file | routes |
 //! |---|---|
-//! | [`receive`] | what comes in, to whom it goes |
-//! | [`detect`] | probing: rounds, relays, lag |
-//! | [`accuse`] | suspicions, verdicts, refutation, isolation |
-//! | [`spread`] | taking in news, events, rounds of rumors |
-//! | [`compare`] | both sides of a sync |
-//! | [`state`] | key-value states: writing, telling, fetching |
-//! | [`announce`] | broadcasts: making, delivering, and giving up on them |
-//! | [`admit`], [`names`] | joining, and who may have a name |
-//! | [`hints`] | why somebody is not answered |
-//! | [`depart`], [`vouch`], [`heal`] | leaving, word of a leave, and coming back after cuts |
-//! | [`seek`] | looking for others in the background |
-//! | [`relocate`] | having another address than before |
-//! | [`deliver`] | messages to one node |
-//! | [`view`] | what readers are shown |
-//! | [`claims`] | what others have of us that we never said |
-//! | [`crowd`] | members among names that nobody answers to |
-//! | [`acquaint`] | starting out as one of many that know each other |
-//! | [`identity`] | what we say about ourselves; datagrams on their way out |
-//! | `seal`, `unsealed` | sealed datagrams, with and without the feature `encryption` |
-//! | [`bounds`] | how much of everything there is, for who checks it |
-//! | `imagine` | views full of nodes that are not there, for benchmarks |
-//! | [`rules`] | rules that experiments leave out |
+//! | this one | calls of users, and timers |
+//! | [`receive`] | the bodies of a datagram |
+//! | [`news`] | records and verdicts, and what merging them has changed |
+//! | [`gossip`] | a round of rumors: each topic is written by the part that knows it |
+//! | [`routing`] | outcomes of probes, requests, exchanges and pulls |
+//! | [`view`], [`bounds`] | nothing: what readers are shown, and how much there is of everything |
+//! | [`acquaint`], `imagine`, [`rules`] | for simulations and benchmarks; the rules table says where the numbers come from |
 //!
-//! # Where the numbers come from
+//! **A datagram** goes through the rooms in this order, each entered once if it concerns it: [`receive`] checks the lists
+//! and the cluster's tag; [`detection`] notices if we were asleep; [`sealing`] opens it; the record of its sender says
+//! whether that is known ([`membership`]); then each body goes to the part that it is for. A ping: [`detection`] hears the
+//! round, [`news`] takes the incarnation, and [`detection`] writes the ack with what the [`core`] has of news. When all
+//! bodies are read, what they have led to is done once: hello to a stranger ([`admission`]), the answer to an offer and the
+//! next requests of an exchange ([`sync`]), the end of a pull; [`sealing`] notes the sender; [`messages`] of nodes that are
+//! gone end; and [`gossip`] sends a round, if one is due.
 //!
-//! Rules and constants were chosen by simulation.
+//! **A `set`** enters [`state`], which writes the value into our record ([`membership`]) and queues a rumor ([`core`]).
+//! Then [`gossip`] begins a round: [`dissemination`] chooses the peers, and [`state`] writes the delta into each datagram.
 //!
-//! The rules are shown by what happens without them (`RUSTFLAGS="--cfg headcount_bench" cargo bench --bench rules`, each
-//! beside all rules, of the same seeds; 128 members unless it says otherwise):
+//! **A `join`** is one [`admission`] call with a stage. *Asking*: each seed gets a hello ([`core`] keeps the request and
+//! repeats it), a challenge brings the cookie, and a welcome ends it. *Syncing*: [`sync`] fills the view or compares it;
+//! each record goes through [`news`], which notes in the pulls what is missing of states. *Settling*: the pulls bring the
+//! states of the seed ([`state`]). Then the join is answered, our state goes round, and [`sync`] compares views with one
+//! more member.
 //!
-//! | rule | with it, and without | shown by |
-//! |---|---|---|
-//! | the node heard last is the first relay | 3 survivors settle in 78 s, and not in 240 s | `rules -- three LastHeard` |
-//! | proof | false deaths a run: 0, and 496 | `rules -- slow Proof` |
-//! | silence, where there is no proof either | false deaths a run: 52, and 591 | `rules -- deaf Proof Proof+Silence` |
-//! | lag | datagrams a second in clusters of 2 to 5: 3.43, and 3.56 | `rules -- few full Lag` |
-//! | health | probes without an answer where the round trip exceeds T: 31 %, and 100 % | `rules -- remote Health` |
-//! | witnesses | first detection, median 3.2 s, and 4.7 s | `rules -- threshold Witnesses` |
-//! | a lone accusation is probed again | healthy nodes buried by grey ones in 72 runs: 0, and 3 (`loss -- grey` has had 1 to 4 in 30) | `rules -- grey full Confirmed` |
-//! | ask first | deaths of healthy nodes at healthy members after a cut: 0, and 177 a run | `rules -- split VerifyFirst` |
-//! | a ping tells a suspect (buddy) | deaths of grey nodes a run: 0, and 148 | `rules -- grey Buddy` |
-//! | damping | datagrams a second with starved members: 19.2, and 21.0 | `rules -- starved Damping` |
-//! | patience with who refutes | deaths of starved nodes a run: 9, and 926 | `rules -- starved Patience` |
-//!
-//! The staged second ping, the second relay, relays passing on late acks, the growth of a suspicion's time without
-//! confirmations, and the wait of who was buried twice were left out in the same experiments, and missed: under loss,
-//! at long round trips, in small clusters, by nodes that come and go. They have no switch. The pace of refutations, and
-//! that a relay without the target gives no evidence, made no difference: they guard against what is not simulated, and
-//! say so where they stand.
-//!
-//! And the constants:
-//!
-//! | constant | value | shown by |
-//! |---|---|---|
-//! | shortest suspicion | 4 × T | `lifeguard -- threshold`; shorter is faster, and leaves less room for faults that no experiment has |
-//! | longest suspicion, confirmations | 6 × that, K = 3 | `lifeguard -- threshold`, `grid` |
-//! | witnesses | 5 | `lifeguard -- threshold` |
-//! | ladder, relays | T/4, T/2; two | `detector -- slow` |
-//! | silence | 4 × T | `lifeguard -- grid`, and `control` without it |
-//! | sends of a rumor | retransmit + digits of n | `spreading -- misses`, and its control with three sends fewer |
-//! | pause between the phases | 5 × gossip_interval | `spreading -- deaf`: who is deaf for half of that is reached by the second |
-//! | a confirmation waits for others | 0.2 × T | `lifeguard -- grid`: bytes; `threshold`: verdicts come as early |
-//! | settle time, streak, gap | 7.5 × gossip_interval, 3 s, 0.5 to 30 s | `spreading -- repair` |
-//! | buckets, digests | 128, 8 bytes a record | `spreading -- cost` |
-//! | pulls at a time | 2 | `spreading -- joining` |
-//! | window of messages, bursts, resends | 32 to 128 KiB, 32 KiB, a round trip and its variation | `messages` |
-//! | who was buried again stays away | 10 s × 2^p, at most 320 s | `loss -- flip` |
-//! | isolation, healing | isolation_timeout, rejoin_interval | `healing`, `detector -- survivors` |
+//! Where the numbers come from stands in [`rules`].
 
 mod acquaint;
 mod admission;
@@ -137,6 +92,7 @@ mod membership;
 mod messages;
 mod news;
 mod receive;
+mod routing;
 pub(crate) mod rules;
 mod sealing;
 mod state;
@@ -157,7 +113,6 @@ pub(crate) use api::{
 pub(crate) use time::Instant;
 
 use self::core::cookies::CookieJar;
-use self::core::requests::{DueRequest, RequestKind};
 use self::core::{Core, Timer};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -165,18 +120,16 @@ use crate::event::Event;
 use crate::keyring::Keyring;
 use crate::node::{Generation, Incarnation};
 use crate::wire::address::canonical;
-use crate::wire::lists::Lack;
-use crate::wire::{NameHash, Seq};
 use admission::Admission;
 use broadcast::Broadcasts;
-use detection::{Detection, Outcome, Purpose, Target};
+use detection::{Detection, Purpose};
 use dissemination::Dissemination;
-use identity::{Defence, Identity};
+use identity::Identity;
 use messages::Messages;
 use sealing::Sealing;
 use state::States;
-use sync::pull::{Item, PullRequest, Pulls};
-use sync::{Ended, Sync};
+use sync::Sync;
+use sync::pull::Pulls;
 
 /// Members that are sent a hello when our address has changed; the others hear of it from them.
 const TOLD_OF_CHANGE: usize = 3;
@@ -493,204 +446,6 @@ impl Protocol {
             Timer::Resend => self.messages.resend(core, now),
             Timer::Stale => self.messages.drop_stale(core, now),
         }
-    }
-
-    /// Notices that we were away: a deadline or a datagram is handled far past its time.
-    fn observe_lag(&mut self, now: Instant, received: Option<Instant>) {
-        let due =
-            [TimerKind::Probe, TimerKind::Disseminate].into_iter().filter_map(|kind| self.poll_timeout(kind));
-        // Rumors to be sent at once are due at the beginning of time: they tell nothing.
-        let due = due.filter(|at| *at > self.core.started).chain(received).min();
-        self.detection.observe_lag(&mut self.core, now, due);
-    }
-
-    /// Tries to become known to the member at an address, unless we are to stay away.
-    fn attempt_join(&mut self, now: Instant, addr: SocketAddr) {
-        if !self.identity.stays_away(now) {
-            self.admission.attempt(&mut self.core, now, addr);
-        }
-    }
-
-    /// What a probe that is over means to the other parts.
-    fn probe_ended(&mut self, now: Instant, outcome: Option<Outcome>) {
-        match outcome {
-            None => {}
-            Some(Outcome::Incumbent { name, generation, addr, answers }) => {
-                self.admission.name_checked(now, name, (generation, addr), answers);
-            }
-            Some(Outcome::Rival { addr, answers: true, .. }) => identity::yield_name(&mut self.core, addr),
-            Some(Outcome::Rival { generation, answers: false, .. }) => {
-                self.identity.forget_rival();
-                self.renew(now, generation);
-            }
-            Some(Outcome::Left(verdict)) => self.take_verdict(now, &verdict),
-        }
-    }
-
-    /// Asks whether the other run of our name is there.
-    fn probe_rival(&mut self, now: Instant) {
-        let Some((addr, generation)) = self.identity.rival(&self.core) else {
-            return;
-        };
-        let target = Target { name: self.core.me, addr, generation, incarnation: Incarnation(0) };
-        if self.detection.probe(&mut self.core, now, Purpose::Rival, target).is_none() {
-            self.core.timers.set(Timer::Rival, now + self.core.settings.probe_interval);
-        }
-    }
-
-    /// What the defence against an accusation leads to.
-    fn defend(&mut self, now: Instant, defence: Defence) {
-        if defence.refuted {
-            self.detection.refuted(&self.core, now);
-        }
-        for addr in defence.return_to {
-            self.attempt_join(now, addr);
-        }
-    }
-
-    /// Takes a generation above one that is known of our name, and gossips it. Our state goes with us.
-    fn renew(&mut self, now: Instant, above: Generation) {
-        if above < self.core.generation {
-            return;
-        }
-        let state = state::own_state(&self.core);
-        self.identity.renew(&mut self.core, now, above);
-        self.states.carry(&mut self.core, now, state);
-    }
-
-    /// Goes on above all that was claimed of us.
-    fn answer_claims(&mut self, now: Instant) {
-        let claims = self.identity.take_claims(&mut self.core, now);
-        if let Some(run) = claims.run.filter(|run| *run >= self.core.generation) {
-            // What was claimed of the run before it means nothing any more.
-            self.renew(now, run);
-            return;
-        }
-        if claims.broadcast > self.core.own_record().broadcast {
-            self.core.members.set_broadcast(now, self.core.me, claims.broadcast);
-        }
-        if self.states.rewrite_above(&mut self.core, now, claims.version) {
-            self.gossip(now);
-        }
-    }
-
-    /// A request was not answered in time.
-    fn repeat(&mut self, now: Instant, due: &DueRequest) {
-        let core = &mut self.core;
-        match due.kind {
-            RequestKind::Hello => self.admission.repeat_hello(core, now, due),
-            RequestKind::Sync => {
-                if let Some(Ended { peer, .. }) = self.sync.repeat(core, now, due) {
-                    self.admission.sync_failed(core, now, peer.name, &Error::NoAnswer);
-                }
-            }
-            RequestKind::Pull => match self.pulls.give_up(core, now, due.seq, due.tries) {
-                Some(request) => self.pull_failed(now, &request),
-                None => self.send_pull(now, due.seq),
-            },
-            // Their owners repeat them, or nobody does.
-            RequestKind::Ping | RequestKind::PingRequest | RequestKind::RelayedPing | RequestKind::Leave => {}
-        }
-    }
-
-    /// Our view is as good as a seed's from now on.
-    fn view_is_current(&mut self, now: Instant, seed: NameHash) {
-        self.sync.set_synced();
-        state::gossip_own(&mut self.core, now);
-        self.sync.recheck_with_another(&mut self.core, now, seed);
-    }
-
-    /// An exchange is complete.
-    fn exchange_ended(&mut self, now: Instant, ended: Ended) {
-        self.admission.synced(ended.peer.name);
-        self.settle_joins(now, ended.peer.name);
-        if ended.filled {
-            self.sync.recheck_with_another(&mut self.core, now, ended.peer.name);
-        }
-    }
-
-    /// We hold the records of a seed; if its states are here, too, or it does not give them, the joins are through.
-    fn settle_joins(&mut self, now: Instant, seed: NameHash) {
-        let settling = self.admission.settling_with(seed);
-        if settling.is_empty() || self.pulls.is_asking(seed) {
-            return;
-        }
-        for call in settling {
-            if self.admission.settled(&mut self.core, call).is_some() {
-                self.view_is_current(now, seed);
-            }
-        }
-    }
-
-    /// Asks origins for the broadcasts that were missing for long, and gives them up when that is in vain.
-    fn close_gaps(&mut self, now: Instant) {
-        while let Some(gap) = self.broadcasts.pop_due(now) {
-            let item = Item::Broadcasts(gap.origin);
-            if self.pulls.is_asked(item) {
-                self.broadcasts.await_answer(now, gap);
-            } else if !gap.urged {
-                self.broadcasts.urge(now, gap);
-                self.pulls.lacks(now, item, gap.generation, gap.upto, gap.origin, true);
-            } else {
-                self.broadcasts.skip(&mut self.core, now, &gap);
-            }
-        }
-    }
-
-    /// Asks for what is missing of states and broadcasts.
-    fn pull_missing(&mut self, now: Instant) {
-        while let Some(peer) = self.pulls.next_to_ask(now) {
-            self.pull_from(now, peer);
-        }
-    }
-
-    /// What a request has asked for is not to be had there.
-    fn pull_failed(&mut self, now: Instant, request: &PullRequest) {
-        for (item, _) in &request.items {
-            if let Item::State(subject) = item {
-                self.states.give_up(*subject);
-            }
-        }
-        self.settle_joins(now, request.peer.name);
-    }
-
-    fn pull_from(&mut self, now: Instant, name: NameHash) {
-        let Some(peer) = self.core.peer(name) else {
-            self.pulls.forget_teller(name);
-            self.settle_joins(now, name);
-            return;
-        };
-        let states = &self.states;
-        self.pulls.ask(
-            &mut self.core,
-            now,
-            peer,
-            |core, item, run| held(core, states, item, Some(run)),
-            |core, item| lack(core, states, item),
-        );
-        // All of it may have come by another way.
-        self.settle_joins(now, name);
-    }
-
-    fn send_pull(&mut self, now: Instant, seq: Seq) {
-        let states = &self.states;
-        self.pulls.send(&mut self.core, now, seq, |core, item| lack(core, states, item));
-    }
-}
-
-/// How far we have an item, if it is of this run.
-fn held(core: &Core, states: &States, item: Item, run: Option<Generation>) -> Option<u64> {
-    match item {
-        Item::State(subject) => states.held(core, subject, run),
-        Item::Broadcasts(origin) => broadcast::held_of_run(core, origin, run),
-    }
-}
-
-/// How to ask for an item.
-fn lack(core: &Core, states: &States, item: Item) -> Option<Lack> {
-    match item {
-        Item::State(subject) => states.lack(core, subject),
-        Item::Broadcasts(origin) => broadcast::lack(core, origin),
     }
 }
 
