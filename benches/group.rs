@@ -72,6 +72,7 @@ impl Group {
     }
 
     /// The same, but they have known each other from the start: none has joined.
+    #[cfg(headcount_bench)]
     pub(crate) fn acquainted(seed: u64, n: usize) -> AnyResult<Self> {
         let mut group = Self::new(seed);
         for index in 0..n {
@@ -79,6 +80,12 @@ impl Group {
         }
         group.cluster.acquaint();
         group.settle()
+    }
+
+    #[cfg(not(headcount_bench))]
+    pub(crate) fn acquainted(_: u64, n: usize) -> AnyResult<Self> {
+        Err(format!("{n} members can not join: RUSTFLAGS=\"--cfg headcount_bench\" has them know each other")
+            .into())
     }
 
     /// The same, but without comparing views: a member that lacks something joins again.

@@ -24,7 +24,7 @@
 //! protocol.poll_timeout(kind)                               the next wake-up, one for each kind
 //! ```
 //!
-//! Calling `handle_timeout` too early does nothing; too late is noticed (see [`health`]). The same seed and the
+//! Calling `handle_timeout` too early does nothing; too late is noticed (see [`detection`]). The same seed and the
 //! same inputs give the same outputs, byte for byte.
 //!
 //! # The rooms
@@ -55,7 +55,7 @@
 //! | [`gossip`] | a round of rumors: each topic is written by the part that knows it |
 //! | [`routing`] | outcomes of probes, requests, exchanges and pulls |
 //! | [`view`], [`bounds`] | nothing: what readers are shown, and how much there is of everything |
-//! | [`acquaint`], `imagine`, [`rules`] | for simulations and benchmarks; the rules table says where the numbers come from |
+//! | `acquaint`, `imagine`, [`rules`] | for simulations and benchmarks; the rules table says where the numbers come from |
 //!
 //! **A datagram** goes through the rooms in this order, each entered once if it concerns it: [`receive`] checks the lists
 //! and the cluster's tag; [`detection`] notices if we were asleep; [`sealing`] opens it; the record of its sender says
@@ -76,6 +76,7 @@
 //!
 //! Where the numbers come from stands in [`rules`].
 
+#[cfg(any(test, fuzzing, headcount_bench))]
 mod acquaint;
 mod admission;
 mod api;

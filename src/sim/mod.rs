@@ -120,6 +120,7 @@ impl Cluster {
     ///
     /// If they are of several clusters or their lists differ, if one of them knows somebody already, and if there are
     /// more than the smallest [`Config::max_nodes`] of theirs: mistakes of the test.
+    #[cfg(any(test, fuzzing, headcount_bench))]
     #[track_caller]
     pub fn acquaint(&self) {
         let outcome = self.sim.world().acquaint();

@@ -214,6 +214,7 @@ impl World {
     }
 
     /// Has all who run know each other at once; why that can not be, if it can not.
+    #[cfg(any(test, fuzzing, headcount_bench))]
     pub(super) fn acquaint(&mut self) -> std::result::Result<(), String> {
         let running: Vec<usize> =
             (0..self.hosts.len()).filter(|host| self.hosts[*host].is_running()).collect();

@@ -189,8 +189,9 @@ pub(crate) enum Merged {
 #[derive(Debug)]
 pub(crate) struct Members {
     tag: ClusterTag,
-    /// Views that were [adopted](Self::adopt) share their entries until one changes them; all others hold theirs
-    /// alone, and pay for it with no more than the room that a map leaves in its nodes.
+    /// Each in memory of its own, because a map leaves a third of its slots free: among 1,000 nodes a record takes 273
+    /// bytes so, and 281 inside the map (`spreading -- speed 1000`). It is an `Arc` for `adopt`, in simulations: views
+    /// share a record until one of them changes it.
     entries: BTreeMap<NameHash, Arc<Entry>>,
     /// The active ones in order of name hash, hidden ones and the own node included: the ring.
     ring: Vec<NameHash>,
@@ -246,6 +247,7 @@ impl Members {
 
     /// Takes over all records of another view, in place of those held: what both hold is in memory once. The limits
     /// stay as they are.
+    #[cfg(any(test, fuzzing, headcount_bench))]
     pub(crate) fn adopt(&mut self, now: Instant, other: &Self) {
         self.entries.clone_from(&other.entries);
         self.ring.clone_from(&other.ring);
