@@ -358,7 +358,7 @@ impl Protocol {
         let is_there = |(name, entry): &(NameHash, &Entry)| {
             *name != newcomer && *name != core.me && entry.is_active() && entry.addr() == addr
         };
-        let others: Vec<NameHash> = core.members.iter().filter(is_there).map(|(name, _)| name).collect();
+        let others: Vec<NameHash> = core.members.at(addr).filter(is_there).map(|(name, _)| name).collect();
         for name in others {
             self.detection.probe_node(core, now, Purpose::Witness, name);
         }

@@ -10,7 +10,6 @@ use crate::node::{Generation, Status};
 use crate::protocol::api::{Bound, CallResult, RequestId};
 use crate::protocol::core::requests::{Asked, DueRequest, RequestKind};
 use crate::protocol::core::{Context, Core, Timer};
-use crate::protocol::membership::Entry;
 use crate::protocol::time::Instant;
 use crate::wire::address::canonical;
 use crate::wire::body::{Hello, RejectReason};
@@ -421,11 +420,11 @@ impl Admission {
     }
 }
 
-/// The node that we hold dead at an address.
+/// The node that we hold dead at an address; of several the one that has been for longest.
 fn dead_at(core: &Core, addr: SocketAddr) -> Option<NameHash> {
-    let is_dead_there = |entry: &Entry| entry.addr() == addr && entry.status == Status::Dead;
-    let mut tombstones = core.members.tombstones().map(|(_, name)| name);
-    tombstones.find(|name| core.members.get(*name).is_some_and(is_dead_there))
+    let at_addr = core.members.at(addr);
+    let dead = at_addr.filter(|(_, entry)| entry.addr() == addr && entry.status == Status::Dead);
+    dead.min_by_key(|(name, entry)| (entry.since, *name)).map(|(name, _)| name)
 }
 
 /// Copies one of the errors that a seed can answer with.

@@ -88,13 +88,7 @@ impl Admission {
         self.attempts.len() + self.leave.as_ref().map_or(0, Leave::waiting)
     }
 
-    pub(super) fn bounds(&self) -> [Bound; 5] {
-        [
-            self.joins.bound(),
-            self.attempts.bound(),
-            self.rejoin.bound(),
-            self.name_checks.bound(),
-            self.doubts.bound(),
-        ]
+    pub(super) fn bounds(&self) -> [Bound; 4] {
+        [self.joins.bound(), self.attempts.bound(), self.name_checks.bound(), self.doubts.bound()]
     }
 }

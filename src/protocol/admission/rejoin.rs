@@ -15,7 +15,6 @@
 //! alone at once. Addresses are hints: whoever answers has to show that it is a
 //! member of the cluster, and an address that never answers gets no more than any other (see [`super`]).
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -23,15 +22,11 @@ use rand::RngExt;
 
 use super::Admission;
 use crate::error::Error;
-use crate::protocol::api::{Bound, Task};
+use crate::protocol::api::Task;
 use crate::protocol::core::{Core, Timer};
-use crate::protocol::membership::Entry;
 use crate::protocol::time::Instant;
-use crate::wire::NameHash;
 use crate::wire::address::canonical;
 
-/// Addresses of which it is remembered who was there. One more, and it is found out anew.
-const RESIDENTS_MAX: usize = 1_024;
 /// Addresses that a member in company asks in one round. Every member looks, so a few are enough.
 const ASKED_IN_COMPANY: usize = 3;
 /// Rounds until the pauses of who is alone are as long as they get: two to the power of this is 16.
@@ -50,19 +45,12 @@ pub(super) struct Rejoin {
     refusal: Option<(SocketAddr, Error)>,
     /// The operator has been told of a refusal.
     has_told: bool,
-    /// Who was at the addresses that were found last, and mostly still is: so nobody has to go through the view, in
-    /// which nothing is ordered by address, for the same seeds again and again.
-    residents: BTreeMap<SocketAddr, NameHash>,
 }
 
 impl Rejoin {
     /// Somebody who was asked says why it does not let us in.
     pub(super) fn refused(&mut self, by: SocketAddr, error: Error) {
         self.refusal = Some((by, error));
-    }
-
-    pub(super) fn bound(&self) -> Bound {
-        Bound { what: "residents", count: self.residents.len(), max: RESIDENTS_MAX }
     }
 }
 
@@ -78,7 +66,8 @@ impl Admission {
         let mut absent: Vec<SocketAddr> = found.iter().copied().map(canonical).collect();
         absent.sort_unstable();
         absent.dedup();
-        absent.retain(|addr| !self.is_in_view(core, *addr) && !core.is_own(*addr));
+        let is_in_view = |addr| core.members.at(addr).any(|(_, entry)| entry.is_visible());
+        absent.retain(|addr| !is_in_view(*addr) && !core.is_own(*addr));
         self.rejoin.asked = self.rejoin.asked.max(absent.len());
         let count = if core.is_alone() { absent.len() } else { absent.len().min(ASKED_IN_COMPANY) };
         for _ in 0..count {
@@ -146,24 +135,6 @@ impl Admission {
             }
             None => core.note(log::Level::Warn, || format!("alone: of {asked} addresses none answers")),
         }
-    }
-
-    /// Whether somebody in the view is at an address.
-    fn is_in_view(&mut self, core: &Core, addr: SocketAddr) -> bool {
-        let is_there = |entry: &Entry| entry.is_visible() && entry.is_at(addr);
-        let residents = &mut self.rejoin.residents;
-        if residents.get(&addr).is_some_and(|name| core.members.get(*name).is_some_and(is_there)) {
-            return true;
-        }
-        residents.remove(&addr);
-        let resident = core.members.iter().find(|(_, entry)| is_there(entry));
-        if let Some((name, _)) = resident {
-            if residents.len() >= RESIDENTS_MAX {
-                residents.clear();
-            }
-            residents.insert(addr, name);
-        }
-        resident.is_some()
     }
 }
 

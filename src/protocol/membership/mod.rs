@@ -1,6 +1,7 @@
 //! The view of one member: its records and the rule by which news is merged into them, the suspicions that run, and the
 //! order that all members share.
 
+mod address_index;
 pub(super) mod ring;
 mod suspicion;
 mod table;

@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address_index::AddressIndex;
 use crate::node::{Generation, Incarnation, Node, Status};
 use crate::protocol::api::{Bound, Seen};
 use crate::protocol::time::Instant;
@@ -92,6 +93,11 @@ impl Entry {
     /// Whether an address is one of its own: the one that it tells, or the one that it sends from.
     pub(crate) fn is_at(&self, addr: SocketAddr) -> bool {
         self.addr() == addr || self.alias.as_deref() == Some(&addr)
+    }
+
+    /// All addresses of its own.
+    fn addresses(&self) -> [Option<SocketAddr>; 2] {
+        [Some(self.addr()), self.alias.as_deref().copied()]
     }
 
     /// The record as it is told to others.
@@ -195,6 +201,7 @@ pub(crate) struct Members {
     entries: BTreeMap<NameHash, Arc<Entry>>,
     /// The active ones in order of name hash, hidden ones and the own node included: the ring.
     ring: Vec<NameHash>,
+    by_addr: AddressIndex,
     suspects: usize,
     hidden: usize,
     /// The two that were heard last, the latest first.
@@ -221,6 +228,7 @@ impl Members {
             tag,
             entries: BTreeMap::new(),
             ring: Vec::new(),
+            by_addr: AddressIndex::default(),
             suspects: 0,
             hidden: 0,
             heard_last: [None; 2],
@@ -251,6 +259,7 @@ impl Members {
     pub(crate) fn adopt(&mut self, now: Instant, other: &Self) {
         self.entries.clone_from(&other.entries);
         self.ring.clone_from(&other.ring);
+        self.by_addr.clone_from(&other.by_addr);
         (self.suspects, self.hidden) = (other.suspects, other.hidden);
         self.tombstones.clone_from(&other.tombstones);
         self.sums.clone_from(&other.sums);
@@ -404,7 +413,9 @@ impl Members {
     /// Notes that a run has proved an address other than its record's.
     pub(crate) fn set_alias(&mut self, name: NameHash, addr: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            let were = entry.addresses();
             entry.alias = (entry.addr() != addr).then(|| Box::new(addr));
+            self.reindex(name, were);
         }
     }
 
@@ -429,6 +440,12 @@ impl Members {
 
     pub(crate) fn get(&self, name: NameHash) -> Option<&Entry> {
         self.entries.get(&name).map(Arc::as_ref)
+    }
+
+    /// The records of which an address is their own, active or not.
+    pub(crate) fn at(&self, addr: SocketAddr) -> impl Iterator<Item = (NameHash, &Entry)> {
+        let candidates = self.by_addr.candidates(addr).flat_map(|names| self.entries.range(names));
+        candidates.filter(move |(_, entry)| entry.is_at(addr)).map(|(name, entry)| (*name, entry.as_ref()))
     }
 
     /// The active record of a node, hidden or not.
@@ -546,6 +563,7 @@ impl Members {
         if let Err(place) = self.ring.binary_search(&name) {
             self.ring.insert(place, name);
         }
+        self.reindex(name, [None; 2]);
         self.recount(now, name);
         self.version += 1;
     }
@@ -556,6 +574,7 @@ impl Members {
             return;
         };
         let old = before(entry);
+        let were = entry.addresses();
         change(entry);
         if old.status != entry.status {
             entry.since = now;
@@ -588,6 +607,7 @@ impl Members {
             }
         }
         // Before the bound on the tombstones, which may forget this very record.
+        self.reindex(name, were);
         self.recount(now, name);
         if !old.status.is_active() {
             self.tombstones.remove(&(old.since, name));
@@ -607,8 +627,18 @@ impl Members {
         self.tombstones.remove(&(since, name));
         if let Some(entry) = self.entries.remove(&name) {
             note_touched(&mut self.journal, entry.node.name());
+            self.reindex(name, entry.addresses());
         }
         self.version += 1;
+    }
+
+    /// Brings the index by address up to date with a record, whose addresses were these.
+    fn reindex(&mut self, name: NameHash, were: [Option<SocketAddr>; 2]) {
+        let are = self.entries.get(&name).map_or([None; 2], |entry| entry.addresses());
+        if are != were {
+            were.into_iter().flatten().for_each(|addr| self.by_addr.remove(addr, name));
+            are.into_iter().flatten().for_each(|addr| self.by_addr.insert(addr, name));
+        }
     }
 
     /// Brings the sums up to date with a record.

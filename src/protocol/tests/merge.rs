@@ -331,6 +331,7 @@ fn an_adopted_view_is_equal_and_goes_its_own_way() {
     assert_eq!((other.fingerprint(), other.sums()), (one.fingerprint(), one.sums()));
     assert_eq!((other.suspects_len(), other.tombstones_len()), (1, 1));
     assert_eq!((other.ring(), other.bounds()), (one.ring(), one.bounds()));
+    assert_eq!(other.at(addr_of(200)).count(), 2);
 
     tell(&mut other, at(3), "a", (10, 6, Status::Alive));
     assert_eq!(held(&one, "a"), Some((10, 5, Status::Suspect)));
@@ -339,6 +340,37 @@ fn an_adopted_view_is_equal_and_goes_its_own_way() {
     assert_eq!(other.fingerprint(), sum(&other));
     other.reap(at(3), Duration::from_micros(1));
     assert_eq!((held(&other, "b"), held(&one, "b")), (None, Some((10, 5, Status::Dead))));
+}
+
+#[test]
+fn whoever_is_at_an_address_is_found_there_whatever_has_happened() {
+    let mut rng = ChaCha12Rng::seed_from_u64(5);
+    let mut members = Members::new(TAG, 12, at(0));
+    for step in 0..4_000 {
+        let name = format!("n{}", rng.random_range(0..16));
+        let (hash, addr) = (NameHash::of(TAG, &name), addr_of(rng.random_range(0..8)));
+        let (generation, incarnation) = (rng.random_range(0..200), rng.random_range(0..3));
+        match rng.random_range(0..5) {
+            0 => members.set_alias(hash, addr),
+            1 => drop(members.reap(at(step), Duration::from_micros(60))),
+            2 => {
+                let status = STATUSES[rng.random_range(1..4)];
+                let known = held(&members, &name).map_or(0, |(known, ..)| known);
+                members.merge_verdict(at(step), &verdict(hash, (known, incarnation, status)));
+            }
+            _ => {
+                let record = Record { addr, ..record(&name, generation, incarnation) };
+                members.merge_alive(at(step), hash, &record);
+            }
+        }
+        for addr in (0..8).map(addr_of) {
+            let found: Vec<NameHash> = members.at(addr).map(|(name, _)| name).collect();
+            let there = members.iter().filter(|(_, entry)| entry.is_at(addr)).map(|(name, _)| name);
+            assert_eq!(found, there.collect::<Vec<_>>(), "after step {step}");
+        }
+    }
+    let others = members.ring().len() + members.tombstones_len();
+    assert!(others > 5, "hardly anybody is held: {others}");
 }
 
 #[test]
