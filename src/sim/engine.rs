@@ -79,6 +79,7 @@ impl Sim {
             name: there.name.clone(),
             cluster: there.cluster.clone(),
             addr: there.addr,
+            started: there.started,
             past: Arc::clone(&there.past),
         })
     }
@@ -243,6 +244,7 @@ pub(super) struct Process {
     name: String,
     cluster: String,
     addr: SocketAddr,
+    started: Instant,
     past: Past,
 }
 
@@ -360,6 +362,10 @@ impl Engine for Process {
         None
     }
 
+    fn now(&self) -> Duration {
+        self.sim.world().now.since(self.started)
+    }
+
     fn local(&self) -> Node {
         self.read(Protocol::local)
     }
@@ -461,6 +467,7 @@ impl Engine for Process {
             events_dropped: host.events_dropped,
             listener_panics: host.listener_panics,
             discovery_errors: host.discovery_errors,
+            socket_errors: host.socket_errors,
             ..host.protocol.metrics()
         })
     }

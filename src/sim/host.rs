@@ -8,6 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 
 use super::checks::Observer;
+use super::machine::Machine;
 use crate::config::Seed;
 use crate::consumer::{self, Consumer};
 use crate::discovery::Discovery;
@@ -40,7 +41,7 @@ impl Ailments {
 }
 
 /// A datagram that waits for a host.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Waiting {
     pub(super) from: SocketAddr,
     pub(super) datagram: Vec<u8>,
@@ -93,8 +94,11 @@ pub(super) struct Host {
     /// Whether the invariants are checked.
     pub(super) checks: bool,
     pub(super) observer: Observer,
-    pub(super) datagrams_sent: u64,
-    pub(super) bytes_sent: u64,
+    pub(super) machine: Machine,
+    /// Datagrams that the system refused to send.
+    pub(super) socket_errors: u64,
+    /// When this run began.
+    pub(super) started: Instant,
 }
 
 impl Host {

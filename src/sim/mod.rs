@@ -40,7 +40,9 @@
 //! | a process | [`crash`](Cluster::crash), [`restart`](Cluster::restart); [`pause`](Cluster::pause) (a stop signal, a VM that moves): nothing runs, 1,024 datagrams wait, and when it goes on its timers fire late, before the queue is read |
 //! | a sick host | [`deafen`](Cluster::deafen): only receiving stops; [`block`](Cluster::block): sending and receiving stop, timers run (the anomaly of the Lifeguard paper); [`slow`](Cluster::slow): a fixed time for each datagram; [`starve`](Cluster::starve): whenever there is something to do it waits for the processor, for an exponential time, and then does all of it |
 //! | names | are addresses: `join("ann")`. Each host has an address of its own (10.0.0.1:7990 and so on), whatever is bound |
-//! | clocks | all show the same time, and none drifts |
+//! | clocks | virtual time is one for all, and timers run by it; what a host takes for the time of day is its own, as wrong as you like, and drifts ([`clock`](Cluster::clock)) |
+//! | width | bytes a second and a bounded queue: for what a host sends ([`uplink`](Cluster::uplink)) and is sent ([`downlink`](Cluster::downlink)), and for links |
+//! | size | the [largest](Cluster::largest) datagram that passes links and hosts; larger ones are swallowed, or refused to their senders |
 //!
 //! After each step the invariants are [checked](Cluster::check): views only go forward, events tell what the view
 //! shows, queues and datagrams keep their bounds, nobody is a reflector, messages arrive once or their senders know. At
@@ -53,10 +55,13 @@
 //! byte: [`Cluster::trace`] is a hash over all of them.
 
 pub(crate) mod checks;
+mod clock;
+mod controls;
 mod engine;
 mod host;
-mod links;
+mod machine;
 mod message_model;
+mod network;
 mod states;
 mod world;
 
@@ -66,9 +71,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::clock::Clock;
 use self::engine::Sim;
 use self::host::Ailments;
-use self::links::millionths;
+pub use self::network::{Fates, Oversize, Width};
+use self::network::{Link, millionths};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::member::Member;
@@ -391,7 +398,7 @@ impl Cluster {
         }
     }
 
-    fn between(&self, from: &str, to: &str, change: impl FnOnce(&mut links::Link)) {
+    fn between(&self, from: &str, to: &str, change: impl FnOnce(&mut Link)) {
         let (from, to) = (self.index(from), self.index(to));
         change(self.sim.world().links.between(from, to));
     }

@@ -1,8 +1,10 @@
 mod broadcasts;
+mod clocks;
 mod discovery;
 #[cfg(feature = "encryption")]
 mod keys;
 mod rules;
+mod widths;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};

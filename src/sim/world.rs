@@ -1,5 +1,8 @@
 //! The simulated world: hosts, network and clock, and the one step by which it goes on.
 
+mod invariants;
+mod path;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt;
@@ -9,21 +12,21 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use super::checks::{Contents, Observer, Said, check_bounds, check_length};
+use super::checks::{Contents, Observer, Said, check_bounds};
 use super::host::{Ailments, Host, Leftovers, Past, Waiting};
-use super::links::Links;
+use super::machine::Machine;
 use super::message_model::{Message, MessageModel};
+use super::network::{Fates, Links};
 use super::states::Ledger;
 use crate::config::{Addresses, Config, DEFAULT_PORT, Place, Seed};
 use crate::consumer::Consumer;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Node;
-use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Protocol, Settings, Transmit, Without};
-use crate::wire::hash::siphash;
+#[cfg(any(test, fuzzing))]
+use crate::protocol::Transmit;
+use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Protocol, Settings, Without};
 
-/// What the simulated clocks show at the beginning.
-const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 /// Datagrams that wait for a host that does not receive; more are lost, as in a socket's buffer.
 const INBOX_MAX: usize = 1_024;
 const DUTIES: [Duty; 2] = [Duty::Probe, Duty::Disseminate];
@@ -31,21 +34,14 @@ const DUTIES: [Duty; 2] = [Duty::Probe, Duty::Disseminate];
 /// Something that is going to happen.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
-    Arrival {
-        to: usize,
-        from: SocketAddr,
-        datagram: Vec<u8>,
-    },
+    /// A datagram comes to a host.
+    Arrival { to: usize, waiting: Waiting },
+    /// A datagram has passed the downlink of a host.
+    Passage { to: usize, waiting: Waiting },
     /// A slow host has done with the next datagram of its inbox.
-    Service {
-        host: usize,
-        run: u64,
-    },
+    Service { host: usize, run: u64 },
     /// A starved host has the processor.
-    Turn {
-        host: usize,
-        run: u64,
-    },
+    Turn { host: usize, run: u64 },
 }
 
 /// The whole simulated world.
@@ -57,6 +53,10 @@ pub(super) struct World {
     pub(super) by_name: BTreeMap<String, usize>,
     pub(super) by_addr: BTreeMap<SocketAddr, usize>,
     pub(super) links: Links,
+    /// Of hosts that have not been started yet.
+    machines: BTreeMap<String, Machine>,
+    /// What became of all that was sent.
+    pub(super) fates: Fates,
     happenings: BinaryHeap<Reverse<(Instant, u64, Happening)>>,
     wakes: BTreeSet<(Instant, usize, usize)>,
     serial: u64,
@@ -102,6 +102,8 @@ impl World {
             by_name: BTreeMap::new(),
             by_addr: BTreeMap::new(),
             links: Links::new(),
+            machines: BTreeMap::new(),
+            fates: Fates::default(),
             happenings: BinaryHeap::new(),
             wakes: BTreeSet::new(),
             serial: 0,
@@ -138,7 +140,11 @@ impl World {
         }
         let addresses = Addresses { advertise: Some(addr), ..addresses };
         let settings = Settings { without: self.without, ..config.settings(&addresses, addr)? };
-        let protocol = self.new_protocol(&settings);
+        let now = self.now;
+        let wall = self.machine(index, &settings.name).clock.shows(now);
+        let protocol = self.new_protocol(&settings, wall);
+        let machine = std::mem::take(self.machine(index, &settings.name));
+        self.machines.remove(&settings.name);
         let mut host = Host {
             name: settings.name.clone(),
             cluster: settings.cluster.clone(),
@@ -170,8 +176,9 @@ impl World {
             checks: self.checks,
             past: Past::default(),
             observer: Observer::default(),
-            datagrams_sent: 0,
-            bytes_sent: 0,
+            machine,
+            socket_errors: 0,
+            started: self.now,
         };
         if host.listener.is_some() {
             let (consumer, events) = Consumer::new(host.event_capacity);
@@ -196,10 +203,23 @@ impl World {
         Ok((index, before))
     }
 
-    fn new_protocol(&mut self, settings: &Settings) -> Protocol {
+    /// The machine of a host; of one that has not been started yet the one that it will be started on.
+    fn machine(&mut self, index: usize, name: &str) -> &mut Machine {
+        match self.hosts.get_mut(index) {
+            Some(host) => &mut host.machine,
+            None => self.machines.entry(name.to_owned()).or_default(),
+        }
+    }
+
+    /// The same, by the name of the host.
+    pub(super) fn machine_of(&mut self, name: &str) -> &mut Machine {
+        let index = self.index_of(name).unwrap_or(usize::MAX);
+        self.machine(index, name)
+    }
+
+    fn new_protocol(&mut self, settings: &Settings, wall: Duration) -> Protocol {
         let mut entropy = [0; 32];
         self.rng.fill_bytes(&mut entropy);
-        let wall = EPOCH + Duration::from_micros(self.now.as_micros());
         let mut protocol = Protocol::new(settings.clone(), self.now, wall, entropy);
         if self.checks {
             protocol.keep_journal();
@@ -317,18 +337,8 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Arrival { to, from, datagram } => {
-                let host = &mut self.hosts[to];
-                if !host.is_running() {
-                    return;
-                }
-                if host.inbox.len() < INBOX_MAX {
-                    host.inbox.push_back(Waiting { from, datagram });
-                }
-                if !host.ailments.receives_nothing() {
-                    self.serve(to);
-                }
-            }
+            Happening::Arrival { to, waiting } => self.arrive(to, waiting),
+            Happening::Passage { to, waiting } => self.queue(to, waiting),
             Happening::Service { host, run } => {
                 if self.hosts[host].run == run && self.hosts[host].is_running() {
                     self.serve_one(host);
@@ -434,6 +444,15 @@ impl World {
             slices += 1;
         }
         slice.saturating_mul(slices)
+    }
+
+    /// Datagrams that are on their way.
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> u64 {
+        let is_datagram = |happening: &Happening| {
+            matches!(happening, Happening::Arrival { .. } | Happening::Passage { .. })
+        };
+        self.happenings.iter().filter(|Reverse((_, _, happening))| is_datagram(happening)).count() as u64
     }
 
     fn schedule(&mut self, at: Instant, happening: Happening) {
@@ -563,87 +582,6 @@ impl World {
         }
     }
 
-    fn send(&mut self, sender: usize, transmit: Transmit) {
-        #[cfg(any(test, fuzzing))]
-        if let Some(recorded) = &mut self.recorded {
-            recorded.push((self.hosts[sender].addr, transmit.clone()));
-        }
-        let Transmit { to, datagram } = transmit;
-        self.trace = siphash((self.trace, self.now.as_micros()), &datagram);
-        let host = &mut self.hosts[sender];
-        host.datagrams_sent += 1;
-        host.bytes_sent += datagram.len() as u64;
-        let from = host.addr;
-        let Some(receiver) = self.by_addr.get(&to).copied() else {
-            return;
-        };
-        for latency in self.links.carry(&mut self.rng, sender, receiver).into_iter().flatten() {
-            let arrival = Happening::Arrival { to: receiver, from, datagram: datagram.clone() };
-            self.schedule(self.now + latency, arrival);
-        }
-    }
-
-    pub(super) fn check_transmit(&mut self, index: usize, transmit: &Transmit) {
-        let Host { protocol, observer, .. } = &mut self.hosts[index];
-        let (limit, plain) = (protocol.max_datagram(), protocol.in_plain(&transmit.datagram));
-        let length = transmit.datagram.len();
-        let outcome = check_length(length, limit)
-            .and_then(|()| self.said.check(&plain))
-            .and_then(|()| observer.check_sent(self.now, transmit.to, &plain, length));
-        self.expect(index, outcome);
-    }
-
-    fn check_touched(&mut self, index: usize, touched: Vec<(String, Option<crate::protocol::Seen>)>) {
-        for (name, seen) in touched {
-            let host = &mut self.hosts[index];
-            let own = host.name == name;
-            if !own {
-                let shown = seen.as_ref().and_then(|seen| seen.shown);
-                let outcome = host.observer.check_told(&name, shown);
-                self.expect(index, outcome);
-            }
-            let host = &mut self.hosts[index];
-            if let Some(node) = host.protocol.node(&name) {
-                let before = host.observer.shows(node);
-                let outcome = self.ledger.check(before.as_ref(), node);
-                self.expect(index, outcome);
-            }
-            let host = &mut self.hosts[index];
-            match seen {
-                Some(seen) => {
-                    let outcome = self.contents.check(&seen).and(host.observer.check_record(own, seen));
-                    self.expect(index, outcome);
-                }
-                None => host.observer.forget(&name),
-            }
-        }
-    }
-
-    /// Takes a message from a program, and notes that it did.
-    pub(super) fn send_message(&mut self, host: usize, run: u64, name: &str, payload: &[u8]) -> Result<Call> {
-        self.check_running(host, run)?;
-        let protocol = &self.hosts[host].protocol;
-        let message = protocol.node(name).map(|to| Message::new(&protocol.local(), to, payload));
-        let call = self.hosts[host].protocol.send(self.now, name, payload.to_vec());
-        if let (Ok(call), Some(message)) = (&call, message) {
-            self.messages.sent((host, run, *call), message);
-        }
-        self.drain(host);
-        call
-    }
-
-    fn check_answered(&mut self, index: usize, call: Call, result: &Result<()>) {
-        let outcome = self.messages.answered((index, self.hosts[index].run, call), result);
-        self.expect(index, outcome);
-    }
-
-    /// Panics if an invariant is broken, with what is needed to see it again.
-    fn expect(&self, host: usize, outcome: Result<(), String>) {
-        if let Err(wrong) = outcome {
-            violated(&self.place(), &self.hosts[host].name, &wrong);
-        }
-    }
-
     /// Who runs and still shows a node that does not: both names.
     pub(super) fn first_ghost(&self) -> Option<(&str, &str)> {
         let gone = |name: &str| self.index_of(name).is_none_or(|index| !self.hosts[index].is_running());
@@ -678,12 +616,6 @@ impl World {
     pub(super) fn answer(&mut self, host: usize, call: Call) -> Option<crate::protocol::Answer> {
         self.hosts[host].answers.remove(&call)
     }
-}
-
-/// Ends the run: whoever tests with the simulator is to see it.
-#[track_caller]
-fn violated(place: &str, host: &str, wrong: &str) -> ! {
-    panic!("{place}, {host}: {wrong}")
 }
 
 /// The address of a host that does not say which one it has.

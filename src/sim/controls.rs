@@ -1,0 +1,5 @@
+//! What a test does to hosts and to the network between them, beyond what stands with [`Cluster`](super::Cluster): one
+//! file for each kind of fault.
+
+mod clocks;
+mod widths;

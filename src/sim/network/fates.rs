@@ -1,0 +1,29 @@
+//! What became of all that was sent.
+
+/// What became of the datagrams that simulated members have sent so far: see
+/// [`Cluster::fates`](super::Cluster::fates). Those that are still on their way, and those that wait for a host, are in
+/// none of the counts but `sent`. A datagram that arrives twice counts twice in `arrived`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Fates {
+    /// Sent by members.
+    pub sent: u64,
+    /// Their bytes, without headers.
+    pub bytes_sent: u64,
+    /// Arrived at a running process.
+    pub arrived: u64,
+    /// Lost by a link, by chance.
+    pub lost: u64,
+    /// Sent where a cut or a split let nothing through.
+    pub cut: u64,
+    /// Sent to an address where nobody is, or arrived at a host whose process has ended.
+    pub nobody_there: u64,
+    /// Without room in the queue of an uplink, a downlink or a link.
+    pub no_room: u64,
+    /// Without room in the queue of a receiving process.
+    pub not_read: u64,
+    /// Too large, and swallowed.
+    pub swallowed: u64,
+    /// Refused by the sender's system.
+    pub refused: u64,
+}
