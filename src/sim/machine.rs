@@ -1,5 +1,7 @@
 //! What stays of a host when its process ends: [`Machine`].
 
+use std::net::SocketAddr;
+
 use super::clock::WallClock;
 use super::network::{Largest, Pipe};
 
@@ -7,6 +9,10 @@ use super::network::{Largest, Pipe};
 #[derive(Debug, Default)]
 pub(super) struct Machine {
     pub(super) clock: WallClock,
+    /// Where it can be reached, if that was said.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// The number of the translator that it is behind.
+    pub(super) translator: Option<usize>,
     /// What all that it sends has to go through.
     pub(super) uplink: Option<Pipe>,
     /// What all that it is sent has to go through.

@@ -42,6 +42,8 @@
 //! | names | are addresses: `join("ann")`. Each host has an address of its own (10.0.0.1:7990 and so on), whatever is bound |
 //! | clocks | virtual time is one for all, and timers run by it; what a host takes for the time of day is its own, as wrong as you like, and drifts ([`clock`](Cluster::clock)) |
 //! | width | bytes a second and a bounded queue: for what a host sends ([`uplink`](Cluster::uplink)) and is sent ([`downlink`](Cluster::downlink)), and for links |
+//! | addresses | one for each host, or [several](Cluster::addresses), which may change; [translators](Cluster::translate) between hosts and the network: other source ports and addresses, mapped ports, hairpins, tables that are [flushed](Cluster::flush); addresses that [can not be reached](Cluster::cut_address) |
+//! | damage | [flipped](Cluster::flip) bits; [somebody on the path](Cluster::intercept), who copies datagrams, holds them back and replays them, from where they came or from elsewhere |
 //! | size | the [largest](Cluster::largest) datagram that passes links and hosts; larger ones are swallowed, or refused to their senders |
 //!
 //! After each step the invariants are [checked](Cluster::check): views only go forward, events tell what the view
@@ -74,7 +76,7 @@ use std::time::Duration;
 pub use self::clock::Clock;
 use self::engine::Sim;
 use self::host::Ailments;
-pub use self::network::{Fates, Oversize, Width};
+pub use self::network::{Fates, Interloper, Oversize, Translator, Width};
 use self::network::{Link, millionths};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -354,9 +356,7 @@ impl Cluster {
     pub(crate) fn relocate(&self, name: &str, addr: SocketAddr) {
         let host = self.index(name);
         let mut world = self.sim.world();
-        let before = std::mem::replace(&mut world.hosts[host].addr, addr);
-        world.by_addr.remove(&before);
-        world.by_addr.insert(addr, host);
+        world.readdress(host, vec![addr], true);
     }
 
     /// Starts a member on a new host under a name that is taken. From then on this name means the new host here.

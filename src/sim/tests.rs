@@ -1,5 +1,7 @@
+mod addresses;
 mod broadcasts;
 mod clocks;
+mod damage;
 mod discovery;
 #[cfg(feature = "encryption")]
 mod keys;

@@ -16,7 +16,7 @@ use super::checks::{Contents, Observer, Said, check_bounds};
 use super::host::{Ailments, Host, Leftovers, Past, Waiting};
 use super::machine::Machine;
 use super::message_model::{Message, MessageModel};
-use super::network::{Fates, Links};
+use super::network::{Directory, Fates, Links};
 use super::states::Ledger;
 use crate::config::{Addresses, Config, DEFAULT_PORT, Place, Seed};
 use crate::consumer::Consumer;
@@ -51,7 +51,7 @@ pub(super) struct World {
     rng: ChaCha12Rng,
     pub(super) hosts: Vec<Host>,
     pub(super) by_name: BTreeMap<String, usize>,
-    pub(super) by_addr: BTreeMap<SocketAddr, usize>,
+    pub(super) directory: Directory,
     pub(super) links: Links,
     /// Of hosts that have not been started yet.
     machines: BTreeMap<String, Machine>,
@@ -100,7 +100,7 @@ impl World {
             rng: ChaCha12Rng::seed_from_u64(seed),
             hosts: Vec::new(),
             by_name: BTreeMap::new(),
-            by_addr: BTreeMap::new(),
+            directory: Directory::default(),
             links: Links::new(),
             machines: BTreeMap::new(),
             fates: Fates::default(),
@@ -134,12 +134,15 @@ impl World {
         if self.hosts.get(index).is_some_and(Host::is_running) {
             return Err(crate::error::invalid("name", "a process of this name runs already"));
         }
-        let addr = addresses.advertise.unwrap_or_else(|| addr_of(index));
-        if self.by_addr.get(&addr).is_some_and(|other| *other != index && self.hosts[*other].is_running()) {
+        let (realm, interfaces) = self.interfaces(index, config.name_given(), addresses.advertise);
+        let others = interfaces.iter().filter_map(|addr| self.directory.at(realm, *addr));
+        if others.into_iter().any(|other| other != index && self.hosts[other].is_running()) {
             return Err(crate::error::invalid("advertise", "another host has this address"));
         }
+        let advertises = addresses.advertise.is_some();
+        let addr = addresses.advertise.unwrap_or(interfaces[0]);
         let addresses = Addresses { advertise: Some(addr), ..addresses };
-        let settings = Settings { without: self.without, ..config.settings(&addresses, addr)? };
+        let settings = Settings { without: self.without, ..config.settings(&addresses, interfaces[0])? };
         let now = self.now;
         let wall = self.machine(index, &settings.name).clock.shows(now);
         let protocol = self.new_protocol(&settings, wall);
@@ -149,6 +152,8 @@ impl World {
             name: settings.name.clone(),
             cluster: settings.cluster.clone(),
             addr,
+            advertises,
+            interfaces,
             run: self.hosts.get(index).map_or(0, |host| host.run + 1),
             protocol,
             seeds: addresses.seeds,
@@ -186,13 +191,15 @@ impl World {
             host.listener_events = Some(events);
         }
         self.by_name.insert(host.name.clone(), index);
-        if let Some(before) = self.hosts.get(index)
-            && self.by_addr.get(&before.addr) == Some(&index)
-        {
+        if let Some(before) = self.hosts.get(index) {
             // It may come back elsewhere.
-            self.by_addr.remove(&before.addr);
+            for addr in &before.interfaces {
+                self.directory.remove(realm, *addr, index);
+            }
         }
-        self.by_addr.insert(addr, index);
+        for addr in &host.interfaces {
+            self.directory.insert(realm, *addr, index);
+        }
         let before = if index == self.hosts.len() {
             self.hosts.push(host);
             None
@@ -201,6 +208,57 @@ impl World {
         };
         self.drain(index);
         Ok((index, before))
+    }
+
+    /// The network that a host is on, and its addresses there.
+    fn interfaces(
+        &mut self,
+        index: usize,
+        name: Option<&str>,
+        advertise: Option<SocketAddr>,
+    ) -> (Option<usize>, Vec<SocketAddr>) {
+        let machine = name.map(|name| self.machine(index, name));
+        let (realm, given) =
+            machine.map(|machine| (machine.translator, machine.addresses.clone())).unwrap_or_default();
+        // What is told may lead to a translator, and not to the host itself.
+        let told = advertise.filter(|_| realm.is_none());
+        let addresses = if given.is_empty() { vec![told.unwrap_or_else(|| addr_of(index))] } else { given };
+        (realm, addresses)
+    }
+
+    /// Gives a host other addresses. If it `moves`, what it tells others changes with them, as soon as it looks.
+    pub(super) fn readdress(&mut self, index: usize, addresses: Vec<SocketAddr>, moves: bool) {
+        let Some(host) = self.hosts.get_mut(index) else {
+            return;
+        };
+        let realm = host.machine.translator;
+        for addr in &host.interfaces {
+            self.directory.remove(realm, *addr, index);
+        }
+        if moves
+            && !addresses.contains(&host.addr)
+            && let Some(first) = addresses.first()
+        {
+            host.addr = *first;
+        }
+        for addr in &addresses {
+            self.directory.insert(realm, *addr, index);
+        }
+        host.interfaces = addresses;
+    }
+
+    /// Puts hosts behind the translator of this number.
+    pub(super) fn put_behind(&mut self, name: &str, translator: Option<usize>) {
+        let Some(index) = self.index_of(name) else {
+            self.machine_of(name).translator = translator;
+            return;
+        };
+        let host = &mut self.hosts[index];
+        let before = std::mem::replace(&mut host.machine.translator, translator);
+        for addr in &host.interfaces {
+            self.directory.remove(before, *addr, index);
+            self.directory.insert(translator, *addr, index);
+        }
     }
 
     /// The machine of a host; of one that has not been started yet the one that it will be started on.
@@ -287,7 +345,7 @@ impl World {
                 Some(self.hosts[*index].addr)
             }
             Place::Addr(addr) => Some(*addr),
-            Place::Here(port) => Some(SocketAddr::new(self.hosts[host].addr.ip(), *port)),
+            Place::Here(port) => Some(SocketAddr::new(self.hosts[host].interfaces[0].ip(), *port)),
         }
     }
 

@@ -31,3 +31,13 @@ pub(super) fn draw(rng: &mut ChaCha12Rng, range: &Range<Duration>) -> Duration {
     }
     Duration::from_micros(rng.random_range(start..end))
 }
+
+/// Flips one bit of a datagram, if that happens.
+pub(in crate::sim) fn flip(rng: &mut ChaCha12Rng, chance: u32, datagram: &mut [u8]) -> bool {
+    if datagram.is_empty() || !happens(rng, chance) {
+        return false;
+    }
+    let bit = rng.random_range(0..datagram.len() * 8);
+    datagram[bit / 8] ^= 1 << (bit % 8);
+    true
+}

@@ -18,6 +18,8 @@ pub struct Fates {
     pub cut: u64,
     /// Sent to an address where nobody is, or arrived at a host whose process has ended.
     pub nobody_there: u64,
+    /// Stopped by a translator: to a port that leads nowhere, from somebody who was not asked, or without a hairpin.
+    pub untranslated: u64,
     /// Without room in the queue of an uplink, a downlink or a link.
     pub no_room: u64,
     /// Without room in the queue of a receiving process.
@@ -26,4 +28,10 @@ pub struct Fates {
     pub swallowed: u64,
     /// Refused by the sender's system.
     pub refused: u64,
+    /// Sent on with a flipped bit.
+    pub flipped: u64,
+    /// Held back by somebody on the path.
+    pub held: u64,
+    /// Sent once more by somebody on the path. They arrive, or not, like all others.
+    pub copied: u64,
 }

@@ -1,12 +1,14 @@
 //! What the simulated network does to datagrams on their way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
 use rand::rngs::ChaCha12Rng;
 
 use super::chance::{draw, happens};
+use super::interloper::Interloper;
 use super::largest::Largest;
 use super::width::{Pipe, Width};
 use crate::protocol::Instant;
@@ -20,13 +22,23 @@ pub(in crate::sim) struct Link {
     pub(in crate::sim) reordering: u32,
     pub(in crate::sim) width: Option<Width>,
     pub(in crate::sim) largest: Largest,
+    pub(in crate::sim) flips: u32,
+    pub(in crate::sim) interloper: Option<Interloper>,
 }
 
 impl Link {
     pub(in crate::sim) fn new() -> Self {
         let latency = Duration::from_micros(200)..Duration::from_millis(1);
-        let largest = Largest::default();
-        Self { latency, loss: 0, duplication: 0, reordering: 0, width: None, largest }
+        Self {
+            latency,
+            loss: 0,
+            duplication: 0,
+            reordering: 0,
+            width: None,
+            largest: Largest::default(),
+            flips: 0,
+            interloper: None,
+        }
     }
 
     /// When the copies of a datagram arrive, counted from when it has left: none, one or two.
@@ -55,6 +67,8 @@ pub(in crate::sim) struct Links {
     pub(in crate::sim) all: Link,
     exceptions: BTreeMap<(usize, usize), Link>,
     cuts: BTreeSet<(usize, usize)>,
+    /// Addresses at which nothing arrives of what a host sends.
+    closed: BTreeSet<(usize, SocketAddr)>,
     /// The side that a host is on while the network is split; hosts without one are on a side of their own.
     sides: BTreeMap<usize, usize>,
     /// What goes through the links that have a width.
@@ -67,6 +81,7 @@ impl Links {
             all: Link::new(),
             exceptions: BTreeMap::new(),
             cuts: BTreeSet::new(),
+            closed: BTreeSet::new(),
             sides: BTreeMap::new(),
             pipes: BTreeMap::new(),
         }
@@ -83,6 +98,16 @@ impl Links {
         self.cuts.insert((from, to));
     }
 
+    /// Nothing that a host sends to an address arrives there.
+    pub(in crate::sim) fn close(&mut self, from: usize, to: SocketAddr) {
+        self.closed.insert((from, to));
+    }
+
+    /// Whether nothing that a host sends to an address arrives there.
+    pub(in crate::sim) fn is_closed(&self, from: usize, to: SocketAddr) -> bool {
+        self.closed.contains(&(from, to))
+    }
+
     /// These hosts hear each other, and nobody else hears them.
     pub(in crate::sim) fn split(&mut self, together: &[usize]) {
         let side = self.sides.values().max().map_or(1, |last| last + 1);
@@ -94,6 +119,7 @@ impl Links {
     /// Ends all cuts and splits.
     pub(in crate::sim) fn heal(&mut self) {
         self.cuts.clear();
+        self.closed.clear();
         self.sides.clear();
     }
 

@@ -1,13 +1,15 @@
 //! The way of a datagram: from a member's protocol to the queue of another one.
 //!
 //! ```text
-//!  too large? ─ uplink ─ cut? too large? ─ width of the link ─ latency, loss ─ downlink ─ queue of the process
+//!  source ─ translators ─ too large? ─ uplink ─ cut? ─ width ─ latency, loss, flips, interloper ─ downlink ─ queue
 //! ```
+
+use std::net::SocketAddr;
 
 use super::{Happening, INBOX_MAX, World};
 use crate::protocol::Transmit;
 use crate::sim::host::Waiting;
-use crate::sim::network::{Oversize, on_the_wire};
+use crate::sim::network::{Oversize, Route, flip, on_the_wire};
 use crate::wire::hash::siphash;
 
 impl World {
@@ -21,8 +23,15 @@ impl World {
         self.trace = siphash((self.trace, self.now.as_micros()), &datagram);
         self.fates.sent += 1;
         self.fates.bytes_sent += datagram.len() as u64;
-        let from = self.hosts[sender].addr;
-        let receiver = self.by_addr.get(&to).copied();
+        let Some(own) = self.hosts[sender].source_towards(to) else {
+            self.refuse(sender);
+            return;
+        };
+        let route = self.route(sender, own, to);
+        let receiver = match route {
+            Route::Host(receiver, _) => Some(receiver),
+            Route::Nobody | Route::Closed => None,
+        };
         let link = receiver.and_then(|receiver| self.links.open(sender, receiver));
         let on_link = link.and_then(|link| link.largest.refuses(datagram.len()));
         let on_host = self.hosts[sender].machine.largest.refuses(datagram.len());
@@ -40,19 +49,28 @@ impl World {
             self.fates.no_room += 1;
             return;
         };
-        let Some(receiver) = receiver else {
-            self.fates.nobody_there += 1;
-            return;
+        let (receiver, from) = match route {
+            Route::Host(receiver, from) => (receiver, from),
+            Route::Nobody => {
+                self.fates.nobody_there += 1;
+                return;
+            }
+            Route::Closed => {
+                self.fates.untranslated += 1;
+                return;
+            }
         };
         if on_link.is_some() {
             self.fates.swallowed += 1;
             return;
         }
-        let Some(link) = self.links.open(sender, receiver) else {
+        let link = self.links.open(sender, receiver).filter(|_| !self.links.is_closed(sender, to));
+        let Some(link) = link else {
             self.fates.cut += 1;
             return;
         };
         let arrivals = link.carry(&mut self.rng);
+        let (soonest, flips, interloper) = (link.latency.start, link.flips, link.interloper.clone());
         let Some(through) = self.links.squeeze((sender, receiver), left, bytes) else {
             self.fates.no_room += 1;
             return;
@@ -61,8 +79,45 @@ impl World {
             self.fates.lost += 1;
         }
         for latency in arrivals.into_iter().flatten() {
-            let waiting = Waiting { from, datagram: datagram.clone() };
-            self.schedule(through + latency, Happening::Arrival { to: receiver, waiting });
+            let mut waiting = Waiting { from, datagram: datagram.clone() };
+            self.fates.flipped += u64::from(flip(&mut self.rng, flips, &mut waiting.datagram));
+            let mut at = through + latency;
+            if let Some(interloper) = &interloper
+                && let Some(held) = interloper.hold(&mut self.rng)
+            {
+                self.fates.held += 1;
+                at = at + held;
+                waiting.from = interloper.source(from);
+            }
+            self.schedule(at, Happening::Arrival { to: receiver, waiting });
+        }
+        if let Some(interloper) = &interloper
+            && let Some(later) = interloper.copy(&mut self.rng)
+        {
+            self.fates.copied += 1;
+            let waiting = Waiting { from: interloper.source(from), datagram };
+            self.schedule(through + soonest + later, Happening::Arrival { to: receiver, waiting });
+        }
+    }
+
+    /// Where a datagram goes that a host sends from one of its addresses.
+    fn route(&mut self, sender: usize, own: SocketAddr, to: SocketAddr) -> Route {
+        let Self { hosts, directory, by_name, now, .. } = self;
+        let address_of = |name: &str| hosts.get(*by_name.get(name)?)?.interfaces.first().copied();
+        directory.route(*now, hosts[sender].machine.translator, own, to, address_of)
+    }
+
+    /// To which host a datagram goes, and where it seems to come from there.
+    #[cfg(test)]
+    pub(in crate::sim) fn destination(
+        &mut self,
+        sender: usize,
+        own: SocketAddr,
+        to: SocketAddr,
+    ) -> Option<(usize, SocketAddr)> {
+        match self.route(sender, own, to) {
+            Route::Host(host, source) => Some((host, source)),
+            Route::Nobody | Route::Closed => None,
         }
     }
 
