@@ -11,7 +11,7 @@ use crate::protocol::Instant;
 /// What a right clock shows at the beginning: the time since the Unix epoch.
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 
-/// How the wall clock of a simulated host goes: see [`Cluster::clock`](super::Cluster::clock).
+/// How the wall clock of a simulated host goes: see [`Cluster::clock`](crate::sim::Cluster::clock).
 ///
 /// ```
 /// use std::time::Duration;

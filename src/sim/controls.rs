@@ -4,4 +4,6 @@
 mod addresses;
 mod clocks;
 mod damage;
+mod disks;
+mod events;
 mod widths;

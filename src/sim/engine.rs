@@ -272,6 +272,8 @@ impl Process {
     fn end(&self, error: Error) -> Option<Leftovers> {
         let mut world = self.sim.world();
         world.check_running(self.host, self.run).ok()?;
+        // The last time, as its thread would. A crash has no such moment.
+        let _ = world.write_snapshot(self.host);
         Some(world.end(self.host, error))
     }
 
@@ -444,7 +446,9 @@ impl Engine for Process {
     }
 
     fn save_snapshot(&self) -> Result<()> {
-        Err(invalid("snapshot", "the simulator has no disk"))
+        let mut world = self.sim.world();
+        world.check_running(self.host, self.run)?;
+        world.write_snapshot(self.host)
     }
 
     fn events(&self) -> Receiver<Event> {
@@ -468,6 +472,8 @@ impl Engine for Process {
             listener_panics: host.listener_panics,
             discovery_errors: host.discovery_errors,
             socket_errors: host.socket_errors,
+            snapshots_written: host.snapshot.as_ref().map_or(0, |snapshot| snapshot.writes),
+            snapshot_errors: host.snapshot.as_ref().map_or(0, |snapshot| snapshot.errors),
             ..host.protocol.metrics()
         })
     }

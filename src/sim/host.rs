@@ -9,6 +9,7 @@ use crossbeam_channel::Receiver;
 
 use super::checks::Observer;
 use super::machine::Machine;
+use super::snapshots::SnapshotFile;
 use crate::config::Seed;
 use crate::consumer::{self, Consumer};
 use crate::discovery::Discovery;
@@ -100,6 +101,7 @@ pub(super) struct Host {
     pub(super) checks: bool,
     pub(super) observer: Observer,
     pub(super) machine: Machine,
+    pub(super) snapshot: Option<SnapshotFile>,
     /// Datagrams that the system refused to send.
     pub(super) socket_errors: u64,
     /// When this run began.

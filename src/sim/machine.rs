@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 
 use super::clock::WallClock;
+use super::disk::Disk;
 use super::network::{Largest, Pipe};
 
 /// The machine on which the processes of one host run, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Machine {
     pub(super) clock: WallClock,
+    pub(super) disk: Disk,
     /// Where it can be reached, if that was said.
     pub(super) addresses: Vec<SocketAddr>,
     /// The number of the translator that it is behind.

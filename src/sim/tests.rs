@@ -3,6 +3,7 @@ mod broadcasts;
 mod clocks;
 mod damage;
 mod discovery;
+mod disks;
 #[cfg(feature = "encryption")]
 mod keys;
 mod rules;

@@ -1,12 +1,14 @@
 //! The simulated world: hosts, network and clock, and the one step by which it goes on.
 
 mod invariants;
+mod machines;
 mod path;
+mod snapshots;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::rngs::ChaCha12Rng;
@@ -18,7 +20,7 @@ use super::machine::Machine;
 use super::message_model::{Message, MessageModel};
 use super::network::{Directory, Fates, Links};
 use super::states::Ledger;
-use crate::config::{Addresses, Config, DEFAULT_PORT, Place, Seed};
+use crate::config::{Addresses, Config, Place, Seed};
 use crate::consumer::Consumer;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -42,6 +44,8 @@ enum Happening {
     Service { host: usize, run: u64 },
     /// A starved host has the processor.
     Turn { host: usize, run: u64 },
+    /// A member has rested since it wrote its snapshot.
+    Snapshot { host: usize, run: u64 },
 }
 
 /// The whole simulated world.
@@ -142,10 +146,17 @@ impl World {
         let advertises = addresses.advertise.is_some();
         let addr = addresses.advertise.unwrap_or(interfaces[0]);
         let addresses = Addresses { advertise: Some(addr), ..addresses };
-        let settings = Settings { without: self.without, ..config.settings(&addresses, interfaces[0])? };
+        let mut settings = Settings { without: self.without, ..config.settings(&addresses, interfaces[0])? };
+        let (snapshot, past) = self.open_snapshot(index, config, &settings)?;
+        settings.discovers |= past.as_ref().is_some_and(|past| !past.nodes.is_empty());
         let now = self.now;
         let wall = self.machine(index, &settings.name).clock.shows(now);
-        let protocol = self.new_protocol(&settings, wall);
+        let mut protocol = self.new_protocol(&settings, wall);
+        if let Some(past) = &past {
+            let kept = past.state.iter().flatten().filter(|_| config.keeps_state());
+            let kept = kept.map(|(key, value)| (key.as_str(), value.as_slice()));
+            protocol.resume(now, past.generation, kept);
+        }
         let machine = std::mem::take(self.machine(index, &settings.name));
         self.machines.remove(&settings.name);
         let mut host = Host {
@@ -182,6 +193,7 @@ impl World {
             past: Past::default(),
             observer: Observer::default(),
             machine,
+            snapshot,
             socket_errors: 0,
             started: self.now,
         };
@@ -206,73 +218,10 @@ impl World {
         } else {
             Some(Box::new(std::mem::replace(&mut self.hosts[index], host)))
         };
+        // Its generation is on the disk before anybody hears of it.
+        self.keep_snapshot(index);
         self.drain(index);
         Ok((index, before))
-    }
-
-    /// The network that a host is on, and its addresses there.
-    fn interfaces(
-        &mut self,
-        index: usize,
-        name: Option<&str>,
-        advertise: Option<SocketAddr>,
-    ) -> (Option<usize>, Vec<SocketAddr>) {
-        let machine = name.map(|name| self.machine(index, name));
-        let (realm, given) =
-            machine.map(|machine| (machine.translator, machine.addresses.clone())).unwrap_or_default();
-        // What is told may lead to a translator, and not to the host itself.
-        let told = advertise.filter(|_| realm.is_none());
-        let addresses = if given.is_empty() { vec![told.unwrap_or_else(|| addr_of(index))] } else { given };
-        (realm, addresses)
-    }
-
-    /// Gives a host other addresses. If it `moves`, what it tells others changes with them, as soon as it looks.
-    pub(super) fn readdress(&mut self, index: usize, addresses: Vec<SocketAddr>, moves: bool) {
-        let Some(host) = self.hosts.get_mut(index) else {
-            return;
-        };
-        let realm = host.machine.translator;
-        for addr in &host.interfaces {
-            self.directory.remove(realm, *addr, index);
-        }
-        if moves
-            && !addresses.contains(&host.addr)
-            && let Some(first) = addresses.first()
-        {
-            host.addr = *first;
-        }
-        for addr in &addresses {
-            self.directory.insert(realm, *addr, index);
-        }
-        host.interfaces = addresses;
-    }
-
-    /// Puts hosts behind the translator of this number.
-    pub(super) fn put_behind(&mut self, name: &str, translator: Option<usize>) {
-        let Some(index) = self.index_of(name) else {
-            self.machine_of(name).translator = translator;
-            return;
-        };
-        let host = &mut self.hosts[index];
-        let before = std::mem::replace(&mut host.machine.translator, translator);
-        for addr in &host.interfaces {
-            self.directory.remove(before, *addr, index);
-            self.directory.insert(translator, *addr, index);
-        }
-    }
-
-    /// The machine of a host; of one that has not been started yet the one that it will be started on.
-    fn machine(&mut self, index: usize, name: &str) -> &mut Machine {
-        match self.hosts.get_mut(index) {
-            Some(host) => &mut host.machine,
-            None => self.machines.entry(name.to_owned()).or_default(),
-        }
-    }
-
-    /// The same, by the name of the host.
-    pub(super) fn machine_of(&mut self, name: &str) -> &mut Machine {
-        let index = self.index_of(name).unwrap_or(usize::MAX);
-        self.machine(index, name)
     }
 
     fn new_protocol(&mut self, settings: &Settings, wall: Duration) -> Protocol {
@@ -400,6 +349,11 @@ impl World {
             Happening::Service { host, run } => {
                 if self.hosts[host].run == run && self.hosts[host].is_running() {
                     self.serve_one(host);
+                }
+            }
+            Happening::Snapshot { host, run } => {
+                if self.hosts[host].run == run && self.hosts[host].is_running() {
+                    self.snapshot_has_rested(host);
                 }
             }
             Happening::Turn { host, run } => {
@@ -563,6 +517,10 @@ impl World {
             has_moved |= chore == Chore::CheckAddress && host.protocol.local().addr() != host.addr;
         }
         if let Some(error) = host.protocol.poll_end() {
+            if let Some(snapshot) = &mut host.snapshot {
+                // For the last time.
+                let _ = snapshot.keep_up(self.now, &mut host.machine.disk, &host.protocol);
+            }
             host.end = Some(error);
             // Its streams are over; what is queued is still told.
             host.consumers.clear();
@@ -572,8 +530,10 @@ impl World {
             self.drain(index);
         }
         self.set_wakes(index);
+        self.keep_snapshot(index);
         if discovers && self.hosts[index].is_running() {
             self.to_discover.insert(index);
+            self.ask_the_absent(index);
             let seeds: Vec<SocketAddr> =
                 self.hosts[index].seeds.iter().filter_map(|seed| self.resolve(index, seed)).collect();
             self.hosts[index].protocol.addresses_found(self.now, &seeds);
@@ -674,10 +634,4 @@ impl World {
     pub(super) fn answer(&mut self, host: usize, call: Call) -> Option<crate::protocol::Answer> {
         self.hosts[host].answers.remove(&call)
     }
-}
-
-/// The address of a host that does not say which one it has.
-fn addr_of(index: usize) -> SocketAddr {
-    let [_, b, c, d] = u32::try_from(index + 1).unwrap_or(u32::MAX).to_be_bytes();
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, b, c, d)), DEFAULT_PORT)
 }

@@ -20,6 +20,7 @@ impl Cluster {
     ///
     /// # fn main() -> headcount::Result<()> {
     /// let cluster = sim::Cluster::new(1);
+    /// cluster.addresses("ann", ["192.168.7.1:7990".parse().unwrap()]);
     /// let ann = cluster.add(Config::lan().name("ann"))?;
     /// cluster.addresses("bob", ["10.1.0.2:7990".parse().unwrap(), "192.168.7.2:7990".parse().unwrap()]);
     /// let bob = cluster.add(Config::lan().name("bob"))?;
@@ -52,8 +53,8 @@ impl Cluster {
         }
     }
 
-    /// From here on nothing arrives at this address that `from` sends; it arrives at the other addresses of the same
-    /// host. [`heal`](Self::heal) ends it.
+    /// From here on nothing that `from` sends arrives at this address. The other addresses of the same host are as they
+    /// were. [`heal`](Self::heal) ends it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -77,8 +78,8 @@ impl Cluster {
 
     /// Puts hosts behind a translator, before they are started or while they run. They reach each other at their own
     /// addresses, and nobody else does. A member in there advertises its own address, unless
-    /// [`Config::advertise`](crate::Config::advertise) says at which mapped port it can be reached. None takes them out
-    /// from behind it.
+    /// [`Config::advertise`](crate::Config::advertise) names the mapped port at which it can be reached. `None` removes the
+    /// translator.
     ///
     /// ```
     /// use headcount::{Config, sim};
@@ -102,7 +103,7 @@ impl Cluster {
         }
     }
 
-    /// Has the translator that a host is behind forget all ports that it has given out, as if it had been restarted.
+    /// Has the translator that a host is behind forget all ports that it has assigned, as if it had been restarted.
     /// Mapped ports stay.
     ///
     /// ```

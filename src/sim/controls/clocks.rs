@@ -24,6 +24,7 @@ impl Cluster {
     ///
     /// // It is set right, which the process that runs does not notice.
     /// cluster.clock("bob", sim::Clock::right());
+    /// cluster.run(Duration::from_secs(1));
     /// let bob = cluster.restart("bob", Config::lan())?;
     /// assert!(bob.local().generation() > ann.local().generation());
     /// # Ok(())

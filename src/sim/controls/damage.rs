@@ -46,8 +46,8 @@ impl Cluster {
         self.between(from, to, |link| link.flips = millionths(share));
     }
 
-    /// Puts somebody on the path from one host to another; none takes it away. What it holds then still goes on. From
-    /// the first such call on this direction keeps what it has, as with [`loss_between`](Self::loss_between).
+    /// Puts somebody on the path from one host to another; `None` removes it, and what it holds then still goes on. From the
+    /// first such call on this direction keeps what it has, as with [`loss_between`](Self::loss_between).
     ///
     /// ```
     /// use std::time::Duration;
@@ -68,7 +68,7 @@ impl Cluster {
         self.between(from, to, |link| link.interloper = interloper.into());
     }
 
-    /// Puts somebody on all paths; none takes it away.
+    /// Puts somebody on all paths; `None` removes it.
     ///
     /// ```
     /// use headcount::sim::{Cluster, Interloper};

@@ -5,8 +5,8 @@ use crate::sim::network::{Fates, Largest, Oversize, Pipe, Width};
 
 /// Widths and sizes: what fits through.
 impl Cluster {
-    /// How many bytes a second fit through what all goes through that a host sends, and how many wait; none ends it.
-    /// Before the host is started, or while it runs.
+    /// Limits what a host sends, to all others together: how many bytes a second, and how many wait. `None` removes the
+    /// limit. Before the host is started, or while it runs.
     ///
     /// ```
     /// use std::time::Duration;
@@ -28,8 +28,8 @@ impl Cluster {
         self.sim.world().machine_of(name).uplink = width.into().map(Pipe::new);
     }
 
-    /// How many bytes a second fit through what all goes through that is sent to a host, and how many wait; none ends
-    /// it. Before the host is started, or while it runs.
+    /// Limits what a host receives, from all others together: how many bytes a second, and how many wait. `None` removes
+    /// the limit. Before the host is started, or while it runs.
     ///
     /// ```
     /// use std::time::Duration;
@@ -51,8 +51,8 @@ impl Cluster {
         self.sim.world().machine_of(name).downlink = width.into().map(Pipe::new);
     }
 
-    /// How many bytes a second fit through each link between two hosts, in each direction, and how many wait; none ends
-    /// it.
+    /// Limits each link between two hosts, in each direction for itself: how many bytes a second, and how many wait.
+    /// `None` removes the limit.
     ///
     /// ```
     /// use headcount::sim::{Cluster, Width};
@@ -65,8 +65,8 @@ impl Cluster {
         self.sim.world().links.all.width = width.into();
     }
 
-    /// How many bytes a second fit through the link from one host to another, and how many wait; none ends it. From the
-    /// first such call on this direction keeps what it has, as with [`loss_between`](Self::loss_between).
+    /// Limits the link from one host to another: how many bytes a second, and how many wait. `None` removes the limit. From
+    /// the first such call on this direction keeps what it has, as with [`loss_between`](Self::loss_between).
     ///
     /// ```
     /// use headcount::{Config, sim};
@@ -84,7 +84,7 @@ impl Cluster {
     }
 
     /// The largest datagram that passes a link, on all of them, in bytes without headers, as with
-    /// [`Config::max_datagram`](crate::Config::max_datagram); and what becomes of larger ones. `usize::MAX` ends it.
+    /// [`Config::max_datagram`](crate::Config::max_datagram); and what becomes of larger ones. `usize::MAX` removes the limit.
     ///
     /// ```
     /// use std::time::Duration;

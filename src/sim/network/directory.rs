@@ -51,7 +51,7 @@ impl Directory {
         self.translators.len() - 1
     }
 
-    /// Has a translator forget all ports that it has given out.
+    /// Has a translator forget all ports that it has assigned.
     pub(in crate::sim) fn flush(&mut self, translator: usize) {
         if let Some(translation) = self.translators.get_mut(translator) {
             translation.flush();

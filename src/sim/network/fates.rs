@@ -1,8 +1,8 @@
 //! What became of all that was sent.
 
 /// What became of the datagrams that simulated members have sent so far: see
-/// [`Cluster::fates`](super::Cluster::fates). Those that are still on their way, and those that wait for a host, are in
-/// none of the counts but `sent`. A datagram that arrives twice counts twice in `arrived`.
+/// [`Cluster::fates`](crate::sim::Cluster::fates). A datagram that is still on its way is only in `sent`; one that arrives
+/// twice is twice in `arrived`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Fates {
@@ -16,9 +16,9 @@ pub struct Fates {
     pub lost: u64,
     /// Sent where a cut or a split let nothing through.
     pub cut: u64,
-    /// Sent to an address where nobody is, or arrived at a host whose process has ended.
+    /// Sent to an address that no host has, or arrived at a host whose process has ended.
     pub nobody_there: u64,
-    /// Stopped by a translator: to a port that leads nowhere, from somebody who was not asked, or without a hairpin.
+    /// Stopped by a translator: the port leads nowhere, it is no answer, or there is no hairpin.
     pub untranslated: u64,
     /// Without room in the queue of an uplink, a downlink or a link.
     pub no_room: u64,

@@ -9,7 +9,7 @@ use rand::rngs::ChaCha12Rng;
 use super::chance::{draw, happens, millionths};
 
 /// Somebody on the path who sees datagrams pass, keeps some of them, and sends them on later or once more: see
-/// [`Cluster::intercept`](super::Cluster::intercept).
+/// [`Cluster::intercept`](crate::sim::Cluster::intercept).
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct Interloper {
 }
 
 impl Interloper {
-    /// One that does nothing yet, within 10 ms, from the source of each datagram.
+    /// One that does nothing yet. What it is told to do it does within 10 ms, from the source of each datagram.
     #[must_use]
     pub fn new() -> Self {
         Self { copies: 0, holds: 0, after: Duration::ZERO..Duration::from_millis(10), from: None }

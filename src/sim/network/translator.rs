@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use crate::protocol::Instant;
 
-/// How long a port is kept for who does not use it.
+/// After how long without use a port is forgotten, unless something else was said.
 const FORGETS_AFTER: Duration = Duration::from_secs(30);
-/// The first of the ports that are given out.
+/// The first of the ports that are assigned.
 const FIRST_PORT: u16 = 20_000;
 /// With more flows than this the old ones are cleared away.
 const FLOWS_MANY: usize = 10_000;
 
-/// What translates the addresses of hosts that are behind it: see [`Cluster::translate`](super::Cluster::translate).
+/// What translates the addresses of hosts that are behind it: see [`Cluster::translate`](crate::sim::Cluster::translate).
 ///
-/// What a host behind it sends to the outside comes there from the outside address, and a port that is given out for it.
-/// Who was sent to can answer for as long as the port is kept: until nothing has passed for a while. Nobody else gets
-/// in, except by a port that is [mapped](Self::map). Hosts behind the same translator reach each other directly. What
-/// comes from the outside through a mapped port is answered from that port.
+/// A datagram from a host behind it arrives outside from the outside address, and from a port that the translator has
+/// assigned. The destination can answer to that port until nothing has passed for a while; then the port is forgotten.
+/// Nothing else gets in, except through a port that is [mapped](Self::map): answers to what came in through it leave
+/// from that port. Hosts behind the same translator reach each other directly.
 ///
 /// ```
 /// use headcount::sim::Translator;
@@ -43,8 +43,8 @@ pub struct Translator {
 }
 
 impl Translator {
-    /// One with this address outside, which gives out one port for each host, lets in only who was sent to, has no
-    /// hairpin, and forgets a port that was not used for 30 s.
+    /// One with this outside address. It assigns one port to each host, lets in only answers, has no hairpin, and forgets
+    /// a port after 30 s without use.
     #[must_use]
     pub fn new(outside: impl Into<IpAddr>) -> Self {
         Self {
@@ -58,39 +58,39 @@ impl Translator {
         }
     }
 
-    /// Has a port outside lead to a host inside, whoever sends to it.
+    /// Maps an outside port to a host inside: everybody can send to it.
     #[must_use]
     pub fn map(mut self, port: u16, host: &str) -> Self {
         self.mapped.insert(port, host.to_owned());
         self
     }
 
-    /// Gives out another port for each destination, not one for all that a host sends.
+    /// Whether it assigns another port for each destination (a symmetric NAT), not one for all that a host sends.
     #[must_use]
     pub fn per_destination(self, is_on: bool) -> Self {
         Self { per_destination: is_on, ..self }
     }
 
-    /// Gives out the port that the host uses inside, as long as no other host has it. With a mapping of that port only
-    /// the address is translated.
+    /// Whether it assigns the port that the host uses inside, if no other host has it. If that port is mapped to the host
+    /// as well, only the address is translated.
     #[must_use]
     pub fn keep_ports(self, is_on: bool) -> Self {
         Self { keeps_ports: is_on, ..self }
     }
 
-    /// Lets everybody in by a port that was given out, not only who was sent to.
+    /// Whether it lets everything in through a port that is assigned (a full cone), not only answers.
     #[must_use]
     pub fn open(self, is_on: bool) -> Self {
         Self { is_open: is_on, ..self }
     }
 
-    /// Whether hosts behind it reach each other by its outside address.
+    /// Whether hosts behind it reach each other through its outside address.
     #[must_use]
     pub fn hairpin(self, is_on: bool) -> Self {
         Self { hairpins: is_on, ..self }
     }
 
-    /// How long a port is kept for who does not use it.
+    /// After how long without use a port is forgotten.
     #[must_use]
     pub fn forget_after(self, time: Duration) -> Self {
         Self { forgets_after: time, ..self }
@@ -103,7 +103,7 @@ pub(super) struct Translation {
     rules: Translator,
     /// By which port an address inside and one outside talk.
     flows: BTreeMap<(SocketAddr, SocketAddr), Flow>,
-    /// Whom a port was given to.
+    /// The address inside that a port was assigned to.
     owners: BTreeMap<u16, SocketAddr>,
     next_port: u16,
 }
@@ -129,7 +129,7 @@ impl Translation {
         self.rules.hairpins
     }
 
-    /// Forgets all ports that were given out.
+    /// Forgets all ports that were assigned.
     pub(super) fn flush(&mut self) {
         self.flows.clear();
         self.owners.clear();
@@ -183,7 +183,7 @@ impl Translation {
         flow.filter(|flow| now.since(flow.used) < self.rules.forgets_after)
     }
 
-    /// The port that was given to an address, if that is not forgotten.
+    /// The port that was assigned to an address, if that is not forgotten.
     fn port_of(&self, now: Instant, inside: SocketAddr) -> Option<u16> {
         let flows = self.flows.iter().filter(|((of, _), _)| *of == inside);
         let mut live = flows.filter(|(_, flow)| now.since(flow.used) < self.rules.forgets_after);
@@ -217,7 +217,7 @@ impl Translation {
     }
 }
 
-/// The port after this one, of those that are given out.
+/// The port after this one, of those that are assigned.
 fn following(port: u16) -> u16 {
     if port == u16::MAX { FIRST_PORT } else { port + 1 }
 }

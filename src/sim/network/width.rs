@@ -9,7 +9,7 @@ use crate::protocol::Instant;
 const QUEUE: Duration = Duration::from_millis(200);
 
 /// How many bytes a second fit through an uplink, a downlink or a link, and how many wait for their turn: see
-/// [`Cluster::uplink`](super::Cluster::uplink).
+/// [`Cluster::uplink`](crate::sim::Cluster::uplink).
 ///
 /// Bytes are counted as they go over the wire, with the headers of IP and UDP: 28 for each datagram, and 48 for one to
 /// an IPv6 address. What finds no room in the queue is dropped.
