@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::config::{Addresses, Config};
 use crate::error::Result;
 use crate::member::Member;
-use crate::protocol::{Duty, Instant, Protocol};
+use crate::protocol::{Instant, Protocol, TimerKind};
 use crate::threads;
 use crate::wire::{Body, Header, Packet, Writer};
 
@@ -86,9 +86,9 @@ impl Core {
 
     /// Does what is due.
     pub fn wake(&mut self, now: Duration) {
-        for duty in [Duty::Probe, Duty::Disseminate] {
-            if self.protocol.poll_timeout(duty).is_some_and(|due| due <= at(now)) {
-                self.protocol.handle_timeout(at(now), duty);
+        for kind in [TimerKind::Probe, TimerKind::Disseminate] {
+            if self.protocol.poll_timeout(kind).is_some_and(|due| due <= at(now)) {
+                self.protocol.handle_timeout(at(now), kind);
             }
         }
     }
@@ -96,7 +96,7 @@ impl Core {
     /// When something is due next.
     #[must_use]
     pub fn next_wake(&self) -> Option<Duration> {
-        let due = [Duty::Probe, Duty::Disseminate].map(|duty| self.protocol.poll_timeout(duty));
+        let due = [TimerKind::Probe, TimerKind::Disseminate].map(|kind| self.protocol.poll_timeout(kind));
         due.into_iter().flatten().min().map(|due| due.since(Instant::default()))
     }
 
@@ -107,9 +107,9 @@ impl Core {
         while let Some(transmit) = self.protocol.poll_transmit() {
             datagrams.push((transmit.to, transmit.datagram));
         }
-        while self.protocol.poll_chore().is_some() {}
-        while self.protocol.poll_note().is_some() {}
-        std::iter::from_fn(|| self.protocol.poll_answer()).count()
+        while self.protocol.poll_task().is_some() {}
+        while self.protocol.poll_log_record().is_some() {}
+        std::iter::from_fn(|| self.protocol.poll_result()).count()
     }
 
     /// How many nodes it shows, itself included.

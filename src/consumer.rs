@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use crate::event::Event;
-use crate::protocol::Handover;
+use crate::protocol::EnqueueResult;
 
 /// The bytes of messages that wait for the consumers of one member, all together. A message counts once for each. One
 /// that comes when none waits may be more.
@@ -34,7 +34,7 @@ pub(crate) fn tell(consumers: &mut Vec<Consumer>, event: &Event) -> u64 {
 }
 
 /// Queues a message for every consumer or for none, and lets go of those that are gone.
-pub(crate) fn hand_over(consumers: &mut Vec<Consumer>, message: Event) -> Handover {
+pub(crate) fn hand_over(consumers: &mut Vec<Consumer>, message: Event) -> EnqueueResult {
     let length = message_length(&message);
     let mut waiting = 0;
     let mut has_place = true;
@@ -45,17 +45,17 @@ pub(crate) fn hand_over(consumers: &mut Vec<Consumer>, message: Event) -> Handov
         is_there
     });
     if consumers.is_empty() {
-        return Handover::NobodyListens;
+        return EnqueueResult::NobodyListens;
     }
     let has_bytes = waiting == 0 || waiting + length * consumers.len() <= MESSAGE_BYTES_MAX;
     if !has_place || !has_bytes {
-        return Handover::NoRoom;
+        return EnqueueResult::NoRoom;
     }
     // The last one is not copied, and mostly there is one.
     let mut copies = std::iter::repeat_n(message, consumers.len());
     consumers.retain_mut(|consumer| copies.next().and_then(|message| consumer.push(message)).is_some());
     // All of them may have gone without a word.
-    if consumers.is_empty() { Handover::NobodyListens } else { Handover::Taken }
+    if consumers.is_empty() { EnqueueResult::NobodyListens } else { EnqueueResult::Taken }
 }
 
 fn message_length(event: &Event) -> usize {

@@ -102,9 +102,9 @@ counters! {
     /// Requests to join that were refused.
     counter joins_refused,
     /// Rounds in which this member looked for others in the background.
-    counter seeks,
+    counter rejoins,
     /// Those of them that found nobody, though this member was alone.
-    counter seeks_in_vain,
+    counter rejoin_failures,
     /// Times that a discovery failed or panicked.
     counter discovery_errors,
 

@@ -5,7 +5,7 @@ use crossbeam_channel::Receiver;
 use super::{Consumer, MESSAGE_BYTES_MAX, hand_over, tell};
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node, Status};
-use crate::protocol::Handover;
+use crate::protocol::EnqueueResult;
 
 fn node() -> Node {
     let addr = SocketAddr::from(([10, 0, 0, 1], 7990));
@@ -29,23 +29,23 @@ fn consumers<const N: usize>(capacities: [usize; N]) -> (Vec<Consumer>, [Receive
 #[test]
 fn a_message_goes_to_all_consumers_or_to_none() {
     let (mut consumers, [wide, narrow]) = consumers([10, 1]);
-    assert_eq!(hand_over(&mut consumers, message(1)), Handover::Taken);
-    assert_eq!(hand_over(&mut consumers, message(2)), Handover::NoRoom);
+    assert_eq!(hand_over(&mut consumers, message(1)), EnqueueResult::Taken);
+    assert_eq!(hand_over(&mut consumers, message(2)), EnqueueResult::NoRoom);
     assert_eq!((wide.len(), narrow.len()), (1, 1));
     assert_eq!(narrow.recv().unwrap(), message(1));
-    assert_eq!(hand_over(&mut consumers, message(3)), Handover::Taken);
+    assert_eq!(hand_over(&mut consumers, message(3)), EnqueueResult::Taken);
     assert_eq!(wide.try_iter().collect::<Vec<_>>(), [message(1), message(3)]);
 }
 
 #[test]
 fn a_consumer_that_is_gone_holds_nothing_up() {
     let (mut consumers, [stays, full]) = consumers([10, 1]);
-    assert_eq!(hand_over(&mut consumers, message(1)), Handover::Taken);
+    assert_eq!(hand_over(&mut consumers, message(1)), EnqueueResult::Taken);
     drop(full);
-    assert_eq!(hand_over(&mut consumers, message(1)), Handover::Taken);
+    assert_eq!(hand_over(&mut consumers, message(1)), EnqueueResult::Taken);
     assert_eq!(consumers.len(), 1);
     drop(stays);
-    assert_eq!(hand_over(&mut consumers, message(1)), Handover::NobodyListens);
+    assert_eq!(hand_over(&mut consumers, message(1)), EnqueueResult::NobodyListens);
     assert!(consumers.is_empty());
 }
 
@@ -55,7 +55,7 @@ fn a_consumer_that_is_gone_holds_nothing_up() {
 fn streams_that_are_gone_take_no_room_from_a_message() {
     let (mut consumers, [stays, gone @ ..]) = consumers([10; 20]);
     drop(gone);
-    assert_eq!(hand_over(&mut consumers, message(MESSAGE_BYTES_MAX / 16)), Handover::Taken);
+    assert_eq!(hand_over(&mut consumers, message(MESSAGE_BYTES_MAX / 16)), EnqueueResult::Taken);
     assert_eq!((consumers.len(), stays.len()), (1, 1));
 }
 
@@ -63,12 +63,12 @@ fn streams_that_are_gone_take_no_room_from_a_message() {
 fn a_message_for_many_consumers_is_taken_when_none_waits() {
     let (mut consumers, streams) = consumers([10; 20]);
     let long = MESSAGE_BYTES_MAX / 16;
-    assert_eq!(hand_over(&mut consumers, message(long)), Handover::Taken);
-    assert_eq!(hand_over(&mut consumers, message(long)), Handover::NoRoom);
+    assert_eq!(hand_over(&mut consumers, message(long)), EnqueueResult::Taken);
+    assert_eq!(hand_over(&mut consumers, message(long)), EnqueueResult::NoRoom);
     for stream in &streams {
         assert_eq!(stream.try_iter().count(), 1);
     }
-    assert_eq!(hand_over(&mut consumers, message(long)), Handover::Taken);
+    assert_eq!(hand_over(&mut consumers, message(long)), EnqueueResult::Taken);
 }
 
 #[test]
@@ -77,9 +77,9 @@ fn what_was_dropped_before_is_told_before_a_message() {
     for _ in 0..4 {
         tell(&mut consumers, &Event::Joined(node()));
     }
-    assert_eq!(hand_over(&mut consumers, message(1)), Handover::NoRoom);
+    assert_eq!(hand_over(&mut consumers, message(1)), EnqueueResult::NoRoom);
     assert_eq!(events.try_iter().count(), 2);
-    assert_eq!(hand_over(&mut consumers, message(1)), Handover::Taken);
+    assert_eq!(hand_over(&mut consumers, message(1)), EnqueueResult::Taken);
     assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::Lagged(2), message(1)]);
 }
 
@@ -87,13 +87,17 @@ fn what_was_dropped_before_is_told_before_a_message() {
 fn the_bytes_that_wait_are_bounded_for_all_together_and_free_as_they_are_read() {
     let (mut consumers, [first, second]) = consumers([100, 100]);
     let quarter = MESSAGE_BYTES_MAX / 4;
-    assert_eq!(hand_over(&mut consumers, message(quarter)), Handover::Taken);
-    assert_eq!(hand_over(&mut consumers, message(quarter)), Handover::Taken);
-    assert_eq!(hand_over(&mut consumers, message(1)), Handover::NoRoom);
+    assert_eq!(hand_over(&mut consumers, message(quarter)), EnqueueResult::Taken);
+    assert_eq!(hand_over(&mut consumers, message(quarter)), EnqueueResult::Taken);
+    assert_eq!(hand_over(&mut consumers, message(1)), EnqueueResult::NoRoom);
     // Events have no part in it.
     tell(&mut consumers, &Event::Joined(node()));
     assert_eq!(first.try_iter().count(), 3);
-    assert_eq!(hand_over(&mut consumers, message(quarter + 1)), Handover::NoRoom, "it would count twice");
-    assert_eq!(hand_over(&mut consumers, message(quarter)), Handover::Taken);
+    assert_eq!(
+        hand_over(&mut consumers, message(quarter + 1)),
+        EnqueueResult::NoRoom,
+        "it would count twice"
+    );
+    assert_eq!(hand_over(&mut consumers, message(quarter)), EnqueueResult::Taken);
     drop(second);
 }

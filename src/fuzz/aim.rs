@@ -11,7 +11,8 @@ use crate::node::Generation;
 use crate::protocol::Protocol;
 use crate::sim::checks::asked::Asked;
 use crate::wire::body::{
-    Ack, Broadcast, Delta, Digests, Fetch, Hello, Offer, Page, Ping, PingRequest, Pull, Sums, Vouch, Welcome,
+    Ack, Broadcast, BucketDigest, Delta, Digests, Fetch, Hello, Offer, Page, Ping, PingRequest, Pull, Vouch,
+    Welcome,
 };
 use crate::wire::lists::{Lack, Lacks};
 use crate::wire::{Body, Cookie, NameHash, Packet, Record, Seq, Verdict};
@@ -112,14 +113,16 @@ impl<'a> Aim<'a> {
                 Body::Welcome(Welcome { seq: self.answer(&[Asked::Hello], welcome.seq), ..welcome })
             }
             Body::Reject { seq, reason } => Body::Reject { seq: self.answer(&[Asked::Hello], seq), reason },
-            Body::Hint { seq, reason } => Body::Hint { seq: self.answer(&[Asked::Hello], seq), reason },
-            Body::Sums(sums) => Body::Sums(Sums { cookie, ..sums }),
+            Body::RejectHint { seq, reason } => {
+                Body::RejectHint { seq: self.answer(&[Asked::Hello], seq), reason }
+            }
+            Body::BucketDigest(sums) => Body::BucketDigest(BucketDigest { cookie, ..sums }),
             Body::Digests(digests) => {
                 Body::Digests(Digests { seq: self.answer(&[Asked::View], digests.seq), ..digests })
             }
             Body::Offer(offer) => Body::Offer(Offer { cookie, ..offer }),
-            Body::Newer { seq, truncated } => {
-                Body::Newer { seq: self.answer(&[Asked::View], seq), truncated }
+            Body::SyncDelta { seq, truncated } => {
+                Body::SyncDelta { seq: self.answer(&[Asked::View], seq), truncated }
             }
             Body::Pull(pull) => Body::Pull(Pull { cookie, ..pull }),
             Body::Page(page) => Body::Page(Page { seq: self.answer(&[Asked::View], page.seq), ..page }),
@@ -131,9 +134,9 @@ impl<'a> Aim<'a> {
                 Body::Fetch(Fetch { cookie, lacks: Lacks::encode(&lacks, list), ..fetch })
             }
             Body::Fetched { seq } => Body::Fetched { seq: self.answer(&[Asked::Fetch], seq) },
-            Body::SyncDelta(delta) => Body::SyncDelta(self.delta(delta)),
+            Body::PulledDelta(delta) => Body::PulledDelta(self.delta(delta)),
             Body::Broadcast(broadcast) => Body::Broadcast(self.broadcast(broadcast)),
-            Body::SyncBroadcast(broadcast) => Body::SyncBroadcast(self.broadcast(broadcast)),
+            Body::PulledBroadcast(broadcast) => Body::PulledBroadcast(self.broadcast(broadcast)),
             Body::Leave { seq, incarnation, .. } => Body::Leave { seq, cookie, incarnation },
             Body::Vouch(vouch) => {
                 let generation = self.run(vouch.subject, vouch.generation);

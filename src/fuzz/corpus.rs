@@ -73,7 +73,7 @@ pub(super) fn kinds_of(datagram: &[u8]) -> BTreeSet<u8> {
 fn conversation(settings: [u8; 8], calls: Range<u8>, sent: &[(SocketAddr, Transmit)]) -> Vec<u8> {
     let mut script = settings.to_vec();
     for call in calls {
-        write(&mut script, &Step::Call { call: Choice(call), whom: Choice(0), text: b"some text" });
+        write(&mut script, &Step::RequestId { call: Choice(call), whom: Choice(0), text: b"some text" });
     }
     let receiver = sent.last().map(|(_, transmit)| transmit.to);
     let heard: Vec<_> = sent.iter().filter(|(_, transmit)| Some(transmit.to) == receiver).collect();

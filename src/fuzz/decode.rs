@@ -24,11 +24,11 @@ pub fn decode(datagram: &[u8]) -> bool {
 /// How many entries the list of a body has. All of them are read, which the decoder leaves to the receiver.
 fn entries(body: &Body<'_>) -> usize {
     match body {
-        Body::Sums(sums) => sums.sums.iter().count(),
+        Body::BucketDigest(sums) => sums.sums.iter().count(),
         Body::Digests(digests) => digests.groups.iter().map(|group| group.entries.iter().count()).sum(),
         Body::Offer(offer) => offer.wants.iter().count(),
         Body::Fetch(fetch) => fetch.lacks.iter().count(),
-        Body::Delta(delta) | Body::SyncDelta(delta) => delta.writes.iter().count(),
+        Body::Delta(delta) | Body::PulledDelta(delta) => delta.writes.iter().count(),
         _ => 0,
     }
 }

@@ -21,7 +21,7 @@ use super::script::{Choice, How, Pace, Script, Step};
 use crate::config::{Config, DEFAULT_PORT};
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node};
-use crate::protocol::{Duty, Handover, Instant, Protocol, Settings};
+use crate::protocol::{EnqueueResult, Instant, Protocol, Settings, TimerKind};
 use crate::sim::checks::{Observer, Said, check_bounds, check_length};
 use crate::wire::body::Ack;
 use crate::wire::header::HEADER_SIZE;
@@ -34,7 +34,7 @@ const START: Instant = Instant::from_micros(1_000_000);
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 /// The nodes that know each other at the beginning, `n0` included.
 const KNOWN: usize = 5;
-const DUTIES: [Duty; 2] = [Duty::Probe, Duty::Disseminate];
+const TIMER_KINDS: [TimerKind; 2] = [TimerKind::Probe, TimerKind::Disseminate];
 /// Wake-ups in a script; then it goes on asleep, so that a fuzzer does not spend its time on long sleeps.
 const WAKES_MAX: u32 = 256;
 /// Wake-ups at one moment. More of them would be a member that does not sleep any more.
@@ -80,7 +80,7 @@ struct Arriving {
 pub(super) struct Rig {
     protocol: Protocol,
     now: Instant,
-    handover: Handover,
+    enqueued: EnqueueResult,
     persons: Vec<Person>,
     own: Person,
     form: Form,
@@ -101,7 +101,8 @@ impl Rig {
     pub(super) fn new(script: &mut Script<'_>, form: Form) -> Self {
         let (config, counts_again) = form.equip(draw_config(script), script);
         let settings = settings(0, config);
-        let handover = script.choice().of(&[Handover::Taken, Handover::NobodyListens, Handover::NoRoom]);
+        let enqueued =
+            script.choice().of(&[EnqueueResult::Taken, EnqueueResult::NobodyListens, EnqueueResult::NoRoom]);
         let mut protocol = start(0, settings);
         protocol.keep_journal();
         let own = Person::of(&protocol);
@@ -114,7 +115,7 @@ impl Rig {
         let mut rig = Self {
             protocol,
             now: START,
-            handover,
+            enqueued,
             persons,
             own,
             form,
@@ -179,7 +180,7 @@ impl Rig {
             }
             Step::Again { which } => self.again(which),
             Step::Wait { time, pace } => self.wait(time, pace),
-            Step::Call { call, whom, text } => self.call(call, whom, text),
+            Step::RequestId { call, whom, text } => self.call(call, whom, text),
         }
     }
 
@@ -314,9 +315,9 @@ impl Rig {
         while !self.has_ended && self.next_wake().is_some_and(|due| due <= self.now) {
             wakes += 1;
             assert!(wakes <= WAKES_AT_ONCE_MAX, "it wakes again and again at {:?}", self.now);
-            for duty in DUTIES {
-                if self.protocol.poll_timeout(duty).is_some_and(|due| due <= self.now) {
-                    self.protocol.handle_timeout(self.now, duty);
+            for kind in TIMER_KINDS {
+                if self.protocol.poll_timeout(kind).is_some_and(|due| due <= self.now) {
+                    self.protocol.handle_timeout(self.now, kind);
                     self.drain();
                 }
             }
@@ -325,7 +326,7 @@ impl Rig {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        DUTIES.into_iter().filter_map(|duty| self.protocol.poll_timeout(duty)).min()
+        TIMER_KINDS.into_iter().filter_map(|kind| self.protocol.poll_timeout(kind)).min()
     }
 
     /// What a user may ask for. What is refused changes nothing, which the checks see.
@@ -355,7 +356,7 @@ impl Rig {
             self.events += 1;
             expect(self.observer.check_event(&self.own.name, &event));
             if matches!(event, Event::Message { .. }) {
-                self.protocol.settle(self.now, self.handover);
+                self.protocol.complete(self.now, self.enqueued);
             }
         }
         while let Some(transmit) = self.protocol.poll_transmit() {
@@ -371,9 +372,9 @@ impl Rig {
         if !self.has_ended {
             self.check_view();
         }
-        while self.protocol.poll_answer().is_some() {}
-        while self.protocol.poll_note().is_some() {}
-        while self.protocol.poll_chore().is_some() {}
+        while self.protocol.poll_result().is_some() {}
+        while self.protocol.poll_log_record().is_some() {}
+        while self.protocol.poll_task().is_some() {}
     }
 
     fn check_view(&mut self) {

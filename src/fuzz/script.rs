@@ -81,7 +81,7 @@ pub(super) enum Step<'a> {
     /// Time passes.
     Wait { time: Duration, pace: Pace },
     /// A user wants something of or about a person.
-    Call { call: Choice, whom: Choice, text: &'a [u8] },
+    RequestId { call: Choice, whom: Choice, text: &'a [u8] },
 }
 
 /// The steps that are left.
@@ -131,7 +131,7 @@ impl<'a> Iterator for Script<'a> {
                 Step::Wait { time: Duration::from_millis(u64::from(length) << (scale % SCALES)), pace }
             }
             3 => Step::Again { which: self.choice() },
-            _ => Step::Call { call: self.choice(), whom: self.choice(), text: self.bytes() },
+            _ => Step::RequestId { call: self.choice(), whom: self.choice(), text: self.bytes() },
         })
     }
 }
@@ -155,7 +155,7 @@ pub(super) fn write(script: &mut Vec<u8>, step: &Step<'_>) {
             script.extend([2, length, scale + SCALES * pace]);
         }
         Step::Again { which } => script.extend([3, which.0]),
-        Step::Call { call, whom, text } => {
+        Step::RequestId { call, whom, text } => {
             script.extend([4, call.0, whom.0]);
             write_bytes(script, text);
         }

@@ -145,7 +145,7 @@ fn a_step_is_read_as_it_was_written() {
         Step::Again { which: Choice(9) },
         Step::Wait { time: Duration::from_millis(100), pace: Pace::Answered },
         Step::Wait { time: Duration::from_secs(3_600) * 2, pace: Pace::Asleep },
-        Step::Call { call: Choice(2), whom: Choice(3), text: &[7; 3_000] },
+        Step::RequestId { call: Choice(2), whom: Choice(3), text: &[7; 3_000] },
     ];
     let mut script = Vec::new();
     steps.iter().for_each(|step| write(&mut script, step));

@@ -34,7 +34,7 @@ pub(crate) struct Settings {
     pub(crate) max_message: usize,
     #[cfg(feature = "encryption")]
     pub(crate) keyring: crate::keyring::Keyring,
-    /// Whether there is a way to find others: then [`Chore::Discover`] is asked for now and then.
+    /// Whether there is a way to find others: then [`Task::Discover`] is asked for now and then.
     pub(crate) discovers: bool,
     /// Who may be in the view, and be sent to.
     pub(crate) allow: Allow,
@@ -61,7 +61,7 @@ pub enum Rule {
     /// Who is accused by one member only is probed again before it is buried.
     Confirmed,
     /// A death is believed only if a suspicion was heard of a while before; without it, at once.
-    AskFirst,
+    VerifyFirst,
     /// A ping to a suspect tells it that it is suspected.
     Buddy,
     /// Who has refuted a lot lately is not accused for a while.
@@ -82,7 +82,7 @@ impl Rule {
         Self::Health,
         Self::Witnesses,
         Self::Confirmed,
-        Self::AskFirst,
+        Self::VerifyFirst,
         Self::Buddy,
         Self::Damping,
         Self::Patience,
@@ -106,7 +106,7 @@ impl Without {
 
 /// The protocol's two kinds of wake-up, each with a thread of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Duty {
+pub(crate) enum TimerKind {
     /// Probe rounds and the ladder.
     Probe,
     /// Rumors, suspicion deadlines, sync, joining, healing.
@@ -122,11 +122,11 @@ pub(crate) struct Transmit {
 
 /// Names one call that is answered later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Call(pub(crate) u64);
+pub(crate) struct RequestId(pub(crate) u64);
 
 /// What became of a call.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum CallResult {
     /// In the end every join has one: in sync with a seed (or there is none but ourselves), or what happened
     /// with each.
     Joined(Result<(), Vec<(SocketAddr, Error)>>),
@@ -140,7 +140,7 @@ pub(crate) enum Answer {
 
 /// Whether a message has found its place with the consumers of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Handover {
+pub(crate) enum EnqueueResult {
     /// It is in the queue of each of them.
     Taken,
     /// There is none.
@@ -182,17 +182,17 @@ pub(crate) struct Bound {
 
 /// Something to be logged, by whoever may: the core does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Note {
+pub(crate) struct LogRecord {
     pub(crate) level: log::Level,
     pub(crate) text: String,
 }
 
 /// Work that may block, for somebody else to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Chore {
+pub(crate) enum Task {
     /// Find out where members may be and call [`Protocol::addresses_found`](super::Protocol::addresses_found), once
     /// for each answer.
     Discover,
-    /// Find out where others reach us, and call [`Protocol::move_to`](super::Protocol::move_to).
+    /// Find out where others reach us, and call [`Protocol::change_address`](super::Protocol::change_address).
     CheckAddress,
 }

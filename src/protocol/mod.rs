@@ -10,18 +10,18 @@
 //!
 //! ```text
 //! protocol.handle_datagram(now, received, from, bytes)      a datagram came; `received` is when it did
-//! protocol.handle_timeout(now, duty)                        the time that poll_timeout(duty) told has come
+//! protocol.handle_timeout(now, kind)                        the time that poll_timeout(kind) told has come
 //! protocol.join(…) / ping(…) / send(…) / leave(…) / …       a user wants something
 //!
 //! while let Some(event)    = protocol.poll_event()    { … } for the user, in order; each message is settled
-//!     protocol.settle(now, handover)                        at once: whether the user gets it, for the ack
+//!     protocol.complete(now, enqueued)                        at once: whether the user gets it, for the ack
 //! while let Some(transmit) = protocol.poll_transmit() { … } datagrams to send, in order, and soon; each may come back
 //!     protocol.reuse(datagram)                              when it was sent: so a member at rest allocates nothing
-//! while let Some(answer)   = protocol.poll_answer()   { … } to earlier calls
-//! while let Some(chore)    = protocol.poll_chore()    { … } work that may block
-//! while let Some(note)     = protocol.poll_note()     { … } lines to log
+//! while let Some(answer)   = protocol.poll_result()   { … } to earlier calls
+//! while let Some(task)    = protocol.poll_task()    { … } work that may block
+//! while let Some(note)     = protocol.poll_log_record()     { … } lines to log
 //! protocol.poll_end()                                       it has stopped for good
-//! protocol.poll_timeout(duty)                               the next wake-up, one for each duty
+//! protocol.poll_timeout(kind)                               the next wake-up, one for each kind
 //! ```
 //!
 //! Calling `handle_timeout` too early does nothing; too late is noticed (see [`health`]). The same seed and the
@@ -90,7 +90,7 @@
 //! | health | probes without an answer where the round trip exceeds T: 31 %, and 100 % | `rules -- remote Health` |
 //! | witnesses | first detection, median 3.2 s, and 4.7 s | `rules -- threshold Witnesses` |
 //! | a lone accusation is probed again | healthy nodes buried by grey ones in 72 runs: 0, and 3 (`loss -- grey` has had 1 to 4 in 30) | `rules -- grey full Confirmed` |
-//! | ask first | deaths of healthy nodes at healthy members after a cut: 0, and 177 a run | `rules -- split AskFirst` |
+//! | ask first | deaths of healthy nodes at healthy members after a cut: 0, and 177 a run | `rules -- split VerifyFirst` |
 //! | a ping tells a suspect (buddy) | deaths of grey nodes a run: 0, and 148 | `rules -- grey Buddy` |
 //! | damping | datagrams a second with starved members: 19.2, and 21.0 | `rules -- starved Damping` |
 //! | patience with who refutes | deaths of starved nodes a run: 9, and 926 | `rules -- starved Patience` |
@@ -150,7 +150,8 @@ use rand::Rng;
 pub(crate) use admission::copy_error;
 pub use api::Rule;
 pub(crate) use api::{
-    Answer, Bound, BroadcastProgress, Call, Chore, Duty, Handover, Note, Seen, Settings, Transmit, Without,
+    Bound, BroadcastProgress, CallResult, EnqueueResult, LogRecord, RequestId, Seen, Settings, Task,
+    TimerKind, Transmit, Without,
 };
 pub(crate) use time::Instant;
 
@@ -235,14 +236,14 @@ impl Protocol {
         self.states.resume(&mut self.core, now, kept);
     }
 
-    /// The time that [`poll_timeout`](Self::poll_timeout) told for a duty has come.
-    pub(crate) fn handle_timeout(&mut self, now: Instant, duty: Duty) {
+    /// The time that [`poll_timeout`](Self::poll_timeout) told for a kind has come.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, kind: TimerKind) {
         if self.core.ended {
             return;
         }
         self.observe_lag(now, None);
-        match duty {
-            Duty::Probe => {
+        match kind {
+            TimerKind::Probe => {
                 while let Some(probe) = self.detection.next_failed(&mut self.core, now) {
                     let outcome = self.detection.failed(&mut self.core, now, probe);
                     self.probe_ended(now, outcome);
@@ -250,7 +251,7 @@ impl Protocol {
                 self.detection.nack_askers(&mut self.core, now);
                 self.detection.tick(&mut self.core, now);
             }
-            Duty::Disseminate => {
+            TimerKind::Disseminate => {
                 while let Some(timer) = self.core.timers.pop_due(now) {
                     self.handle_timer(now, timer);
                 }
@@ -284,15 +285,15 @@ impl Protocol {
         self.core.events.pop_front()
     }
 
-    pub(crate) fn poll_answer(&mut self) -> Option<(Call, Answer)> {
+    pub(crate) fn poll_result(&mut self) -> Option<(RequestId, CallResult)> {
         self.core.answers.pop_front()
     }
 
-    pub(crate) fn poll_chore(&mut self) -> Option<Chore> {
-        self.core.chores.pop_front()
+    pub(crate) fn poll_task(&mut self) -> Option<Task> {
+        self.core.tasks.pop_front()
     }
 
-    pub(crate) fn poll_note(&mut self) -> Option<Note> {
+    pub(crate) fn poll_log_record(&mut self) -> Option<LogRecord> {
         self.core.notes.pop_front()
     }
 
@@ -301,14 +302,14 @@ impl Protocol {
         self.core.end.take()
     }
 
-    /// The next wake-up of a duty.
-    pub(crate) fn poll_timeout(&self, duty: Duty) -> Option<Instant> {
+    /// The next wake-up of a kind.
+    pub(crate) fn poll_timeout(&self, kind: TimerKind) -> Option<Instant> {
         if self.core.ended {
             return None;
         }
-        match duty {
-            Duty::Probe => self.detection.next_due(&self.core),
-            Duty::Disseminate => {
+        match kind {
+            TimerKind::Probe => self.detection.next_due(&self.core),
+            TimerKind::Disseminate => {
                 let is_alone = self.core.members.ring().len() < 2;
                 let deadlines = [
                     self.core.timers.next(),
@@ -323,8 +324,8 @@ impl Protocol {
         }
     }
 
-    /// Joins through the members at these addresses, all at once. Answered with [`Answer::Joined`].
-    pub(crate) fn join(&mut self, now: Instant, seeds: &[SocketAddr]) -> Call {
+    /// Joins through the members at these addresses, all at once. Answered with [`CallResult::Joined`].
+    pub(crate) fn join(&mut self, now: Instant, seeds: &[SocketAddr]) -> RequestId {
         self.admission.join(&mut self.core, now, seeds)
     }
 
@@ -335,7 +336,7 @@ impl Protocol {
     }
 
     /// Where others reach us from now on; most often where they did before.
-    pub(crate) fn move_to(&mut self, now: Instant, addr: SocketAddr) {
+    pub(crate) fn change_address(&mut self, now: Instant, addr: SocketAddr) {
         if !identity::change_address(&mut self.core, now, canonical(addr)) {
             return;
         }
@@ -352,8 +353,8 @@ impl Protocol {
         self.gossip(now);
     }
 
-    /// Says that this member goes. Answered with [`Answer::Left`].
-    pub(crate) fn leave(&mut self, now: Instant, timeout: Duration) -> Call {
+    /// Says that this member goes. Answered with [`CallResult::Left`].
+    pub(crate) fn leave(&mut self, now: Instant, timeout: Duration) -> RequestId {
         let (call, begins) = self.admission.leave(&mut self.core, now, timeout);
         if begins {
             // The rumor goes along the ring as it is with us in it, and at once.
@@ -373,8 +374,8 @@ impl Protocol {
         Ok(())
     }
 
-    /// Measures the round trip to an active node. Answered with [`Answer::Pinged`].
-    pub(crate) fn ping(&mut self, now: Instant, name: &str) -> Result<Call> {
+    /// Measures the round trip to an active node. Answered with [`CallResult::Pinged`].
+    pub(crate) fn ping(&mut self, now: Instant, name: &str) -> Result<RequestId> {
         self.detection.ping(&mut self.core, now, name)
     }
 
@@ -414,14 +415,14 @@ impl Protocol {
         Ok(())
     }
 
-    /// Sends a message to an active node. Answered with [`Answer::Sent`].
-    pub(crate) fn send(&mut self, now: Instant, name: &str, payload: Vec<u8>) -> Result<Call> {
+    /// Sends a message to an active node. Answered with [`CallResult::Sent`].
+    pub(crate) fn send(&mut self, now: Instant, name: &str, payload: Vec<u8>) -> Result<RequestId> {
         self.messages.send(&mut self.core, now, name, payload)
     }
 
     /// What became of the [`Event::Message`] that was polled last.
-    pub(crate) fn settle(&mut self, now: Instant, handover: Handover) {
-        self.messages.settle(&mut self.core, now, handover);
+    pub(crate) fn complete(&mut self, now: Instant, enqueued: EnqueueResult) {
+        self.messages.complete(&mut self.core, now, enqueued);
     }
 
     /// What this member makes of keys.
@@ -496,7 +497,8 @@ impl Protocol {
 
     /// Notices that we were away: a deadline or a datagram is handled far past its time.
     fn observe_lag(&mut self, now: Instant, received: Option<Instant>) {
-        let due = [Duty::Probe, Duty::Disseminate].into_iter().filter_map(|duty| self.poll_timeout(duty));
+        let due =
+            [TimerKind::Probe, TimerKind::Disseminate].into_iter().filter_map(|kind| self.poll_timeout(kind));
         // Rumors to be sent at once are due at the beginning of time: they tell nothing.
         let due = due.filter(|at| *at > self.core.started).chain(received).min();
         self.detection.observe_lag(&mut self.core, now, due);
@@ -573,7 +575,7 @@ impl Protocol {
     }
 
     /// A join has come through: we are in sync with a seed.
-    fn joined(&mut self, now: Instant, call: Call, addr: SocketAddr, seed: NameHash) {
+    fn joined(&mut self, now: Instant, call: RequestId, addr: SocketAddr, seed: NameHash) {
         if self.admission.joined(&mut self.core, call, addr) {
             self.sync.set_synced();
             state::gossip_own(&mut self.core, now);

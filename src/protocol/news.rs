@@ -21,7 +21,7 @@ pub(super) enum Source {
     /// From the node itself, by its address.
     Direct,
     /// From the node itself, in answer to us: nobody else could have sent it.
-    Answer,
+    CallResult,
     /// From the node itself, which we let in. `proven`: it came from where the node is held, or is new.
     Admission { proven: bool },
     /// Told by this partner when views were compared.
@@ -33,7 +33,7 @@ impl Source {
     fn teller(self, subject: NameHash) -> NameHash {
         match self {
             Self::Rumor(teller) | Self::Sync(teller) => teller,
-            Self::Direct | Self::Answer | Self::Admission { .. } => subject,
+            Self::Direct | Self::CallResult | Self::Admission { .. } => subject,
         }
     }
 }
@@ -66,7 +66,7 @@ impl Protocol {
         let core = &mut self.core;
         let started = Record { broadcast: broadcast::first_number(core, record, is_joining), ..*record };
         let merged = match source {
-            Source::Answer | Source::Admission { proven: true } => {
+            Source::CallResult | Source::Admission { proven: true } => {
                 core.members.merge_proven(now, name, &started)
             }
             Source::Rumor(_) | Source::Direct | Source::Admission { proven: false } | Source::Sync(_) => {
@@ -128,7 +128,7 @@ impl Protocol {
         let suspicion = self.core.suspicions.get(verdict.subject);
         let is_surprise = self.core.members.active(verdict.subject).is_some()
             && suspicion.is_none_or(|suspicion| !suspicion.shown);
-        if verdict.status == Status::Dead && is_surprise && self.core.follows(Rule::AskFirst) {
+        if verdict.status == Status::Dead && is_surprise && self.core.follows(Rule::VerifyFirst) {
             self.detection.verify_first(&mut self.core, context.now, verdict, context.sender);
         } else {
             self.take_verdict(context.now, verdict);

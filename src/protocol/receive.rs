@@ -174,16 +174,16 @@ impl Protocol {
             Body::Challenge { seq, cookie } => self.handle_challenge(context, *seq, *cookie),
             Body::Welcome(welcome) => self.handle_welcome(context, welcome),
             Body::Reject { seq, reason } => self.handle_reject(context, *seq, *reason),
-            Body::Hint { seq, reason } => self.admission.handle_hint(core, context.from, *seq, *reason),
+            Body::RejectHint { seq, reason } => self.admission.handle_hint(core, context.from, *seq, *reason),
             Body::Leave { seq, cookie, incarnation } => {
                 self.handle_leave(context, *seq, *cookie, *incarnation);
             }
 
-            Body::Sums(sums) => sync::handle_sums(core, context, sums),
+            Body::BucketDigest(sums) => sync::handle_bucket_digest(core, context, sums),
             Body::Pull(pull) => sync::handle_pull(core, context, pull),
             Body::Offer(offer) => sync::handle_offer(core, context, &mut reading.sync, offer),
             Body::Digests(digests) => self.sync.handle_digests(core, context, &mut reading.sync, digests),
-            Body::Newer { seq, truncated } => {
+            Body::SyncDelta { seq, truncated } => {
                 self.sync.handle_newer(core, context, &mut reading.sync, *seq, *truncated);
             }
             Body::Page(page) => self.sync.handle_page(core, context, &mut reading.sync, page),
@@ -197,11 +197,11 @@ impl Protocol {
                     reading.pull = Some(*seq);
                 }
             }
-            Body::SyncDelta(_) | Body::SyncBroadcast(_) if reading.pull.is_none() => {
+            Body::PulledDelta(_) | Body::PulledBroadcast(_) if reading.pull.is_none() => {
                 core.metrics.unexpected_answers += 1;
             }
-            Body::SyncDelta(delta) => self.states.handle_sync_delta(core, context, delta),
-            Body::SyncBroadcast(broadcast) => {
+            Body::PulledDelta(delta) => self.states.handle_sync_delta(core, context, delta),
+            Body::PulledBroadcast(broadcast) => {
                 self.take_broadcast(context, broadcast, Broadcasts::take_pulled);
             }
 
@@ -247,7 +247,7 @@ impl Protocol {
             return;
         };
         if context.known {
-            self.take_incarnation(now, context.sender, ack.incarnation, Source::Answer);
+            self.take_incarnation(now, context.sender, ack.incarnation, Source::CallResult);
             self.core.given.remember(context.sender, ack.cookie);
             // States whose news is not told because of a limit come by no other way.
             let is_urgent = self.states.is_short(now);

@@ -25,7 +25,7 @@ use crate::listener::Listener;
 use crate::member::Member;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
-use crate::protocol::{Answer, Call, Instant, Protocol};
+use crate::protocol::{CallResult, Instant, Protocol, RequestId};
 
 /// Listeners that may be inside each other's blocking calls; events beyond that wait.
 const DEPTH_MAX: usize = 64;
@@ -292,7 +292,7 @@ impl Process {
     }
 
     /// Runs the world until a call is answered.
-    fn wait(&self, call: Call, patience: Duration) -> Result<Answer> {
+    fn wait(&self, call: RequestId, patience: Duration) -> Result<CallResult> {
         let end = self.sim.world().now + patience + GRACE;
         let result = self.sim.run(end, |world| match world.check_running(self.host, self.run) {
             Err(error) => Some(Err(error)),
@@ -301,7 +301,7 @@ impl Process {
         result.unwrap_or(Err(Error::Timeout))
     }
 
-    fn call(&self, work: impl FnOnce(&mut Protocol, Instant) -> Result<Call>) -> Result<Call> {
+    fn call(&self, work: impl FnOnce(&mut Protocol, Instant) -> Result<RequestId>) -> Result<RequestId> {
         self.sim.world().with(self.host, self.run, work)?
     }
 }
@@ -334,7 +334,7 @@ impl Engine for Process {
         }
         let call = self.call(|protocol, now| Ok(protocol.join(now, &addrs)))?;
         let errors = match self.wait(call, join_timeout) {
-            Ok(Answer::Joined(Err(errors))) => errors,
+            Ok(CallResult::Joined(Err(errors))) => errors,
             Ok(_) => return Ok(()),
             // A host that does not get to its timers.
             Err(Error::Timeout) => Vec::new(),
@@ -427,7 +427,7 @@ impl Engine for Process {
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration> {
         let call = self.call(|protocol, now| protocol.ping(now, name))?;
         match self.wait(call, Duration::from_secs(3_600))? {
-            Answer::Pinged(result) => result,
+            CallResult::Pinged(result) => result,
             _ => Err(Error::Closed),
         }
     }
@@ -439,7 +439,7 @@ impl Engine for Process {
             (call, world.hosts[self.host].send_timeout)
         };
         match self.wait(call, timeout) {
-            Ok(Answer::Sent(result)) => result,
+            Ok(CallResult::Sent(result)) => result,
             Ok(_) => Err(Error::Closed),
             Err(error) => Err(error),
         }
@@ -485,7 +485,7 @@ impl Engine for Process {
     fn leave(self: Arc<Self>, timeout: Duration) -> Result<()> {
         let result = match self.call(|protocol, now| Ok(protocol.leave(now, timeout))) {
             Ok(call) => match self.wait(call, timeout) {
-                Ok(Answer::Left(result)) => result,
+                Ok(CallResult::Left(result)) => result,
                 Err(Error::Timeout) => Err(Error::Timeout),
                 _ => Ok(()),
             },

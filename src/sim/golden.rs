@@ -75,7 +75,7 @@ const TOUCHED: &[&str] = &[
     "headcount_probes_failed",
     "headcount_probes_void",
     "headcount_refutations",
-    "headcount_seeks_in_vain",
+    "headcount_rejoin_failures",
     "headcount_tombstones",
     "headcount_unexpected_answers",
     "headcount_unknown_sender",

@@ -17,7 +17,7 @@ use crate::engine::Owner;
 use crate::error::Error;
 use crate::event::Event;
 use crate::listener::Listener;
-use crate::protocol::{Answer, Call, Handover, Instant, Protocol, Transmit};
+use crate::protocol::{CallResult, EnqueueResult, Instant, Protocol, RequestId, Transmit};
 
 /// What ails a host.
 #[derive(Debug, Clone, Default)]
@@ -84,7 +84,7 @@ pub(super) struct Host {
     pub(super) listener_events: Option<Receiver<Event>>,
     pub(super) events_dropped: u64,
     pub(super) listener_panics: u64,
-    pub(super) answers: BTreeMap<Call, Answer>,
+    pub(super) answers: BTreeMap<RequestId, CallResult>,
 
     pub(super) ailments: Ailments,
     pub(super) inbox: VecDeque<Waiting>,
@@ -93,7 +93,7 @@ pub(super) struct Host {
     pub(super) busy_until: Instant,
     /// It is starved and has something to do.
     pub(super) awaits_turn: bool,
-    /// The wake-ups that are scheduled, by duty.
+    /// The wake-ups that are scheduled, by kind.
     pub(super) wakes: [Option<Instant>; 2],
     /// Gets the host itself when another run takes its place: readers of this run still show it.
     pub(super) past: Past,
@@ -130,10 +130,10 @@ impl Host {
     }
 
     /// Queues a message for all consumers or for none, and has its sender told.
-    pub(super) fn hand_over(&mut self, now: Instant, message: Event) -> Handover {
-        let handover = consumer::hand_over(&mut self.consumers, message);
-        self.protocol.settle(now, handover);
-        handover
+    pub(super) fn hand_over(&mut self, now: Instant, message: Event) -> EnqueueResult {
+        let enqueued = consumer::hand_over(&mut self.consumers, message);
+        self.protocol.complete(now, enqueued);
+        enqueued
     }
 
     /// Ends it; what belongs to the user is handed back, to be dropped where no lock is held.

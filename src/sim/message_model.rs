@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::node::Node;
-use crate::protocol::Call;
+use crate::protocol::RequestId;
 use crate::wire::hash::siphash;
 
 /// One message: the name and run of its sender, those of its receiver, and a hash of its contents.
@@ -43,7 +43,7 @@ struct Copies {
 }
 
 /// Host, run and call: one `send`.
-pub(super) type Sending = (usize, u64, Call);
+pub(super) type Sending = (usize, u64, RequestId);
 
 /// All messages that were sent.
 #[derive(Debug, Default)]

@@ -27,11 +27,13 @@ use crate::event::Event;
 use crate::node::Node;
 #[cfg(any(test, fuzzing))]
 use crate::protocol::Transmit;
-use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Protocol, Settings, Without};
+use crate::protocol::{
+    CallResult, EnqueueResult, Instant, Protocol, RequestId, Settings, Task, TimerKind, Without,
+};
 
 /// Datagrams that wait for a host that does not receive; more are lost, as in a socket's buffer.
 const INBOX_MAX: usize = 1_024;
-const DUTIES: [Duty; 2] = [Duty::Probe, Duty::Disseminate];
+const TIMER_KINDS: [TimerKind; 2] = [TimerKind::Probe, TimerKind::Disseminate];
 
 /// Something that is going to happen.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -312,11 +314,11 @@ impl World {
     }
 
     fn wake_late(&mut self, host: usize) {
-        for (slot, duty) in DUTIES.into_iter().enumerate() {
+        for (slot, kind) in TIMER_KINDS.into_iter().enumerate() {
             if !self.hosts[host].ailments.paused
                 && self.hosts[host].wakes[slot].is_some_and(|at| at <= self.now)
             {
-                self.hosts[host].protocol.handle_timeout(self.now, duty);
+                self.hosts[host].protocol.handle_timeout(self.now, kind);
                 self.drain(host);
             }
         }
@@ -370,7 +372,7 @@ impl World {
             return;
         }
         if ailments.starved.is_zero() {
-            self.hosts[host].protocol.handle_timeout(self.now, DUTIES[slot]);
+            self.hosts[host].protocol.handle_timeout(self.now, TIMER_KINDS[slot]);
             self.drain(host);
         } else {
             self.await_turn(host);
@@ -500,21 +502,21 @@ impl World {
             self.expect(index, outcome);
             self.expect(index, check_bounds(&self.hosts[index].protocol.bounds()));
         }
-        while let Some((call, answer)) = self.hosts[index].protocol.poll_answer() {
-            if let Answer::Sent(result) = &answer {
+        while let Some((call, answer)) = self.hosts[index].protocol.poll_result() {
+            if let CallResult::Sent(result) = &answer {
                 self.check_answered(index, call, result);
             }
             self.hosts[index].answers.insert(call, answer);
         }
         let host = &mut self.hosts[index];
-        while let Some(note) = host.protocol.poll_note() {
+        while let Some(note) = host.protocol.poll_log_record() {
             self.lines.push((note.level, format!("{}: {}", host.name, note.text)));
         }
         let (mut discovers, mut has_moved) = (false, false);
-        while let Some(chore) = host.protocol.poll_chore() {
-            discovers |= chore == Chore::Discover;
+        while let Some(task) = host.protocol.poll_task() {
+            discovers |= task == Task::Discover;
             // Addresses stay what they are, unless a test has moved the host.
-            has_moved |= chore == Chore::CheckAddress && host.protocol.local().addr() != host.addr;
+            has_moved |= task == Task::CheckAddress && host.protocol.local().addr() != host.addr;
         }
         if let Some(error) = host.protocol.poll_end() {
             if let Some(snapshot) = &mut host.snapshot {
@@ -526,7 +528,7 @@ impl World {
             host.consumers.clear();
         }
         if has_moved && host.is_running() {
-            host.protocol.move_to(self.now, host.addr);
+            host.protocol.change_address(self.now, host.addr);
             self.drain(index);
         }
         self.set_wakes(index);
@@ -567,7 +569,7 @@ impl World {
         let host = &mut self.hosts[index];
         if let Event::Message { from, payload } = &event {
             let message = Message::new(from, &host.protocol.local(), payload);
-            if host.hand_over(self.now, event) == Handover::Taken {
+            if host.hand_over(self.now, event) == EnqueueResult::Taken {
                 let outcome = self.messages.delivered(&message);
                 self.expect(index, outcome);
             }
@@ -583,9 +585,9 @@ impl World {
     }
 
     fn set_wakes(&mut self, index: usize) {
-        for (slot, duty) in DUTIES.into_iter().enumerate() {
+        for (slot, kind) in TIMER_KINDS.into_iter().enumerate() {
             let host = &mut self.hosts[index];
-            let due = if host.is_running() { host.protocol.poll_timeout(duty) } else { None };
+            let due = if host.is_running() { host.protocol.poll_timeout(kind) } else { None };
             // What is overdue is due now.
             let due = due.map(|at| at.max(self.now));
             if let Some(before) = host.wakes[slot]
@@ -631,7 +633,7 @@ impl World {
     }
 
     /// The answer to a call, if it has come.
-    pub(super) fn answer(&mut self, host: usize, call: Call) -> Option<crate::protocol::Answer> {
+    pub(super) fn answer(&mut self, host: usize, call: RequestId) -> Option<crate::protocol::CallResult> {
         self.hosts[host].answers.remove(&call)
     }
 }

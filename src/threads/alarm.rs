@@ -1,6 +1,6 @@
 //! Sleeping until a deadline that others may move.
 //!
-//! Each [`Duty`] has one alarm and one thread that sleeps by it. A step of any thread may move the deadline:
+//! Each [`TimerKind`] has one alarm and one thread that sleeps by it. A step of any thread may move the deadline:
 //! the new one is [set](Alarm::set) under the guard, so that the last step's stands, and the sleeper is
 //! [rung](Alarm::ring_if_earlier) after it, only if it would wake too late. A deadline that became later wakes
 //! nobody: the sleeper finds out by itself.
@@ -14,14 +14,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread::Thread;
 
-#[cfg(doc)]
-use crate::protocol::Duty;
 use crate::protocol::Instant;
+#[cfg(doc)]
+use crate::protocol::TimerKind;
 
 /// The deadline when there is none.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// The alarm of one duty. Times are microseconds since the member's creation.
+/// The alarm of one kind. Times are microseconds since the member's creation.
 #[derive(Debug)]
 pub(super) struct Alarm {
     /// The deadline, as of the last step.

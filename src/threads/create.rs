@@ -17,7 +17,7 @@ use crate::consumer::Consumer;
 use crate::error::{Error, Result, invalid};
 use crate::listener::Listener;
 use crate::member::Member;
-use crate::protocol::{self, Duty, Protocol};
+use crate::protocol::{self, Protocol, TimerKind};
 use crate::snapshot::{AbsentContacts, Store};
 use crate::transport::Transport;
 
@@ -119,10 +119,10 @@ fn launch(
         shared.handles().own_notifier(spawn(shared, NOTIFIER, tokens.notifier, body)?);
     }
     let prober = spawn(shared, PROBER, tokens.protocol.clone(), prober::run)?;
-    shared.driver().alarm(Duty::Probe).set_thread(prober.thread().clone());
+    shared.driver().alarm(TimerKind::Probe).set_thread(prober.thread().clone());
     shared.handles().own(prober);
     let disseminator = spawn(shared, DISSEMINATOR, tokens.protocol.clone(), disseminator::run)?;
-    shared.driver().alarm(Duty::Disseminate).set_thread(disseminator.thread().clone());
+    shared.driver().alarm(TimerKind::Disseminate).set_thread(disseminator.thread().clone());
     shared.handles().own(disseminator);
     // The last one: its first datagram moves the deadlines of the other two.
     let body = move |shared: &Arc<Shared>| receiver::run(shared, &**transport);

@@ -1,4 +1,4 @@
-//! The thread of [`Duty::Disseminate`]: rumors, suspicion deadlines, sync, joining and healing.
+//! The thread of [`TimerKind::Disseminate`]: rumors, suspicion deadlines, sync, joining and healing.
 //!
 //! It is apart from the prober so that a burst of news does not delay a probe.
 
@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::shared::Shared;
 use super::timer;
-use crate::protocol::Duty;
+use crate::protocol::TimerKind;
 
 /// Spreads news until the member ends.
 pub(super) fn run(shared: &Arc<Shared>) {
-    timer::run(shared, Duty::Disseminate);
+    timer::run(shared, TimerKind::Disseminate);
 }

@@ -22,7 +22,7 @@ use crate::consumer::{self, Consumer};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::metrics::Metrics;
-use crate::protocol::{Answer, Call, Chore, Duty, Instant, Note, Protocol, Transmit};
+use crate::protocol::{CallResult, Instant, LogRecord, Protocol, RequestId, Task, TimerKind, Transmit};
 
 /// Runs the protocol of one member, step by step.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ struct Core {
     watchers: Vec<(u64, Sender<()>)>,
     watchers_made: u64,
     /// Who waits for which answer.
-    calls: BTreeMap<Call, Sender<Answer>>,
+    calls: BTreeMap<RequestId, Sender<CallResult>>,
     /// Taken out at the end.
     transport: Option<Arc<TransportHandle>>,
     events_dropped: u64,
@@ -63,19 +63,19 @@ pub(super) struct Outputs {
     /// The last datagram that was sent: its memory goes back to the protocol in the next step. At rest no step has more
     /// than one.
     sent: Option<Vec<u8>>,
-    answers: Vec<(Sender<Answer>, Answer)>,
+    answers: Vec<(Sender<CallResult>, CallResult)>,
     /// To be logged.
     events: Vec<Event>,
-    chores: Vec<Chore>,
-    notes: Vec<Note>,
+    tasks: Vec<Task>,
+    notes: Vec<LogRecord>,
     /// The member has ended in this step, and this was its transport.
     closed: Option<Arc<TransportHandle>>,
 }
 
 impl Outputs {
     /// What may block, for whoever made the step.
-    pub(super) fn chores(&mut self) -> impl Iterator<Item = Chore> {
-        self.chores.drain(..)
+    pub(super) fn tasks(&mut self) -> impl Iterator<Item = Task> {
+        self.tasks.drain(..)
     }
 
     /// The transport, if the member has ended in this step.
@@ -150,8 +150,8 @@ impl Driver {
     pub(super) fn call(
         &self,
         outputs: &mut Outputs,
-        work: impl FnOnce(&mut Protocol, Instant) -> Result<Call>,
-    ) -> Result<Receiver<Answer>> {
+        work: impl FnOnce(&mut Protocol, Instant) -> Result<RequestId>,
+    ) -> Result<Receiver<CallResult>> {
         self.step_core(outputs, |core, now| {
             let call = work(&mut core.protocol, now)?;
             let (sender, receiver) = crossbeam_channel::bounded(1);
@@ -216,13 +216,13 @@ impl Driver {
         if !outputs.transmits.is_empty() {
             outputs.transport.clone_from(&core.transport);
         }
-        while let Some((call, answer)) = core.protocol.poll_answer() {
+        while let Some((call, answer)) = core.protocol.poll_result() {
             outputs.answers.extend(core.calls.remove(&call).map(|caller| (caller, answer)));
         }
-        outputs.chores.extend(std::iter::from_fn(|| core.protocol.poll_chore()));
-        outputs.notes.extend(std::iter::from_fn(|| core.protocol.poll_note()));
-        self.prober.set(core.protocol.poll_timeout(Duty::Probe));
-        self.disseminator.set(core.protocol.poll_timeout(Duty::Disseminate));
+        outputs.tasks.extend(std::iter::from_fn(|| core.protocol.poll_task()));
+        outputs.notes.extend(std::iter::from_fn(|| core.protocol.poll_log_record()));
+        self.prober.set(core.protocol.poll_timeout(TimerKind::Probe));
+        self.disseminator.set(core.protocol.poll_timeout(TimerKind::Disseminate));
         if let Some(error) = core.protocol.poll_end() {
             let _ = self.end.set(match error {
                 Error::NameTaken { name, addr } => End::NameTaken { name, addr },
@@ -255,7 +255,7 @@ impl Driver {
                 event => log::info!("{event}"),
             }
         }
-        for Note { level, text } in outputs.notes.drain(..) {
+        for LogRecord { level, text } in outputs.notes.drain(..) {
             log::log!(level, "{}: {text}", self.name);
         }
     }
@@ -265,11 +265,11 @@ impl Driver {
         Instant::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// The alarm of a duty.
-    pub(super) fn alarm(&self, duty: Duty) -> &Alarm {
-        match duty {
-            Duty::Probe => &self.prober,
-            Duty::Disseminate => &self.disseminator,
+    /// The alarm of a kind.
+    pub(super) fn alarm(&self, kind: TimerKind) -> &Alarm {
+        match kind {
+            TimerKind::Probe => &self.prober,
+            TimerKind::Disseminate => &self.disseminator,
         }
     }
 
@@ -383,8 +383,8 @@ impl Core {
 
     /// Queues a message for all consumers or for none, and has its sender told.
     fn hand_over(&mut self, now: Instant, message: Event) {
-        let handover = consumer::hand_over(&mut self.consumers, message);
-        self.protocol.settle(now, handover);
+        let enqueued = consumer::hand_over(&mut self.consumers, message);
+        self.protocol.complete(now, enqueued);
     }
 
     /// Ends all streams and waiting calls. The first one to do so gets the transport.

@@ -16,7 +16,7 @@ use crate::event::Event;
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
-use crate::protocol::Answer;
+use crate::protocol::CallResult;
 
 impl Engine for Shared {
     fn join(self: Arc<Self>, seeds: Vec<String>) -> Result<()> {
@@ -95,7 +95,7 @@ impl Engine for Shared {
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration> {
         let answer = self.call(|protocol, now| protocol.ping(now, name))?;
         match answer.recv_timeout(self.ping_patience()) {
-            Ok(Answer::Pinged(result)) => result,
+            Ok(CallResult::Pinged(result)) => result,
             Err(RecvTimeoutError::Timeout) => Err(Error::Timeout),
             Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(self.driver().end_error()),
         }
@@ -106,7 +106,7 @@ impl Engine for Shared {
         let payload = payload.to_vec();
         let answer = self.call(|protocol, now| protocol.send(now, name, payload))?;
         match answer.recv_timeout(self.send_timeout() + ANSWER_GRACE) {
-            Ok(Answer::Sent(result)) => result,
+            Ok(CallResult::Sent(result)) => result,
             Err(RecvTimeoutError::Timeout) => Err(Error::Timeout),
             Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(self.driver().end_error()),
         }
@@ -139,7 +139,7 @@ impl Engine for Shared {
         let deadline = Instant::now().checked_add(timeout.saturating_add(ANSWER_GRACE));
         let result = match self.call(|protocol, now| Ok(protocol.leave(now, timeout))) {
             Ok(answer) => match receive(&answer, deadline) {
-                Ok(Answer::Left(result)) => result,
+                Ok(CallResult::Left(result)) => result,
                 Err(RecvTimeoutError::Timeout) => Err(Error::Timeout),
                 // Somebody else has ended it meanwhile.
                 Ok(_) | Err(RecvTimeoutError::Disconnected) => Ok(()),

@@ -16,7 +16,7 @@ use super::shared::{ANSWER_GRACE, Shared};
 use super::workers::resolver::{self, Resolved};
 use crate::config::{Place, Seed};
 use crate::error::{Error, Result, invalid};
-use crate::protocol::{Answer, copy_error};
+use crate::protocol::{CallResult, copy_error};
 
 /// What is known about one seed.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ fn ask(shared: &Arc<Shared>, mut attempts: Vec<Attempt>, deadline: Instant) -> R
 
     let answer = shared.call(|protocol, now| Ok(protocol.join(now, &addrs)))?;
     match answer.recv_deadline(deadline + ANSWER_GRACE) {
-        Ok(Answer::Joined(Ok(()))) => {
+        Ok(CallResult::Joined(Ok(()))) => {
             for Attempt { text, error, .. } in attempts {
                 if let Some(error) = error {
                     log::debug!("the seed {text} was not asked: {error}");
@@ -135,7 +135,7 @@ fn ask(shared: &Arc<Shared>, mut attempts: Vec<Attempt>, deadline: Instant) -> R
             }
             Ok(())
         }
-        Ok(Answer::Joined(Err(errors))) => {
+        Ok(CallResult::Joined(Err(errors))) => {
             let errors = BTreeMap::from_iter(errors);
             for attempt in &mut attempts {
                 attempt.take_error(&errors);

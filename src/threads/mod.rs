@@ -16,7 +16,7 @@
 //!                                 └─────┬─────────────────────┘
 //!      under the guard: events ─────────┼──▶ the listener's queue ─▶ hc-notifier ─▶ Listener
 //!                                       │    and each events() stream
-//!      after it: datagrams, answers, wake-ups, log lines, chores ─▶ hc-discovery, one for each
+//!      after it: datagrams, answers, wake-ups, log lines, tasks ─▶ hc-discovery, one for each
 //!                                       └──▶ changes ─▶ hc-snapshot (the snapshot)
 //! ```
 //!
@@ -27,7 +27,7 @@
 //!   sends its datagrams, when the guard is gone.
 //! - No thread ever holds two locks.
 //! - Events are queued under the guard, which alone keeps their order, and never wait for a consumer.
-//! - The prober and the disseminator sleep until the one next deadline of their [`Duty`](crate::protocol::Duty), and
+//! - The prober and the disseminator sleep until the one next deadline of their [`TimerKind`](crate::protocol::TimerKind), and
 //!   are woken only if it becomes earlier.
 //! - The end is a fact that is written once ([`End`]); whoever finds a reason writes it and wakes the threads,
 //!   and each thread ends by itself. Only the callers of `shutdown` and `leave`, and the drop of the last

@@ -1,12 +1,12 @@
-//! The thread of [`Duty::Probe`]: probe rounds and their deadlines.
+//! The thread of [`TimerKind::Probe`]: probe rounds and their deadlines.
 
 use std::sync::Arc;
 
 use super::shared::Shared;
 use super::timer;
-use crate::protocol::Duty;
+use crate::protocol::TimerKind;
 
 /// Probes until the member ends.
 pub(super) fn run(shared: &Arc<Shared>) {
-    timer::run(shared, Duty::Probe);
+    timer::run(shared, TimerKind::Probe);
 }

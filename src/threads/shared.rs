@@ -25,7 +25,7 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
-use crate::protocol::{Answer, Call, Chore, Instant, Protocol, Settings};
+use crate::protocol::{CallResult, Instant, Protocol, RequestId, Settings, Task};
 
 /// An answer of the protocol may come this much later than its deadline: it has to wait for its turn.
 pub(super) const ANSWER_GRACE: Duration = Duration::from_millis(100);
@@ -96,8 +96,8 @@ impl Shared {
     /// an answer if the member ends.
     pub(super) fn call(
         self: &Arc<Self>,
-        work: impl FnOnce(&mut Protocol, Instant) -> Result<Call>,
-    ) -> Result<Receiver<Answer>> {
+        work: impl FnOnce(&mut Protocol, Instant) -> Result<RequestId>,
+    ) -> Result<Receiver<CallResult>> {
         let mut outputs = Outputs::default();
         let result = self.driver.call(&mut outputs, work);
         self.follow_up(&mut outputs);
@@ -106,10 +106,10 @@ impl Shared {
 
     /// Does what a step has left and the driver can not do.
     fn follow_up(self: &Arc<Self>, outputs: &mut Outputs) {
-        for chore in outputs.chores() {
-            match chore {
-                Chore::Discover => self.discover(),
-                Chore::CheckAddress => self.check_address(self.nodes().iter().map(Node::addr)),
+        for task in outputs.tasks() {
+            match task {
+                Task::Discover => self.discover(),
+                Task::CheckAddress => self.check_address(self.nodes().iter().map(Node::addr)),
             }
         }
         if let Some(transport) = outputs.closed() {
@@ -152,7 +152,7 @@ impl Shared {
             log::warn!("{name}: the own address is {addr} now, and in none of the allowed networks");
         }
         // An error says that the member has ended.
-        let _ = self.step(|protocol, now| protocol.move_to(now, addr));
+        let _ = self.step(|protocol, now| protocol.change_address(now, addr));
     }
 
     /// Gives the protocol addresses at which others may be.

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::consumer::Consumer;
 use crate::error::Error;
 use crate::event::Event;
-use crate::protocol::{Duty, Instant as Time};
+use crate::protocol::{Instant as Time, TimerKind};
 use crate::transport::Transport;
 
 /// Long enough for anything that comes at all.
@@ -194,7 +194,7 @@ fn a_panic_of_a_thread_ends_the_member() {
 fn a_call_that_waits_is_over_when_the_member_ends() {
     let owner = member();
     // A made-up call, which the protocol never answers.
-    let answer = owner.shared().call(|_, _| Ok(crate::protocol::Call(u64::MAX))).unwrap();
+    let answer = owner.shared().call(|_, _| Ok(crate::protocol::RequestId(u64::MAX))).unwrap();
     let waiter = thread::spawn(move || answer.recv_timeout(LONG));
     owner.shared().end(End::Closed);
     assert_eq!(waiter.join().unwrap().unwrap_err(), RecvTimeoutError::Disconnected);
@@ -245,10 +245,10 @@ fn a_duty_is_done_when_it_is_due() {
     let owner = member();
     let shared: &Arc<Shared> = owner.shared();
     // The protocol has moved its deadlines beyond what was due at the start.
-    for duty in [Duty::Probe, Duty::Disseminate] {
+    for kind in [TimerKind::Probe, TimerKind::Disseminate] {
         soon("nothing is overdue", || {
             let (due, now) =
-                shared.driver().read(|protocol| (protocol.poll_timeout(duty), shared.driver().now()));
+                shared.driver().read(|protocol| (protocol.poll_timeout(kind), shared.driver().now()));
             due.is_none_or(|due| due > now)
         });
     }

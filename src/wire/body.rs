@@ -38,12 +38,12 @@ pub(crate) enum Body<'a> {
     Challenge { seq: Seq, cookie: Cookie },
     Welcome(Welcome),
     Reject { seq: Seq, reason: RejectReason },
-    Hint { seq: Seq, reason: HintReason },
+    RejectHint { seq: Seq, reason: RejectHintReason },
     Leave { seq: Seq, cookie: Cookie, incarnation: Incarnation },
-    Sums(Sums<'a>),
+    BucketDigest(BucketDigest<'a>),
     Digests(Digests<'a>),
     Offer(Offer<'a>),
-    Newer { seq: Seq, truncated: bool },
+    SyncDelta { seq: Seq, truncated: bool },
     Pull(Pull),
     Page(Page),
     SyncRecord(Record<'a>),
@@ -51,11 +51,11 @@ pub(crate) enum Body<'a> {
     Delta(Delta<'a>),
     Fetch(Fetch<'a>),
     Fetched { seq: Seq },
-    SyncDelta(Delta<'a>),
+    PulledDelta(Delta<'a>),
     Fragment(Fragment<'a>),
     FragmentAck(FragmentAck<'a>),
     Broadcast(Broadcast<'a>),
-    SyncBroadcast(Broadcast<'a>),
+    PulledBroadcast(Broadcast<'a>),
 }
 
 /// What a node says about itself, as others pass it on.
@@ -196,14 +196,14 @@ pub(crate) enum RejectReason {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HintReason {
+pub(crate) enum RejectHintReason {
     WrongCluster,
     WrongKey,
 }
 
 /// A view in [`BUCKETS`] sums, for comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sums<'a> {
+pub(crate) struct BucketDigest<'a> {
     pub(crate) seq: Seq,
     pub(crate) cookie: Cookie,
     /// How many active records the sender holds.

@@ -4,9 +4,9 @@
 //! left over.
 
 use super::body::{
-    Accusers, Ack, Body, Broadcast, Delta, Digests, Fetch, Fragment, FragmentAck, Hello, HintReason,
-    NackReason, Offer, Page, Ping, PingRequest, Pull, Record, RejectReason, Sums, Verdict, ViewMark, Vouch,
-    Welcome,
+    Accusers, Ack, Body, Broadcast, BucketDigest, Delta, Digests, Fetch, Fragment, FragmentAck, Hello,
+    NackReason, Offer, Page, Ping, PingRequest, Pull, Record, RejectHintReason, RejectReason, Verdict,
+    ViewMark, Vouch, Welcome,
 };
 use super::cursor::{Reader, Sink};
 use super::lists::{Groups, Lacks, SumList, Wants, Writes};
@@ -75,12 +75,12 @@ impl<'a> Body<'a> {
             Body::Challenge { .. } => kind::CHALLENGE,
             Body::Welcome(_) => kind::WELCOME,
             Body::Reject { .. } => kind::REJECT,
-            Body::Hint { .. } => kind::HINT,
+            Body::RejectHint { .. } => kind::HINT,
             Body::Leave { .. } => kind::LEAVE,
-            Body::Sums(_) => kind::SUMS,
+            Body::BucketDigest(_) => kind::SUMS,
             Body::Digests(_) => kind::DIGESTS,
             Body::Offer(_) => kind::OFFER,
-            Body::Newer { .. } => kind::NEWER,
+            Body::SyncDelta { .. } => kind::NEWER,
             Body::Pull(_) => kind::PULL,
             Body::Page(_) => kind::PAGE,
             Body::SyncRecord(_) => kind::SYNC_RECORD,
@@ -88,11 +88,11 @@ impl<'a> Body<'a> {
             Body::Delta(_) => kind::DELTA,
             Body::Fetch(_) => kind::FETCH,
             Body::Fetched { .. } => kind::FETCHED,
-            Body::SyncDelta(_) => kind::SYNC_DELTA,
+            Body::PulledDelta(_) => kind::SYNC_DELTA,
             Body::Fragment(_) => kind::FRAGMENT,
             Body::FragmentAck(_) => kind::FRAGMENT_ACK,
             Body::Broadcast(_) => kind::BROADCAST,
-            Body::SyncBroadcast(_) => kind::SYNC_BROADCAST,
+            Body::PulledBroadcast(_) => kind::SYNC_BROADCAST,
         }
     }
 
@@ -128,7 +128,7 @@ impl<'a> Body<'a> {
                 sink.put_u64(seq.0);
                 reason.encode(sink);
             }
-            Body::Hint { seq, reason } => {
+            Body::RejectHint { seq, reason } => {
                 sink.put_u64(seq.0);
                 reason.encode(sink);
             }
@@ -137,20 +137,20 @@ impl<'a> Body<'a> {
                 sink.put_u64(cookie.0);
                 sink.put_varint(incarnation.0);
             }
-            Body::Sums(sums) => sums.encode(sink),
+            Body::BucketDigest(sums) => sums.encode(sink),
             Body::Digests(digests) => digests.encode(sink),
             Body::Offer(offer) => offer.encode(sink),
-            Body::Newer { seq, truncated } => {
+            Body::SyncDelta { seq, truncated } => {
                 sink.put_u64(seq.0);
                 sink.put_u8((*truncated).into());
             }
             Body::Pull(pull) => pull.encode(sink),
             Body::Page(page) => page.encode(sink),
-            Body::Delta(delta) | Body::SyncDelta(delta) => delta.encode(sink),
+            Body::Delta(delta) | Body::PulledDelta(delta) => delta.encode(sink),
             Body::Fetch(fetch) => fetch.encode(sink),
             Body::Fragment(fragment) => fragment.encode(sink),
             Body::FragmentAck(ack) => ack.encode(sink),
-            Body::Broadcast(broadcast) | Body::SyncBroadcast(broadcast) => broadcast.encode(sink),
+            Body::Broadcast(broadcast) | Body::PulledBroadcast(broadcast) => broadcast.encode(sink),
         }
     }
 
@@ -172,16 +172,18 @@ impl<'a> Body<'a> {
             kind::CHALLENGE => Body::Challenge { seq: reader.seq()?, cookie: reader.given_cookie()? },
             kind::WELCOME => Body::Welcome(Welcome::decode(&mut reader)?),
             kind::REJECT => Body::Reject { seq: reader.seq()?, reason: RejectReason::decode(&mut reader)? },
-            kind::HINT => Body::Hint { seq: reader.seq()?, reason: HintReason::decode(&mut reader)? },
+            kind::HINT => {
+                Body::RejectHint { seq: reader.seq()?, reason: RejectHintReason::decode(&mut reader)? }
+            }
             kind::LEAVE => Body::Leave {
                 seq: reader.seq()?,
                 cookie: reader.shown_cookie()?,
                 incarnation: reader.incarnation()?,
             },
-            kind::SUMS => Body::Sums(Sums::decode(&mut reader)?),
+            kind::SUMS => Body::BucketDigest(BucketDigest::decode(&mut reader)?),
             kind::DIGESTS => Body::Digests(Digests::decode(&mut reader)?),
             kind::OFFER => Body::Offer(Offer::decode(&mut reader)?),
-            kind::NEWER => Body::Newer { seq: reader.seq()?, truncated: reader.bool()? },
+            kind::NEWER => Body::SyncDelta { seq: reader.seq()?, truncated: reader.bool()? },
             kind::PULL => Body::Pull(Pull::decode(&mut reader)?),
             kind::PAGE => Body::Page(Page::decode(&mut reader)?),
             kind::SYNC_RECORD => Body::SyncRecord(Record::decode(&mut reader)?),
@@ -189,11 +191,11 @@ impl<'a> Body<'a> {
             kind::DELTA => Body::Delta(Delta::decode(&mut reader)?),
             kind::FETCH => Body::Fetch(Fetch::decode(&mut reader)?),
             kind::FETCHED => Body::Fetched { seq: reader.seq()? },
-            kind::SYNC_DELTA => Body::SyncDelta(Delta::decode(&mut reader)?),
+            kind::SYNC_DELTA => Body::PulledDelta(Delta::decode(&mut reader)?),
             kind::FRAGMENT => Body::Fragment(Fragment::decode(&mut reader)?),
             kind::FRAGMENT_ACK => Body::FragmentAck(FragmentAck::decode(&mut reader)?),
             kind::BROADCAST => Body::Broadcast(Broadcast::decode(&mut reader)?),
-            kind::SYNC_BROADCAST => Body::SyncBroadcast(Broadcast::decode(&mut reader)?),
+            kind::SYNC_BROADCAST => Body::PulledBroadcast(Broadcast::decode(&mut reader)?),
             _ => return Ok(None),
         };
         reader.finish()?;
@@ -484,7 +486,7 @@ impl RejectReason {
     }
 }
 
-impl HintReason {
+impl RejectHintReason {
     fn encode(self, sink: &mut impl Sink) {
         sink.put_u8(match self {
             Self::WrongCluster => 1,
@@ -501,7 +503,7 @@ impl HintReason {
     }
 }
 
-impl<'a> Sums<'a> {
+impl<'a> BucketDigest<'a> {
     fn encode(&self, sink: &mut impl Sink) {
         sink.put_u64(self.seq.0);
         sink.put_u64(self.cookie.0);

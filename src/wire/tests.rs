@@ -5,9 +5,9 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use super::address::canonical;
 use super::body::{
-    ACCUSERS_MAX, Ack, BUCKETS, Broadcast, Delta, Digests, FRAGMENT_OVERHEAD, Fetch, Fragment, FragmentAck,
-    Hello, HintReason, MESSAGE_MAX, NackReason, Offer, Page, Ping, PingRequest, Progress, Pull, Refusal,
-    RejectReason, Sums, Vouch, Welcome,
+    ACCUSERS_MAX, Ack, BUCKETS, Broadcast, BucketDigest, Delta, Digests, FRAGMENT_OVERHEAD, Fetch, Fragment,
+    FragmentAck, Hello, MESSAGE_MAX, NackReason, Offer, Page, Ping, PingRequest, Progress, Pull, Refusal,
+    RejectHintReason, RejectReason, Vouch, Welcome,
 };
 use super::cursor::{Reader, Sink};
 use super::hash::siphash;
@@ -231,7 +231,7 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
     let groups = lists.groups.as_groups();
     let (half, end) = (NameHash(1 << 63), NameHash(0));
     let broadcast = Broadcast { origin: NODE, generation: GENERATION, number: 300, payload: &[] };
-    let sums_body = Sums { seq, cookie: COOKIE, count: 1000, from: NODE, sums: lists.sums() };
+    let sums_body = BucketDigest { seq, cookie: COOKIE, count: 1000, from: NODE, sums: lists.sums() };
     vec![
         (ping(), "01 1f a1a2a3a4a5a6a7a8 b1b2b3b4b5b6b7b8 00000007 f1f2f3f4f5f6f7f8 19 ac02".into()),
         (ack(), "02 1f a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 00000007 f1f2f3f4f5f6f7f8 19 ac02".into()),
@@ -288,8 +288,11 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
         (Body::Reject { seq, reason: RejectReason::ClockAhead }, "23 09 a1a2a3a4a5a6a7a8 03".into()),
         (Body::Reject { seq, reason: RejectReason::Full }, "23 09 a1a2a3a4a5a6a7a8 04".into()),
         (Body::Reject { seq, reason: RejectReason::NotAllowed }, "23 09 a1a2a3a4a5a6a7a8 05".into()),
-        (Body::Hint { seq, reason: HintReason::WrongCluster }, "24 09 a1a2a3a4a5a6a7a8 01".into()),
-        (Body::Hint { seq, reason: HintReason::WrongKey }, "24 09 a1a2a3a4a5a6a7a8 02".into()),
+        (
+            Body::RejectHint { seq, reason: RejectHintReason::WrongCluster },
+            "24 09 a1a2a3a4a5a6a7a8 01".into(),
+        ),
+        (Body::RejectHint { seq, reason: RejectHintReason::WrongKey }, "24 09 a1a2a3a4a5a6a7a8 02".into()),
         (
             Body::Leave { seq, cookie: Cookie(0), incarnation },
             "25 12 a1a2a3a4a5a6a7a8 0000000000000000 ac02".into(),
@@ -299,7 +302,7 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
             "25 12 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 ac02".into(),
         ),
         (
-            Body::Sums(sums_body),
+            Body::BucketDigest(sums_body),
             format!("30 9a08 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 e807 b1b2b3b4b5b6b7b8 {sums}"),
         ),
         (
@@ -312,7 +315,7 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
             Body::Offer(Offer { seq, cookie: COOKIE, wants: lists.wants() }),
             "32 1a a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8  05 00000001  7f fffffffe".into(),
         ),
-        (Body::Newer { seq, truncated: true }, "33 09 a1a2a3a4a5a6a7a8 01".into()),
+        (Body::SyncDelta { seq, truncated: true }, "33 09 a1a2a3a4a5a6a7a8 01".into()),
         (
             Body::Pull(Pull { seq, cookie: COOKIE, from: half, until: end }),
             "34 20 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 8000000000000000 0000000000000000".into(),
@@ -334,7 +337,7 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
                 .into(),
         ),
         (Body::Fetched { seq }, "42 08 a1a2a3a4a5a6a7a8".into()),
-        (Body::SyncDelta(lists.delta()), format!("43 {DELTA_HEX}")),
+        (Body::PulledDelta(lists.delta()), format!("43 {DELTA_HEX}")),
         (
             Body::Fragment(Fragment {
                 ask: 9,
@@ -366,7 +369,7 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
             Body::Broadcast(Broadcast { payload: b"news", ..broadcast }),
             "50 16 b1b2b3b4b5b6b7b8 2122232425262728 ac02 6e657773".into(),
         ),
-        (Body::SyncBroadcast(broadcast), "51 12 b1b2b3b4b5b6b7b8 2122232425262728 ac02".into()),
+        (Body::PulledBroadcast(broadcast), "51 12 b1b2b3b4b5b6b7b8 2122232425262728 ac02".into()),
     ]
 }
 
@@ -476,12 +479,15 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
         Body::Challenge { seq, cookie },
         Body::Welcome(Welcome { seq, view, count }),
         Body::Reject { seq, reason: reasons[rng.random_range(0..reasons.len())] },
-        Body::Hint { seq, reason: [HintReason::WrongCluster, HintReason::WrongKey][rng.random_range(0..2)] },
+        Body::RejectHint {
+            seq,
+            reason: [RejectHintReason::WrongCluster, RejectHintReason::WrongKey][rng.random_range(0..2)],
+        },
         Body::Leave { seq, cookie, incarnation },
-        Body::Sums(Sums { seq, cookie, count, from, sums: lists.sums() }),
+        Body::BucketDigest(BucketDigest { seq, cookie, count, from, sums: lists.sums() }),
         Body::Digests(Digests { seq, from, next, groups: lists.groups.as_groups() }),
         Body::Offer(Offer { seq, cookie, wants: lists.wants() }),
-        Body::Newer { seq, truncated: loaded },
+        Body::SyncDelta { seq, truncated: loaded },
         Body::Pull(Pull { seq, cookie, from, until: next }),
         Body::Page(Page { seq, next, loaded }),
         Body::SyncRecord(record),
@@ -489,7 +495,7 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
         Body::Delta(lists.delta()),
         Body::Fetch(Fetch { seq, cookie, lacks: lists.lacks() }),
         Body::Fetched { seq },
-        Body::SyncDelta(lists.delta()),
+        Body::PulledDelta(lists.delta()),
         Body::Fragment(random_fragment(rng, lists)),
         Body::FragmentAck(FragmentAck {
             ask: rng.random(),
@@ -497,7 +503,7 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
             progress: Progress::Receiving { next: count, beyond: lists.bits() },
         }),
         Body::Broadcast(broadcast),
-        Body::SyncBroadcast(broadcast),
+        Body::PulledBroadcast(broadcast),
     ]
 }
 

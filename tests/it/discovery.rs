@@ -162,7 +162,7 @@ fn a_name_finds_members() {
 fn host_names_among_the_seeds_are_resolved_anew() {
     let addr = vacant_addr();
     let early = create(config("early").seeds(format!("localhost:{}", addr.port())));
-    eventually("it has looked in vain", || early.metrics().seeks_in_vain >= 1);
+    eventually("it has looked in vain", || early.metrics().rejoin_failures >= 1);
     let late = create(config("late").bind(addr));
     wait_for_count(&early, 2);
     wait_for_count(&late, 2);
@@ -206,7 +206,7 @@ fn clusters_in_one_group_do_not_mix() {
     let group = || Multicast::new().port(17_991);
     let a = create(config("a").cluster("red").discovery(group()));
     let b = create(config("b").cluster("blue").discovery(group()));
-    eventually("both have looked", || [&a, &b].iter().all(|member| member.metrics().seeks_in_vain >= 3));
+    eventually("both have looked", || [&a, &b].iter().all(|member| member.metrics().rejoin_failures >= 3));
     std::thread::sleep(QUIET);
     assert_eq!((names(&a), names(&b)), (vec!["a".to_owned()], vec!["b".to_owned()]));
     // They have not even said hello.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::protocol::api::{Bound, Call};
+use crate::protocol::api::{Bound, RequestId};
 use crate::protocol::time::{Deadlines, Instant};
-use crate::wire::body::HintReason;
+use crate::wire::body::RejectHintReason;
 use crate::wire::{Cookie, NameHash, Seq};
 
 /// Attempts at the same time, unless for a join by call …
@@ -24,12 +24,12 @@ const REFUSED_TRIES_MAX: u32 = 6;
 pub(super) struct JoinAttempt {
     pub(super) addr: SocketAddr,
     /// The join that it belongs to; none if it is to return to somebody who does not know us.
-    pub(super) call: Option<Call>,
+    pub(super) call: Option<RequestId>,
     pub(super) cookie: Cookie,
     /// A node that we hold dead at that address: it is to hear of it.
     pub(super) dead: Option<NameHash>,
     /// Why it may be that nobody answers; anybody can have made it up.
-    refusal: Option<HintReason>,
+    refusal: Option<RejectHintReason>,
     /// The counter of its last hello, if that was sealed.
     counter: Option<u64>,
     tries: u32,
@@ -65,7 +65,7 @@ impl JoinAttempts {
         now: Instant,
         seq: Seq,
         addr: SocketAddr,
-        call: Option<Call>,
+        call: Option<RequestId>,
         dead: Option<NameHash>,
     ) -> bool {
         let max = if call.is_some() { ATTEMPTS_CALLED_MAX } else { ATTEMPTS_MAX };
@@ -129,7 +129,7 @@ impl JoinAttempts {
 
     /// There may be a reason why nobody at this address answers; false if it does not name the last hello that went
     /// there, by its number or its counter.
-    pub(super) fn refuse(&mut self, addr: SocketAddr, hello: Seq, reason: HintReason) -> bool {
+    pub(super) fn refuse(&mut self, addr: SocketAddr, hello: Seq, reason: RejectHintReason) -> bool {
         let is_meant = |seq: Seq, attempt: &JoinAttempt| {
             attempt.addr == addr && (seq == hello || attempt.counter == Some(hello.0))
         };
@@ -138,21 +138,21 @@ impl JoinAttempts {
     }
 
     /// The same of whatever goes to this address.
-    pub(super) fn refuse_all(&mut self, addr: SocketAddr, reason: HintReason) {
+    pub(super) fn refuse_all(&mut self, addr: SocketAddr, reason: RejectHintReason) {
         for attempt in self.by_seq.values_mut().filter(|attempt| attempt.addr == addr) {
             attempt.refusal = Some(reason);
         }
     }
 
     /// Why nobody at an address answers a join, as far as can be known.
-    pub(super) fn refusal(&self, call: Call, addr: SocketAddr) -> Option<HintReason> {
+    pub(super) fn refusal(&self, call: RequestId, addr: SocketAddr) -> Option<RejectHintReason> {
         let mut of_join = self.by_seq.values().filter(|attempt| attempt.call == Some(call));
         of_join.find(|attempt| attempt.addr == addr)?.refusal
     }
 
     /// Ends an attempt that was called for if it has asked often enough against a reason not to, and was never
     /// challenged: whose join it is, and the reason.
-    pub(super) fn end_refused(&mut self, seq: Seq) -> Option<(Call, SocketAddr, HintReason)> {
+    pub(super) fn end_refused(&mut self, seq: Seq) -> Option<(RequestId, SocketAddr, RejectHintReason)> {
         let attempt = self.by_seq.get(&seq).filter(|attempt| attempt.cookie == Cookie(0))?;
         if attempt.tries <= REFUSED_TRIES_MAX {
             return None;
@@ -163,14 +163,14 @@ impl JoinAttempts {
     }
 
     /// A join has come through by one of its attemptes: the others go on in the background, for a while.
-    pub(super) fn release(&mut self, call: Call) {
+    pub(super) fn release(&mut self, call: RequestId) {
         for attempt in self.by_seq.values_mut().filter(|attempt| attempt.call == Some(call)) {
             attempt.call = None;
         }
     }
 
     /// Drops the attemptes of a join.
-    pub(super) fn end_call(&mut self, call: Call) {
+    pub(super) fn end_call(&mut self, call: RequestId) {
         let seqs: Vec<Seq> = self
             .by_seq
             .iter()

@@ -7,7 +7,7 @@ use super::Admission;
 use super::attempts::JoinAttempt;
 use crate::error::Error;
 use crate::node::{Generation, Status};
-use crate::protocol::api::{Answer, Bound, Call};
+use crate::protocol::api::{Bound, CallResult, RequestId};
 use crate::protocol::core::{Context, Core, Timer};
 use crate::protocol::membership::Entry;
 use crate::protocol::time::Instant;
@@ -51,11 +51,11 @@ impl Join {
 /// All joins that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Joins {
-    by_call: BTreeMap<Call, Join>,
+    by_call: BTreeMap<RequestId, Join>,
     /// Those that were let in and wait for an exchange with this seed.
-    syncing: BTreeMap<NameHash, Vec<(Call, SocketAddr)>>,
+    syncing: BTreeMap<NameHash, Vec<(RequestId, SocketAddr)>>,
     /// Those that wait for the states of a seed.
-    settling: Vec<(Call, SocketAddr, NameHash)>,
+    settling: Vec<(RequestId, SocketAddr, NameHash)>,
 }
 
 impl Joins {
@@ -68,12 +68,17 @@ impl Joins {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::protocol) struct Welcomed {
     pub(in crate::protocol) cookie: Cookie,
-    pub(in crate::protocol) call: Option<Call>,
+    pub(in crate::protocol) call: Option<RequestId>,
 }
 
 impl Admission {
-    /// Joins through the members at these addresses, all at once. Answered with [`Answer::Joined`].
-    pub(in crate::protocol) fn join(&mut self, core: &mut Core, now: Instant, seeds: &[SocketAddr]) -> Call {
+    /// Joins through the members at these addresses, all at once. Answered with [`CallResult::Joined`].
+    pub(in crate::protocol) fn join(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        seeds: &[SocketAddr],
+    ) -> RequestId {
         let call = core.fresh_call();
         let mut others: Vec<SocketAddr> = seeds.iter().copied().map(canonical).collect();
         others.retain(|seed| !core.is_own(*seed));
@@ -83,7 +88,7 @@ impl Admission {
             if !seeds.is_empty() {
                 core.note(log::Level::Info, || ALONE.to_owned());
             }
-            core.answers.push_back((call, Answer::Joined(Ok(()))));
+            core.answers.push_back((call, CallResult::Joined(Ok(()))));
             return call;
         }
         let deadline = now + core.settings.join_timeout;
@@ -124,7 +129,7 @@ impl Admission {
         now: Instant,
         seq: Seq,
         addr: SocketAddr,
-        call: Option<Call>,
+        call: Option<RequestId>,
     ) -> bool {
         let is_dead_there = |entry: &Entry| entry.addr() == addr && entry.status == Status::Dead;
         let mut tombstones = core.members.tombstones().map(|(_, name)| name);
@@ -270,7 +275,7 @@ impl Admission {
             if join.seeds.is_empty() {
                 core.note(log::Level::Info, || ALONE.to_owned());
                 self.end_join(core, call);
-                core.answers.push_back((call, Answer::Joined(Ok(()))));
+                core.answers.push_back((call, CallResult::Joined(Ok(()))));
             } else {
                 self.check_join(core, now, call);
             }
@@ -282,7 +287,7 @@ impl Admission {
         &mut self,
         core: &mut Core,
         now: Instant,
-        call: Call,
+        call: RequestId,
         addr: SocketAddr,
         error: Error,
     ) {
@@ -293,7 +298,7 @@ impl Admission {
     }
 
     /// A join that was let in waits for an exchange with the seed.
-    pub(in crate::protocol) fn await_sync(&mut self, call: Call, addr: SocketAddr, seed: NameHash) {
+    pub(in crate::protocol) fn await_sync(&mut self, call: RequestId, addr: SocketAddr, seed: NameHash) {
         self.joins.syncing.entry(seed).or_default().push((call, addr));
     }
 
@@ -318,7 +323,7 @@ impl Admission {
         }
     }
 
-    fn ask_other_seeds(&mut self, core: &mut Core, now: Instant, call: Call) {
+    fn ask_other_seeds(&mut self, core: &mut Core, now: Instant, call: RequestId) {
         let Some(join) = self.joins.by_call.get(&call) else {
             return;
         };
@@ -337,13 +342,13 @@ impl Admission {
     }
 
     /// Joins whose seed has given all its states, or does not give them: they are through.
-    pub(in crate::protocol) fn take_settled(&mut self, seed: NameHash) -> Vec<(Call, SocketAddr)> {
+    pub(in crate::protocol) fn take_settled(&mut self, seed: NameHash) -> Vec<(RequestId, SocketAddr)> {
         let settled = self.joins.settling.extract_if(.., |(_, _, of)| *of == seed);
         settled.map(|(call, addr, _)| (call, addr)).collect()
     }
 
     /// A join has come through: we are in sync with one of the seeds. False if nobody waits for it any more.
-    pub(in crate::protocol) fn joined(&mut self, core: &mut Core, call: Call, addr: SocketAddr) -> bool {
+    pub(in crate::protocol) fn joined(&mut self, core: &mut Core, call: RequestId, addr: SocketAddr) -> bool {
         if self.joins.by_call.remove(&call).is_none() {
             return false;
         }
@@ -351,7 +356,7 @@ impl Admission {
         self.attempts.release(call);
         let count = core.members.visible_len();
         core.note(log::Level::Info, || format!("joined through {addr}: {count} nodes"));
-        core.answers.push_back((call, Answer::Joined(Ok(()))));
+        core.answers.push_back((call, CallResult::Joined(Ok(()))));
         true
     }
 
@@ -361,7 +366,7 @@ impl Admission {
         &mut self,
         core: &mut Core,
         now: Instant,
-        call: Call,
+        call: RequestId,
     ) -> Option<(SocketAddr, NameHash)> {
         if let Some(place) = self.joins.settling.iter().position(|(settling, _, _)| *settling == call) {
             let (_, addr, seed) = self.joins.settling.swap_remove(place);
@@ -383,16 +388,16 @@ impl Admission {
         !self.joins.by_call.is_empty() || self.attempts.next_due().is_some()
     }
 
-    fn check_join(&mut self, core: &mut Core, now: Instant, call: Call) {
+    fn check_join(&mut self, core: &mut Core, now: Instant, call: RequestId) {
         let out_of_time = |join: &Join| join.deadline <= now;
         if self.joins.by_call.get(&call).is_some_and(|join| join.is_lost() || out_of_time(join))
             && let Some(join) = self.end_join(core, call)
         {
-            core.answers.push_back((call, Answer::Joined(Err(join.into_errors()))));
+            core.answers.push_back((call, CallResult::Joined(Err(join.into_errors()))));
         }
     }
 
-    fn end_join(&mut self, core: &mut Core, call: Call) -> Option<Join> {
+    fn end_join(&mut self, core: &mut Core, call: RequestId) -> Option<Join> {
         core.timers.cancel(Timer::Join(call));
         self.attempts.end_call(call);
         for joins in self.joins.syncing.values_mut() {

@@ -24,7 +24,7 @@ use std::time::Duration;
 use super::Admission;
 use crate::error::{Error, Result};
 use crate::node::{Generation, Status};
-use crate::protocol::api::{Answer, Call};
+use crate::protocol::api::{CallResult, RequestId};
 use crate::protocol::core::{Context, Core, Timer};
 use crate::protocol::membership::Entry;
 use crate::protocol::time::Instant;
@@ -47,7 +47,7 @@ const LEAVE_TOGETHER_PAUSES: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Leave {
     /// Who waits for it.
-    calls: Vec<Call>,
+    calls: Vec<RequestId>,
     began: Instant,
     deadline: Instant,
     /// Who has acked, and may leave as well.
@@ -73,13 +73,13 @@ pub(super) struct LeavePeer {
 }
 
 impl Admission {
-    /// Says that this member goes. Answered with [`Answer::Left`]. Answers also whether it begins to leave now.
+    /// Says that this member goes. Answered with [`CallResult::Left`]. Answers also whether it begins to leave now.
     pub(in crate::protocol) fn leave(
         &mut self,
         core: &mut Core,
         now: Instant,
         timeout: Duration,
-    ) -> (Call, bool) {
+    ) -> (RequestId, bool) {
         let call = core.fresh_call();
         if let Some(leave) = self.leave.as_mut().filter(|leave| !leave.over) {
             // It waits for what becomes of the first one.
@@ -87,7 +87,7 @@ impl Admission {
             return (call, false);
         }
         if core.is_alone() || self.leave.is_some() {
-            core.answers.push_back((call, Answer::Left(Ok(()))));
+            core.answers.push_back((call, CallResult::Left(Ok(()))));
             return (call, false);
         }
         core.leaving = true;
@@ -136,10 +136,10 @@ impl Admission {
         let patience = if together { patience.min(pause * LEAVE_TOGETHER_PAUSES) } else { patience };
         let enough = !leave.acked.is_empty() && (leave.open.is_empty() || now.since(leave.began) >= patience);
         if acks >= others.len().min(LEAVE_ACKS) || enough {
-            core.answers.extend(leave.calls.drain(..).map(|call| (call, Answer::Left(Ok(())))));
+            core.answers.extend(leave.calls.drain(..).map(|call| (call, CallResult::Left(Ok(())))));
             leave.over = true;
         } else if leave.deadline <= now {
-            let late = |call| (call, Answer::Left(Err(Error::Timeout)));
+            let late = |call| (call, CallResult::Left(Err(Error::Timeout)));
             core.answers.extend(leave.calls.drain(..).map(late));
             leave.over = true;
         } else {

@@ -23,17 +23,17 @@ use super::Admission;
 use crate::error::Error;
 use crate::protocol::core::Core;
 use crate::protocol::time::Instant;
-use crate::wire::body::HintReason;
+use crate::wire::body::RejectHintReason;
 use crate::wire::{Body, Frame, Header, Packet, SealedHead, Seq};
 
 /// Hints a second, to all together.
 const HINTS_PER_SECOND: u32 = 10;
 
-impl From<HintReason> for Error {
-    fn from(reason: HintReason) -> Self {
+impl From<RejectHintReason> for Error {
+    fn from(reason: RejectHintReason) -> Self {
         match reason {
-            HintReason::WrongCluster => Self::WrongCluster,
-            HintReason::WrongKey => Self::WrongKey,
+            RejectHintReason::WrongCluster => Self::WrongCluster,
+            RejectHintReason::WrongKey => Self::WrongKey,
         }
     }
 }
@@ -50,13 +50,13 @@ impl Admission {
         core.metrics.foreign_cluster += 1;
         match frame {
             Frame::Sealed(head) => {
-                self.hint(core, now, from, &head.header, Seq(head.counter), HintReason::WrongCluster);
+                self.hint(core, now, from, &head.header, Seq(head.counter), RejectHintReason::WrongCluster);
             }
             Frame::Plain(packet) => match packet.bodies().next() {
                 Some(Body::Hello(hello)) => {
-                    self.hint(core, now, from, packet.header(), hello.seq, HintReason::WrongCluster);
+                    self.hint(core, now, from, packet.header(), hello.seq, RejectHintReason::WrongCluster);
                 }
-                Some(Body::Hint { seq, reason }) => self.handle_hint(core, from, seq, reason),
+                Some(Body::RejectHint { seq, reason }) => self.handle_hint(core, from, seq, reason),
                 _ => {}
             },
         }
@@ -72,13 +72,13 @@ impl Admission {
     ) {
         let header = packet.header();
         match packet.bodies().next() {
-            Some(Body::Hint { seq, reason }) => self.handle_hint(core, from, seq, reason),
+            Some(Body::RejectHint { seq, reason }) => self.handle_hint(core, from, seq, reason),
             first => {
                 core.metrics.plain_refused += 1;
                 if let Some(Body::Hello(hello)) = first
                     && !core.members.is_known(header.sender, header.generation, from)
                 {
-                    self.hint(core, now, from, header, hello.seq, HintReason::WrongKey);
+                    self.hint(core, now, from, header, hello.seq, RejectHintReason::WrongKey);
                 }
             }
         }
@@ -99,10 +99,10 @@ impl Admission {
         });
         if header.receiver == core.generation {
             // Whom we ask to let us in may answer, but seal it.
-            self.attempts.refuse_all(from, HintReason::WrongKey);
+            self.attempts.refuse_all(from, RejectHintReason::WrongKey);
         }
         if !core.members.is_known(header.sender, header.generation, from) {
-            self.hint(core, now, from, header, Seq(head.counter), HintReason::WrongKey);
+            self.hint(core, now, from, header, Seq(head.counter), RejectHintReason::WrongKey);
         }
     }
 
@@ -112,7 +112,7 @@ impl Admission {
         core: &mut Core,
         from: SocketAddr,
         seq: Seq,
-        reason: HintReason,
+        reason: RejectHintReason,
     ) {
         if self.attempts.refuse(from, seq, reason) {
             core.note(log::Level::Debug, || format!("{from} may not let us in: {}", Error::from(reason)));
@@ -130,7 +130,7 @@ impl Admission {
         to: SocketAddr,
         came: &Header,
         seq: Seq,
-        reason: HintReason,
+        reason: RejectHintReason,
     ) {
         let second = now.as_micros() / 1_000_000;
         if self.hints.0 != second {
@@ -138,8 +138,8 @@ impl Admission {
         }
         self.hints.1 += 1;
         let mut datagram = core.plain_datagram_to(came.generation);
-        if self.hints.1 <= HINTS_PER_SECOND && datagram.push(&Body::Hint { seq, reason }) {
-            core.answer(to, datagram);
+        if self.hints.1 <= HINTS_PER_SECOND && datagram.push(&Body::RejectHint { seq, reason }) {
+            core.transmit_unchecked(to, datagram);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A seed may be down when a member starts, addresses change, and whoever was cut off for longer than tombstones
 //! last is forgotten. So nobody ever stops looking: the driver is asked now and then for addresses at which members
-//! may be ([`Chore::Discover`]), and those that are not in the view get a hello. What comes of that is the same as
+//! may be ([`Task::Discover`]), and those that are not in the view get a hello. What comes of that is the same as
 //! for a join by call, save that nobody waits for it.
 //!
 //! | | pause between two rounds | addresses of one round |
@@ -23,7 +23,7 @@ use rand::RngExt;
 
 use super::Admission;
 use crate::error::Error;
-use crate::protocol::api::{Bound, Chore};
+use crate::protocol::api::{Bound, Task};
 use crate::protocol::core::{Core, Timer};
 use crate::protocol::membership::Entry;
 use crate::protocol::time::Instant;
@@ -104,10 +104,10 @@ impl Admission {
         }
         self.rejoin.asked = 0;
         self.rejoin.refusal = None;
-        core.metrics.seeks += 1;
+        core.metrics.rejoins += 1;
         // First: those who are found are to be told the right address.
-        core.chores.push_back(Chore::CheckAddress);
-        core.chores.push_back(Chore::Discover);
+        core.tasks.push_back(Task::CheckAddress);
+        core.tasks.push_back(Task::Discover);
         let pause = self.rejoin_pause(core);
         let pause = pause / 2 + core.jitter(pause);
         core.timers.set(Timer::Rejoin, now + pause);
@@ -128,7 +128,7 @@ impl Admission {
         if rounds == 0 {
             return;
         }
-        core.metrics.seeks_in_vain += 1;
+        core.metrics.rejoin_failures += 1;
         if rounds < VAIN_ROUNDS_TO_TELL {
             return;
         }

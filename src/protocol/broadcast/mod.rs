@@ -203,7 +203,7 @@ impl Broadcasts {
         after: u64,
     ) -> bool {
         self.store.after(origin, generation, after).all(|(number, payload)| {
-            datagram.push(&Body::SyncBroadcast(Broadcast { origin, generation, number, payload }))
+            datagram.push(&Body::PulledBroadcast(Broadcast { origin, generation, number, payload }))
         })
     }
 

@@ -21,7 +21,7 @@ pub(super) use context::Context;
 pub(super) use news::{MISFITS_MAX, vouch};
 pub(super) use own::{GENERATION_RANDOM_BITS, generation};
 
-use super::api::{Answer, Call, Chore, Note, Rule, Settings, Transmit};
+use super::api::{CallResult, LogRecord, RequestId, Rule, Settings, Task, Transmit};
 use super::membership::{Members, Peer, Suspicions};
 use super::time::{Deadlines, Instant};
 use crate::error::{Error, Result};
@@ -36,7 +36,7 @@ use rumors::Rumors;
 /// Datagrams whose memory is kept for the next ones: at rest there is a ping and an ack under way.
 const SPARE_MAX: usize = 2;
 
-/// What wakes the duty to disseminate, besides rumors, exchanges and approaches, which have deadlines of their own.
+/// What wakes the kind to disseminate, besides rumors, exchanges and approaches, which have deadlines of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// A suspicion is to be shown to users.
@@ -62,7 +62,7 @@ pub(super) enum Timer {
     /// Those who have told of leaves are to be asked again whether they did.
     Doubts,
     /// A join is out of time.
-    Join(Call),
+    Join(RequestId),
     /// The leave is to be told again, or is out of time.
     Leave,
     /// Another run of our name is to be probed.
@@ -132,9 +132,9 @@ pub(super) struct Core {
     /// Memory of datagrams that were sent.
     spare: Vec<Vec<u8>>,
     pub(super) events: VecDeque<Event>,
-    pub(super) answers: VecDeque<(Call, Answer)>,
-    pub(super) chores: VecDeque<Chore>,
-    pub(super) notes: VecDeque<Note>,
+    pub(super) answers: VecDeque<(RequestId, CallResult)>,
+    pub(super) tasks: VecDeque<Task>,
+    pub(super) notes: VecDeque<LogRecord>,
     pub(super) end: Option<Error>,
     pub(super) ended: bool,
     pub(super) metrics: Metrics,
@@ -170,7 +170,7 @@ impl Core {
             spare: Vec::new(),
             events: VecDeque::new(),
             answers: VecDeque::new(),
-            chores: VecDeque::new(),
+            tasks: VecDeque::new(),
             notes: VecDeque::new(),
             end: None,
             ended: false,
@@ -189,9 +189,9 @@ impl Core {
         Seq(self.rng.next_u64().max(1))
     }
 
-    pub(super) fn fresh_call(&mut self) -> Call {
+    pub(super) fn fresh_call(&mut self) -> RequestId {
         self.next_call += 1;
-        Call(self.next_call)
+        RequestId(self.next_call)
     }
 
     /// A random part of a time.
@@ -222,7 +222,7 @@ impl Core {
     /// Has something logged, if anybody wants lines of that level.
     pub(super) fn note(&mut self, level: log::Level, text: impl FnOnce() -> String) {
         if level <= log::max_level() {
-            self.notes.push_back(Note { level, text: text() });
+            self.notes.push_back(LogRecord { level, text: text() });
         }
     }
 

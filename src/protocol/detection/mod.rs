@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::api::{Answer, Bound, Call, Rule};
+use super::api::{Bound, CallResult, RequestId, Rule};
 use super::core::{Context, Core};
 use super::membership::ring::Rounds;
 use super::time::Instant;
@@ -105,7 +105,7 @@ impl Detection {
         }
     }
 
-    /// The next wake-up of the duty to probe.
+    /// The next wake-up of the kind to probe.
     pub(super) fn next_due(&self, core: &Core) -> Option<Instant> {
         let probes = core.members.ring().len() >= 2 && !core.leaving;
         let tick = probes.then_some(self.next_tick);
@@ -212,7 +212,7 @@ impl Detection {
             // Refused only if there is no room, which there is.
             let _ = datagram.push(&Body::Verdict(entry.verdict(context.sender)));
         }
-        core.answer(context.from, datagram);
+        core.transmit_unchecked(context.from, datagram);
     }
 
     /// A round number in a ping or an ack.
@@ -300,8 +300,8 @@ impl Detection {
         reason == NackReason::Unknown
     }
 
-    /// Measures the round trip to an active node. Answered with [`Answer::Pinged`].
-    pub(super) fn ping(&mut self, core: &mut Core, now: Instant, name: &str) -> Result<Call> {
+    /// Measures the round trip to an active node. Answered with [`CallResult::Pinged`].
+    pub(super) fn ping(&mut self, core: &mut Core, now: Instant, name: &str) -> Result<RequestId> {
         let hash = NameHash::of(core.tag, name);
         let unknown = || Error::UnknownNode(name.to_owned());
         if hash == core.me || core.members.active(hash).is_none() {
@@ -361,7 +361,7 @@ impl Detection {
                 None
             }
             Purpose::User(call) => {
-                core.answers.push_back((call, Answer::Pinged(rtt.ok_or(Error::NoAnswer))));
+                core.answers.push_back((call, CallResult::Pinged(rtt.ok_or(Error::NoAnswer))));
                 None
             }
             Purpose::Incumbent | Purpose::Rival => outcome_of(&probe, true),
@@ -381,7 +381,7 @@ impl Detection {
             }
             Purpose::Reported { by, .. } => self.judge(core, now, &probe, Some(by)),
             Purpose::User(call) => {
-                core.answers.push_back((call, Answer::Pinged(Err(Error::Timeout))));
+                core.answers.push_back((call, CallResult::Pinged(Err(Error::Timeout))));
                 None
             }
             Purpose::Incumbent | Purpose::Rival => outcome_of(&probe, false),

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use super::health::HEALTH_MAX;
 use crate::node::{Generation, Incarnation, Status};
-use crate::protocol::api::{Bound, Call};
+use crate::protocol::api::{Bound, RequestId};
 use crate::protocol::time::Instant;
 use crate::wire::body::NackReason;
 use crate::wire::{NameHash, Seq};
@@ -55,7 +55,7 @@ pub(crate) enum Purpose {
     /// To compare views: pings only. `asked`: how many were sent in a row before it.
     Compare { asked: u32 },
     /// A user asks: pings only.
-    User(Call),
+    User(RequestId),
     /// Whether the node that holds a name still runs, before a newcomer gets the name.
     Incumbent,
     /// Whether another run of our own name answers.

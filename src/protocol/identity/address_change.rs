@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 
 use super::Identity;
 use crate::node::Incarnation;
-use crate::protocol::api::Chore;
+use crate::protocol::api::Task;
 use crate::protocol::core::{Core, Timer};
 use crate::protocol::time::Instant;
 
@@ -37,7 +37,7 @@ impl Identity {
         let pause = core.settings.probe_interval;
         if self.address_doubted.is_none_or(|last| now.since(last) >= pause) {
             self.address_doubted = Some(now);
-            core.chores.push_back(Chore::CheckAddress);
+            core.tasks.push_back(Task::CheckAddress);
         }
     }
 }
@@ -45,7 +45,7 @@ impl Identity {
 /// A member that is alone and does not look for others has nobody to raise a doubt. The last time is in company: the
 /// address may have changed just before.
 pub(in crate::protocol) fn check_address_alone(core: &mut Core, now: Instant) {
-    core.chores.push_back(Chore::CheckAddress);
+    core.tasks.push_back(Task::CheckAddress);
     if core.is_alone() {
         core.timers.set(Timer::Address, now + core.settings.rejoin_interval);
     }

@@ -168,7 +168,7 @@ impl Inbox {
     }
 
     /// Says what became of a complete message.
-    pub(crate) fn settle(&mut self, name: NameHash, number: u64, outcome: Outcome) {
+    pub(crate) fn complete(&mut self, name: NameHash, number: u64, outcome: Outcome) {
         if let Some(sender) = self.senders.get_mut(&name) {
             sender.outcomes.insert(number, outcome);
         }
@@ -268,7 +268,7 @@ impl Inbox {
 
     fn refuse(&mut self, name: NameHash, number: u64, refusal: Refusal) -> Taken {
         self.drop_parts(name, number);
-        self.settle(name, number, Err(refusal));
+        self.complete(name, number, Err(refusal));
         Taken::Refused(refusal)
     }
 

@@ -28,8 +28,8 @@ use std::net::SocketAddr;
 use inbox::{Inbox, STALE, Taken};
 use outbox::{Acked, Ended, Message, Outbox, Patience};
 
-use super::api::{Answer, Call};
-use super::api::{Bound, Handover, Settings};
+use super::api::{Bound, EnqueueResult, Settings};
+use super::api::{CallResult, RequestId};
 use super::core::Core;
 use super::core::{Context, Timer};
 use super::time::Instant;
@@ -73,14 +73,14 @@ impl Messages {
         }
     }
 
-    /// Sends a message to an active node. Answered with [`Answer::Sent`].
+    /// Sends a message to an active node. Answered with [`CallResult::Sent`].
     pub(super) fn send(
         &mut self,
         core: &mut Core,
         now: Instant,
         name: &str,
         payload: Vec<u8>,
-    ) -> Result<Call> {
+    ) -> Result<RequestId> {
         let limit = core.settings.max_message;
         if payload.len() > limit {
             return Err(Error::TooLarge { what: "message", size: payload.len(), limit });
@@ -108,20 +108,20 @@ impl Messages {
     }
 
     /// What became of the [`Event::Message`] that was polled last.
-    pub(super) fn settle(&mut self, core: &mut Core, now: Instant, handover: Handover) {
+    pub(super) fn complete(&mut self, core: &mut Core, now: Instant, enqueued: EnqueueResult) {
         let Some(pending) = self.pending.pop_front() else {
             debug_assert!(false, "no message is unsettled");
             return;
         };
-        let outcome = match handover {
-            Handover::Taken => {
+        let outcome = match enqueued {
+            EnqueueResult::Taken => {
                 core.metrics.messages_received += 1;
                 Ok(())
             }
-            Handover::NobodyListens => Err(Refusal::NobodyListens),
-            Handover::NoRoom => Err(Refusal::Overloaded),
+            EnqueueResult::NobodyListens => Err(Refusal::NobodyListens),
+            EnqueueResult::NoRoom => Err(Refusal::Overloaded),
         };
-        self.inbox.settle(pending.sender, pending.number, outcome);
+        self.inbox.complete(pending.sender, pending.number, outcome);
         if let Err(refusal) = outcome {
             Self::refused(core, pending.sender, refusal);
         }
@@ -182,7 +182,7 @@ impl Messages {
             Acked::Progress => {}
             Acked::Delivered(call) => {
                 core.metrics.messages_sent += 1;
-                core.answers.push_back((call, Answer::Sent(Ok(()))));
+                core.answers.push_back((call, CallResult::Sent(Ok(()))));
             }
             Acked::Refused(call) => Self::fail(core, call, Error::Refused),
         }
@@ -292,9 +292,9 @@ impl Messages {
         self.outbox.next_due()
     }
 
-    fn fail(core: &mut Core, call: Call, error: Error) {
+    fn fail(core: &mut Core, call: RequestId, error: Error) {
         core.metrics.messages_failed += 1;
-        core.answers.push_back((call, Answer::Sent(Err(error))));
+        core.answers.push_back((call, CallResult::Sent(Err(error))));
     }
 
     fn refused(core: &mut Core, sender: NameHash, refusal: Refusal) {

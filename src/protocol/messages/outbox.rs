@@ -23,7 +23,7 @@ use std::time::Duration;
 use pace::{Asks, RoundTrip, Window};
 
 use crate::node::Generation;
-use crate::protocol::Call;
+use crate::protocol::RequestId;
 use crate::protocol::api::Bound;
 use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::NameHash;
@@ -52,7 +52,7 @@ const ROUND_TRIP_MAX: u32 = 4;
 /// A message of a call.
 #[derive(Debug)]
 pub(crate) struct Message {
-    pub(crate) call: Call,
+    pub(crate) call: RequestId,
     pub(crate) payload: Vec<u8>,
     pub(crate) deadline: Instant,
 }
@@ -74,15 +74,15 @@ pub(crate) enum Acked {
     /// Nobody waits for it.
     Unexpected,
     Progress,
-    Delivered(Call),
-    Refused(Call),
+    Delivered(RequestId),
+    Refused(RequestId),
 }
 
 /// A message that was ended before the receiver said what became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) name: NameHash,
-    pub(crate) call: Call,
+    pub(crate) call: RequestId,
     /// Whether all of it was sent: it may have been delivered.
     pub(crate) is_sent: bool,
 }
@@ -223,7 +223,7 @@ impl Outbox {
     }
 
     /// Takes for lost what was not acked in time; to whom that is, and the calls whose time is over.
-    pub(crate) fn expire(&mut self, now: Instant) -> (Vec<NameHash>, Vec<Call>) {
+    pub(crate) fn expire(&mut self, now: Instant) -> (Vec<NameHash>, Vec<RequestId>) {
         let (mut names, mut calls) = (Vec::new(), Vec::new());
         while let Some(name) = self.due.pop_due(now) {
             if let Some(peer) = self.peers.get_mut(&name) {
@@ -511,7 +511,7 @@ impl Peer {
         Some(oldest.at.max(self.since) + timeout)
     }
 
-    fn expire(&mut self, now: Instant, patience: &Patience, calls: &mut Vec<Call>) {
+    fn expire(&mut self, now: Instant, patience: &Patience, calls: &mut Vec<RequestId>) {
         while self.waiting.front().is_some_and(|message| message.deadline <= now) {
             calls.extend(self.waiting.pop_front().map(|message| message.call));
         }
@@ -543,7 +543,7 @@ impl Peer {
     }
 
     /// Ends everything; with each call whether all of its message has been sent.
-    fn clear(&mut self) -> impl Iterator<Item = (Call, bool)> + '_ {
+    fn clear(&mut self) -> impl Iterator<Item = (RequestId, bool)> + '_ {
         self.sent.clear();
         self.lost.clear();
         self.asks.clear();

@@ -226,7 +226,7 @@ impl States {
             return false;
         }
         let delta = delta(subject, generation, state, (from, to), &builder);
-        let fits = datagram.push(&Body::SyncDelta(delta));
+        let fits = datagram.push(&Body::PulledDelta(delta));
         let all = to == state.version();
         self.budget.spend(writes);
         fits && all

@@ -3,12 +3,16 @@
 use super::exchange::DIGEST_PAGES_MAX;
 use super::{Offered, Reading, low};
 use crate::protocol::core::{Context, Core};
-use crate::wire::body::{BUCKETS, Digests, Offer, Page, Pull, Sums};
+use crate::wire::body::{BUCKETS, BucketDigest, Digests, Offer, Page, Pull};
 use crate::wire::lists::{Entry, Group, GroupsBuilder};
 use crate::wire::{Body, NameHash, Seq};
 
 /// Somebody compares views with us: digests of the buckets that differ, or, if it has hardly any, records.
-pub(in crate::protocol) fn handle_sums(core: &mut Core, context: &mut Context, sums: &Sums<'_>) {
+pub(in crate::protocol) fn handle_bucket_digest(
+    core: &mut Core,
+    context: &mut Context,
+    sums: &BucketDigest<'_>,
+) {
     if !core.has_cookie(context, sums.seq, sums.cookie) {
         return;
     }
@@ -69,7 +73,7 @@ pub(in crate::protocol) fn answer_offer(core: &mut Core, context: &Context, read
     // Whether all fits is told first, so it must be known first.
     let fits = |truncated: bool| {
         let mut datagram = core.long_datagram_to(context.generation);
-        let mut all = datagram.push(&Body::Newer { seq: offer.seq, truncated });
+        let mut all = datagram.push(&Body::SyncDelta { seq: offer.seq, truncated });
         for body in &bodies {
             all &= datagram.push(body);
         }
@@ -104,7 +108,7 @@ fn send_page(core: &mut Core, context: &Context, seq: Seq, from: NameHash, until
     core.transmit(context.now, context.from, datagram);
 }
 
-fn send_digests(core: &mut Core, context: &Context, request: &Sums<'_>) {
+fn send_digests(core: &mut Core, context: &Context, request: &BucketDigest<'_>) {
     let differs: Vec<bool> =
         core.members.sums().iter().zip(request.sums.iter()).map(|(ours, theirs)| *ours != theirs).collect();
     // Header, body head and numbers take less than this.

@@ -33,7 +33,7 @@ const COVERED_MAX: usize = 16_384;
 /// Something that was asked for and has not come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Request {
-    Sums { from: NameHash },
+    BucketDigest { from: NameHash },
     Offer { wants: Vec<RecordKey>, records: Vec<NameHash> },
     Pull { from: NameHash, until: NameHash },
 }
@@ -110,7 +110,7 @@ impl Exchanges {
         cookie: Cookie,
         urgent: bool,
     ) -> Option<ExchangeId> {
-        self.begin(peer, cookie, [Request::Sums { from: NameHash(0) }].into(), urgent)
+        self.begin(peer, cookie, [Request::BucketDigest { from: NameHash(0) }].into(), urgent)
     }
 
     /// Begins to be filled by a peer. `None` for the same reasons.
@@ -161,7 +161,7 @@ impl Exchanges {
     ) -> Option<Request> {
         let exchange = self.by_id.get_mut(&id)?;
         let request = exchange.next_request()?;
-        if matches!(request, Request::Sums { .. }) {
+        if matches!(request, Request::BucketDigest { .. }) {
             exchange.pages = 0;
         }
         exchange.pending.insert(seq, Pending { request: request.clone(), tries: 1 });
@@ -187,7 +187,7 @@ impl Exchanges {
             if pending.tries >= TRIES_MAX {
                 return self.end(id).map(|exchange| Due::GivenUp(Box::new(exchange)));
             }
-            if let (Request::Sums { from }, Reach::At(gap)) = (&mut pending.request, reach) {
+            if let (Request::BucketDigest { from }, Reach::At(gap)) = (&mut pending.request, reach) {
                 *from = gap;
             }
             let wait = self.retry * 2_u32.pow(pending.tries.min(2));

@@ -14,11 +14,11 @@
 //!
 //! ```text
 //!  asker                                   peer
-//!  Sums: 128 sums of record hashes    →
+//!  BucketDigest: 128 sums of record hashes    →
 //!                                     ←    Digests: 8 bytes a record of the buckets that differ, in pages
 //!  Offer: own records that differ,    →
 //!         keys of those it lacks
-//!                                     ←    Newer: records and verdicts that beat the asker's
+//!                                     ←    SyncDelta: records and verdicts that beat the asker's
 //! ```
 //!
 //! An asker with less than half as many nodes is simply filled, page by page, in the order of name hashes, two
@@ -43,10 +43,10 @@ use super::api::{Bound, Rule};
 use super::core::{Context, Core, Timer};
 use super::membership::Peer;
 use super::time::Instant;
-use crate::wire::body::{Digests, Offer, Page, Pull, Sums};
+use crate::wire::body::{BucketDigest, Digests, Offer, Page, Pull};
 use crate::wire::lists::{RecordKey, SUMS_SIZE, SumList, Wants};
 use crate::wire::{Body, Cookie, NameHash, Record, Seq, ViewMark};
-pub(super) use answer::{answer_offer, handle_offer, handle_pull, handle_sums};
+pub(super) use answer::{answer_offer, handle_bucket_digest, handle_offer, handle_pull};
 use exchange::{Due, ExchangeId, Exchanges, Reach, Request};
 use scheduler::{Compared, SyncScheduler};
 
@@ -307,7 +307,8 @@ impl Sync {
         reading: &mut Reading,
         digests: &Digests<'_>,
     ) {
-        let Some((id, Request::Sums { .. })) = self.exchanges.answered(digests.seq, context.from) else {
+        let Some((id, Request::BucketDigest { .. })) = self.exchanges.answered(digests.seq, context.from)
+        else {
             core.metrics.unexpected_answers += 1;
             return;
         };
@@ -322,7 +323,7 @@ impl Sync {
             // As many pages as one answer has: ask for the rest.
             Reach::At(from) if self.exchanges.has_whole_answer(id) => {
                 self.exchanges.close(digests.seq);
-                self.exchanges.continue_with(id, Request::Sums { from });
+                self.exchanges.continue_with(id, Request::BucketDigest { from });
             }
             Reach::At(_) => {}
         }
@@ -364,7 +365,7 @@ impl Sync {
         };
         let (from, until) = match request {
             Request::Pull { from, until } => (*from, Some(*until)),
-            Request::Sums { from } => (*from, None),
+            Request::BucketDigest { from } => (*from, None),
             Request::Offer { .. } => return,
         };
         core.note_answer(context);
@@ -444,11 +445,11 @@ impl Sync {
         };
         let mut datagram = core.datagram_to(peer.generation);
         match request {
-            Request::Sums { from } => {
+            Request::BucketDigest { from } => {
                 let mut bytes = [0; SUMS_SIZE];
                 let sums = SumList::encode(core.members.sums(), &mut bytes);
                 let count = u32::try_from(core.members.visible_len()).unwrap_or(u32::MAX);
-                let body = Body::Sums(Sums { seq, cookie, count, from: *from, sums });
+                let body = Body::BucketDigest(BucketDigest { seq, cookie, count, from: *from, sums });
                 if !datagram.push(&body) {
                     return;
                 }

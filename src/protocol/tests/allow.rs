@@ -7,7 +7,7 @@ use super::secs;
 use super::world::{World, addr_of};
 use crate::allow::Allow;
 use crate::error::Error;
-use crate::protocol::Answer;
+use crate::protocol::CallResult;
 
 /// Outside the network of the lists.
 fn abroad() -> SocketAddr {
@@ -39,7 +39,7 @@ fn joined(world: &mut World, index: usize, seeds: &[usize]) -> Result<(), Vec<(S
     let call = world.join(index, seeds);
     assert!(world.run_until(secs(6), |world| world.hosts[index].answers.contains_key(&call)));
     match world.hosts[index].answers.remove(&call) {
-        Some(Answer::Joined(outcome)) => outcome,
+        Some(CallResult::Joined(outcome)) => outcome,
         other => panic!("{other:?}"),
     }
 }

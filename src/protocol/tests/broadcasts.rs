@@ -80,7 +80,7 @@ fn broadcasts_of_strangers_of_other_runs_and_without_a_request_are_not_taken() {
     let other_run = Broadcast { generation: Generation(5), ..broadcast(&world, 2, 1) };
     tell(&mut world, &[Body::Broadcast(stranger), Body::Broadcast(other_run)]);
     let unasked = broadcast(&world, 2, 1);
-    tell(&mut world, &[Body::SyncBroadcast(unasked)]);
+    tell(&mut world, &[Body::PulledBroadcast(unasked)]);
     assert_eq!(counts(&world), (0, 0, 0));
     assert_eq!(world.hosts[0].protocol.metrics().unexpected_answers, 1);
 }

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::core::rumors::{Rumors, Topic, slot_order};
 use crate::protocol::membership::ring;
-use crate::protocol::{Answer, Call, Instant};
+use crate::protocol::{CallResult, Instant, RequestId};
 use crate::wire::body::{Hello, Offer, Page, Pull};
 use crate::wire::lists::Wants;
 use crate::wire::{Accusers, Body, Cookie, Header, NameHash, Packet, Record, Seq, Verdict, Writer};
@@ -186,7 +186,7 @@ fn a_name_whose_generations_are_used_up_is_refused_at_once() {
     let joiner = world.add();
     let call = world.join(joiner, &[0]);
     assert!(world.run_until(secs(1), |world| world.hosts[joiner].answers.contains_key(&call)));
-    let Some(Answer::Joined(Err(errors))) = world.hosts[joiner].answers.get(&call) else { panic!() };
+    let Some(CallResult::Joined(Err(errors))) = world.hosts[joiner].answers.get(&call) else { panic!() };
     assert!(matches!(errors[..], [(_, crate::Error::ClockAhead)]), "{errors:?}");
 }
 
@@ -268,7 +268,7 @@ fn two_joins_at_once_through_one_seed_both_come_through() {
     world.run(secs(10));
     for call in calls {
         let answer = world.hosts[joiner].answers.get(&call);
-        assert!(matches!(answer, Some(Answer::Joined(Ok(())))), "{answer:?}");
+        assert!(matches!(answer, Some(CallResult::Joined(Ok(())))), "{answer:?}");
     }
 }
 
@@ -378,8 +378,10 @@ fn more_joins_than_may_run_at_once_and_more_seeds_than_may_be_asked_are_refused_
     let mut world = World::new(40);
     world.add();
     let nobody = |number: u16| SocketAddr::from(([10, 9, 9, 9], 1 + number));
-    let is_refused = |world: &World, call: &Call| match world.hosts[0].answers.get(call) {
-        Some(Answer::Joined(Err(errors))) => errors.iter().all(|(_, error)| matches!(error, Error::Refused)),
+    let is_refused = |world: &World, call: &RequestId| match world.hosts[0].answers.get(call) {
+        Some(CallResult::Joined(Err(errors))) => {
+            errors.iter().all(|(_, error)| matches!(error, Error::Refused))
+        }
         _ => false,
     };
     let calls: Vec<_> =
@@ -392,7 +394,7 @@ fn more_joins_than_may_run_at_once_and_more_seeds_than_may_be_asked_are_refused_
     let call = world.call(0, |protocol, now| protocol.join(now, &seeds));
     assert!(world.hosts[0].protocol.bounds().iter().all(|bound| bound.count <= bound.max));
     world.run(secs(6));
-    let Some(Answer::Joined(Err(errors))) = world.hosts[0].answers.get(&call) else { panic!() };
+    let Some(CallResult::Joined(Err(errors))) = world.hosts[0].answers.get(&call) else { panic!() };
     let refused = errors.iter().filter(|(_, error)| matches!(error, Error::Refused)).count();
     assert_eq!((errors.len(), refused), (5_000, 5_000 - 4_096));
 }

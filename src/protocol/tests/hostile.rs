@@ -13,10 +13,10 @@ use rand::{Rng, RngExt};
 use super::secs;
 use super::world::{UDP_MAX, World, addr_of, datagram};
 use crate::node::{Generation, Incarnation, Status};
-use crate::protocol::Answer;
+use crate::protocol::CallResult;
 use crate::wire::body::{
-    Ack, BUCKETS, Broadcast, Delta, Digests, Fetch, Fragment, FragmentAck, Hello, HintReason, NackReason,
-    Offer, Page, Ping, PingRequest, Progress, Pull, RejectReason, Sums, Vouch, Welcome,
+    Ack, BUCKETS, Broadcast, BucketDigest, Delta, Digests, Fetch, Fragment, FragmentAck, Hello, NackReason,
+    Offer, Page, Ping, PingRequest, Progress, Pull, RejectHintReason, RejectReason, Vouch, Welcome,
 };
 use crate::wire::lists::{Groups, Lacks, SUMS_SIZE, SumList, Wants, Writes};
 use crate::wire::packet::BODIES_MAX;
@@ -117,12 +117,12 @@ fn each_body<'a>(
         Body::Challenge { seq, cookie: Cookie(1) },
         Body::Welcome(Welcome { seq, view, count: 9_000 }),
         Body::Reject { seq, reason: RejectReason::Full },
-        Body::Hint { seq, reason: HintReason::WrongKey },
+        Body::RejectHint { seq, reason: RejectHintReason::WrongKey },
         Body::Leave { seq, cookie, incarnation: Incarnation(0) },
-        Body::Sums(Sums { seq, cookie, count: 0, from, sums }),
+        Body::BucketDigest(BucketDigest { seq, cookie, count: 0, from, sums }),
         Body::Digests(Digests { seq, from, next: end, groups: Groups::default() }),
         Body::Offer(Offer { seq, cookie, wants: Wants::default() }),
-        Body::Newer { seq, truncated: false },
+        Body::SyncDelta { seq, truncated: false },
         Body::Pull(Pull { seq, cookie, from, until: end }),
         Body::Page(Page { seq, next: end, loaded: true }),
         Body::SyncRecord(record("x", addr, 1)),
@@ -140,9 +140,9 @@ fn each_body<'a>(
         Body::Delta(delta),
         Body::Fetch(Fetch { seq, cookie, lacks: Lacks::default() }),
         Body::Fetched { seq },
-        Body::SyncDelta(delta),
+        Body::PulledDelta(delta),
         Body::Broadcast(broadcast),
-        Body::SyncBroadcast(broadcast),
+        Body::PulledBroadcast(broadcast),
     ]
 }
 
@@ -474,13 +474,13 @@ fn an_ack_counts_once_in_time_from_the_run_and_address_that_was_asked() {
     }
     let good = datagram(&right, &[Body::Ack(ack(seq))]);
     world.inject(0, addr_of(1), &good);
-    assert!(matches!(world.hosts[0].answers.get(&call), Some(Answer::Pinged(Ok(_)))));
+    assert!(matches!(world.hosts[0].answers.get(&call), Some(CallResult::Pinged(Ok(_)))));
     let (before, health) = (unexpected(&world), world.hosts[0].protocol.health());
     world.inject(0, addr_of(1), &good);
     assert_eq!(unexpected(&world), before + 1, "doubled");
     let (call, seq) = ask(&mut world);
     world.run(secs(2));
-    assert!(matches!(world.hosts[0].answers.get(&call), Some(Answer::Pinged(Err(_)))));
+    assert!(matches!(world.hosts[0].answers.get(&call), Some(CallResult::Pinged(Err(_)))));
     let before = unexpected(&world);
     world.inject(0, addr_of(1), &datagram(&right, &[Body::Ack(ack(seq))]));
     assert_eq!(unexpected(&world), before + 1, "late");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Incarnation, Status};
-use crate::protocol::{Answer, Instant};
+use crate::protocol::{CallResult, Instant};
 use crate::wire::body::Vouch;
 use crate::wire::{Body, Cookie, Packet, Seq, Verdict};
 
@@ -45,7 +45,7 @@ fn leave_together(world: &mut World, leavers: std::ops::Range<usize>) -> Duratio
         world.run(millis(1));
         calls.retain(|(at, call)| {
             let answer = world.hosts[*at].answers.get(call);
-            assert!(matches!(answer, None | Some(Answer::Left(Ok(())))), "{at}: {answer:?}");
+            assert!(matches!(answer, None | Some(CallResult::Left(Ok(())))), "{at}: {answer:?}");
             let is_over = answer.is_some();
             if is_over {
                 world.crash(*at);
@@ -121,7 +121,10 @@ fn a_leave_takes_one_round_trip_with_cookies_and_two_without() {
         world.recorded = Some(Vec::new());
         let call = world.call(3, |protocol, now| protocol.leave(now, secs(5)));
         world.run(most);
-        assert!(matches!(world.hosts[3].answers.get(&call), Some(Answer::Left(Ok(())))), "after {warm:?}");
+        assert!(
+            matches!(world.hosts[3].answers.get(&call), Some(CallResult::Left(Ok(())))),
+            "after {warm:?}"
+        );
         let recorded = world.recorded.as_ref().unwrap();
         let leaves = count(recorded, addr_of(3), |body| matches!(body, Body::Leave { .. }));
         let challenges = (0..3)
@@ -265,13 +268,13 @@ fn the_name_of_one_that_leaves_is_free_for_a_newcomer_elsewhere_before_it_is_gon
     world.run(secs(1));
     assert!(!world.hosts[7].answers.contains_key(&leave), "it still leaves");
     assert!(
-        matches!(world.hosts[heir].answers[&join], Answer::Joined(Ok(()))),
+        matches!(world.hosts[heir].answers[&join], CallResult::Joined(Ok(()))),
         "{:?}",
         world.hosts[heir].answers
     );
     world.drops = None;
     world.run(secs(2));
-    assert!(matches!(world.hosts[7].answers[&leave], Answer::Left(Ok(()))));
+    assert!(matches!(world.hosts[7].answers[&leave], CallResult::Left(Ok(()))));
     assert!(
         world.hosts[7].ended.is_none()
             && !world.story(7, Instant::default()).contains(&"conflict ".to_owned())

@@ -7,7 +7,7 @@ use super::world::World;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Status;
-use crate::protocol::{Answer, Call, Handover, Instant};
+use crate::protocol::{CallResult, EnqueueResult, Instant, RequestId};
 use crate::wire::body::{Fragment, FragmentAck, Progress, Refusal};
 use crate::wire::{Body, Packet};
 
@@ -15,18 +15,18 @@ fn payload(length: usize) -> Vec<u8> {
     (0..=u8::MAX).cycle().step_by(31).take(length).collect()
 }
 
-fn send(world: &mut World, from: usize, to: usize, payload: &[u8]) -> Result<Call> {
+fn send(world: &mut World, from: usize, to: usize, payload: &[u8]) -> Result<RequestId> {
     let name = world.hosts[to].name.clone();
     world.call(from, |protocol, now| protocol.send(now, &name, payload.to_vec()))
 }
 
 /// Runs until a message is answered; how, and after what time.
 #[track_caller]
-fn answer(world: &mut World, at: usize, call: Call) -> (Result<()>, Duration) {
+fn answer(world: &mut World, at: usize, call: RequestId) -> (Result<()>, Duration) {
     let since = world.now;
     assert!(world.run_until(secs(20), |world| world.hosts[at].answers.contains_key(&call)), "no answer");
     match world.hosts[at].answers.remove(&call) {
-        Some(Answer::Sent(result)) => (result, world.now.since(since)),
+        Some(CallResult::Sent(result)) => (result, world.now.since(since)),
         other => panic!("{other:?}"),
     }
 }
@@ -161,13 +161,13 @@ fn a_call_that_can_not_succeed_says_so_at_once() {
 
 #[test]
 fn who_has_no_room_or_no_listener_refuses() {
-    for handover in [Handover::NoRoom, Handover::NobodyListens] {
+    for enqueued in [EnqueueResult::NoRoom, EnqueueResult::NobodyListens] {
         let mut world = World::cluster(6, 2);
-        world.hosts[1].handover = handover;
+        world.hosts[1].enqueued = enqueued;
         let call = send(&mut world, 0, 1, &payload(10_000)).unwrap();
         assert!(matches!(answer(&mut world, 0, call).0, Err(Error::Refused)));
         // It stays refused, and later messages are fine.
-        world.hosts[1].handover = Handover::Taken;
+        world.hosts[1].enqueued = EnqueueResult::Taken;
         let call = send(&mut world, 0, 1, b"later").unwrap();
         answer(&mut world, 0, call).0.unwrap();
         world.run(secs(5));

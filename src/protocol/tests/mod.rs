@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::node::Status;
-use crate::protocol::Answer;
+use crate::protocol::CallResult;
 use crate::wire::{Body, Packet};
 use world::World;
 
@@ -38,7 +38,7 @@ fn two_members_find_each_other() {
     let call = world.join(1, &[0]);
     assert!(world.run_until(secs(1), World::is_converged), "{}", world.sizes());
     world.run(secs(1));
-    assert!(matches!(world.hosts[1].answers.get(&call), Some(Answer::Joined(Ok(())))));
+    assert!(matches!(world.hosts[1].answers.get(&call), Some(CallResult::Joined(Ok(())))));
     let since = crate::protocol::Instant::default();
     assert_eq!(world.story(0, since), ["joined n1"]);
     assert_eq!(world.story(1, since), ["joined n0"]);
@@ -188,7 +188,7 @@ fn a_leave_is_heard_as_a_leave() {
     let since = world.now;
     let call = world.call(5, |protocol, now| protocol.leave(now, secs(5)));
     assert!(world.run_until(secs(1), |world| world.hosts[5].answers.contains_key(&call)));
-    assert!(matches!(world.hosts[5].answers[&call], Answer::Left(Ok(()))));
+    assert!(matches!(world.hosts[5].answers[&call], CallResult::Left(Ok(()))));
     world.crash(5);
     world.run(secs(20));
     for at in (0..16).filter(|at| *at != 5) {
@@ -214,7 +214,7 @@ fn a_member_alone_leaves_at_once() {
     let mut world = World::new(1);
     world.add();
     let call = world.call(0, |protocol, now| protocol.leave(now, secs(5)));
-    assert!(matches!(world.hosts[0].answers[&call], Answer::Left(Ok(()))));
+    assert!(matches!(world.hosts[0].answers[&call], CallResult::Left(Ok(()))));
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_taken_name_is_refused_while_its_owner_runs_and_free_when_it_is_dead() {
     let other = world.add_named("n2", world::addr_of(100));
     let call = world.join(other, &[0]);
     assert!(world.run_until(secs(6), |world| world.hosts[other].answers.contains_key(&call)));
-    let Some(Answer::Joined(Err(errors))) = world.hosts[other].answers.get(&call) else {
+    let Some(CallResult::Joined(Err(errors))) = world.hosts[other].answers.get(&call) else {
         panic!("{:?}", world.hosts[other].answers)
     };
     assert!(matches!(&errors[0].1, crate::Error::NameTaken { addr, .. } if *addr == world::addr_of(2)));
@@ -234,7 +234,7 @@ fn a_taken_name_is_refused_while_its_owner_runs_and_free_when_it_is_dead() {
     let heir = world.add_named("n2", world::addr_of(101));
     let call = world.join(heir, &[1]);
     assert!(world.run_until(secs(6), |world| world.hosts[heir].answers.contains_key(&call)));
-    assert!(matches!(world.hosts[heir].answers[&call], Answer::Joined(Ok(()))));
+    assert!(matches!(world.hosts[heir].answers[&call], CallResult::Joined(Ok(()))));
     assert!(world.run_until(secs(5), World::is_converged), "{}", world.sizes());
 }
 
@@ -266,7 +266,7 @@ fn joins_end_with_a_reason_for_each_seed() {
     // One alive of two: fine.
     let call = world.join(joiner, &[0, 1]);
     assert!(world.run_until(secs(6), |world| world.hosts[joiner].answers.contains_key(&call)));
-    assert!(matches!(world.hosts[joiner].answers[&call], Answer::Joined(Ok(()))));
+    assert!(matches!(world.hosts[joiner].answers[&call], CallResult::Joined(Ok(()))));
     world.run(secs(5));
     world.recorded = Some(Vec::new());
     world.run(secs(10));
@@ -283,17 +283,17 @@ fn joins_end_with_a_reason_for_each_seed() {
     let joiner = world.add();
     let call = world.join(joiner, &[1]);
     assert!(world.run_until(secs(6), |world| world.hosts[joiner].answers.contains_key(&call)));
-    let Answer::Joined(Err(errors)) = &world.hosts[joiner].answers[&call] else { panic!() };
+    let CallResult::Joined(Err(errors)) = &world.hosts[joiner].answers[&call] else { panic!() };
     assert!(matches!(errors[..], [(addr, crate::Error::NoAnswer)] if addr == world::addr_of(1)));
     // Only itself.
     let call = world.join(joiner, &[joiner]);
-    assert!(matches!(world.hosts[joiner].answers[&call], Answer::Joined(Ok(()))));
+    assert!(matches!(world.hosts[joiner].answers[&call], CallResult::Joined(Ok(()))));
     // Another cluster.
     world.settings.cluster = "other".into();
     let stranger = world.add();
     let call = world.join(stranger, &[0]);
     assert!(world.run_until(secs(6), |world| world.hosts[stranger].answers.contains_key(&call)));
-    let Answer::Joined(Err(errors)) = &world.hosts[stranger].answers[&call] else { panic!() };
+    let CallResult::Joined(Err(errors)) = &world.hosts[stranger].answers[&call] else { panic!() };
     assert!(matches!(errors[..], [(_, crate::Error::WrongCluster)]));
 }
 
@@ -387,6 +387,6 @@ fn a_second_leave_waits_for_what_becomes_of_the_first() {
     assert!(![first, second].iter().any(|call| world.hosts[1].answers.contains_key(call)));
     world.run(secs(2));
     for call in [first, second] {
-        assert!(matches!(world.hosts[1].answers[&call], Answer::Left(Err(crate::Error::Timeout))));
+        assert!(matches!(world.hosts[1].answers[&call], CallResult::Left(Err(crate::Error::Timeout))));
     }
 }

@@ -111,7 +111,7 @@ fn an_address_that_has_not_changed_changes_nothing() {
     let mut world = World::cluster(61, 3);
     world.run(secs(5));
     let (own, before) = (world.hosts[0].addr, world.view(0));
-    world.call(0, |protocol, now| protocol.move_to(now, own));
+    world.call(0, |protocol, now| protocol.change_address(now, own));
     assert_eq!(world.view(0), before);
 }
 

@@ -9,7 +9,7 @@ use super::world::{World, addr_of};
 use crate::error::Error;
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Status};
-use crate::protocol::Answer;
+use crate::protocol::CallResult;
 use crate::wire::body::Hello;
 use crate::wire::{Accusers, Body, Cookie, Frame, Header, NameHash, Record, SealedHead, Seq, Verdict};
 use crate::{Key, Keyring};
@@ -38,7 +38,7 @@ fn sealed(world: &mut World, sender: usize, receiver: Generation, bodies: &[Body
     for body in bodies {
         assert!(writer.push(body));
     }
-    protocol.core.answer(addr_of(99), writer);
+    protocol.core.transmit_unchecked(addr_of(99), writer);
     protocol.poll_transmit().unwrap().datagram
 }
 
@@ -178,7 +178,7 @@ fn a_hello_with_a_cookie_that_is_still_good_does_not_let_in_who_was_refused_befo
     let refused = world.add();
     let call = world.join(refused, &[0]);
     world.run(secs(1));
-    let Some(Answer::Joined(Err(errors))) = world.hosts[refused].answers.get(&call) else { panic!() };
+    let Some(CallResult::Joined(Err(errors))) = world.hosts[refused].answers.get(&call) else { panic!() };
     assert!(matches!(errors[..], [(_, Error::Full)]));
     world.crash(refused);
     world.call(1, |protocol, now| protocol.leave(now, secs(2)));
@@ -334,7 +334,7 @@ fn a_flood_of_strangers_leaves_nothing_behind() {
         let protocol = &mut world.hosts[stranger].protocol;
         let mut writer = protocol.core.writer(Vec::new(), &header);
         assert!(writer.push(&hello));
-        protocol.core.answer(addr_of(0), writer);
+        protocol.core.transmit_unchecked(addr_of(0), writer);
         let datagram = protocol.poll_transmit().unwrap().datagram;
         assert_eq!(world.answers(0, addr_of(stranger), &datagram).len(), 1, "a challenge");
     }
@@ -352,8 +352,8 @@ fn joins(of_the_cluster: Keyring, of_the_joiner: Keyring) -> Result<(), Error> {
     let call = world.join(joiner, &[0]);
     assert!(world.run_until(secs(6), |world| world.hosts[joiner].answers.contains_key(&call)));
     match world.hosts[joiner].answers.remove(&call) {
-        Some(Answer::Joined(Ok(()))) => Ok(()),
-        Some(Answer::Joined(Err(mut errors))) => {
+        Some(CallResult::Joined(Ok(()))) => Ok(()),
+        Some(CallResult::Joined(Err(mut errors))) => {
             assert!(world.now.since(since) < secs(2), "it has waited for its deadline");
             world.run(secs(30));
             assert_eq!(world.hosts[0].protocol.nodes().count(), 2);
@@ -388,7 +388,7 @@ fn a_joiner_without_a_key_is_told_so_at_its_deadline_while_keys_change() {
     // It is challenged as it came, and welcomed under a seal.
     let call = world.join(joiner, &[0]);
     assert!(world.run_until(secs(6), |world| world.hosts[joiner].answers.contains_key(&call)));
-    let Some(Answer::Joined(Err(errors))) = world.hosts[joiner].answers.get(&call) else { panic!() };
+    let Some(CallResult::Joined(Err(errors))) = world.hosts[joiner].answers.get(&call) else { panic!() };
     assert!(matches!(errors[..], [(_, Error::WrongKey)]), "{errors:?}");
 }
 
@@ -422,7 +422,7 @@ fn a_joiner_of_another_cluster_is_told_so_whatever_its_key() {
         let joiner = world.add();
         let call = world.join(joiner, &[0]);
         world.run(secs(2));
-        let Some(Answer::Joined(Err(errors))) = world.hosts[joiner].answers.get(&call) else {
+        let Some(CallResult::Joined(Err(errors))) = world.hosts[joiner].answers.get(&call) else {
             panic!("{:?}", world.hosts[joiner].answers)
         };
         assert!(matches!(errors[..], [(_, Error::WrongCluster)]), "{errors:?}");
@@ -438,7 +438,7 @@ fn a_hint_that_repeats_nothing_of_what_was_sent_ends_no_join() {
     for seq in [1, u64::MAX, 1 << 62] {
         let header =
             Header { tag: world.tag(), sender: NameHash(1), generation: Generation(1), receiver: run };
-        let hint = Body::Hint { seq: Seq(seq), reason: crate::wire::body::HintReason::WrongKey };
+        let hint = Body::RejectHint { seq: Seq(seq), reason: crate::wire::body::RejectHintReason::WrongKey };
         let hint = super::world::datagram(&header, &[hint]);
         world.inject(joiner, addr_of(50), &hint);
     }
@@ -493,7 +493,7 @@ fn what_can_not_be_opened_from_a_seeds_address_ends_no_join() {
             world.run(Duration::from_micros(300));
         }
         let outcome = world.hosts[joiner].answers.get(&call);
-        assert!(matches!(outcome, Some(Answer::Joined(Ok(())))), "{outcome:?}");
+        assert!(matches!(outcome, Some(CallResult::Joined(Ok(())))), "{outcome:?}");
     }
 }
 
@@ -511,7 +511,7 @@ fn a_hint_that_comes_before_the_answers_ends_no_join() {
     world.run(secs(2));
     assert_eq!(world.hosts[joiner].protocol.metrics().unexpected_answers, 0);
     let outcome = world.hosts[joiner].answers.get(&call);
-    assert!(matches!(outcome, Some(Answer::Joined(Ok(())))), "{outcome:?}");
+    assert!(matches!(outcome, Some(CallResult::Joined(Ok(())))), "{outcome:?}");
 }
 
 #[test]
@@ -526,7 +526,7 @@ fn a_reason_why_nobody_answers_stands_in_place_of_none() {
     let (took, outcome) = (world.now.since(since), world.hosts[joiner].answers.get(&call));
     // Six hellos go out before it is believed.
     assert!(took > Duration::from_millis(500) && took < secs(2), "{took:?}");
-    let Some(Answer::Joined(Err(errors))) = outcome else { panic!("{outcome:?}") };
+    let Some(CallResult::Joined(Err(errors))) = outcome else { panic!("{outcome:?}") };
     assert!(matches!(errors[..], [(_, Error::WrongKey)]), "{errors:?}");
 }
 
@@ -537,7 +537,7 @@ fn hint_for(world: &World, to: usize, counter: u64) -> Vec<u8> {
         generation: Generation(1),
         receiver: world.generation(to),
     };
-    let hint = Body::Hint { seq: Seq(counter), reason: crate::wire::body::HintReason::WrongKey };
+    let hint = Body::RejectHint { seq: Seq(counter), reason: crate::wire::body::RejectHintReason::WrongKey };
     super::world::datagram(&header, &[hint])
 }
 
@@ -554,7 +554,7 @@ fn a_hint_that_repeats_the_counter_of_another_datagram_gives_no_reason() {
     let hint = hint_for(&world, 2, counter);
     world.inject(2, addr_of(50), &hint);
     assert!(world.run_until(secs(6), |world| world.hosts[2].answers.contains_key(&call)));
-    let Some(Answer::Joined(Err(errors))) = world.hosts[2].answers.get(&call) else { panic!() };
+    let Some(CallResult::Joined(Err(errors))) = world.hosts[2].answers.get(&call) else { panic!() };
     assert!(matches!(errors[..], [(_, Error::NoAnswer)]), "{errors:?}");
 }
 

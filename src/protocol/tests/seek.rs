@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use super::secs;
 use super::world::{World, addr_of};
-use crate::protocol::Note;
+use crate::protocol::LogRecord;
 
 /// The times between the rounds in which a member looked for others.
 fn pauses(world: &mut World, at: usize, for_so_long: Duration) -> Vec<Duration> {
     let end = world.now + for_so_long;
     let mut last = world.now;
-    let mut seen = world.hosts[at].protocol.metrics().seeks;
+    let mut seen = world.hosts[at].protocol.metrics().rejoins;
     let mut pauses = Vec::new();
     while world.now < end {
         world.run(Duration::from_millis(10));
-        let seeks = world.hosts[at].protocol.metrics().seeks;
-        if seeks > seen {
+        let rejoins = world.hosts[at].protocol.metrics().rejoins;
+        if rejoins > seen {
             pauses.push(world.now.since(last));
-            (last, seen) = (world.now, seeks);
+            (last, seen) = (world.now, rejoins);
         }
     }
     pauses
@@ -37,7 +37,7 @@ fn a_lone_member_looks_less_and_less_often_down_to_once_per_rejoin_interval() {
     }
     assert!(pauses.len() > 10, "{pauses:?}");
     let metrics = world.hosts[alone].protocol.metrics();
-    assert_eq!(metrics.seeks_in_vain, metrics.seeks - 1);
+    assert_eq!(metrics.rejoin_failures, metrics.rejoins - 1);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_member_in_company_looks_once_per_rejoin_interval_and_asks_few() {
     world.seeds = (0..40).map(addr_of).collect();
     world.grow(3);
     world.run(secs(60));
-    assert_eq!(world.hosts[0].protocol.metrics().seeks_in_vain, 0);
+    assert_eq!(world.hosts[0].protocol.metrics().rejoin_failures, 0);
     world.recorded = Some(Vec::new());
     let pauses = pauses(&mut world, 0, secs(100));
     assert!(pauses[1..].iter().all(|pause| *pause >= secs(5) && *pause <= secs(16)), "{pauses:?}");
@@ -88,7 +88,7 @@ fn an_outage_of_all_that_are_named_is_told_once() {
         world.run(Duration::from_millis(200));
         told.append(&mut world.hosts[alone].notes);
     }
-    let warnings: Vec<&Note> = told.iter().filter(|note| note.level == log::Level::Warn).collect();
+    let warnings: Vec<&LogRecord> = told.iter().filter(|note| note.level == log::Level::Warn).collect();
     assert!(matches!(&warnings[..], [note] if note.text == "alone: of 2 addresses none answers"), "{told:?}");
 }
 
@@ -150,9 +150,9 @@ fn what_is_known_is_not_asked() {
     world.grow(3);
     world.run(secs(30));
     world.recorded = Some(Vec::new());
-    let seeks = world.hosts[0].protocol.metrics().seeks;
+    let rejoins = world.hosts[0].protocol.metrics().rejoins;
     world.run(secs(60));
-    assert!(world.hosts[0].protocol.metrics().seeks >= seeks + 4);
+    assert!(world.hosts[0].protocol.metrics().rejoins >= rejoins + 4);
     // A hello is the one datagram to nobody's run: bytes 28 to 35 are zero.
     let hellos =
         world.recorded.take().unwrap().into_iter().filter(|(_, _, datagram)| datagram[28..36] == [0; 8]);

@@ -7,7 +7,7 @@ use super::world::{World, addr_of};
 use crate::node::Generation;
 use crate::protocol::membership::Peer;
 use crate::protocol::sync::pull::{Item, Pulls};
-use crate::protocol::{Answer, Instant};
+use crate::protocol::{CallResult, Instant};
 use crate::state::VERSION_MAX;
 use crate::wire::body::Delta;
 use crate::wire::lists::{Write, WritesBuilder};
@@ -114,7 +114,7 @@ fn a_join_comes_through_though_the_states_of_the_seed_have_come_by_another_way()
     });
     world.run(secs(1));
     let answer = world.hosts[joiner].answers.get(&call);
-    assert!(matches!(answer, Some(Answer::Joined(Ok(())))), "{answer:?}");
+    assert!(matches!(answer, Some(CallResult::Joined(Ok(())))), "{answer:?}");
 }
 
 #[test]

@@ -11,7 +11,9 @@ use crate::allow::Allow;
 use crate::error::Error;
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node, Status};
-use crate::protocol::{Answer, Call, Chore, Duty, Handover, Instant, Note, Protocol, Settings, Without};
+use crate::protocol::{
+    CallResult, EnqueueResult, Instant, LogRecord, Protocol, RequestId, Settings, Task, TimerKind, Without,
+};
 use crate::wire::body::Vouch;
 use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Packet, Record, Verdict, Writer};
 
@@ -31,12 +33,12 @@ pub(super) struct Host {
     pub(super) addr: SocketAddr,
     pub(super) protocol: Protocol,
     pub(super) events: Vec<(Instant, Event)>,
-    pub(super) answers: BTreeMap<Call, Answer>,
+    pub(super) answers: BTreeMap<RequestId, CallResult>,
     pub(super) ended: Option<Error>,
     /// What would be logged, if logging is on.
-    pub(super) notes: Vec<Note>,
+    pub(super) notes: Vec<LogRecord>,
     /// What becomes of messages that arrive.
-    pub(super) handover: Handover,
+    pub(super) enqueued: EnqueueResult,
     pub(super) running: bool,
     paused: bool,
     /// Datagrams that came while it was paused.
@@ -219,7 +221,7 @@ impl World {
             answers: BTreeMap::new(),
             ended: None,
             notes: Vec::new(),
-            handover: Handover::Taken,
+            enqueued: EnqueueResult::Taken,
             running: true,
             paused: false,
             queue: Vec::new(),
@@ -239,7 +241,7 @@ impl World {
         Protocol::new(settings, self.now, wall, seed)
     }
 
-    pub(super) fn join(&mut self, index: usize, seeds: &[usize]) -> Call {
+    pub(super) fn join(&mut self, index: usize, seeds: &[usize]) -> RequestId {
         let addr = |seed: &usize| self.hosts.get(*seed).map_or(addr_of(*seed), |host| host.addr);
         let seeds: Vec<SocketAddr> = seeds.iter().map(addr).collect();
         self.call(index, |protocol, now| protocol.join(now, &seeds))
@@ -288,9 +290,9 @@ impl World {
     pub(super) fn resume(&mut self, index: usize) {
         self.hosts[index].paused = false;
         let late = self.hosts[index].timeouts;
-        for (slot, duty) in DUTIES.into_iter().enumerate() {
+        for (slot, kind) in TIMER_KINDS.into_iter().enumerate() {
             if late[slot].is_some_and(|at| at <= self.now) {
-                self.hosts[index].protocol.handle_timeout(self.now, duty);
+                self.hosts[index].protocol.handle_timeout(self.now, kind);
                 self.drain(index);
             }
         }
@@ -476,7 +478,7 @@ impl World {
             self.wakes.remove(&(at, index, slot));
             let host = &mut self.hosts[index];
             if host.running && !host.paused {
-                let work = || host.protocol.handle_timeout(self.now, DUTIES[slot]);
+                let work = || host.protocol.handle_timeout(self.now, TIMER_KINDS[slot]);
                 count(&mut self.allocations, work);
                 self.drain(index);
             }
@@ -490,8 +492,8 @@ impl World {
         // Before the datagrams: the ack of a message is one of them.
         while let Some(event) = host.protocol.poll_event() {
             if matches!(event, Event::Message { .. }) {
-                host.protocol.settle(now, host.handover);
-                if host.handover != Handover::Taken {
+                host.protocol.complete(now, host.enqueued);
+                if host.enqueued != EnqueueResult::Taken {
                     continue;
                 }
             }
@@ -517,19 +519,19 @@ impl World {
             self.hosts[index].protocol.reuse(transmit.datagram);
         }
         let host = &mut self.hosts[index];
-        while let Some((call, answer)) = host.protocol.poll_answer() {
+        while let Some((call, answer)) = host.protocol.poll_result() {
             host.answers.insert(call, answer);
         }
-        host.notes.extend(std::iter::from_fn(|| host.protocol.poll_note()));
+        host.notes.extend(std::iter::from_fn(|| host.protocol.poll_log_record()));
         let (mut asked, mut moved) = (false, false);
-        while let Some(chore) = host.protocol.poll_chore() {
-            match chore {
-                Chore::Discover => asked = true,
-                Chore::CheckAddress => moved |= host.protocol.local().addr() != host.addr,
+        while let Some(task) = host.protocol.poll_task() {
+            match task {
+                Task::Discover => asked = true,
+                Task::CheckAddress => moved |= host.protocol.local().addr() != host.addr,
             }
         }
         if moved && host.running {
-            host.protocol.move_to(now, host.addr);
+            host.protocol.change_address(now, host.addr);
             self.drain(index);
             return;
         }
@@ -542,8 +544,8 @@ impl World {
         if let Some(error) = host.protocol.poll_end() {
             host.ended = Some(error);
         }
-        for (slot, duty) in DUTIES.into_iter().enumerate() {
-            let at = if host.running { host.protocol.poll_timeout(duty) } else { None };
+        for (slot, kind) in TIMER_KINDS.into_iter().enumerate() {
+            let at = if host.running { host.protocol.poll_timeout(kind) } else { None };
             // Overdue is now, not in the past.
             let at = at.map(|at| at.max(now));
             if host.timeouts[slot] != at {
@@ -654,7 +656,7 @@ impl World {
     }
 }
 
-const DUTIES: [Duty; 2] = [Duty::Probe, Duty::Disseminate];
+const TIMER_KINDS: [TimerKind; 2] = [TimerKind::Probe, TimerKind::Disseminate];
 
 /// Does a step's work, and counts its allocations if that is wanted.
 fn count(allocations: &mut Option<u64>, work: impl FnOnce()) {

@@ -27,7 +27,7 @@ impl Asked {
             Body::PingRequest(request) => Some((Self::Relay, request.seq)),
             Body::Hello(hello) => Some((Self::Hello, hello.seq)),
             Body::Leave { seq, .. } => Some((Self::Leave, *seq)),
-            Body::Sums(sums) => Some((Self::View, sums.seq)),
+            Body::BucketDigest(sums) => Some((Self::View, sums.seq)),
             Body::Offer(offer) => Some((Self::View, offer.seq)),
             Body::Pull(pull) => Some((Self::View, pull.seq)),
             Body::Fetch(fetch) => Some((Self::Fetch, fetch.seq)),
@@ -49,7 +49,7 @@ pub(crate) fn answered(body: &Body<'_>) -> Option<Seq> {
         | Body::Nack { seq, .. }
         | Body::Challenge { seq, .. }
         | Body::Reject { seq, .. }
-        | Body::Newer { seq, .. }
+        | Body::SyncDelta { seq, .. }
         | Body::Fetched { seq } => Some(*seq),
         _ => None,
     }

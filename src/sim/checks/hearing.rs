@@ -22,7 +22,7 @@ impl Said {
     /// Notes the broadcasts in a datagram; what is wrong with them, if anything.
     pub(crate) fn check(&mut self, datagram: &[u8]) -> Result<(), String> {
         for body in Packet::decode(datagram).iter().flat_map(Packet::bodies) {
-            if let Body::Broadcast(broadcast) | Body::SyncBroadcast(broadcast) = body {
+            if let Body::Broadcast(broadcast) | Body::PulledBroadcast(broadcast) = body {
                 let number = (broadcast.origin, broadcast.generation, broadcast.number);
                 let payload = siphash((0, 0), broadcast.payload);
                 if *self.payloads.entry(number).or_insert(payload) != payload {

@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::error::Result;
-use crate::protocol::{Call, Seen, Transmit};
+use crate::protocol::{RequestId, Seen, Transmit};
 use crate::sim::checks::check_length;
 use crate::sim::host::Host;
 use crate::sim::message_model::Message;
@@ -51,7 +51,7 @@ impl World {
         run: u64,
         name: &str,
         payload: &[u8],
-    ) -> Result<Call> {
+    ) -> Result<RequestId> {
         self.check_running(host, run)?;
         let protocol = &self.hosts[host].protocol;
         let message = protocol.node(name).map(|to| Message::new(&protocol.local(), to, payload));
@@ -63,7 +63,7 @@ impl World {
         call
     }
 
-    pub(super) fn check_answered(&mut self, index: usize, call: Call, result: &Result<()>) {
+    pub(super) fn check_answered(&mut self, index: usize, call: RequestId, result: &Result<()>) {
         let outcome = self.messages.answered((index, self.hosts[index].run, call), result);
         self.expect(index, outcome);
     }

@@ -56,7 +56,7 @@ fn fragments_in_any_order_and_twice_are_put_together_once() {
     assert!(
         payload.chunks(SIZE as usize).zip(0..).all(|(part, index)| part.iter().all(|byte| *byte == index))
     );
-    inbox.settle(SENDER, 1, Ok(()));
+    inbox.complete(SENDER, 1, Ok(()));
     assert_eq!(inbox.bound().count, 0);
     for index in 0..4 {
         assert_eq!(take(&mut inbox, &fragment(1, total, index)), Taken::Decided);
@@ -74,7 +74,7 @@ fn an_empty_message_is_a_message() {
 fn what_a_sender_has_done_with_is_forgotten_and_never_delivered() {
     let mut inbox = Inbox::default();
     assert!(matches!(take(&mut inbox, &fragment(1, 5, 0)), Taken::Complete(_)));
-    inbox.settle(SENDER, 1, Ok(()));
+    inbox.complete(SENDER, 1, Ok(()));
     assert_eq!(take(&mut inbox, &fragment(2, 2 * SIZE, 0)), Taken::Part);
     // Number 5, and the oldest under way is 4.
     let later = Fragment { behind: 1, ..fragment(5, 2 * SIZE, 0) };

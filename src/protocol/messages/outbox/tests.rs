@@ -9,7 +9,7 @@ use super::{
     Acked, BURST_MAX, BYTES_MAX, Ended, MESSAGES_MAX, Message, Outbox, PEER_BYTES_MAX, Patience, Piece,
 };
 use crate::node::Generation;
-use crate::protocol::{Call, Instant};
+use crate::protocol::{Instant, RequestId};
 use crate::wire::NameHash;
 use crate::wire::body::{FragmentAck, Progress, Refusal};
 use crate::wire::lists::Bits;
@@ -34,7 +34,7 @@ fn outbox() -> Outbox {
 }
 
 fn push_to(outbox: &mut Outbox, name: NameHash, call: u64, length: usize) {
-    let message = Message { call: Call(call), payload: vec![7; length], deadline: millis(5_000) };
+    let message = Message { call: RequestId(call), payload: vec![7; length], deadline: millis(5_000) };
     outbox.push(name, RUN, Some(RTT), message);
 }
 
@@ -90,10 +90,10 @@ fn an_outcome_ends_the_call() {
     let wrong_run = FragmentAck { ask: 0, number: 1, progress: Progress::Delivered };
     assert_eq!(outbox.acked(millis(2), PEER, Generation(2), &wrong_run), Acked::Unexpected);
     assert_eq!(outbox.acked(millis(2), OTHER, RUN, &wrong_run), Acked::Unexpected);
-    assert_eq!(delivered(&mut outbox, millis(2), 1), Acked::Delivered(Call(1)));
+    assert_eq!(delivered(&mut outbox, millis(2), 1), Acked::Delivered(RequestId(1)));
     assert_eq!(delivered(&mut outbox, millis(2), 1), Acked::Unexpected);
     let refused = FragmentAck { ask: 0, number: 2, progress: Progress::Refused(Refusal::Overloaded) };
-    assert_eq!(outbox.acked(millis(2), PEER, RUN, &refused), Acked::Refused(Call(2)));
+    assert_eq!(outbox.acked(millis(2), PEER, RUN, &refused), Acked::Refused(RequestId(2)));
     assert!(outbox.is_idle());
     assert_eq!(outbox.bound().count, 0);
 }
@@ -314,7 +314,7 @@ fn what_ends_with_its_node_tells_whether_all_of_it_was_sent() {
     outbox.burst(millis(1), PEER);
     let ended = outbox.end_where(|name, _| name == PEER);
     let expected = [(1, true), (2, false), (3, false)];
-    assert_eq!(ended, expected.map(|(call, is_sent)| Ended { name: PEER, call: Call(call), is_sent }));
+    assert_eq!(ended, expected.map(|(call, is_sent)| Ended { name: PEER, call: RequestId(call), is_sent }));
     assert_eq!(outbox.bound().count, 10);
     assert_eq!(outbox.next_due(), None, "what was never sent to the other node waits for its first burst");
 }
@@ -334,7 +334,7 @@ fn no_number_is_used_twice_for_one_pair_of_runs() {
     assert_eq!(written(&outbox, &burst), [(2, 0, 0, true)]);
     // Another run of the receiver is another pair.
     delivered(&mut outbox, millis(4), 2);
-    let message = Message { call: Call(3), payload: Vec::new(), deadline: millis(5_000) };
+    let message = Message { call: RequestId(3), payload: Vec::new(), deadline: millis(5_000) };
     outbox.push(PEER, Generation(2), None, message);
     outbox.start();
     let burst = outbox.burst(millis(5), PEER);

@@ -11,7 +11,7 @@ use super::{bytes, challenge, foreign, forged_addr, kinds, ping, record};
 use crate::node::Generation;
 use crate::protocol::tests::secs;
 use crate::protocol::tests::world::{World, addr_of, datagram};
-use crate::wire::body::{Hello, HintReason, PingRequest};
+use crate::wire::body::{Hello, PingRequest, RejectHintReason};
 use crate::wire::packet::BODIES_MAX;
 use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Packet, Seq};
 
@@ -147,7 +147,7 @@ fn another_cluster_is_counted_and_told_at_most_ten_times_a_second() {
             let answers = world.answers(0, from, &hello);
             assert!(bytes(&answers) <= hello.len());
             for (to, answer) in answers {
-                assert_eq!((to, kinds(&answer)), (from, vec!["Hint".to_owned()]));
+                assert_eq!((to, kinds(&answer)), (from, vec!["RejectHint".to_owned()]));
                 hints += 1;
             }
             // Anything else is not answered at all.
@@ -183,7 +183,7 @@ fn a_sealed_datagram_of_a_stranger_is_counted_and_answered_by_at_most_ten_hints_
             let packet = Packet::decode(&answer).unwrap();
             assert_eq!(packet.header().receiver, Generation(5));
             let bodies: Vec<Body<'_>> = packet.bodies().collect();
-            assert_eq!(bodies, [Body::Hint { seq: Seq(77), reason: HintReason::WrongKey }]);
+            assert_eq!(bodies, [Body::RejectHint { seq: Seq(77), reason: RejectHintReason::WrongKey }]);
             hints += 1;
         }
     }

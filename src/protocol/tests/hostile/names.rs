@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{accused_by, bodies_of, challenge, foreign, kinds, ping, record, verdict_on};
 use crate::error::Error;
 use crate::node::{Generation, Incarnation, Status};
-use crate::protocol::Answer;
+use crate::protocol::CallResult;
 use crate::protocol::tests::secs;
 use crate::protocol::tests::world::{World, addr_of, datagram};
 use crate::wire::body::{Hello, Ping, Pull};
@@ -26,7 +26,7 @@ fn a_forged_leave_does_not_free_a_name() {
         let call = world.join(thief, &[0]);
         assert!(world.run_until(secs(6), |world| world.hosts[thief].answers.contains_key(&call)));
         let answer = &world.hosts[thief].answers[&call];
-        let Answer::Joined(Err(errors)) = answer else { panic!("{answer:?}") };
+        let CallResult::Joined(Err(errors)) = answer else { panic!("{answer:?}") };
         assert!(matches!(&errors[0].1, crate::Error::NameTaken { addr, .. } if *addr == addr_of(2)));
         world.crash(thief);
         assert!(world.run_until(secs(30), World::is_converged), "{}", world.dump());
@@ -170,7 +170,7 @@ fn a_newcomer_is_not_kept_out_by_others_who_want_its_name() {
             }
         }
         let outcome = world.hosts[again].answers.get(&call);
-        assert!(matches!(outcome, Some(Answer::Joined(Ok(())))), "{outcome:?}");
+        assert!(matches!(outcome, Some(CallResult::Joined(Ok(())))), "{outcome:?}");
         world.now.since(since)
     });
     // One check of the name serves all.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{bodies_of, foreign};
 use crate::protocol::tests::secs;
 use crate::protocol::tests::world::World;
-use crate::protocol::{Answer, Call};
+use crate::protocol::{CallResult, RequestId};
 use crate::wire::body::{Digests, Page, Pull, Welcome};
 use crate::wire::lists::Groups;
 use crate::wire::{Body, NameHash, ViewMark};
@@ -31,7 +31,7 @@ fn a_page_that_leads_out_of_its_range_ends_it() {
     let [more] = answer(&mut world, &last, u64::MAX)[..] else { panic!("no pull") };
     assert_eq!((more.from, more.until), (NameHash(u64::MAX), NameHash(0)));
     assert_eq!(answer(&mut world, &more, 0), []);
-    assert!(matches!(world.hosts[0].answers.get(&call), Some(Answer::Joined(Ok(())))));
+    assert!(matches!(world.hosts[0].answers.get(&call), Some(CallResult::Joined(Ok(())))));
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_peer_whose_digests_never_end_is_given_up() {
     // Each page was remembered, for as long as the peer went on to answer.
     let (mut world, _, sent) = let_in_by_a_stranger(21, 1);
     let sums = |sent: &[(SocketAddr, Vec<u8>)]| {
-        bodies_of(sent, |body| if let Body::Sums(sums) = body { Some(sums.seq) } else { None })
+        bodies_of(sent, |body| if let Body::BucketDigest(sums) = body { Some(sums.seq) } else { None })
     };
     let (mut seq, mut pages) = (sums(&sent)[0], 0);
     for from in 1..20_000_u64 {
@@ -58,7 +58,7 @@ fn a_peer_whose_digests_never_end_is_given_up() {
 
 /// A member alone that has said hello to a stranger, and is told that it is in a cluster of so many: its call, and what
 /// it sends then.
-fn let_in_by_a_stranger(seed: u64, count: u32) -> (World, Call, Vec<(SocketAddr, Vec<u8>)>) {
+fn let_in_by_a_stranger(seed: u64, count: u32) -> (World, RequestId, Vec<(SocketAddr, Vec<u8>)>) {
     let mut world = World::new(seed);
     world.add();
     world.recorded = Some(Vec::new());
