@@ -22,6 +22,8 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn cluster(&self) -> &str;
     /// Where its socket is bound; none in the simulator, which has none.
     fn bound(&self) -> Option<SocketAddr>;
+    /// The time since its creation.
+    fn now(&self) -> Duration;
     fn local(&self) -> Node;
     fn nodes(&self) -> Nodes;
     fn node(&self, name: &str) -> Option<Node>;

@@ -32,7 +32,7 @@ use crate::node::{Node, Nodes};
 ///
 /// After the end, readers ([`name`](Self::name), [`addr`](Self::addr), [`local`](Self::local),
 /// [`nodes`](Self::nodes), [`node`](Self::node), [`all_nodes`](Self::all_nodes), [`health`](Self::health),
-/// [`metrics`](Self::metrics)) show what was last known, `leave` and `shutdown` are Ok, and all else answers
+/// [`metrics`](Self::metrics)) show what was last known, the time goes on ([`now`](Self::now)), `leave` and `shutdown` are Ok, and all else answers
 /// [`Error::Closed`]; or [`Error::NameTaken`] if it ended because another run of it won its name. If a thread
 /// of the member panicked, that has ended it, and every call but the readers answers [`Error::Panicked`].
 ///
@@ -127,6 +127,27 @@ impl Member {
     /// Where the socket is bound; none in the simulator, which has no sockets.
     pub(crate) fn bound(&self) -> Option<SocketAddr> {
         self.engine.bound()
+    }
+
+    /// The time since this member was created: virtual where it is [simulated](crate::sim), and that of the system's
+    /// monotonic clock elsewhere. A listener or a discovery that measures time by it can be tested in the simulator.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use headcount::{Config, sim};
+    ///
+    /// # fn main() -> headcount::Result<()> {
+    /// let cluster = sim::Cluster::new(1);
+    /// cluster.run(Duration::from_secs(5));
+    /// let member = cluster.add(Config::lan().name("ann"))?;
+    /// cluster.run(Duration::from_secs(60));
+    /// assert_eq!(member.now(), Duration::from_secs(60));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.engine.now()
     }
 
     /// The own node.

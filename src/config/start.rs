@@ -128,13 +128,10 @@ impl Config {
         self.keep_state
     }
 
-    /// An error if it needs what a simulated member has not: a network of one's own, a disk.
+    /// An error if it needs what a simulated member has not: a network of one's own.
     pub(crate) fn refuse_the_outside(&self) -> Result<()> {
         if self.transport.is_some() {
             return Err(invalid("transport", "the simulator has a network of its own"));
-        }
-        if self.snapshot.is_some() {
-            return Err(invalid("snapshot", "the simulator has no disk"));
         }
         Ok(())
     }

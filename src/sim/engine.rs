@@ -79,6 +79,7 @@ impl Sim {
             name: there.name.clone(),
             cluster: there.cluster.clone(),
             addr: there.addr,
+            started: there.started,
             past: Arc::clone(&there.past),
         })
     }
@@ -243,6 +244,7 @@ pub(super) struct Process {
     name: String,
     cluster: String,
     addr: SocketAddr,
+    started: Instant,
     past: Past,
 }
 
@@ -270,6 +272,8 @@ impl Process {
     fn end(&self, error: Error) -> Option<Leftovers> {
         let mut world = self.sim.world();
         world.check_running(self.host, self.run).ok()?;
+        // The last time, as its thread would. A crash has no such moment.
+        let _ = world.write_snapshot(self.host);
         Some(world.end(self.host, error))
     }
 
@@ -360,6 +364,10 @@ impl Engine for Process {
         None
     }
 
+    fn now(&self) -> Duration {
+        self.sim.world().now.since(self.started)
+    }
+
     fn local(&self) -> Node {
         self.read(Protocol::local)
     }
@@ -438,7 +446,9 @@ impl Engine for Process {
     }
 
     fn save_snapshot(&self) -> Result<()> {
-        Err(invalid("snapshot", "the simulator has no disk"))
+        let mut world = self.sim.world();
+        world.check_running(self.host, self.run)?;
+        world.write_snapshot(self.host)
     }
 
     fn events(&self) -> Receiver<Event> {
@@ -461,6 +471,9 @@ impl Engine for Process {
             events_dropped: host.events_dropped,
             listener_panics: host.listener_panics,
             discovery_errors: host.discovery_errors,
+            socket_errors: host.socket_errors,
+            snapshots_written: host.snapshot.as_ref().map_or(0, |snapshot| snapshot.writes),
+            snapshot_errors: host.snapshot.as_ref().map_or(0, |snapshot| snapshot.errors),
             ..host.protocol.metrics()
         })
     }

@@ -1,13 +1,15 @@
 //! One simulated process: a protocol, its consumers, and what ails it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
 use super::checks::Observer;
+use super::machine::Machine;
+use super::snapshots::SnapshotFile;
 use crate::config::Seed;
 use crate::consumer::{self, Consumer};
 use crate::discovery::Discovery;
@@ -40,7 +42,7 @@ impl Ailments {
 }
 
 /// A datagram that waits for a host.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Waiting {
     pub(super) from: SocketAddr,
     pub(super) datagram: Vec<u8>,
@@ -53,7 +55,12 @@ pub(super) type Past = Arc<OnceLock<Mutex<Box<Host>>>>;
 pub(super) struct Host {
     pub(super) name: String,
     pub(super) cluster: String,
+    /// Where it tells others that it is.
     pub(super) addr: SocketAddr,
+    /// Whether that address was configured.
+    pub(super) advertises: bool,
+    /// Where it receives.
+    pub(super) interfaces: Vec<SocketAddr>,
     /// Counts the starts.
     pub(super) run: u64,
     pub(super) protocol: Protocol,
@@ -93,11 +100,26 @@ pub(super) struct Host {
     /// Whether the invariants are checked.
     pub(super) checks: bool,
     pub(super) observer: Observer,
-    pub(super) datagrams_sent: u64,
-    pub(super) bytes_sent: u64,
+    pub(super) machine: Machine,
+    pub(super) snapshot: Option<SnapshotFile>,
+    /// Datagrams that the system refused to send.
+    pub(super) socket_errors: u64,
+    /// When this run began.
+    pub(super) started: Instant,
 }
 
 impl Host {
+    /// The address from which its system sends to another one: of several the one that has most in common with it, as
+    /// routes go. None: of several none is of its family.
+    pub(super) fn source_towards(&self, to: SocketAddr) -> Option<SocketAddr> {
+        if let [only] = self.interfaces[..] {
+            return Some(only);
+        }
+        let of_its_family = self.interfaces.iter().rev().copied().filter(|own| own.is_ipv4() == to.is_ipv4());
+        // The first one of those that are alike.
+        of_its_family.max_by_key(|own| common_bits(own.ip(), to.ip()))
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.end.is_none()
     }
@@ -128,6 +150,15 @@ impl Host {
             _listener: self.listener.take(),
             _discoveries: std::mem::take(&mut self.discoveries),
         }
+    }
+}
+
+/// How many bits two addresses of one family begin with alike.
+fn common_bits(a: IpAddr, b: IpAddr) -> u32 {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        _ => 0,
     }
 }
 

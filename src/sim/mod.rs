@@ -40,7 +40,42 @@
 //! | a process | [`crash`](Cluster::crash), [`restart`](Cluster::restart); [`pause`](Cluster::pause) (a stop signal, a VM that moves): nothing runs, 1,024 datagrams wait, and when it goes on its timers fire late, before the queue is read |
 //! | a sick host | [`deafen`](Cluster::deafen): only receiving stops; [`block`](Cluster::block): sending and receiving stop, timers run (the anomaly of the Lifeguard paper); [`slow`](Cluster::slow): a fixed time for each datagram; [`starve`](Cluster::starve): whenever there is something to do it waits for the processor, for an exponential time, and then does all of it |
 //! | names | are addresses: `join("ann")`. Each host has an address of its own (10.0.0.1:7990 and so on), whatever is bound |
-//! | clocks | all show the same time, and none drifts |
+//! | clocks | virtual time is one for all, and timers run by it; what a host takes for the time of day is its own, as wrong as you like, and drifts ([`clock`](Cluster::clock)) |
+//! | width | bytes a second and a bounded queue: for what a host sends ([`uplink`](Cluster::uplink)) and is sent ([`downlink`](Cluster::downlink)), and for links |
+//! | addresses | one for each host, or [several](Cluster::addresses), which may change; [translators](Cluster::translate) between hosts and the network: other source ports and addresses, mapped ports, hairpins, tables that are [flushed](Cluster::flush); addresses that [can not be reached](Cluster::cut_address) |
+//! | damage | [flipped](Cluster::flip) bits; [somebody on the path](Cluster::intercept), who copies datagrams, holds them back and replays them, from where they came or from elsewhere |
+//! | size | the [largest](Cluster::largest) datagram that passes links and hosts; larger ones are swallowed, or refused to their senders |
+//! | disks | one for each host, for [snapshots](Config::snapshot); it outlives crashes, and may be [full, or fail](Cluster::disk), or [go back in time](Cluster::put_disk_image) |
+//!
+//! Hosts keep what they are given here when a process ends: clock, disk, addresses, translator, widths. What is said
+//! of a host that does not exist yet holds when it is started.
+//!
+//! # Events
+//!
+//! What blocks on a stream of [`events`](Member::events) can not run virtual time: it waits for another thread, and here
+//! is none. Ask for an outcome with [`run_until`](Cluster::run_until), or wait with
+//! [`next_event`](Cluster::next_event):
+//!
+//! ```
+//! use std::time::Duration;
+//! use headcount::{Config, Event, sim};
+//!
+//! # fn main() -> headcount::Result<()> {
+//! let cluster = sim::Cluster::new(1);
+//! let ann = cluster.add(Config::lan().name("ann"))?;
+//! let events = ann.events();
+//! let bob = cluster.add(Config::lan().name("bob"))?.join("ann")?;
+//! assert!(matches!(cluster.next_event(&events, Duration::from_secs(1))?, Event::Joined(_)));
+//! cluster.crash("bob");
+//! assert!(cluster.run_until(Duration::from_secs(10), |_| {
+//!     events.try_iter().any(|event| matches!(event, Event::Died(_)))
+//! }));
+//! # let _ = bob;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Checks
 //!
 //! After each step the invariants are [checked](Cluster::check): views only go forward, events tell what the view
 //! shows, queues and datagrams keep their bounds, nobody is a reflector, messages arrive once or their senders know. At
@@ -53,10 +88,15 @@
 //! byte: [`Cluster::trace`] is a hash over all of them.
 
 pub(crate) mod checks;
+mod clock;
+mod controls;
+mod disk;
 mod engine;
 mod host;
-mod links;
+mod machine;
 mod message_model;
+mod network;
+mod snapshots;
 mod states;
 mod world;
 
@@ -66,9 +106,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::clock::Clock;
+pub use self::disk::{DiskImage, DiskState};
 use self::engine::Sim;
 use self::host::Ailments;
-use self::links::millionths;
+pub use self::network::{Fates, Interloper, Oversize, Translator, Width};
+use self::network::{Link, millionths};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::member::Member;
@@ -104,9 +147,9 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`]: a setting is wrong, a host of this name runs already, or a
-    /// [transport](Config::transport) was given (the network here is the simulator's) or a
-    /// [snapshot](Config::snapshot) (there is no disk).
+    /// - [`Error::Config`]: a setting is wrong, a host of this name runs already, another host has its address, or a
+    ///   [transport](Config::transport) was given (the network here is the simulator's).
+    /// - [`Error::Io`]: the [disk](Self::disk) fails, so that the [snapshot](Config::snapshot) can not be read.
     pub fn add(&self, config: Config) -> Result<Member> {
         self.sim.start(config)
     }
@@ -245,7 +288,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`]: as of [`add`](Self::add), or `config` names another host.
+    /// As of [`add`](Self::add); or [`Error::Config`]: `config` names another host.
     pub fn restart(&self, name: &str, config: Config) -> Result<Member> {
         if config.name_given().is_some_and(|given| given != name) {
             return Err(crate::error::invalid("name", format!("is not {name:?}")));
@@ -350,9 +393,7 @@ impl Cluster {
     pub(crate) fn relocate(&self, name: &str, addr: SocketAddr) {
         let host = self.index(name);
         let mut world = self.sim.world();
-        let before = std::mem::replace(&mut world.hosts[host].addr, addr);
-        world.by_addr.remove(&before);
-        world.by_addr.insert(addr, host);
+        world.readdress(host, vec![addr], true);
     }
 
     /// Starts a member on a new host under a name that is taken. From then on this name means the new host here.
@@ -394,7 +435,7 @@ impl Cluster {
         }
     }
 
-    fn between(&self, from: &str, to: &str, change: impl FnOnce(&mut links::Link)) {
+    fn between(&self, from: &str, to: &str, change: impl FnOnce(&mut Link)) {
         let (from, to) = (self.index(from), self.index(to));
         change(self.sim.world().links.between(from, to));
     }

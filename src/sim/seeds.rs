@@ -1,16 +1,20 @@
 //! Random faults: whatever happens, the invariants hold, and when it is over all views become equal.
 //!
 //! `HEADCOUNT_SEEDS=200` runs that many seeds, `HEADCOUNT_SEED=17` runs one. A failing run prints the command that
-//! replays it.
+//! replays it. Kinds of faults that the protocol does not survive yet are [switched](switches) off.
 
-use std::collections::BTreeSet;
+mod field;
+mod switches;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::Cluster;
+use self::switches::Switches;
+use super::{Cluster, DiskImage};
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::Event;
@@ -120,6 +124,11 @@ struct Run {
     sick: BTreeSet<usize>,
     /// Links that lose more than the others.
     lossy: BTreeSet<(usize, usize)>,
+    switches: Switches,
+    /// Links that are narrower than others, or have somebody on the path.
+    paths: BTreeSet<(usize, usize)>,
+    /// What was on disks once.
+    images: BTreeMap<usize, DiskImage>,
 }
 
 impl Run {
@@ -131,6 +140,9 @@ impl Run {
             members: Vec::new(),
             sick: BTreeSet::new(),
             lossy: BTreeSet::new(),
+            switches: Switches::new(),
+            paths: BTreeSet::new(),
+            images: BTreeMap::new(),
         }
     }
 
@@ -164,7 +176,7 @@ impl Run {
         let (own, peer) = (name(host), name(other));
         let (runs, well) = (self.runs(host), self.runs(host) && !self.sick.contains(&host));
         let spare = self.running().len() > LEFT_ALONE;
-        match self.below(0..30) {
+        match self.below(0..36) {
             0 | 1 if spare => self.cluster.crash(&own),
             2..=4 if !runs => self.restart(host),
             5 | 6 if self.members.len() < HOSTS_MAX => self.grow(),
@@ -225,6 +237,7 @@ impl Run {
                     let _ = self.members[host].broadcast(&payload);
                 }
             }
+            30.. => self.befall(host, other),
             _ => {}
         }
     }
@@ -270,6 +283,7 @@ impl Run {
 
     /// Ends all that is wrong.
     fn calm(&mut self) {
+        self.mend();
         self.cluster.heal();
         self.cluster.loss(0.0);
         self.cluster.duplicate(0.0);
@@ -286,6 +300,7 @@ impl Run {
     fn grow(&mut self) {
         let index = self.members.len();
         let config = self.config().name(name(index));
+        let config = self.in_the_field(index, config);
         self.members.push(self.cluster.add(config).unwrap());
         self.join(index);
     }
@@ -298,6 +313,9 @@ impl Run {
             let (a, b) = (self.below(1..250), self.below(1..250));
             config = config.advertise(format!("10.9.{a}.{b}:7990"));
         }
+        config = self.in_the_field(host, config);
+        // It does not start while its snapshot can not be read.
+        self.cluster.disk(&name(host), super::DiskState::Well);
         self.members[host] = self.cluster.restart(&name(host), config).unwrap();
         self.join(host);
     }

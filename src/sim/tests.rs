@@ -1,8 +1,13 @@
+mod addresses;
 mod broadcasts;
+mod clocks;
+mod damage;
 mod discovery;
+mod disks;
 #[cfg(feature = "encryption")]
 mod keys;
 mod rules;
+mod widths;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,31 +1,34 @@
 //! The simulated world: hosts, network and clock, and the one step by which it goes on.
 
+mod invariants;
+mod machines;
+mod path;
+mod snapshots;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use super::checks::{Contents, Observer, Said, check_bounds, check_length};
+use super::checks::{Contents, Observer, Said, check_bounds};
 use super::host::{Ailments, Host, Leftovers, Past, Waiting};
-use super::links::Links;
+use super::machine::Machine;
 use super::message_model::{Message, MessageModel};
+use super::network::{Directory, Fates, Links};
 use super::states::Ledger;
-use crate::config::{Addresses, Config, DEFAULT_PORT, Place, Seed};
+use crate::config::{Addresses, Config, Place, Seed};
 use crate::consumer::Consumer;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Node;
-use crate::protocol::{
-    CallResult, EnqueueResult, Instant, Protocol, RequestId, Settings, Task, TimerKind, Transmit,
-};
-use crate::wire::hash::siphash;
+#[cfg(any(test, fuzzing))]
+use crate::protocol::Transmit;
+use crate::protocol::{CallResult, EnqueueResult, Instant, Protocol, RequestId, Settings, Task, TimerKind};
 
-/// What the simulated clocks show at the beginning.
-const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 /// Datagrams that wait for a host that does not receive; more are lost, as in a socket's buffer.
 const INBOX_MAX: usize = 1_024;
 const TIMER_KINDS: [TimerKind; 2] = [TimerKind::Probe, TimerKind::Disseminate];
@@ -33,21 +36,16 @@ const TIMER_KINDS: [TimerKind; 2] = [TimerKind::Probe, TimerKind::Disseminate];
 /// Something that is going to happen.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
-    Arrival {
-        to: usize,
-        from: SocketAddr,
-        datagram: Vec<u8>,
-    },
+    /// A datagram comes to a host.
+    Arrival { to: usize, waiting: Waiting },
+    /// A datagram has passed the downlink of a host.
+    Passage { to: usize, waiting: Waiting },
     /// A slow host has done with the next datagram of its inbox.
-    Service {
-        host: usize,
-        run: u64,
-    },
+    Service { host: usize, run: u64 },
     /// A starved host has the processor.
-    Turn {
-        host: usize,
-        run: u64,
-    },
+    Turn { host: usize, run: u64 },
+    /// A member has rested since it wrote its snapshot.
+    Snapshot { host: usize, run: u64 },
 }
 
 /// The whole simulated world.
@@ -57,8 +55,12 @@ pub(super) struct World {
     rng: ChaCha12Rng,
     pub(super) hosts: Vec<Host>,
     pub(super) by_name: BTreeMap<String, usize>,
-    pub(super) by_addr: BTreeMap<SocketAddr, usize>,
+    pub(super) directory: Directory,
     pub(super) links: Links,
+    /// Of hosts that have not been started yet.
+    machines: BTreeMap<String, Machine>,
+    /// What became of all that was sent.
+    pub(super) fates: Fates,
     happenings: BinaryHeap<Reverse<(Instant, u64, Happening)>>,
     wakes: BTreeSet<(Instant, usize, usize)>,
     serial: u64,
@@ -103,8 +105,10 @@ impl World {
             rng: ChaCha12Rng::seed_from_u64(seed),
             hosts: Vec::new(),
             by_name: BTreeMap::new(),
-            by_addr: BTreeMap::new(),
+            directory: Directory::default(),
             links: Links::new(),
+            machines: BTreeMap::new(),
+            fates: Fates::default(),
             happenings: BinaryHeap::new(),
             wakes: BTreeSet::new(),
             serial: 0,
@@ -136,19 +140,37 @@ impl World {
         if self.hosts.get(index).is_some_and(Host::is_running) {
             return Err(crate::error::invalid("name", "a process of this name runs already"));
         }
-        let addr = addresses.advertise.unwrap_or_else(|| addr_of(index));
-        if self.by_addr.get(&addr).is_some_and(|other| *other != index && self.hosts[*other].is_running()) {
+        let (realm, interfaces) = self.interfaces(index, config.name_given(), addresses.advertise);
+        let others = interfaces.iter().filter_map(|addr| self.directory.at(realm, *addr));
+        if others.into_iter().any(|other| other != index && self.hosts[other].is_running()) {
             return Err(crate::error::invalid("advertise", "another host has this address"));
         }
+        let advertises = addresses.advertise.is_some();
+        let addr = addresses.advertise.unwrap_or(interfaces[0]);
         let addresses = Addresses { advertise: Some(addr), ..addresses };
-        let settings = config.settings(&addresses, addr)?;
+        let mut settings = config.settings(&addresses, interfaces[0])?;
         #[cfg(any(test, headcount_bench))]
-        let settings = Settings { without: self.without, ..settings };
-        let protocol = self.new_protocol(&settings);
+        {
+            settings.without = self.without;
+        }
+        let (snapshot, past) = self.open_snapshot(index, config, &settings)?;
+        settings.discovers |= past.as_ref().is_some_and(|past| !past.nodes.is_empty());
+        let now = self.now;
+        let wall = self.machine(index, &settings.name).clock.shows(now);
+        let mut protocol = self.new_protocol(&settings, wall);
+        if let Some(past) = &past {
+            let kept = past.state.iter().flatten().filter(|_| config.keeps_state());
+            let kept = kept.map(|(key, value)| (key.as_str(), value.as_slice()));
+            protocol.resume(now, past.generation, kept);
+        }
+        let machine = std::mem::take(self.machine(index, &settings.name));
+        self.machines.remove(&settings.name);
         let mut host = Host {
             name: settings.name.clone(),
             cluster: settings.cluster.clone(),
             addr,
+            advertises,
+            interfaces,
             run: self.hosts.get(index).map_or(0, |host| host.run + 1),
             protocol,
             seeds: addresses.seeds,
@@ -176,8 +198,10 @@ impl World {
             checks: self.checks,
             past: Past::default(),
             observer: Observer::default(),
-            datagrams_sent: 0,
-            bytes_sent: 0,
+            machine,
+            snapshot,
+            socket_errors: 0,
+            started: self.now,
         };
         if host.listener.is_some() {
             let (consumer, events) = Consumer::new(host.event_capacity);
@@ -185,27 +209,30 @@ impl World {
             host.listener_events = Some(events);
         }
         self.by_name.insert(host.name.clone(), index);
-        if let Some(before) = self.hosts.get(index)
-            && self.by_addr.get(&before.addr) == Some(&index)
-        {
+        if let Some(before) = self.hosts.get(index) {
             // It may come back elsewhere.
-            self.by_addr.remove(&before.addr);
+            for addr in &before.interfaces {
+                self.directory.remove(realm, *addr, index);
+            }
         }
-        self.by_addr.insert(addr, index);
+        for addr in &host.interfaces {
+            self.directory.insert(realm, *addr, index);
+        }
         let before = if index == self.hosts.len() {
             self.hosts.push(host);
             None
         } else {
             Some(Box::new(std::mem::replace(&mut self.hosts[index], host)))
         };
+        // Its generation is on the disk before anybody hears of it.
+        self.keep_snapshot(index);
         self.drain(index);
         Ok((index, before))
     }
 
-    fn new_protocol(&mut self, settings: &Settings) -> Protocol {
+    fn new_protocol(&mut self, settings: &Settings, wall: Duration) -> Protocol {
         let mut entropy = [0; 32];
         self.rng.fill_bytes(&mut entropy);
-        let wall = EPOCH + Duration::from_micros(self.now.as_micros());
         let mut protocol = Protocol::new(settings.clone(), self.now, wall, entropy);
         if self.checks {
             protocol.keep_journal();
@@ -274,7 +301,7 @@ impl World {
                 Some(self.hosts[*index].addr)
             }
             Place::Addr(addr) => Some(*addr),
-            Place::Here(port) => Some(SocketAddr::new(self.hosts[host].addr.ip(), *port)),
+            Place::Here(port) => Some(SocketAddr::new(self.hosts[host].interfaces[0].ip(), *port)),
         }
     }
 
@@ -324,21 +351,16 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Arrival { to, from, datagram } => {
-                let host = &mut self.hosts[to];
-                if !host.is_running() {
-                    return;
-                }
-                if host.inbox.len() < INBOX_MAX {
-                    host.inbox.push_back(Waiting { from, datagram });
-                }
-                if !host.ailments.receives_nothing() {
-                    self.serve(to);
-                }
-            }
+            Happening::Arrival { to, waiting } => self.arrive(to, waiting),
+            Happening::Passage { to, waiting } => self.queue(to, waiting),
             Happening::Service { host, run } => {
                 if self.hosts[host].run == run && self.hosts[host].is_running() {
                     self.serve_one(host);
+                }
+            }
+            Happening::Snapshot { host, run } => {
+                if self.hosts[host].run == run && self.hosts[host].is_running() {
+                    self.snapshot_has_rested(host);
                 }
             }
             Happening::Turn { host, run } => {
@@ -443,6 +465,15 @@ impl World {
         slice.saturating_mul(slices)
     }
 
+    /// Datagrams that are on their way.
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> u64 {
+        let is_datagram = |happening: &Happening| {
+            matches!(happening, Happening::Arrival { .. } | Happening::Passage { .. })
+        };
+        self.happenings.iter().filter(|Reverse((_, _, happening))| is_datagram(happening)).count() as u64
+    }
+
     fn schedule(&mut self, at: Instant, happening: Happening) {
         self.serial += 1;
         self.happenings.push(Reverse((at, self.serial, happening)));
@@ -493,6 +524,10 @@ impl World {
             has_moved |= task == Task::CheckAddress && host.protocol.local().addr() != host.addr;
         }
         if let Some(error) = host.protocol.poll_end() {
+            if let Some(snapshot) = &mut host.snapshot {
+                // For the last time.
+                let _ = snapshot.keep_up(self.now, &mut host.machine.disk, &host.protocol);
+            }
             host.end = Some(error);
             // Its streams are over; what is queued is still told.
             host.consumers.clear();
@@ -502,8 +537,10 @@ impl World {
             self.drain(index);
         }
         self.set_wakes(index);
+        self.keep_snapshot(index);
         if discovers && self.hosts[index].is_running() {
             self.to_discover.insert(index);
+            self.ask_the_absent(index);
             let seeds: Vec<SocketAddr> =
                 self.hosts[index].seeds.iter().filter_map(|seed| self.resolve(index, seed)).collect();
             self.hosts[index].protocol.addresses_found(self.now, &seeds);
@@ -570,93 +607,6 @@ impl World {
         }
     }
 
-    fn send(&mut self, sender: usize, transmit: Transmit) {
-        #[cfg(any(test, fuzzing))]
-        if let Some(recorded) = &mut self.recorded {
-            recorded.push((self.hosts[sender].addr, transmit.clone()));
-        }
-        let Transmit { to, datagram } = transmit;
-        self.trace = siphash((self.trace, self.now.as_micros()), &datagram);
-        let host = &mut self.hosts[sender];
-        host.datagrams_sent += 1;
-        host.bytes_sent += datagram.len() as u64;
-        let from = host.addr;
-        let Some(receiver) = self.by_addr.get(&to).copied() else {
-            return;
-        };
-        for latency in self.links.carry(&mut self.rng, sender, receiver).into_iter().flatten() {
-            let arrival = Happening::Arrival { to: receiver, from, datagram: datagram.clone() };
-            self.schedule(self.now + latency, arrival);
-        }
-    }
-
-    pub(super) fn check_transmit(&mut self, index: usize, transmit: &Transmit) {
-        let Host { protocol, observer, .. } = &mut self.hosts[index];
-        let (limit, plain) = (protocol.max_datagram(), protocol.in_plain(&transmit.datagram));
-        let length = transmit.datagram.len();
-        let outcome = check_length(length, limit)
-            .and_then(|()| self.said.check(&plain))
-            .and_then(|()| observer.check_sent(self.now, transmit.to, &plain, length));
-        self.expect(index, outcome);
-    }
-
-    fn check_touched(&mut self, index: usize, touched: Vec<(String, Option<crate::protocol::Seen>)>) {
-        for (name, seen) in touched {
-            let host = &mut self.hosts[index];
-            let own = host.name == name;
-            if !own {
-                let shown = seen.as_ref().and_then(|seen| seen.shown);
-                let outcome = host.observer.check_told(&name, shown);
-                self.expect(index, outcome);
-            }
-            let host = &mut self.hosts[index];
-            if let Some(node) = host.protocol.node(&name) {
-                let before = host.observer.shows(node);
-                let outcome = self.ledger.check(before.as_ref(), node);
-                self.expect(index, outcome);
-            }
-            let host = &mut self.hosts[index];
-            match seen {
-                Some(seen) => {
-                    let outcome = self.contents.check(&seen).and(host.observer.check_record(own, seen));
-                    self.expect(index, outcome);
-                }
-                None => host.observer.forget(&name),
-            }
-        }
-    }
-
-    /// Takes a message from a program, and notes that it did.
-    pub(super) fn send_message(
-        &mut self,
-        host: usize,
-        run: u64,
-        name: &str,
-        payload: &[u8],
-    ) -> Result<RequestId> {
-        self.check_running(host, run)?;
-        let protocol = &self.hosts[host].protocol;
-        let message = protocol.node(name).map(|to| Message::new(&protocol.local(), to, payload));
-        let call = self.hosts[host].protocol.send(self.now, name, payload.to_vec());
-        if let (Ok(call), Some(message)) = (&call, message) {
-            self.messages.sent((host, run, *call), message);
-        }
-        self.drain(host);
-        call
-    }
-
-    fn check_answered(&mut self, index: usize, call: RequestId, result: &Result<()>) {
-        let outcome = self.messages.answered((index, self.hosts[index].run, call), result);
-        self.expect(index, outcome);
-    }
-
-    /// Panics if an invariant is broken, with what is needed to see it again.
-    fn expect(&self, host: usize, outcome: Result<(), String>) {
-        if let Err(wrong) = outcome {
-            violated(&self.place(), &self.hosts[host].name, &wrong);
-        }
-    }
-
     /// Who runs and still shows a node that does not: both names.
     pub(super) fn first_ghost(&self) -> Option<(&str, &str)> {
         let gone = |name: &str| self.index_of(name).is_none_or(|index| !self.hosts[index].is_running());
@@ -691,16 +641,4 @@ impl World {
     pub(super) fn answer(&mut self, host: usize, call: RequestId) -> Option<crate::protocol::CallResult> {
         self.hosts[host].answers.remove(&call)
     }
-}
-
-/// Ends the run: whoever tests with the simulator is to see it.
-#[track_caller]
-fn violated(place: &str, host: &str, wrong: &str) -> ! {
-    panic!("{place}, {host}: {wrong}")
-}
-
-/// The address of a host that does not say which one it has.
-fn addr_of(index: usize) -> SocketAddr {
-    let [_, b, c, d] = u32::try_from(index + 1).unwrap_or(u32::MAX).to_be_bytes();
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, b, c, d)), DEFAULT_PORT)
 }

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 use super::{Contact, LastStatus};
+use crate::node::Nodes;
 
 /// How many are asked at a time.
 const ASKED_MAX: usize = 32;
@@ -33,14 +34,20 @@ impl AbsentContacts {
         &self.absent
     }
 
+    /// Which to ask now, by a member that has this view. After a while they are forgotten, but not by a member that is
+    /// alone.
+    pub(crate) fn look(&mut self, view: &Nodes, is_late: bool) -> Vec<SocketAddr> {
+        let is_alone = view.iter().filter(|node| node.is_active()).count() < 2;
+        self.cross_out(|name| view.get(name).is_some());
+        if !is_alone && is_late {
+            self.absent.clear();
+        }
+        self.take_turn(is_alone)
+    }
+
     /// Crosses out who has been seen.
     pub(crate) fn cross_out(&mut self, is_seen: impl Fn(&str) -> bool) {
         self.absent.retain(|contact| !is_seen(&contact.name));
-    }
-
-    /// Forgets everybody.
-    pub(crate) fn clear(&mut self) {
-        self.absent.clear();
     }
 
     /// Whom to ask now: the next ones in turn. Who has left is asked for only if nobody else is there.

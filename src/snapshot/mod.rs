@@ -39,6 +39,7 @@ mod format;
 mod store;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 pub(crate) use self::absent_contacts::AbsentContacts;
 pub(crate) use self::store::Store;
@@ -47,6 +48,16 @@ use crate::node::{Generation, Node, Status};
 /// Nodes in one snapshot at most: of more, the active ones that follow the own name in the order of names (as if in
 /// a circle), so that each member of a large cluster keeps another part of it.
 const NODES_MAX: usize = 4_096;
+
+/// From one write to the next, unless somebody asks for it.
+const REST: Duration = Duration::from_secs(1);
+/// The same after a write that failed: twice as long after each, up to this.
+const REST_MAX: Duration = Duration::from_secs(60);
+
+/// How long to rest after a write, when this many have failed in a row.
+pub(crate) fn rest_after(failures: u32) -> Duration {
+    REST_MAX.min(REST * 2_u32.pow(failures.min(6)))
+}
 
 /// All that is in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +141,33 @@ impl Snapshot {
             state: keep_state.then(|| state.collect()),
             nodes,
         }
+    }
+
+    /// What this node can use of the bytes of a file, and what is wrong with them: then they are to be set aside when
+    /// the first snapshot takes their place.
+    ///
+    /// Of another node of the same cluster only the nodes are taken: this one was renamed, or was started from a copy
+    /// of the other's disk, and wants to find its cluster all the same. Its generation and its state are not ours.
+    pub(crate) fn read_back(file: &[u8], cluster: &str, name: &str) -> (Option<Self>, Option<String>) {
+        let found = match format::decode(file) {
+            Ok(found) => found,
+            Err(flaw) => return (None, Some(flaw.to_string())),
+        };
+        if found.cluster != cluster {
+            let flaw = format!("is of the cluster {:?}", found.cluster);
+            return (None, Some(flaw));
+        }
+        if found.name == name {
+            return (Some(found), None);
+        }
+        let flaw = format!("is of the node {:?}; its addresses are used", found.name);
+        let nodes = found.nodes.into_iter().filter(|node| node.name != name).collect();
+        (Some(Self { generation: Generation(0), state_version: 0, state: None, nodes, ..found }), Some(flaw))
+    }
+
+    /// The bytes of a file.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        format::encode(self)
     }
 
     /// Whether it holds the same as another one. The version of a state that is not kept is no reason to write again:

@@ -20,7 +20,7 @@ use std::io::{self, Read, Write};
 use std::path::{self, Path, PathBuf};
 
 use super::Snapshot;
-use super::format::{self, FILE_MAX};
+use super::format::FILE_MAX;
 use crate::error::{Error, Result, invalid};
 
 /// Files that are set aside. The last one gives way to the next.
@@ -77,9 +77,6 @@ impl Store {
     /// Reads the snapshot of this node; none if there is none that can be used. What can not be used is set aside
     /// by the first [`save`](Self::save).
     ///
-    /// Of another node of the same cluster only the nodes are taken: this one was renamed, or was started from a copy
-    /// of the other's disk, and wants to find its cluster all the same. Its generation and its state are not ours.
-    ///
     /// # Errors
     ///
     /// [`Error::Io`]: there is a file, and it can not be read. Only bytes that were read can be condemned: the next
@@ -92,35 +89,18 @@ impl Store {
                 return Err(Error::Io { what: format!("read the snapshot {}", self.path.display()), source });
             }
         };
-        Ok(match format::decode(&file) {
-            Ok(snapshot) if snapshot.cluster != cluster => {
-                self.disown(&format!("is of the cluster {:?}", snapshot.cluster));
-                None
-            }
-            Ok(snapshot) if snapshot.name != name => {
-                self.disown(&format!("is of the node {:?}; its addresses are used", snapshot.name));
-                let nodes = snapshot.nodes.into_iter().filter(|node| node.name != name).collect();
-                Some(Snapshot {
-                    generation: Default::default(),
-                    state_version: 0,
-                    state: None,
-                    nodes,
-                    ..snapshot
-                })
-            }
-            Ok(snapshot) => Some(snapshot),
-            Err(flaw) => {
-                self.disown(&flaw.to_string());
-                None
-            }
-        })
+        let (snapshot, flaw) = Snapshot::read_back(&file, cluster, name);
+        if let Some(flaw) = flaw {
+            self.disown(&flaw);
+        }
+        Ok(snapshot)
     }
 
     /// Writes a snapshot. When it returns Ok, it is on the disk. Else the one before is still there, or this one is and
     /// has not reached the disk for certain.
     pub(crate) fn save(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         let new = beside(&self.path, "new");
-        let bytes = format::encode(snapshot);
+        let bytes = snapshot.encode();
         let result = write(&new, &bytes)
             .and_then(|()| self.replace_by(&new))
             .and_then(|()| sync_directory(directory(&self.path)));

@@ -39,6 +39,10 @@ impl Engine for Shared {
         Some(self.view().address().bound())
     }
 
+    fn now(&self) -> Duration {
+        Duration::from_micros(self.driver().now().as_micros())
+    }
+
     fn local(&self) -> Node {
         self.driver().read(|protocol| protocol.local())
     }

@@ -12,14 +12,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 
 use super::snapshot_writer::{Counts, Request, SnapshotWriter, ThreadSide};
 use crate::error::{Error, Result};
-use crate::snapshot::{AbsentContacts, Snapshot, Store};
+use crate::snapshot::{AbsentContacts, Snapshot, Store, rest_after};
 use crate::threads::shared::Shared;
 use crate::threads::{SNAPSHOT, spawn};
 
-/// From one write to the next, unless somebody asks for it.
-const REST: Duration = Duration::from_secs(1);
-/// The same after a write that failed: twice as long after each, up to this.
-const REST_MAX: Duration = Duration::from_secs(60);
 /// Failures are logged this far apart.
 const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -118,7 +114,7 @@ impl Writer {
 
     /// Writes only what somebody asks for, for a while. False at the end of the member.
     fn rest(&mut self, shared: &Shared, requests: &Receiver<Request>) -> bool {
-        let rested = Instant::now() + REST_MAX.min(REST * 2_u32.pow(self.failures.min(6)));
+        let rested = Instant::now() + rest_after(self.failures);
         loop {
             match requests.recv_deadline(rested) {
                 Ok(caller) => self.answer(shared, &caller),

@@ -100,13 +100,8 @@ impl SnapshotWriter {
 
     /// Which of the absent to ask now, by a member that has this view.
     pub(in crate::threads) fn take_turn(&self, view: &Nodes, now: Instant) -> Vec<SocketAddr> {
-        let is_alone = view.iter().filter(|node| node.is_active()).count() < 2;
-        let mut absent = self.absent();
-        absent.cross_out(|name| view.get(name).is_some());
-        if !is_alone && Duration::from_micros(now.as_micros()) >= self.forget_after {
-            absent.clear();
-        }
-        absent.take_turn(is_alone)
+        let is_late = Duration::from_micros(now.as_micros()) >= self.forget_after;
+        self.absent().look(view, is_late)
     }
 
     /// Adds what it has counted.

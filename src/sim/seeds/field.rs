@@ -1,0 +1,154 @@
+//! What the field has and a quiet room has not: clocks that are off, narrow and broken paths, translators, disks.
+
+use super::switches::Kind;
+use super::{Run, millis, name};
+use crate::config::Config;
+use crate::sim::{Clock, DiskState, Interloper, Oversize, Translator, Width};
+
+/// Where members of this family keep their snapshots.
+const SNAPSHOT: &str = "members";
+
+/// The faults that have a switch.
+impl Run {
+    /// One of the faults whose switch is open befalls a host, or the path from it to another one.
+    pub(super) fn befall(&mut self, host: usize, other: usize) {
+        if self.switches.open.is_empty() {
+            return;
+        }
+        let number = self.below(0..self.switches.open.len());
+        let kind = self.switches.open[number];
+        let (own, peer) = (name(host), name(other));
+        match kind {
+            Kind::Clocks => {
+                let off = millis(self.below(0..3_600_000) as u64);
+                self.set_clock(&own, off);
+            }
+            Kind::FarClocks => {
+                let off = millis(self.below(0..20 * 365 * 86_400) as u64 * 1_000);
+                self.set_clock(&own, off);
+            }
+            Kind::Width => self.narrow(&own, &peer),
+            Kind::Size => {
+                let bytes = self.below(500..1_500);
+                let beyond = if self.below(0..2) == 0 { Oversize::Swallowed } else { Oversize::Refused };
+                if host == other {
+                    self.cluster.largest(bytes, beyond);
+                } else {
+                    self.paths.insert((host, other));
+                    self.cluster.largest_between(&own, &peer, bytes, beyond);
+                }
+            }
+            // What is behind one is drawn when it is started.
+            Kind::Translation => self.cluster.flush(&own),
+            Kind::Addresses => self.readdress(host, &peer),
+            Kind::Flips => {
+                let share = self.share(0.05);
+                self.cluster.flip(share);
+            }
+            Kind::Holds | Kind::Copies => {
+                let share = self.share(0.2);
+                let longest = millis(self.below(10..60_000) as u64);
+                let mut somebody = Interloper::new().after(millis(0)..longest);
+                somebody = if kind == Kind::Holds { somebody.holds(share) } else { somebody.copies(share) };
+                if kind == Kind::Copies && self.below(0..2) == 0 {
+                    somebody = somebody.from(([10, 66, 0, 1], 7_990));
+                }
+                if host == other {
+                    self.cluster.intercept_all(somebody);
+                } else {
+                    self.paths.insert((host, other));
+                    self.cluster.intercept(&own, &peer, somebody);
+                }
+            }
+            Kind::Disks => self.harm_disk(host),
+        }
+    }
+
+    fn set_clock(&mut self, own: &str, off: std::time::Duration) {
+        let clock = if self.below(0..2) == 0 { Clock::ahead(off) } else { Clock::behind(off) };
+        let drift = i32::try_from(self.below(0..1_000)).unwrap() - 500;
+        self.cluster.clock(own, clock.drifting(drift));
+    }
+
+    /// An uplink, a downlink or a link becomes narrow.
+    fn narrow(&mut self, own: &str, peer: &str) {
+        let width =
+            Width::new(self.below(10_000..200_000) as u64).queue(millis(self.below(20..1_000) as u64));
+        match self.below(0..3) {
+            0 => self.cluster.uplink(own, width),
+            1 => self.cluster.downlink(peer, width),
+            _ => self.cluster.width(width),
+        }
+    }
+
+    /// A host gets one more address, or one of its addresses is not reached any more.
+    fn readdress(&mut self, host: usize, peer: &str) {
+        let own = self.cluster.sim.world().hosts[host].interfaces.clone();
+        if self.below(0..2) == 0 && own.len() < 3 {
+            let (a, b) = (self.below(1..250), self.below(1..250));
+            let more = format!("172.16.{a}.{b}:7990").parse().unwrap();
+            let is_free = {
+                let world = self.cluster.sim.world();
+                world.directory.at(world.hosts[host].machine.translator, more).is_none()
+            };
+            if is_free {
+                self.cluster.addresses(&name(host), own.into_iter().chain([more]));
+            }
+        } else {
+            let addr = own[self.below(0..own.len())];
+            self.cluster.cut_address(peer, addr);
+        }
+    }
+
+    /// A disk fills up, fails, or goes back in time.
+    fn harm_disk(&mut self, host: usize) {
+        let own = name(host);
+        match self.below(0..4) {
+            0 => self.cluster.disk(&own, DiskState::Full),
+            1 => self.cluster.disk(&own, DiskState::Failing),
+            2 => {
+                let image = self.cluster.disk_image(&own);
+                self.images.insert(host, image);
+            }
+            _ => {
+                if let Some(image) = self.images.remove(&host) {
+                    self.cluster.put_disk_image(&own, image);
+                }
+            }
+        }
+    }
+
+    /// What a member on this host is configured with, beyond what all are.
+    pub(super) fn in_the_field(&mut self, host: usize, mut config: Config) -> Config {
+        if self.switches.has(Kind::Disks) && self.below(0..3) == 0 {
+            let keeps = self.below(0..2) == 0;
+            config = config.snapshot(SNAPSHOT).keep_state(keeps);
+        }
+        if self.switches.has(Kind::Translation) && self.below(0..4) == 0 {
+            let outside = [203, 0, 113, u8::try_from(host).unwrap()];
+            let port = 9_000 + u16::try_from(host).unwrap();
+            let per_destination = self.below(0..2) == 0;
+            let translator = Translator::new(outside).map(port, &name(host)).per_destination(per_destination);
+            self.cluster.translate(&[&name(host)], translator);
+            config = config.advertise(std::net::SocketAddr::from((outside, port)));
+        }
+        config
+    }
+
+    /// Ends all that is wrong and can be mended from outside. Clocks and addresses stay as they are.
+    pub(super) fn mend(&mut self) {
+        self.cluster.width(None);
+        self.cluster.largest(usize::MAX, Oversize::Swallowed);
+        self.cluster.flip(0.0);
+        self.cluster.intercept_all(None);
+        for (from, to) in std::mem::take(&mut self.paths) {
+            self.cluster.largest_between(&name(from), &name(to), usize::MAX, Oversize::Swallowed);
+            self.cluster.intercept(&name(from), &name(to), None);
+        }
+        for host in (0..self.members.len()).map(name) {
+            self.cluster.uplink(&host, None);
+            self.cluster.downlink(&host, None);
+            self.cluster.disk(&host, DiskState::Well);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The kinds of faults that the random family draws only where their switch is open.
+//!
+//! Those that the protocol does not survive yet are closed. What opens one is a change of its constant here, in the
+//! commit that mends it. `HEADCOUNT_OPEN=width,flips` opens them for one run, `HEADCOUNT_OPEN=all` all of them.
+
+use std::env;
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Clocks that are off by up to an hour, and drift.
+    Clocks,
+    /// Clocks that are off by years.
+    FarClocks,
+    /// Narrow uplinks, downlinks and links.
+    Width,
+    /// Links that do not carry the datagrams that members send.
+    Size,
+    /// Hosts behind a translator, with a mapped port.
+    Translation,
+    /// Hosts with several addresses, some of which others do not reach.
+    Addresses,
+    /// Flipped bits.
+    Flips,
+    /// Datagrams that are held back for long.
+    Holds,
+    /// Datagrams that are sent once more, later and from elsewhere.
+    Copies,
+    /// Snapshots, and disks that are full, fail or go back in time.
+    Disks,
+}
+
+const CLOCKS: bool = true;
+/// Closed until a generation orders the runs of one name and nothing else: members that began years apart refuse each
+/// other.
+const FAR_CLOCKS: bool = false;
+/// Closed until requests share a budget: what is asked for again fills the queue, and probes do not get through.
+const WIDTH: bool = false;
+/// Closed until the size that a path carries is found out: what does not fit is sent again and again.
+const SIZE: bool = false;
+/// Closed until a member that speaks from elsewhere than it advertises is known by its run.
+const TRANSLATION: bool = false;
+/// Closed until a member is admitted at the address that it advertises, not at the one that it speaks from.
+const ADDRESSES: bool = false;
+/// Closed until plain datagrams carry a checksum.
+const FLIPS: bool = false;
+const HOLDS: bool = true;
+/// Closed until a plain datagram from elsewhere, or from long ago, is told from a new one.
+const COPIES: bool = false;
+const DISKS: bool = true;
+
+impl Kind {
+    const ALL: [Self; 10] = [
+        Self::Clocks,
+        Self::FarClocks,
+        Self::Width,
+        Self::Size,
+        Self::Translation,
+        Self::Addresses,
+        Self::Flips,
+        Self::Holds,
+        Self::Copies,
+        Self::Disks,
+    ];
+
+    /// What it is opened by, and whether it is open without.
+    fn switch(self) -> (&'static str, bool) {
+        match self {
+            Self::Clocks => ("clocks", CLOCKS),
+            Self::FarClocks => ("far-clocks", FAR_CLOCKS),
+            Self::Width => ("width", WIDTH),
+            Self::Size => ("size", SIZE),
+            Self::Translation => ("translation", TRANSLATION),
+            Self::Addresses => ("addresses", ADDRESSES),
+            Self::Flips => ("flips", FLIPS),
+            Self::Holds => ("holds", HOLDS),
+            Self::Copies => ("copies", COPIES),
+            Self::Disks => ("disks", DISKS),
+        }
+    }
+}
+
+/// Which kinds are drawn.
+#[derive(Debug, Clone)]
+pub(super) struct Switches {
+    pub(super) open: Vec<Kind>,
+}
+
+impl Switches {
+    /// Those that are open for good, and those that the environment opens.
+    pub(super) fn new() -> Self {
+        Self::opened_by(&env::var("HEADCOUNT_OPEN").unwrap_or_default())
+    }
+
+    fn opened_by(names: &str) -> Self {
+        let names: Vec<&str> = names.split(',').filter(|name| !name.is_empty()).collect();
+        for name in &names {
+            let is_known = *name == "all" || Kind::ALL.iter().any(|kind| kind.switch().0 == *name);
+            assert!(is_known, "there is no switch {name:?}");
+        }
+        let is_open = |kind: &Kind| {
+            let (name, is_open) = kind.switch();
+            is_open || names.contains(&name) || names.contains(&"all")
+        };
+        Self { open: Kind::ALL.into_iter().filter(is_open).collect() }
+    }
+
+    pub(super) fn has(&self, kind: Kind) -> bool {
+        self.open.contains(&kind)
+    }
+}
+
+#[test]
+fn a_switch_is_open_by_its_constant_or_by_name() {
+    assert_eq!(Switches::opened_by("").has(Kind::Flips), FLIPS);
+    assert!(Switches::opened_by("flips,width").has(Kind::Flips));
+    assert!(Switches::opened_by("").has(Kind::Disks));
+    assert_eq!(Switches::opened_by("all").open.len(), Kind::ALL.len());
+}

@@ -1,0 +1,73 @@
+//! Wall clocks that are off, and that drift.
+
+use std::time::Duration;
+
+use super::{cluster, secs};
+use crate::config::Config;
+use crate::sim::{Clock, Cluster};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[test]
+fn a_clock_shows_what_it_was_set_to_and_drifts_from_there() {
+    let cluster = Cluster::new(1);
+    let right = cluster.wall("a");
+    cluster.clock("b", Clock::ahead(400 * DAY));
+    cluster.clock("c", Clock::behind(DAY).drifting(-10_000));
+    cluster.clock("d", Clock::behind(100_000 * DAY));
+    assert_eq!(cluster.wall("b"), right + 400 * DAY);
+    cluster.run(secs(100));
+    assert_eq!(cluster.wall("a"), right + secs(100));
+    assert_eq!(cluster.wall("b"), right + 400 * DAY + secs(100));
+    assert_eq!(cluster.wall("c"), right - DAY + secs(99));
+    assert_eq!(cluster.wall("d"), Duration::ZERO, "there is nothing before 1970");
+    cluster.clock("b", Clock::right().drifting(1_000_000));
+    cluster.run(secs(10));
+    assert_eq!(cluster.wall("b"), right + secs(120));
+}
+
+#[test]
+fn a_run_is_numbered_by_the_clock_that_its_host_has_when_it_starts() {
+    let (cluster, members) = cluster(2, 3);
+    let millis = |generation: u64| generation >> 22;
+    let before = millis(members[1].local().generation());
+    cluster.clock("n1", Clock::ahead(10 * DAY));
+    cluster.run(secs(5));
+    assert_eq!(millis(members[1].local().generation()), before, "the process has read it");
+    let again = cluster.restart("n1", Config::lan()).unwrap();
+    let days = (millis(again.local().generation()) - before) / 86_400_000;
+    assert_eq!(days, 10);
+    cluster.crash("n1");
+    assert_eq!(cluster.wall("n1"), cluster.wall("n0") + 10 * DAY, "a crash does not set a clock");
+}
+
+#[test]
+fn an_hour_between_clocks_harms_nobody() {
+    let cluster = Cluster::new(3);
+    for (name, clock) in
+        [("a", Clock::right()), ("b", Clock::ahead(secs(1_800))), ("c", Clock::behind(secs(1_800)))]
+    {
+        cluster.clock(name, clock.drifting(100));
+    }
+    let start = |name: &str| cluster.add(Config::lan().name(name).seeds(["a", "b", "c"])).unwrap();
+    let _members = ["a", "b", "c"].map(start);
+    cluster.run(secs(10));
+    assert!(cluster.is_converged());
+    let _again = cluster.restart("c", Config::lan().seeds(["a", "b"])).unwrap();
+    cluster.assert_converged();
+}
+
+#[test]
+fn the_time_of_a_member_is_virtual_and_goes_on_after_its_end() {
+    let (cluster, members) = cluster(4, 2);
+    let since = (cluster.now(), members[0].now());
+    assert_eq!(since.0, since.1);
+    cluster.clock("n0", Clock::ahead(DAY).drifting(500_000));
+    cluster.run(secs(10));
+    assert_eq!(members[0].now() - since.1, secs(10));
+    members[0].shutdown().unwrap();
+    let again = cluster.restart("n0", Config::lan()).unwrap();
+    cluster.run(secs(3));
+    assert_eq!(again.now(), secs(3));
+    assert_eq!(members[0].now(), cluster.now());
+}
