@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::member::Member;
 use crate::protocol::{Instant, Protocol, TimerKind};
 use crate::threads;
-use crate::wire::{Body, Header, Packet, Writer};
+use crate::wire::{Body, Header, Packet, Writer, checksum};
 
 /// A member's protocol with the timings of a LAN, driven by hand. Times count from an origin that all of them share.
 #[derive(Debug)]
@@ -142,6 +142,13 @@ pub fn member_among(nodes: u32, config: Config) -> Result<Member> {
     let shared = Arc::clone(owner.shared());
     shared.step(|protocol, now| (1..nodes).for_each(|index| protocol.imagine(now, index, 0)))?;
     Ok(Member::new(shared, owner))
+}
+
+/// A datagram with the checksum of all that is there behind it.
+#[must_use]
+pub fn with_checksum(mut datagram: Vec<u8>) -> Vec<u8> {
+    checksum::append(&mut datagram);
+    datagram
 }
 
 /// A datagram with one body, as it was read.

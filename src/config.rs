@@ -440,10 +440,10 @@ impl Config {
     }
 
     /// Which keys datagrams are sealed and opened with. All members of a cluster have to hold the one that is used; a
-    /// join with another one, or with none, fails with [`Error::WrongKey`]. It takes 28 bytes of each datagram. An
-    /// address of its own among the seeds that a member does not know as such counts as a seed that does not answer:
-    /// what comes back could have been sent back by anybody. Only with the feature `encryption`. Default:
-    /// [`Keyring::plain`], no key.
+    /// join with another one, or with none, fails with [`Error::WrongKey`]. It takes 28 bytes of each datagram, and
+    /// without it a checksum takes 4. An address of its own among the seeds that a member does not know as such counts
+    /// as a seed that does not answer: what comes back could have been sent back by anybody. Only with the feature
+    /// `encryption`. Default: [`Keyring::plain`], no key.
     ///
     /// ```no_run
     /// use headcount::{Config, Key, Keyring, Member};

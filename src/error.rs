@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
 use crate::status::Status;
 
@@ -59,6 +60,34 @@ pub enum Error {
     /// The other side does not hold our key, or we do not hold its.
     #[error("the keys do not match")]
     WrongKey,
+
+    /// The member that was asked reaches nobody at the address that this member tells, though it hears it: the address
+    /// is inside a container, or behind a firewall or a translation of addresses. Tell an address that others reach
+    /// ([`Config::advertise`](crate::Config::advertise)).
+    #[error("nobody is reached at {advertised}, though datagrams come from {seen}")]
+    Unreachable {
+        /// Where this member says that it receives.
+        advertised: SocketAddr,
+        /// Where its datagrams come from.
+        seen: SocketAddr,
+    },
+
+    /// The address that this member tells can not be its own, says the member that was asked: that one receives there
+    /// itself, or can not send to an address of that family.
+    #[error("{advertised} is no address at which others can reach this member")]
+    BadAddress {
+        /// Where this member says that it receives.
+        advertised: SocketAddr,
+    },
+
+    /// The other side speaks versions of the format that this member does not read.
+    #[error("the versions of the format do not match: there {theirs:?}, here {ours:?}")]
+    WrongVersion {
+        /// What the other side speaks, from the oldest version to the newest.
+        theirs: RangeInclusive<u8>,
+        /// What this member reads, likewise.
+        ours: RangeInclusive<u8>,
+    },
 
     /// This host's clock is more than a year ahead of what the cluster can believe, or was when its
     /// [snapshot](crate::Config::snapshot) was written: then end the member and remove that file.

@@ -84,7 +84,8 @@ impl Member {
     /// # Errors
     ///
     /// - [`Error::Join`]: no seed let us in. It has one entry per seed: [`Error::NoAnswer`],
-    ///   [`Error::WrongCluster`], [`Error::WrongKey`], [`Error::NameTaken`], [`Error::Full`], [`Error::ClockAhead`];
+    ///   [`Error::WrongCluster`], [`Error::WrongKey`], [`Error::NameTaken`], [`Error::Full`], [`Error::ClockAhead`],
+    ///   [`Error::Unreachable`], [`Error::BadAddress`], [`Error::WrongVersion`];
     ///   [`Error::Io`] for a name that does not resolve or an address of a family that the socket can not send to,
     ///   [`Error::Timeout`] for one whose resolver did not answer, [`Error::Config`] for a seed that makes no
     ///   sense. The member goes on as it was; try again.

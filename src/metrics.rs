@@ -49,6 +49,8 @@ counters! {
     counter bytes_sent,
     /// Datagrams that break the format.
     counter malformed,
+    /// Datagrams of another version of the format.
+    counter other_version,
     /// Datagrams of other clusters.
     counter foreign_cluster,
     /// Sealed datagrams that could not be opened: made with another key, or forged.

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
-use headcount::bench::{Core, Letter, member_among};
+use headcount::bench::{Core, Letter, member_among, with_checksum};
 use headcount::transport::Memory;
 use headcount::{Config, Event, Member};
 
@@ -17,7 +17,7 @@ const START: Duration = Duration::from_secs(3_600);
 const QUIET: Duration = Duration::from_millis(3_600_200);
 
 /// A header, as each datagram has one.
-const HEADER: &str = "6863 01 00 0102030405060708 1112131415161718 2122232425262728 3132333435363738";
+const HEADER: &str = "6863 02 00 0102030405060708 1112131415161718 2122232425262728 3132333435363738";
 
 /// Each type of body as it is on the wire: the examples of the format's specification.
 const BODIES: [(&str, &str); 30] = [
@@ -27,17 +27,18 @@ const BODIES: [(&str, &str); 30] = [
     ("ping request", "04 1a a1a2a3a4a5a6a7a8 b1b2b3b4b5b6b7b8 2122232425262728 9003"),
     ("relayed ack", "05 0a a1a2a3a4a5a6a7a8 ac02"),
     ("nack", "06 09 a1a2a3a4a5a6a7a8 01"),
-    ("alive", "10 1a 05 7765622d31 04 0a000001 1f36 2122232425262728 ac02 01 8001"),
+    ("alive", "10 1b 05 7765622d31 04 0a000001 1f36 2122232425262728 ac02 01 8001 01"),
     ("verdict", "11 24 b1b2b3b4b5b6b7b8 2122232425262728 ac02 01 02 00000000000000d1 00000000000000d0"),
     (
         "hello",
-        "20 2a a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 05 7765622d31 04 0a000001 1f36 2122232425262728 ac02 01 8001",
+        "20 33 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 01 0000000000000000 \
+         05 7765622d31 04 0a000001 1f36 2122232425262728 ac02 01 8001",
     ),
     ("challenge", "21 10 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8"),
-    ("welcome", "22 13 a1a2a3a4a5a6a7a8 f1f2f3f4f5f6f7f8 19 e807"),
+    ("welcome", "22 1b a1a2a3a4a5a6a7a8 f1f2f3f4f5f6f7f8 19 e807 0000000000000000"),
     ("reject", "23 18 a1a2a3a4a5a6a7a8 02 2122232425262728 04 0a000001 1f36"),
     ("hint", "24 09 a1a2a3a4a5a6a7a8 01"),
-    ("leave", "25 0a a1a2a3a4a5a6a7a8 ac02"),
+    ("leave", "25 15 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 ac02 ac02 05"),
     ("sums", "30 9a08 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 e807 b1b2b3b4b5b6b7b8"),
     (
         "digests",
@@ -47,8 +48,8 @@ const BODIES: [(&str, &str); 30] = [
     ("offer", "32 1a a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8  05 00000001  7f fffffffe"),
     ("newer", "33 09 a1a2a3a4a5a6a7a8 01"),
     ("pull", "34 20 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 8000000000000000 0000000000000000"),
-    ("page", "35 11 a1a2a3a4a5a6a7a8 8000000000000000 01"),
-    ("sync record", "36 1a 05 7765622d31 04 0a000001 1f36 2122232425262728 ac02 01 8001"),
+    ("page", "35 10 a1a2a3a4a5a6a7a8 8000000000000000"),
+    ("sync record", "36 1b 05 7765622d31 04 0a000001 1f36 2122232425262728 ac02 01 8001 01"),
     ("sync verdict", "37 13 b1b2b3b4b5b6b7b8 2122232425262728 ac02 02"),
     (
         "delta",
@@ -67,7 +68,7 @@ const BODIES: [(&str, &str); 30] = [
     ("broadcast", "50 16 b1b2b3b4b5b6b7b8 2122232425262728 ac02 6e657773"),
     ("sync broadcast", "51 12 b1b2b3b4b5b6b7b8 2122232425262728 ac02"),
     ("fragment", "60 0c 01 ac02 07 8310 8008 02 616263"),
-    ("fragment ack", "61 06 ac02 00 02 05 04"),
+    ("fragment ack", "61 07 09 ac02 00 02 05 04"),
 ];
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -82,7 +83,7 @@ fn datagram(kind: &str) -> Vec<u8> {
     if kind == "sums" {
         datagram.extend((0..128_u64).flat_map(|bucket| (u64::MAX / (bucket + 1)).to_be_bytes()));
     }
-    datagram
+    with_checksum(datagram)
 }
 
 fn kinds() -> impl Iterator<Item = &'static str> {

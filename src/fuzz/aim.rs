@@ -95,7 +95,7 @@ impl<'a> Aim<'a> {
                 Body::RelayedAck { seq: self.answer(&[Asked::Relay], seq), incarnation }
             }
             Body::Nack { seq, reason } => Body::Nack { seq: self.answer(&[Asked::Relay], seq), reason },
-            Body::Alive(record) => Body::Alive(self.record(record)),
+            Body::Alive { record, vouched } => Body::Alive { record: self.record(record), vouched },
             Body::Verdict(verdict) => Body::Verdict(self.verdict(verdict)),
             Body::Hello(hello) => {
                 let Sender { addr, name, generation, .. } = self.sender;
@@ -126,7 +126,7 @@ impl<'a> Aim<'a> {
             }
             Body::Pull(pull) => Body::Pull(Pull { cookie, ..pull }),
             Body::Page(page) => Body::Page(Page { seq: self.answer(&[Asked::View], page.seq), ..page }),
-            Body::SyncRecord(record) => Body::SyncRecord(self.record(record)),
+            Body::SyncRecord { record, vouched } => Body::SyncRecord { record: self.record(record), vouched },
             Body::SyncVerdict(verdict) => Body::SyncVerdict(self.verdict(verdict)),
             Body::Delta(delta) => Body::Delta(self.delta(delta)),
             Body::Fetch(fetch) => {
@@ -137,7 +137,9 @@ impl<'a> Aim<'a> {
             Body::PulledDelta(delta) => Body::PulledDelta(self.delta(delta)),
             Body::Broadcast(broadcast) => Body::Broadcast(self.broadcast(broadcast)),
             Body::PulledBroadcast(broadcast) => Body::PulledBroadcast(self.broadcast(broadcast)),
-            Body::Leave { seq, incarnation, .. } => Body::Leave { seq, cookie, incarnation },
+            Body::Leave { seq, incarnation, left_at, .. } => {
+                Body::Leave { seq, cookie, incarnation, left_at }
+            }
             Body::Vouch(vouch) => {
                 let generation = self.run(vouch.subject, vouch.generation);
                 Body::Vouch(Vouch { cookie, generation, ..vouch })

@@ -14,7 +14,6 @@ use crate::member::Member;
 use crate::protocol::Transmit;
 use crate::sim::Cluster;
 use crate::wire::Packet;
-use crate::wire::header::HEADER_SIZE;
 
 /// The choices of settings at the beginning of a script: the usual ones, among nodes that are known or alone.
 const KNOWN: [u8; 8] = [0; 8];
@@ -81,7 +80,9 @@ fn conversation(settings: [u8; 8], calls: Range<u8>, sent: &[(SocketAddr, Transm
         let person = (0..5).find(|person| addr_of(usize::from(person + 1)) == *from);
         let from = Choice(person.unwrap_or_default());
         write(&mut script, &Step::Wait { time: Duration::from_millis(100), pace: Pace::Answered });
-        write(&mut script, &Step::Datagram { from, how: How::AIMED, bodies: &datagram[HEADER_SIZE..] });
+        let packet = Packet::decode(datagram);
+        let bodies = packet.iter().map(Packet::contents).next().unwrap_or_default();
+        write(&mut script, &Step::Datagram { from, how: How::AIMED, bodies });
     }
     write(&mut script, &Step::Again { which: Choice(0) });
     script

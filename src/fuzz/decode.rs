@@ -1,16 +1,30 @@
 //! One datagram: the decoder refuses it, or reads it to the last bit.
 
 use crate::wire::announcement::Announcement;
+use crate::wire::checksum::{self, CHECKSUM_SIZE};
 use crate::wire::reproduce::refuses_or_reproduces;
 use crate::wire::{Body, Packet};
 
-/// Decodes a datagram and reads every list in it; decodes it as an announcement, too. Returns whether it was taken as
-/// a datagram.
+/// Decodes a datagram and reads every list in it; decodes it as an announcement, too. That is done with the datagram as
+/// it is, and with its checksum put right, without which hardly any would get further. Returns whether it was taken as a
+/// datagram, with the right checksum.
 ///
 /// # Panics
 ///
 /// If a list has more entries than there are bytes, or what was read is written again as other bytes.
 pub fn decode(datagram: &[u8]) -> bool {
+    decode_as_it_is(datagram);
+    decode_as_it_is(&with_right_checksum(datagram))
+}
+
+/// A datagram with the checksum that belongs to all before its last four bytes.
+pub(super) fn with_right_checksum(datagram: &[u8]) -> Vec<u8> {
+    let mut right = datagram[..datagram.len().saturating_sub(CHECKSUM_SIZE)].to_vec();
+    checksum::append(&mut right);
+    right
+}
+
+fn decode_as_it_is(datagram: &[u8]) -> bool {
     if let Ok(announcement) = Announcement::decode(datagram) {
         assert_eq!(announcement.encode(), datagram);
     }

@@ -8,8 +8,11 @@ use crate::config::Config;
 #[cfg(feature = "encryption")]
 use crate::keyring::{Cipher, Key, Keyring};
 #[cfg(feature = "encryption")]
-use crate::wire::sealed::fill_head;
-use crate::wire::{Header, Writer};
+use crate::wire::Writer;
+use crate::wire::packet::plain;
+#[cfg(feature = "encryption")]
+use crate::wire::sealed::{Unsealed, fill_head};
+use crate::wire::{Header, NameHash};
 
 /// The longest datagram that is made.
 pub(super) const DATAGRAM_MAX: usize = 65_507;
@@ -46,22 +49,25 @@ impl Form {
         }
     }
 
-    /// A datagram with these bodies, whatever they are.
-    pub(super) fn write(&self, header: &Header, bodies: &[u8]) -> Vec<u8> {
+    /// A datagram to this node with these bodies, whatever they are.
+    #[cfg_attr(
+        not(feature = "encryption"),
+        expect(unused_variables, reason = "only a seal is bound to a node")
+    )]
+    pub(super) fn write(&self, header: &Header, receiver: NameHash, bodies: &[u8]) -> Vec<u8> {
         match self {
-            Self::Plain => {
-                let mut datagram = Writer::new(Vec::new(), header, DATAGRAM_MAX).finish();
-                datagram.extend_from_slice(bodies);
-                datagram
-            }
+            Self::Plain => plain(header, bodies),
             #[cfg(feature = "encryption")]
             Self::Sealed { key, counter } => {
                 counter.set(counter.get() + 1);
-                let mut datagram = Writer::to_be_sealed(Vec::new(), header, DATAGRAM_MAX).finish();
+                let mut datagram = Writer::to_be_sealed(Vec::new(), header, receiver, DATAGRAM_MAX).finish();
                 datagram.extend_from_slice(bodies);
                 let cipher = Cipher::new(key, header.sender, header.generation);
-                let tag = fill_head(&mut datagram, key.id().number(), counter.get())
-                    .and_then(|(_, head, bodies)| cipher.seal(counter.get(), head, bodies));
+                let tag = fill_head(&mut datagram, key.id().number(), counter.get()).and_then(
+                    |Unsealed { receiver, head, bodies, .. }| {
+                        cipher.seal(counter.get(), receiver, head, bodies)
+                    },
+                );
                 datagram.extend(tag.into_iter().flatten());
                 datagram
             }

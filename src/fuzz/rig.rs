@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::aim::{Aim, Sender, Told};
+use super::decode::with_right_checksum;
 use super::form::{DATAGRAM_MAX, Form};
 use super::script::{Choice, How, Pace, Script, Step};
 use crate::config::{Config, DEFAULT_PORT};
@@ -24,8 +25,7 @@ use crate::node::{Generation, Incarnation, Node};
 use crate::protocol::{EnqueueResult, Instant, Protocol, Settings, TimerKind};
 use crate::sim::checks::{Observer, Said, check_bounds, check_length};
 use crate::wire::body::Ack;
-use crate::wire::header::HEADER_SIZE;
-use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Packet, Writer};
+use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Packet, Versions, Writer};
 
 /// As the simulated members call it, who do not say otherwise.
 const CLUSTER: &str = "headcount";
@@ -175,7 +175,9 @@ impl Rig {
             Step::Datagram { from, how, bodies } => self.datagram(from, how, bodies),
             Step::Bytes { from, bytes } => {
                 let from = self.person(from).addr;
-                let (datagram, plain) = (bytes.to_vec(), bytes.to_vec());
+                // Without a right checksum hardly any would get further than that.
+                let datagram = with_right_checksum(bytes);
+                let plain = datagram.clone();
                 self.receive(self.now, Arriving { from, datagram, plain });
             }
             Step::Again { which } => self.again(which),
@@ -199,7 +201,7 @@ impl Rig {
         let arriving = match Packet::new(header, bodies) {
             Ok(packet) if how.is_aimed() => {
                 let aimed = self.aimed(&packet, &person, how);
-                self.arriving(person.addr, &header, &aimed[HEADER_SIZE..])
+                self.arriving(person.addr, &header, &contents(&aimed))
             }
             _ => self.arriving(person.addr, &header, bodies),
         };
@@ -208,7 +210,9 @@ impl Rig {
     }
 
     fn arriving(&self, from: SocketAddr, header: &Header, bodies: &[u8]) -> Arriving {
-        Arriving { from, datagram: self.form.write(header, bodies), plain: Form::Plain.write(header, bodies) }
+        let receiver = if header.receiver.0 == 0 { NameHash(0) } else { self.own.hash() };
+        let write = |form: &Form| form.write(header, receiver, bodies);
+        Arriving { from, datagram: write(&self.form), plain: write(&Form::Plain) }
     }
 
     /// One of the last datagrams comes again, from where it came.
@@ -230,6 +234,7 @@ impl Rig {
     fn header(&self, person: &Person, is_bound: bool) -> Header {
         let own = self.protocol.local().generation();
         Header {
+            reads: Versions::OURS,
             tag: person.tag,
             sender: person.hash(),
             generation: person.generation,
@@ -303,7 +308,7 @@ impl Rig {
             let header = self.header(person, true);
             let mut writer = Writer::new(Vec::new(), &header, DATAGRAM_MAX);
             if writer.push(&Body::Ack(ack)) {
-                let ack = self.arriving(to, &header, &writer.finish()[HEADER_SIZE..]);
+                let ack = self.arriving(to, &header, &contents(&writer.finish()));
                 self.receive(self.now, ack);
             }
         }
@@ -391,6 +396,11 @@ impl Rig {
         expect(observer.hearing.check(&self.said, protocol.has_synced(), |name| protocol.heard(name)));
         expect(check_bounds(&protocol.bounds()));
     }
+}
+
+/// The bodies of a plain datagram, as they stand.
+fn contents(datagram: &[u8]) -> Vec<u8> {
+    Packet::decode(datagram).iter().flat_map(Packet::contents).copied().collect()
 }
 
 /// The configuration that a script begins with.

@@ -5,9 +5,9 @@ use super::*;
 use crate::error::Error;
 use crate::node::{Generation, Incarnation};
 use crate::wire::body::Ping;
-use crate::wire::header::HEADER_SIZE;
-use crate::wire::sealed::{Parts, SEAL_SIZE, fill_head, is_to_be_sealed};
-use crate::wire::{Body, ClusterTag, Frame, Header, NameHash, Packet, Seq, ViewMark, Writer};
+use crate::wire::checksum::CHECKSUM_SIZE;
+use crate::wire::sealed::{Parts, SEAL_SIZE, Unsealed, fill_head, is_to_be_sealed};
+use crate::wire::{Body, ClusterTag, Frame, Header, NameHash, Packet, Seq, Versions, ViewMark, Writer};
 
 const DIGITS: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
@@ -165,21 +165,26 @@ fn keys_change_step_by_step_in_all_directions() {
 }
 
 #[test]
-fn another_key_sender_run_or_counter_opens_nothing() {
+fn another_key_sender_receiver_run_or_counter_opens_nothing() {
     let (sender, run) = (NameHash(1), Generation(2));
     let (head, plain) = ([9; 48], b"ping".to_vec());
     let mut bodies = plain.clone();
-    let tag = Cipher::new(&key(1), sender, run).seal(5, &head, &mut bodies).unwrap();
+    let tag = Cipher::new(&key(1), sender, run).seal(5, RECEIVER, &head, &mut bodies).unwrap();
     assert_ne!(bodies, plain);
 
     let parts = Parts { head: &head, bodies: &bodies, tag };
-    let opens = |key: Key, sender, run, counter, parts: &Parts<'_>| {
+    let opens_for = |receiver, key: Key, sender, run, counter, parts: &Parts<'_>| {
         let mut opened = b"what was there before".to_vec();
-        let is_open = Cipher::new(&key, sender, run).open(counter, parts, &mut opened);
+        let is_open = Cipher::new(&key, sender, run).open(counter, receiver, parts, &mut opened);
         assert!(!is_open || opened == plain);
         is_open
     };
+    let opens =
+        |key, sender, run, counter, parts: &Parts<'_>| opens_for(RECEIVER, key, sender, run, counter, parts);
     assert!(opens(key(1), sender, run, 5, &parts));
+    for receiver in [0, 2, u64::MAX].map(NameHash) {
+        assert!(!opens_for(receiver, key(1), sender, run, 5, &parts));
+    }
     assert!(!opens(key(2), sender, run, 5, &parts));
     assert!(!opens(key(1), NameHash(2), run, 5, &parts));
     assert!(!opens(key(1), sender, Generation(3), 5, &parts));
@@ -190,15 +195,17 @@ fn another_key_sender_run_or_counter_opens_nothing() {
 // ---- Whole datagrams ----
 
 const HEADER: Header = Header {
+    reads: Versions::OURS,
     tag: ClusterTag(0x0102_0304_0506_0708),
     sender: NameHash(0x1112_1314_1516_1718),
     generation: Generation(0x2122_2324_2526_2728),
     receiver: Generation(0x3132_3334_3536_3738),
 };
+const RECEIVER: NameHash = NameHash(0x7172_7374_7576_7778);
 const COUNTER: u64 = 0x4142_4344_4546_4748;
 /// Computed with Python's `hmac` and `cryptography`.
-const GOLDEN: &str = "686301010102030405060708111213141516171821222324252627283132333435363738 b5af304b4142434445464748\
-     0df6c0ddc5a8419a74dc66936dad52b7902b5781db55307cc2ae93a0b9e9671173 0c92d330baed1f5a03f2c4dfc0889894";
+const GOLDEN: &str = "686302010102030405060708111213141516171821222324252627283132333435363738 b5af304b4142434445464748\
+     0df6c0ddc5a8419a74dc66936dad52b7902b5781db55307cc2ae93a0b9e9671173 349d454f4d6ce0c6acf157cbdcdbab8d";
 
 fn ping() -> Body<'static> {
     Body::Ping(Ping {
@@ -212,15 +219,23 @@ fn ping() -> Body<'static> {
 
 /// A datagram of these bodies, sealed.
 fn seal(bodies: &[Body<'_>], limit: usize) -> Vec<u8> {
+    seal_for(&HEADER, RECEIVER, bodies, limit)
+}
+
+/// Likewise, with this header to this node.
+fn seal_for(header: &Header, receiver: NameHash, bodies: &[Body<'_>], limit: usize) -> Vec<u8> {
     let key = Key::from_hex(DIGITS).unwrap();
-    let mut writer = Writer::to_be_sealed(Vec::new(), &HEADER, limit);
+    let mut writer = Writer::to_be_sealed(Vec::new(), header, receiver, limit);
     for body in bodies {
         assert!(writer.push(body));
     }
     let mut datagram = writer.finish();
     assert!(is_to_be_sealed(&datagram));
-    let (header, head, contents) = fill_head(&mut datagram, key.id().number(), COUNTER).unwrap();
-    let tag = Cipher::new(&key, header.sender, header.generation).seal(COUNTER, head, contents).unwrap();
+    let unsealed = fill_head(&mut datagram, key.id().number(), COUNTER).unwrap();
+    assert_eq!((unsealed.header, unsealed.receiver), (*header, receiver));
+    let Unsealed { head, bodies, .. } = unsealed;
+    let cipher = Cipher::new(&key, header.sender, header.generation);
+    let tag = cipher.seal(COUNTER, receiver, head, bodies).unwrap();
     datagram.extend(tag);
     datagram
 }
@@ -231,25 +246,31 @@ fn open(datagram: &[u8]) -> Option<Vec<u8>> {
     let key = Keyring::new(Key::from_hex(DIGITS).unwrap()).get(head.key)?.clone();
     let mut opened = Vec::new();
     let cipher = Cipher::new(&key, head.header.sender, head.header.generation);
-    cipher.open(head.counter, &Parts::of(datagram)?, &mut opened).then_some(opened)
+    cipher.open(head.counter, RECEIVER, &Parts::of(datagram)?, &mut opened).then_some(opened)
 }
 
 #[test]
 fn a_sealed_datagram_has_its_golden_bytes() {
-    let hex: String = seal(&[ping()], 1_400).iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, GOLDEN.replace(' ', ""));
+    let hex = |datagram: &[u8]| datagram.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(hex(&seal(&[ping()], 1_400)), GOLDEN.replace(' ', ""));
+    // To whoever receives it: the receiver is zero in the header and in what is authenticated.
+    let anybody = Header { receiver: Generation(0), ..HEADER };
+    let golden = GOLDEN
+        .replace("3132333435363738", "0000000000000000")
+        .replace("349d454f4d6ce0c6acf157cbdcdbab8d", "0c6561bbc6811de438c9d8c7530d20f1");
+    assert_eq!(hex(&seal_for(&anybody, NameHash(0), &[ping()], 1_400)), golden.replace(' ', ""));
 }
 
 #[test]
-fn what_was_sealed_is_opened_again_and_is_28_bytes_longer() {
+fn what_was_sealed_is_opened_again_and_is_24_bytes_longer() {
     for bodies in [vec![], vec![ping()], vec![ping(); 30]] {
         let mut plain = Writer::new(Vec::new(), &HEADER, 1_400);
         assert!(bodies.iter().all(|body| plain.push(body)));
         let plain = plain.finish();
         let sealed = seal(&bodies, 1_400);
-        assert_eq!(sealed.len(), plain.len() + SEAL_SIZE);
+        assert_eq!(sealed.len(), plain.len() - CHECKSUM_SIZE + SEAL_SIZE);
         let opened = open(&sealed).unwrap();
-        assert_eq!(opened, plain[HEADER_SIZE..]);
+        assert_eq!(opened, Packet::decode(&plain).unwrap().contents());
         assert!(Packet::new(HEADER, &opened).unwrap().bodies().eq(bodies));
     }
 }
@@ -257,7 +278,7 @@ fn what_was_sealed_is_opened_again_and_is_28_bytes_longer() {
 #[test]
 fn a_full_datagram_is_within_its_limit_when_it_is_sealed() {
     for limit in 1_200..1_300 {
-        let mut writer = Writer::to_be_sealed(Vec::new(), &HEADER, limit);
+        let mut writer = Writer::to_be_sealed(Vec::new(), &HEADER, RECEIVER, limit);
         let mut count = 0;
         while writer.push(&ping()) {
             count += 1;

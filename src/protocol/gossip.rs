@@ -37,7 +37,7 @@ impl Protocol {
             return false;
         };
         let (addr, generation) = (entry.addr(), entry.generation());
-        let mut datagram = self.core.datagram_to(generation);
+        let mut datagram = self.core.datagram_to((peer, generation));
         let mut misfits = 0;
         let ours = Topic::Node(self.core.me);
         let own = topics.iter().filter(|topic| **topic == ours);

@@ -12,6 +12,7 @@ use super::{Instant, Protocol};
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Status};
 use crate::state::VERSION_MAX;
+use crate::wire::body::LeftAt;
 use crate::wire::{Accusers, Body, NameHash, Record, Verdict};
 
 /// By which way a record came.
@@ -209,6 +210,7 @@ impl Protocol {
                 incarnation: record.incarnation,
                 status: Status::Suspect,
                 accusers: Accusers::default(),
+                left_at: LeftAt::default(),
             };
             self.take_accusation(now, record.addr, &verdict);
             if record.incarnation.0 == self.core.incarnation.0.saturating_add(INCARNATION_STEP_MAX) {

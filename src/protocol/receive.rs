@@ -16,10 +16,11 @@ use super::{Instant, Protocol, admission, state, sync};
 use crate::error::Error;
 use crate::node::Incarnation;
 use crate::wire::address::canonical;
-use crate::wire::body::{Ack, Broadcast, Delta, Fetch, Hello, Ping, RejectReason, Vouch, Welcome};
+use crate::wire::body::{Ack, Broadcast, Delta, Fetch, Hello, LeftAt, Ping, RejectReason, Vouch, Welcome};
 use crate::wire::lists::Lack;
 use crate::wire::malformed::Malformed;
-use crate::wire::{Body, Cookie, Frame, NameHash, Packet, Record, SealedHead, Seq, Verdict};
+use crate::wire::version::Unreadable;
+use crate::wire::{Body, Cookie, Frame, NameHash, Packet, Record, SealedHead, Seq, Verdict, Versions};
 
 /// What is to be done when all of a datagram is read.
 #[derive(Debug, Default)]
@@ -55,7 +56,9 @@ impl Protocol {
         }
         self.observe_lag(now, Some(received));
         match Frame::decode(datagram) {
-            Err(Malformed) => self.count_malformed(from, datagram),
+            Err(Unreadable::Malformed) => self.count_malformed(from, datagram),
+            Err(Unreadable::OtherVersion(reads)) => self.count_other_version(from, reads),
+            Err(Unreadable::Notice(notice)) => self.count_other_version(from, notice.reads),
             Ok(frame) if frame.header().tag != self.core.tag => {
                 self.admission.handle_foreign(&mut self.core, now, from, &frame);
             }
@@ -71,6 +74,15 @@ impl Protocol {
         self.core.metrics.malformed += 1;
         self.core.note(log::Level::Debug, || {
             format!("malformed datagram of {} bytes from {from}", datagram.len())
+        });
+    }
+
+    /// Somebody speaks another version of the format, or can not read ours.
+    fn count_other_version(&mut self, from: SocketAddr, reads: Versions) {
+        self.core.metrics.other_version += 1;
+        self.core.note(log::Level::Debug, || {
+            let (oldest, newest) = (reads.oldest(), reads.newest());
+            format!("{from} speaks another version of the format: it reads {oldest} to {newest}")
         });
     }
 
@@ -158,12 +170,13 @@ impl Protocol {
 
             Body::Verdict(verdict) if verdict.subject == core.me => {
                 // A peer that knows we are leaving must see our name as free.
-                context.replied |= core.leaving && *verdict == core.own_leave();
+                let own = core.own_leave();
+                context.replied |= core.leaving && Verdict { left_at: own.left_at, ..*verdict } == own;
                 if context.known || context.answered {
                     self.take_accusation(context.now, context.from, verdict);
                 }
             }
-            Body::Alive(record) if context.known => {
+            Body::Alive { record, .. } if context.known => {
                 self.take_record(context.now, record, Source::Rumor(context.sender));
             }
             Body::Verdict(verdict) if context.known => self.hear_verdict(context, &mut reading.back, verdict),
@@ -177,8 +190,8 @@ impl Protocol {
             Body::Welcome(welcome) => self.handle_welcome(context, welcome),
             Body::Reject { seq, reason } => self.handle_reject(context, *seq, *reason),
             Body::RejectHint { seq, reason } => self.admission.handle_hint(core, context.from, *seq, *reason),
-            Body::Leave { seq, cookie, incarnation } => {
-                self.handle_leave(context, *seq, *cookie, *incarnation);
+            Body::Leave { seq, cookie, incarnation, left_at } => {
+                self.handle_leave(context, *seq, *cookie, (*incarnation, *left_at));
             }
 
             Body::BucketDigest(sums) => sync::handle_bucket_digest(core, context, sums),
@@ -189,7 +202,7 @@ impl Protocol {
                 self.sync.handle_newer(core, context, &mut reading.sync, *seq, *truncated);
             }
             Body::Page(page) => self.sync.handle_page(core, context, &mut reading.sync, page),
-            Body::SyncRecord(record) => self.handle_sync_record(context, reading, record),
+            Body::SyncRecord { record, .. } => self.handle_sync_record(context, reading, record),
             Body::SyncVerdict(verdict) => self.handle_sync_verdict(context, reading, verdict),
 
             Body::Delta(delta) if context.known => self.handle_delta(context, delta),
@@ -216,7 +229,7 @@ impl Protocol {
             }
 
             Body::PingRequest(_)
-            | Body::Alive(_)
+            | Body::Alive { .. }
             | Body::Verdict(_)
             | Body::Doubt { .. }
             | Body::Vouch(_)
@@ -300,7 +313,7 @@ impl Protocol {
 
     /// A peer says that a node has left.
     fn handle_vouch(&mut self, context: &mut Context, reading: &mut Reading, vouch: &Vouch) {
-        let verdict = Verdict::left(vouch.subject, vouch.generation, vouch.incarnation);
+        let verdict = Verdict::left(vouch.subject, vouch.generation, vouch.incarnation, vouch.left_at);
         if verdict.subject == self.core.me {
             self.take_accusation(context.now, context.from, &verdict);
         } else if admission::is_vouched(&self.core, context, vouch) {
@@ -337,7 +350,7 @@ impl Protocol {
         self.core.members.set_alias(sender, from);
         if merged == Merged::Refused {
             let full = Body::Reject { seq: hello.seq, reason: RejectReason::Full };
-            self.core.reply(now, from, context.generation, &full);
+            self.core.reply(now, from, context.run(), &full);
             return;
         }
         if merged != Merged::Same {
@@ -432,9 +445,15 @@ impl Protocol {
     }
 
     /// A peer says that it goes.
-    fn handle_leave(&mut self, context: &mut Context, seq: Seq, cookie: Cookie, incarnation: Incarnation) {
+    fn handle_leave(
+        &mut self,
+        context: &mut Context,
+        seq: Seq,
+        cookie: Cookie,
+        (incarnation, left_at): (Incarnation, LeftAt),
+    ) {
         if admission::is_leave_proven(&mut self.core, context, seq, cookie) {
-            let verdict = Verdict::left(context.sender, context.generation, incarnation);
+            let verdict = Verdict::left(context.sender, context.generation, incarnation, left_at);
             self.take_verdict(context.now, &verdict);
             admission::ack_leave(&mut self.core, context, seq);
         }
@@ -491,7 +510,7 @@ impl Protocol {
             return;
         }
         let now = context.now;
-        let mut datagram = core.datagram_to(context.generation);
+        let mut datagram = core.datagram_to(context.run());
         if !datagram.push(&Body::Fetched { seq: fetch.seq }) {
             return;
         }

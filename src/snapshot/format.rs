@@ -3,17 +3,18 @@
 //! | at | type | field | |
 //! |---|---|---|---|
 //! | 0 | 8 bytes | magic | "headsnap" |
-//! | 8 | u16 | version | 1 |
+//! | 8 | u16 | version | 2 |
 //! | 10 | u32 | length | of the body, at most 2 MiB |
 //! | 14 | | body | see below |
 //! | 14 + length | u64 | checksum | SipHash-2-4 of everything before it, key "headcoun", "snapshot" |
 //!
-//! There is nothing behind the checksum. The frame is the same in all versions, so that a newer file is told from a
-//! damaged one. The primitives are those of the [wire](crate::wire): big-endian, texts of 1 to 255 bytes.
+//! There is nothing behind the checksum. The frame is the same in all versions, so that a file of another one is told
+//! from a damaged one. The primitives are those of the [wire](crate::wire): big-endian, texts of 1 to 255 bytes.
 //!
-//! | body of version 1 | type | |
+//! | body of version 2 | type | |
 //! |---|---|---|
 //! | cluster | text | its name |
+//! | cluster id | u64 | which cluster of that name; 0: not known |
 //! | name | text | of the node whose snapshot it is |
 //! | generation | u64 | of its run |
 //! | state version | varint | how often it has written its state in this run |
@@ -25,12 +26,13 @@ use std::fmt;
 
 use super::{Contact, LastStatus, Snapshot};
 use crate::node::Generation;
+use crate::wire::ClusterId;
 use crate::wire::cursor::{Reader, Sink};
 use crate::wire::hash::siphash;
 use crate::wire::malformed::Malformed;
 
 const MAGIC: &[u8; 8] = b"headsnap";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const HEAD_SIZE: usize = MAGIC.len() + 2 + 4;
 const CHECKSUM_SIZE: usize = 8;
 const CHECKSUM_KEY: (u64, u64) = (0x6865_6164_636f_756e, 0x736e_6170_7368_6f74);
@@ -48,8 +50,8 @@ pub(super) enum Flaw {
     Torn,
     /// The checksum is wrong.
     Damaged,
-    /// A later version of the format.
-    Newer(u16),
+    /// Another version of the format.
+    OtherVersion(u16),
     /// Whole, and yet it does not say what it should.
     Malformed,
 }
@@ -60,7 +62,9 @@ impl fmt::Display for Flaw {
             Self::NotASnapshot => f.write_str("is no snapshot"),
             Self::Torn => f.write_str("is not complete"),
             Self::Damaged => f.write_str("is damaged"),
-            Self::Newer(version) => write!(f, "has version {version}, this program knows version {VERSION}"),
+            Self::OtherVersion(version) => {
+                write!(f, "has version {version}, this program knows version {VERSION}")
+            }
             Self::Malformed => f.write_str("makes no sense"),
         }
     }
@@ -100,7 +104,7 @@ pub(super) fn decode(file: &[u8]) -> Result<Snapshot, Flaw> {
         return Err(Flaw::Damaged);
     }
     if version != VERSION {
-        return Err(Flaw::Newer(version));
+        return Err(Flaw::OtherVersion(version));
     }
     Ok(decode_body(body)?)
 }
@@ -112,9 +116,10 @@ fn frame(reader: &mut Reader<'_>) -> Result<(u16, usize), Malformed> {
 }
 
 fn encode_body(snapshot: &Snapshot) -> Vec<u8> {
-    let Snapshot { cluster, name, generation, state_version, state, nodes } = snapshot;
+    let Snapshot { cluster, cluster_id, name, generation, state_version, state, nodes } = snapshot;
     let mut body = Vec::new();
     body.put_text(cluster);
+    body.put_u64(cluster_id.0);
     body.put_text(name);
     body.put_u64(generation.0);
     body.put_varint(*state_version);
@@ -144,6 +149,7 @@ fn decode_body(body: &[u8]) -> Result<Snapshot, Malformed> {
     let mut reader = Reader::new(body);
     let snapshot = Snapshot {
         cluster: reader.text()?.to_owned(),
+        cluster_id: ClusterId(reader.u64()?),
         name: reader.text()?.to_owned(),
         generation: Generation(reader.u64()?),
         state_version: reader.varint()?,

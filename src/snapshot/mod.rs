@@ -44,6 +44,7 @@ use std::time::Duration;
 pub(crate) use self::absent_contacts::AbsentContacts;
 pub(crate) use self::store::Store;
 use crate::node::{Generation, Node, Status};
+use crate::wire::ClusterId;
 
 /// Nodes in one snapshot at most: of more, the active ones that follow the own name in the order of names (as if in
 /// a circle), so that each member of a large cluster keeps another part of it.
@@ -64,6 +65,8 @@ pub(crate) fn rest_after(failures: u32) -> Duration {
 pub(crate) struct Snapshot {
     /// The cluster's name.
     pub(crate) cluster: String,
+    /// Which cluster of that name the nodes belong to. Zero in every snapshot for now.
+    pub(crate) cluster_id: ClusterId,
     /// The own name.
     pub(crate) name: String,
     /// Of the own run.
@@ -135,6 +138,7 @@ impl Snapshot {
         let state = local.state().map(|(key, value)| (key.to_owned(), value.to_owned()));
         Self {
             cluster: cluster.to_owned(),
+            cluster_id: ClusterId(0),
             name: local.name().to_owned(),
             generation: Generation(local.generation()),
             state_version: local.state_version(),
@@ -173,8 +177,9 @@ impl Snapshot {
     /// Whether it holds the same as another one. The version of a state that is not kept is no reason to write again:
     /// some programs write their state all the time.
     pub(crate) fn says_the_same_as(&self, other: &Self) -> bool {
-        let Self { cluster: _, name: _, generation, state_version, state, nodes } = self;
-        *generation == other.generation
+        let Self { cluster: _, cluster_id, name: _, generation, state_version, state, nodes } = self;
+        *cluster_id == other.cluster_id
+            && *generation == other.generation
             && *nodes == other.nodes
             && state.is_some() == other.state.is_some()
             && (state.is_none() || *state_version == other.state_version)

@@ -7,6 +7,7 @@ use super::format::{FILE_MAX, Flaw, decode, encode};
 use super::{AbsentContacts, Contact, LastStatus, NODES_MAX, Snapshot, Store};
 use crate::error::Error;
 use crate::node::{Generation, Incarnation, Node, Nodes, Status};
+use crate::wire::ClusterId;
 use crate::wire::hash::siphash;
 
 fn contact(name: &str, port: u16, last_status: LastStatus) -> Contact {
@@ -16,6 +17,7 @@ fn contact(name: &str, port: u16, last_status: LastStatus) -> Contact {
 fn snapshot() -> Snapshot {
     Snapshot {
         cluster: "c".to_owned(),
+        cluster_id: ClusterId(0x1112_1314_1516_1718),
         name: "me".to_owned(),
         generation: Generation(0x0102_0304_0506_0708),
         state_version: 300,
@@ -73,8 +75,8 @@ fn the_bytes_of_a_snapshot_are_as_specified() {
     let bytes = encode(&snapshot());
     let (content, checksum) = bytes.split_at(bytes.len() - 8);
     let expected = [
-        "68656164736e6170 0001 00000044",
-        "01 63  02 6d65  0102030405060708  ac02  01",
+        "68656164736e6170 0002 0000004c",
+        "01 63  1112131415161718  02 6d65  0102030405060708  ac02  01",
         "02  01 6b 02 7661  01 0a 00",
         "03",
         "01 61  04 0a000001 1f36  00",
@@ -84,7 +86,7 @@ fn the_bytes_of_a_snapshot_are_as_specified() {
     assert_eq!(hex(content), expected.concat().replace(' ', ""));
     let key = (u64::from_be_bytes(*b"headcoun"), u64::from_be_bytes(*b"snapshot"));
     assert_eq!(checksum, siphash(key, content).to_be_bytes());
-    assert_eq!(hex(checksum), "b5e4813e8fafcae2");
+    assert_eq!(hex(checksum), "a835ecc0437d2aa0");
 }
 
 #[test]
@@ -150,11 +152,13 @@ fn bytes_that_are_wrong_under_a_right_checksum_are_refused_without_a_panic() {
 }
 
 #[test]
-fn a_later_version_of_the_format_is_told_from_a_damaged_file() {
+fn another_version_of_the_format_is_told_from_a_damaged_file() {
     let mut bytes = encode(&snapshot());
     bytes.truncate(bytes.len() - 8);
-    bytes[9] = 2;
-    assert_eq!(decode(&sealed(bytes)), Err(Flaw::Newer(2)));
+    for version in [1, 3] {
+        bytes[9] = version;
+        assert_eq!(decode(&sealed(bytes.clone())), Err(Flaw::OtherVersion(version.into())));
+    }
 }
 
 #[test]

@@ -4,15 +4,16 @@
 use std::net::SocketAddr;
 
 use super::ClusterTag;
+use super::checksum::{self, CHECKSUM_SIZE};
 use super::cursor::{Reader, Sink};
 use super::malformed::Malformed;
 
 /// "hd": headcount, discovery.
 const MAGIC: u16 = 0x6864;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The longest announcement, in bytes: the one with an IPv6 address.
-pub(crate) const ANNOUNCEMENT_SIZE_MAX: usize = 39;
+pub(crate) const ANNOUNCEMENT_SIZE_MAX: usize = 39 + CHECKSUM_SIZE;
 
 /// One member tells a group that it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +48,12 @@ impl Announcement {
         bytes.put_u64(self.tag.0);
         bytes.put_u64(self.view);
         bytes.put_addr(self.addr);
+        checksum::append(&mut bytes);
         bytes
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = Reader::new(checksum::check(bytes)?);
         if reader.u16()? != MAGIC || reader.u8()? != VERSION {
             return Err(Malformed);
         }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 pub(crate) use super::lists::{Bits, Groups, Lacks, SumList, Wants, Writes};
-use super::{Cookie, NameHash, Seq};
+use super::{ClusterId, Cookie, NameHash, Seq, Versions};
 use crate::node::{Generation, Incarnation, Status};
 
 /// The most accusers one suspicion carries on the wire.
@@ -30,7 +30,7 @@ pub(crate) enum Body<'a> {
     PingRequest(PingRequest),
     RelayedAck { seq: Seq, incarnation: Incarnation },
     Nack { seq: Seq, reason: NackReason },
-    Alive(Record<'a>),
+    Alive { record: Record<'a>, vouched: bool },
     Verdict(Verdict),
     Doubt { subject: NameHash, cookie: Cookie },
     Vouch(Vouch),
@@ -39,14 +39,14 @@ pub(crate) enum Body<'a> {
     Welcome(Welcome),
     Reject { seq: Seq, reason: RejectReason },
     RejectHint { seq: Seq, reason: RejectHintReason },
-    Leave { seq: Seq, cookie: Cookie, incarnation: Incarnation },
+    Leave { seq: Seq, cookie: Cookie, incarnation: Incarnation, left_at: LeftAt },
     BucketDigest(BucketDigest<'a>),
     Digests(Digests<'a>),
     Offer(Offer<'a>),
     SyncDelta { seq: Seq, truncated: bool },
     Pull(Pull),
     Page(Page),
-    SyncRecord(Record<'a>),
+    SyncRecord { record: Record<'a>, vouched: bool },
     SyncVerdict(Verdict),
     Delta(Delta<'a>),
     Fetch(Fetch<'a>),
@@ -59,6 +59,11 @@ pub(crate) enum Body<'a> {
 }
 
 /// What a node says about itself, as others pass it on.
+///
+/// Beside it, in `Alive` and `SyncRecord`, stands whether its teller *vouches* for it: whether it knows by itself that
+/// the node is there, since it was away last (it has let the node in, or asked it and was answered), or has it from
+/// somebody who vouched. It is the teller's, no part of what the node says, and so of no [hash](Record::hash). Every
+/// member says `true` for now, and none looks at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record<'a> {
     pub(crate) name: &'a str,
@@ -123,13 +128,37 @@ pub(crate) struct Verdict {
     pub(crate) status: Status,
     /// Who accuses; empty unless `Suspect`.
     pub(crate) accusers: Accusers,
+    /// Zero unless `Left`.
+    pub(crate) left_at: LeftAt,
 }
 
 impl Verdict {
     /// That a node has left.
-    pub(crate) fn left(subject: NameHash, generation: Generation, incarnation: Incarnation) -> Self {
-        Self { subject, generation, incarnation, status: Status::Left, accusers: Accusers::default() }
+    pub(crate) fn left(
+        subject: NameHash,
+        generation: Generation,
+        incarnation: Incarnation,
+        left_at: LeftAt,
+    ) -> Self {
+        Self {
+            subject,
+            generation,
+            incarnation,
+            status: Status::Left,
+            accusers: Accusers::default(),
+            left_at,
+        }
     }
+}
+
+/// How far a node had come when it left: what is up to there can still be had from others. It says so itself, and
+/// whoever passes it on leaves it as it is. Nobody uses it for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct LeftAt {
+    /// Of its state.
+    pub(crate) state_version: u64,
+    /// The number of its last broadcast.
+    pub(crate) broadcast: u64,
 }
 
 /// That a node has left, and that it is the sender who says so.
@@ -139,6 +168,7 @@ pub(crate) struct Vouch {
     pub(crate) subject: NameHash,
     pub(crate) generation: Generation,
     pub(crate) incarnation: Incarnation,
+    pub(crate) left_at: LeftAt,
 }
 
 /// A set of accusers, at most [`ACCUSERS_MAX`], in the order in which they came.
@@ -170,6 +200,11 @@ pub(crate) struct Hello<'a> {
     pub(crate) seq: Seq,
     /// Zero in the first one.
     pub(crate) cookie: Cookie,
+    /// Which of the hellos of one attempt this is, all with one `seq`: 1, 2 and so on.
+    pub(crate) attempt: u32,
+    /// Of the cluster that the address to which this goes belonged to, as the sender remembers; zero: it does not, or
+    /// does not insist. Zero in every hello for now.
+    pub(crate) cluster: ClusterId,
     pub(crate) record: Record<'a>,
 }
 
@@ -179,6 +214,8 @@ pub(crate) struct Welcome {
     pub(crate) view: ViewMark,
     /// How many active records the sender holds.
     pub(crate) count: u32,
+    /// Of the sender's cluster. Zero in every welcome for now.
+    pub(crate) cluster: ClusterId,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,6 +230,13 @@ pub(crate) enum RejectReason {
     Full,
     /// The name or the address is not on the lists of who may come in.
     NotAllowed,
+    /// The address in the record does not answer; the hello came from this one. No member says so yet.
+    Unreachable { seen: SocketAddr },
+    /// The address in the record can not be the sender's: it is the receiver's own, or of a family that the receiver
+    /// has not. No member says so yet.
+    BadAddress,
+    /// The cluster speaks these versions, and the sender does not read them all. No member says so yet.
+    WrongVersion { spoken: Versions },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,8 +291,6 @@ pub(crate) struct Page {
     pub(crate) seq: Seq,
     /// Where the next pull begins; zero: that was the last page of the range.
     pub(crate) next: NameHash,
-    /// The sender has much to do: pull the rest from others.
-    pub(crate) loaded: bool,
 }
 
 /// A stretch of what a node has written into its state: all that still stands of the writes after version `from`,

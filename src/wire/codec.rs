@@ -5,13 +5,13 @@
 
 use super::body::{
     Accusers, Ack, Body, Broadcast, BucketDigest, Delta, Digests, Fetch, Fragment, FragmentAck, Hello,
-    NackReason, Offer, Page, Ping, PingRequest, Pull, Record, RejectHintReason, RejectReason, Verdict,
-    ViewMark, Vouch, Welcome,
+    LeftAt, NackReason, Offer, Page, Ping, PingRequest, Pull, Record, RejectHintReason, RejectReason,
+    Verdict, ViewMark, Vouch, Welcome,
 };
 use super::cursor::{Reader, Sink};
 use super::lists::{Groups, Lacks, SumList, Wants, Writes};
 use super::malformed::Malformed;
-use super::{Cookie, NameHash, Seq};
+use super::{ClusterId, Cookie, NameHash, Seq, Versions};
 use crate::node::{Generation, Incarnation, Status};
 use crate::state::VERSION_MAX;
 
@@ -67,7 +67,7 @@ impl<'a> Body<'a> {
             Body::PingRequest(_) => kind::PING_REQUEST,
             Body::RelayedAck { .. } => kind::RELAYED_ACK,
             Body::Nack { .. } => kind::NACK,
-            Body::Alive(_) => kind::ALIVE,
+            Body::Alive { .. } => kind::ALIVE,
             Body::Verdict(_) => kind::VERDICT,
             Body::Doubt { .. } => kind::DOUBT,
             Body::Vouch(_) => kind::VOUCH,
@@ -83,7 +83,7 @@ impl<'a> Body<'a> {
             Body::SyncDelta { .. } => kind::NEWER,
             Body::Pull(_) => kind::PULL,
             Body::Page(_) => kind::PAGE,
-            Body::SyncRecord(_) => kind::SYNC_RECORD,
+            Body::SyncRecord { .. } => kind::SYNC_RECORD,
             Body::SyncVerdict(_) => kind::SYNC_VERDICT,
             Body::Delta(_) => kind::DELTA,
             Body::Fetch(_) => kind::FETCH,
@@ -111,7 +111,10 @@ impl<'a> Body<'a> {
                 sink.put_u64(seq.0);
                 reason.encode(sink);
             }
-            Body::Alive(record) | Body::SyncRecord(record) => record.encode(sink),
+            Body::Alive { record, vouched } | Body::SyncRecord { record, vouched } => {
+                record.encode(sink);
+                sink.put_u8((*vouched).into());
+            }
             Body::Verdict(verdict) | Body::SyncVerdict(verdict) => verdict.encode(sink),
             Body::Doubt { subject, cookie } => {
                 sink.put_u64(subject.0);
@@ -132,10 +135,11 @@ impl<'a> Body<'a> {
                 sink.put_u64(seq.0);
                 reason.encode(sink);
             }
-            Body::Leave { seq, cookie, incarnation } => {
+            Body::Leave { seq, cookie, incarnation, left_at } => {
                 sink.put_u64(seq.0);
                 sink.put_u64(cookie.0);
                 sink.put_varint(incarnation.0);
+                left_at.encode(sink);
             }
             Body::BucketDigest(sums) => sums.encode(sink),
             Body::Digests(digests) => digests.encode(sink),
@@ -164,7 +168,7 @@ impl<'a> Body<'a> {
             kind::PING_REQUEST => Body::PingRequest(PingRequest::decode(&mut reader)?),
             kind::RELAYED_ACK => Body::RelayedAck { seq: reader.seq()?, incarnation: reader.incarnation()? },
             kind::NACK => Body::Nack { seq: reader.seq()?, reason: NackReason::decode(&mut reader)? },
-            kind::ALIVE => Body::Alive(Record::decode(&mut reader)?),
+            kind::ALIVE => Body::Alive { record: Record::decode(&mut reader)?, vouched: reader.bool()? },
             kind::VERDICT => Body::Verdict(Verdict::decode(&mut reader)?),
             kind::DOUBT => Body::Doubt { subject: reader.name_hash()?, cookie: reader.given_cookie()? },
             kind::VOUCH => Body::Vouch(Vouch::decode(&mut reader)?),
@@ -179,6 +183,7 @@ impl<'a> Body<'a> {
                 seq: reader.seq()?,
                 cookie: reader.shown_cookie()?,
                 incarnation: reader.incarnation()?,
+                left_at: LeftAt::decode(&mut reader)?,
             },
             kind::SUMS => Body::BucketDigest(BucketDigest::decode(&mut reader)?),
             kind::DIGESTS => Body::Digests(Digests::decode(&mut reader)?),
@@ -186,7 +191,9 @@ impl<'a> Body<'a> {
             kind::NEWER => Body::SyncDelta { seq: reader.seq()?, truncated: reader.bool()? },
             kind::PULL => Body::Pull(Pull::decode(&mut reader)?),
             kind::PAGE => Body::Page(Page::decode(&mut reader)?),
-            kind::SYNC_RECORD => Body::SyncRecord(Record::decode(&mut reader)?),
+            kind::SYNC_RECORD => {
+                Body::SyncRecord { record: Record::decode(&mut reader)?, vouched: reader.bool()? }
+            }
             kind::SYNC_VERDICT => Body::SyncVerdict(Verdict::decode(&mut reader)?),
             kind::DELTA => Body::Delta(Delta::decode(&mut reader)?),
             kind::FETCH => Body::Fetch(Fetch::decode(&mut reader)?),
@@ -372,7 +379,11 @@ impl Verdict {
                 self.accusers.encode(sink);
             }
             Status::Dead => sink.put_u8(2),
-            Status::Left => sink.put_u8(3),
+            Status::Left if self.left_at == LeftAt::default() => sink.put_u8(3),
+            Status::Left => {
+                sink.put_u8(4);
+                self.left_at.encode(sink);
+            }
         }
     }
 
@@ -380,13 +391,35 @@ impl Verdict {
         let subject = reader.name_hash()?;
         let generation = reader.generation()?;
         let incarnation = reader.incarnation()?;
-        let (status, accusers) = match reader.u8()? {
-            1 => (Status::Suspect, Accusers::decode(reader)?),
-            2 => (Status::Dead, Accusers::default()),
-            3 => (Status::Left, Accusers::default()),
+        let (mut accusers, mut left_at) = (Accusers::default(), LeftAt::default());
+        let status = match reader.u8()? {
+            1 => {
+                accusers = Accusers::decode(reader)?;
+                Status::Suspect
+            }
+            2 => Status::Dead,
+            3 => Status::Left,
+            4 => {
+                left_at = LeftAt::decode(reader)?;
+                if left_at == LeftAt::default() {
+                    return Err(Malformed);
+                }
+                Status::Left
+            }
             _ => return Err(Malformed),
         };
-        Ok(Self { subject, generation, incarnation, status, accusers })
+        Ok(Self { subject, generation, incarnation, status, accusers, left_at })
+    }
+}
+
+impl LeftAt {
+    fn encode(self, sink: &mut impl Sink) {
+        sink.put_varint(self.state_version);
+        sink.put_varint(self.broadcast);
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self { state_version: reader.varint()?, broadcast: reader.varint()? })
     }
 }
 
@@ -420,6 +453,7 @@ impl Vouch {
         sink.put_u64(self.subject.0);
         sink.put_u64(self.generation.0);
         sink.put_varint(self.incarnation.0);
+        self.left_at.encode(sink);
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -428,6 +462,7 @@ impl Vouch {
             subject: reader.name_hash()?,
             generation: reader.generation()?,
             incarnation: reader.incarnation()?,
+            left_at: LeftAt::decode(reader)?,
         })
     }
 }
@@ -436,11 +471,19 @@ impl<'a> Hello<'a> {
     fn encode(&self, sink: &mut impl Sink) {
         sink.put_u64(self.seq.0);
         sink.put_u64(self.cookie.0);
+        sink.put_varint(self.attempt.into());
+        sink.put_u64(self.cluster.0);
         self.record.encode(sink);
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        Ok(Self { seq: reader.seq()?, cookie: reader.shown_cookie()?, record: Record::decode(reader)? })
+        let (seq, cookie) = (reader.seq()?, reader.shown_cookie()?);
+        let attempt = reader.varint_u32()?;
+        if attempt == 0 {
+            return Err(Malformed);
+        }
+        let cluster = ClusterId(reader.u64()?);
+        Ok(Self { seq, cookie, attempt, cluster, record: Record::decode(reader)? })
     }
 }
 
@@ -449,10 +492,16 @@ impl Welcome {
         sink.put_u64(self.seq.0);
         self.view.encode(sink);
         sink.put_varint(self.count.into());
+        sink.put_u64(self.cluster.0);
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self { seq: reader.seq()?, view: ViewMark::decode(reader)?, count: reader.varint_u32()? })
+        Ok(Self {
+            seq: reader.seq()?,
+            view: ViewMark::decode(reader)?,
+            count: reader.varint_u32()?,
+            cluster: ClusterId(reader.u64()?),
+        })
     }
 }
 
@@ -471,6 +520,16 @@ impl RejectReason {
             Self::ClockAhead => sink.put_u8(3),
             Self::Full => sink.put_u8(4),
             Self::NotAllowed => sink.put_u8(5),
+            Self::Unreachable { seen } => {
+                sink.put_u8(6);
+                sink.put_addr(seen);
+            }
+            Self::BadAddress => sink.put_u8(7),
+            Self::WrongVersion { spoken } => {
+                sink.put_u8(8);
+                sink.put_u8(spoken.oldest());
+                sink.put_u8(spoken.newest());
+            }
         }
     }
 
@@ -481,6 +540,12 @@ impl RejectReason {
             3 => Ok(Self::ClockAhead),
             4 => Ok(Self::Full),
             5 => Ok(Self::NotAllowed),
+            6 => Ok(Self::Unreachable { seen: reader.addr()? }),
+            7 => Ok(Self::BadAddress),
+            8 => {
+                let (oldest, newest) = (reader.u8()?, reader.u8()?);
+                Ok(Self::WrongVersion { spoken: Versions::new(oldest, newest).ok_or(Malformed)? })
+            }
             _ => Err(Malformed),
         }
     }
@@ -570,11 +635,10 @@ impl Page {
     fn encode(&self, sink: &mut impl Sink) {
         sink.put_u64(self.seq.0);
         sink.put_u64(self.next.0);
-        sink.put_u8(self.loaded.into());
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self { seq: reader.seq()?, next: reader.u64().map(NameHash)?, loaded: reader.bool()? })
+        Ok(Self { seq: reader.seq()?, next: reader.u64().map(NameHash)? })
     }
 }
 

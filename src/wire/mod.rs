@@ -1,12 +1,14 @@
 //! Bytes and values: the format of a datagram, complete.
 //!
 //! Values go in and bytes come out, or the other way round; nothing here knows time, sockets or the protocol's
-//! rules. Every datagram is one *header* and then *bodies*, up to its end. What follows is enough to write a second
-//! implementation; the golden bytes in the tests pin it.
+//! rules. Every datagram is one *header*, then *bodies*, and at its end a *checksum*, or a *tag* if it is sealed. What
+//! follows is enough to write a second implementation; the golden bytes in the tests pin it.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `cursor` | the primitives; the only place that touches bytes |
+//! | `version` | what all versions have in common |
+//! | `checksum` | what stands at the end of whatever is not sealed |
 //! | `header` | what a datagram begins with |
 //! | `packet` | framing of bodies, [`Frame::decode`], [`Writer`] |
 //! | `sealed` | what a seal adds |
@@ -40,16 +42,60 @@
 //! | at | type | field | |
 //! |---|---|---|---|
 //! | 0 | u16 | magic | `0x6863`, "hc" |
-//! | 2 | u8 | version | 1 |
-//! | 3 | u8 | flags | 0; 1: [sealed](#sealed-datagrams) |
+//! | 2 | u8 | version | 2, of this datagram |
+//! | 3 | u8 | flags | form + 4 × older + 32 × newer, see [versions](#versions) |
 //! | 4 | u64 | tag | of the cluster, see [hashes](#hashes) |
 //! | 12 | u64 | sender | the sender's name hash, not 0 |
 //! | 20 | u64 | generation | the sender's run, not 0 |
 //! | 28 | u64 | receiver | the run of the receiver that is meant; 0: the sender does not know it |
 //!
+//! | form | | ends in |
+//! |---|---|---|
+//! | 0 | plain | u32: the CRC-32C of all bytes before it |
+//! | 1 | [sealed](#sealed-datagrams) | a tag |
+//! | 2 | [version notice](#versions) | u32: the CRC-32C of all bytes before it |
+//!
+//! A CRC-32C (Castagnoli) has the parameters of iSCSI (RFC 3720): that of the nine digits "123456789" is `0xe3069283`. It
+//! finds what a network, a card or a memory has damaged, and is no protection against anybody who means harm. A seal is
+//! both, so a sealed datagram has no checksum. The four bytes are within the limits of the length of a datagram.
+//!
+//! # Versions
+//!
+//! This section holds for all versions, this one and those to come, so that each can tell the others what it reads. It
+//! never changes:
+//!
+//! - magic, version and flags, as above. `older` (0 to 7) and `newer` (0 to 7) say which versions the sender of a
+//!   datagram of version v reads: v − older to v + newer. None of them is 0 or above 255. Form 3 is refused;
+//! - the last four bytes of a datagram with form 0 or 2 are the checksum of all bytes before it, as above. What is in
+//!   between is that version's own affair, and may be nothing;
+//! - a datagram with form 1 has no checksum, and its end is that version's own affair;
+//! - a *version notice* (form 2) has 12 bytes in all versions: magic, version, flags, `answers` (u32), checksum. It says:
+//!   "I can not read what you sent, and this is what I read." `answers` are the last four bytes of the datagram that it
+//!   answers, whatever its form: whoever has not seen that can not make one up.
+//!
+//! A member that receives a plain datagram of a version that it does not read checks the checksum first. If that is
+//! wrong, the datagram is damaged, and perhaps of no other version at all. If it is right, the member counts a datagram of
+//! another version and says so in its log, and uses nothing else of it. It does the same with a version notice, which
+//! says nothing that can be trusted. Of a sealed datagram of another version nothing can be checked: it counts as
+//! malformed. No member of version 2 sends notices.
+//!
+//! **From one version to the next.** What can be said in a body of a new type needs no new version: members that do not
+//! know the type skip it. A new version is for what changes the header, the framing, the seal or the meaning of a type,
+//! and comes in three releases, each of which is on all members before the next one comes:
+//!
+//! 1. A release reads v and v + 1, and writes v. Its datagrams say so (newer: 1), by which it can be seen when the release
+//!    is everywhere.
+//! 2. A release reads v and v + 1, and writes v + 1 (older: 1). Where members of both releases are, all read both. A
+//!    member of the release before the first would not be able to read it: one that says hello with a datagram that does
+//!    not tell of v + 1 is refused ([`body::RejectReason::WrongVersion`]).
+//! 3. A release reads and writes v + 1 only.
+//!
+//! A member says hello in the oldest version that it writes, because it does not know yet what the other one reads.
+//! Versions 1 and 2 do not mix: version 1 has no checksum.
+//!
 //! # Sealed datagrams
 //!
-//! With the flag *sealed* the bodies are encrypted, and stand between these:
+//! With the form *sealed* the bodies are encrypted, and stand between these:
 //!
 //! | at | type | field | |
 //! |---|---|---|---|
@@ -59,7 +105,9 @@
 //! | end − 16 | 16 bytes | tag | authenticates all that comes before it |
 //!
 //! The cipher is ChaCha20-Poly1305 (RFC 8439). Its nonce is four zero bytes and the counter, big-endian; its associated
-//! data are the 48 bytes from the header to the counter. Its key is 32 bytes that HKDF with SHA-256 (RFC 5869) gives
+//! data are the 48 bytes from the header to the counter, and then the name hash (u64) of the node that the datagram is for,
+//! which is not sent: the receiver puts in its own. If the receiver's run in the header is 0, the name hash is 0, too:
+//! whoever receives it may open it. Its key is 32 bytes that HKDF with SHA-256 (RFC 5869) gives
 //! for the cluster key, no salt, and the info `headcount seal v1`, sender (u64), generation (u64). The number of a
 //! cluster key is four bytes that HKDF gives for it, no salt, and the info `headcount key id v1`, as u32.
 //!
@@ -102,6 +150,10 @@
 //! | varint | state version | of its key-value state |
 //! | varint | broadcast | the number of its newest broadcast that the teller has dealt with |
 //!
+//! Where one member tells another of a third, a bool follows the record, *vouched*: whether the teller knows by itself
+//! that the node is there, since it was away last (it has let the node in, or asked it and was answered), or has it from
+//! somebody who vouched. It is no part of the record, nor of its hash. Every member says 1 for now, and none looks at it.
+//!
 //! A *verdict* is what others say about it:
 //!
 //! | type | field | |
@@ -109,9 +161,15 @@
 //! | u64 | subject | |
 //! | u64 | generation | |
 //! | varint | incarnation | the one that is judged |
-//! | u8 | status | 1 suspect, 2 dead, 3 left |
+//! | u8 | status | 1 suspect, 2 dead, 3 left, 4 left and had said something |
 //! | varint | count | of the accusers, 1 to 8 ([`body::ACCUSERS_MAX`]); this and the next only if suspect |
 //! | u64 each | accusers | name hashes, not 0, none twice |
+//! | varint | state version | where it left: that of its state; this and the next only of status 4, and not both 0 |
+//! | varint | broadcast | likewise: the number of its last broadcast |
+//!
+//! A node says itself where it left, and others pass it on as it came; only the bare answer to a ping of that node's own
+//! leaves it out, to be no longer than the ping. Of one that was buried by hand, the member that buried it says how far it
+//! had come there. Nobody uses it for now.
 //!
 //! ## Probing
 //!
@@ -156,7 +214,7 @@
 //!
 //! | type | contents | |
 //! |---|---|---|
-//! | `0x10` alive | a record | the node joined, came back, or changed what it says |
+//! | `0x10` alive | a record, vouched bool | the node joined, came back, or changed what it says |
 //! | `0x11` verdict | a verdict | the node is suspected, dead, or has left |
 //!
 //! `0x12` doubt: did you say that this node has left? Answers such a verdict; answered by a vouch.
@@ -167,18 +225,18 @@
 //!
 //! `0x13` vouch: this node has left, and it is me who says so. Also in place of the verdict, if a cookie is at hand.
 //!
-//! | cookie u64 | subject u64 | generation u64 | incarnation varint |
-//! |---|---|---|---|
-//! | 0: none | | | the one in which it has left |
+//! | cookie u64 | subject u64 | generation u64 | incarnation varint | state version varint | broadcast varint |
+//! |---|---|---|---|---|---|
+//! | 0: none | | | the one in which it has left | as in the verdict | likewise |
 //!
 //! ## Admission
 //!
 //! `0x20` hello: let me in. The first one has no cookie and is answered by a challenge; the second repeats the
 //! cookie of that and is answered by a welcome or a reject.
 //!
-//! | seq u64 | cookie u64 | record |
-//! |---|---|---|
-//! | | 0: none yet | of the sender: its name hash and generation are those in the header |
+//! | seq u64 | cookie u64 | attempt varint32 | cluster id u64 | record |
+//! |---|---|---|---|---|
+//! | | 0: none yet | which of the hellos with this seq it is, from 1 | of the cluster that the address belonged to, as the sender remembers; 0: none. 0 in every hello for now | of the sender: its name hash and generation are those in the header |
 //!
 //! `0x21` challenge: show that you receive at this address.
 //!
@@ -188,9 +246,9 @@
 //!
 //! `0x22` welcome: you are in.
 //!
-//! | seq u64 | fingerprint u64 | quiet u8 | count varint32 |
-//! |---|---|---|---|
-//! | | of the sender | | active records that the sender holds |
+//! | seq u64 | fingerprint u64 | quiet u8 | count varint32 | cluster id u64 |
+//! |---|---|---|---|---|
+//! | | of the sender | | active records that the sender holds | of the sender's cluster, which its first member draws at random. 0 in every welcome for now |
 //!
 //! `0x23` reject: you are not.
 //!
@@ -201,6 +259,11 @@
 //! | | 3 the generation is too far ahead | |
 //! | | 4 full | |
 //! | | 5 not on the lists of who may come in | |
+//! | | 6 nobody answers at the address in the record | address: where the hello came from |
+//! | | 7 the address in the record is the answerer's own, or of a family that it can not send to | |
+//! | | 8 the cluster speaks versions that the hello's sender does not read | u8, not 0, and u8: the oldest and the newest |
+//!
+//! No member gives the reasons 6 to 8 for now.
 //!
 //! `0x24` hint: why nobody answers you. Goes, without any proof, to a sender whose datagram could not be taken, in a
 //! datagram that is never sealed and has the *answerer's* tag: the one body to look at in a datagram of another
@@ -213,9 +276,9 @@
 //! `0x25` leave: I go. Answered by a bare ack, and the other's own leave if it goes as well; without a good cookie by a
 //! challenge.
 //!
-//! | seq u64 | cookie u64 | incarnation varint |
-//! |---|---|---|
-//! | | 0: none | of the sender, which ends |
+//! | seq u64 | cookie u64 | incarnation varint | state version varint | broadcast varint |
+//! |---|---|---|---|---|
+//! | | 0: none | of the sender, which ends | of the sender's state | the number of the sender's last broadcast |
 //!
 //! ## Sync
 //!
@@ -263,13 +326,13 @@
 //!
 //! `0x35` page: here they are, in order of their name hashes (as `0x36` bodies).
 //!
-//! | seq u64 | next u64 | loaded bool |
-//! |---|---|---|
-//! | of the pull | where the next pull begins; 0: that was all | the sender has much to do: ask others for the rest |
+//! | seq u64 | next u64 |
+//! |---|---|
+//! | of the pull | where the next pull begins; 0: that was all |
 //!
 //! | type | contents | |
 //! |---|---|---|
-//! | `0x36` sync record | a record | learned by sync, hence not gossiped on |
+//! | `0x36` sync record | a record, vouched bool | learned by sync, hence not gossiped on |
 //! | `0x37` sync verdict | a verdict | likewise |
 //!
 //! ## States
@@ -370,18 +433,18 @@
 //! | at | type | field | |
 //! |---|---|---|---|
 //! | 0 | u16 | magic | `0x6864`, "hd" |
-//! | 2 | u8 | version | 1 |
+//! | 2 | u8 | version | 2 |
 //! | 3 | u8 | kind | 1 question: who else is there? 2 answer: I am |
 //! | 4 | u64 | tag | of the cluster |
 //! | 12 | u64 | view | 0: the speaker is alone; else the wrapping sum of the name hashes of the active nodes that it knows, itself included, and 1 if that is 0 |
 //! | 20 | address | | where the speaker receives |
+//! | end − 4 | u32 | checksum | the CRC-32C of all bytes before it |
 //!
 //! # What a decoder refuses
 //!
 //! A datagram is taken whole or not at all; nothing of one that is refused is used, not even its header. Refused is:
 //!
-//! - another magic, version or flag. Versions do not mix: one that changes the header, or the meaning of a type,
-//!   counts up;
+//! - another magic, version or form, and a checksum that is not that of the bytes before it;
 //! - a zero where "not 0" stands above, also in the header;
 //! - a broadcast with the number 0;
 //! - a sealed datagram that has no room for a tag. Its bodies are looked at when it is open;
@@ -400,6 +463,7 @@
 pub(crate) mod address;
 pub(crate) mod announcement;
 pub(crate) mod body;
+pub(crate) mod checksum;
 mod codec;
 pub(crate) mod cursor;
 pub(crate) mod hash;
@@ -413,15 +477,21 @@ pub(crate) mod reproduce;
 pub(crate) mod sealed;
 #[cfg(test)]
 mod tests;
+pub(crate) mod version;
 
 pub(crate) use body::{Accusers, Body, Record, Verdict, ViewMark};
 pub(crate) use header::Header;
 pub(crate) use packet::{Frame, Packet, Writer};
 pub(crate) use sealed::SealedHead;
+pub(crate) use version::Versions;
 
 /// Which cluster a datagram belongs to: a hash of the cluster's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct ClusterTag(pub(crate) u64);
+
+/// One cluster among all of its name, as its first member drew it at random. Zero: none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) struct ClusterId(pub(crate) u64);
 
 /// A node's name in 64 bits, salted with the cluster tag: how nodes are named everywhere but in records. Never
 /// zero, so that zero can mean "none" and "the end".

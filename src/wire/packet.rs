@@ -1,13 +1,18 @@
-//! One datagram: a [`Header`], then bodies; between them, and behind, what a seal needs (see [`super::sealed`]).
+//! One datagram: a [`Header`], then bodies, then a checksum; or in its place, and between them, what a seal needs (see
+//! [`super::sealed`]).
 //!
 //! [`Packet::new`] checks every byte before anything is used, lists included; reading the bodies after that
 //! runs the same code again, lazily and without allocation. [`Writer`] is the way back.
 
+#[cfg(feature = "encryption")]
+use super::NameHash;
 use super::body::Body;
+use super::checksum::{self, CHECKSUM_SIZE};
 use super::cursor::{Appender, Reader, Sink};
-use super::header::{HEADER_SIZE, Header, PLAIN, SEALED};
+use super::header::{HEADER_SIZE, Header};
 use super::malformed::Malformed;
 use super::sealed::SealedHead;
+use super::version::{self, Form, Unreadable};
 
 /// The most bodies in one datagram, those of unknown types included. The smallest body takes two bytes and some
 /// bodies ask for an answer: without this limit one large datagram could cost its receiver tens of thousands of
@@ -28,13 +33,14 @@ pub(crate) enum Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// Checks all that can be read.
-    pub(crate) fn decode(datagram: &'a [u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(datagram);
-        match Header::decode(&mut reader)? {
-            (header, PLAIN) => Packet::new(header, reader.take_rest()).map(Self::Plain),
-            (header, SEALED) => SealedHead::decode(header, &mut reader).map(Self::Sealed),
-            _ => Err(Malformed),
-        }
+    pub(crate) fn decode(datagram: &'a [u8]) -> Result<Self, Unreadable> {
+        let (head, mut reader) = version::decode(datagram)?;
+        let header = Header::decode(head, &mut reader)?;
+        Ok(if head.form == Form::Sealed {
+            Self::Sealed(SealedHead::decode(header, &mut reader)?)
+        } else {
+            Self::Plain(Packet::new(header, reader.take_rest())?)
+        })
     }
 
     /// Who sends it, or says so.
@@ -56,9 +62,9 @@ pub(crate) struct Packet<'a> {
 impl<'a> Packet<'a> {
     /// A datagram that is not sealed.
     pub(crate) fn decode(datagram: &'a [u8]) -> Result<Self, Malformed> {
-        match Frame::decode(datagram)? {
-            Frame::Plain(packet) => Ok(packet),
-            Frame::Sealed(_) => Err(Malformed),
+        match Frame::decode(datagram) {
+            Ok(Frame::Plain(packet)) => Ok(packet),
+            Ok(Frame::Sealed(_)) | Err(_) => Err(Malformed),
         }
     }
 
@@ -78,6 +84,12 @@ impl<'a> Packet<'a> {
 
     pub(crate) fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// The bodies as they stand.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn contents(&self) -> &'a [u8] {
+        self.bodies
     }
 
     /// The bodies in order, without those of an unknown type.
@@ -101,10 +113,22 @@ fn next_body<'a>(reader: &mut Reader<'a>) -> Result<Option<Body<'a>>, Malformed>
     Body::decode(kind, reader.prefixed()?)
 }
 
+/// A plain datagram of bodies that are bytes already, whatever they are.
+#[cfg(any(feature = "encryption", test, fuzzing))]
+pub(crate) fn plain(header: &Header, bodies: &[u8]) -> Vec<u8> {
+    let mut datagram = Vec::with_capacity(HEADER_SIZE + bodies.len() + CHECKSUM_SIZE);
+    header.encode(Form::Plain, &mut datagram);
+    datagram.put(bodies);
+    checksum::append(&mut datagram);
+    datagram
+}
+
 /// Builds one datagram of at most `limit` bytes.
 #[derive(Debug)]
 pub(crate) struct Writer {
     datagram: Vec<u8>,
+    form: Form,
+    /// For all but what comes behind the bodies.
     limit: usize,
     bodies: usize,
 }
@@ -112,24 +136,25 @@ pub(crate) struct Writer {
 impl Writer {
     /// Begins a datagram in `buffer`, whose contents are dropped and whose memory is used again.
     pub(crate) fn new(buffer: Vec<u8>, header: &Header, limit: usize) -> Self {
-        Self::begin(buffer, header, PLAIN, limit)
+        Self::begin(buffer, header, Form::Plain, limit - CHECKSUM_SIZE)
     }
 
-    /// Likewise, of a datagram that is going to be [sealed](super::sealed::fill_head), and within its limit then.
+    /// Likewise, of a datagram to this node that is going to be [sealed](super::sealed::fill_head), and within its limit
+    /// then. Zero: whoever receives it.
     #[cfg(feature = "encryption")]
-    pub(crate) fn to_be_sealed(buffer: Vec<u8>, header: &Header, limit: usize) -> Self {
-        let mut writer = Self::begin(buffer, header, SEALED, limit - super::sealed::TAG_SIZE);
-        super::sealed::leave_room(&mut writer.datagram);
+    pub(crate) fn to_be_sealed(buffer: Vec<u8>, header: &Header, receiver: NameHash, limit: usize) -> Self {
+        let mut writer = Self::begin(buffer, header, Form::Sealed, limit - super::sealed::TAG_SIZE);
+        super::sealed::leave_room(&mut writer.datagram, receiver);
         writer
     }
 
-    fn begin(buffer: Vec<u8>, header: &Header, flags: u8, limit: usize) -> Self {
+    fn begin(buffer: Vec<u8>, header: &Header, form: Form, limit: usize) -> Self {
         debug_assert!(limit >= HEADER_SIZE, "a limit of {limit} bytes has no room for a header");
         let mut datagram = buffer;
         datagram.clear();
         datagram.reserve(limit.min(USUAL_SIZE));
-        header.encode(flags, &mut datagram);
-        Self { datagram, limit, bodies: 0 }
+        header.encode(form, &mut datagram);
+        Self { datagram, form, limit, bodies: 0 }
     }
 
     /// Appends a body; false, and nothing is changed, if it does not fit: for want of bytes, or because the
@@ -164,7 +189,10 @@ impl Writer {
         self.bodies == 0
     }
 
-    pub(crate) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        if self.form == Form::Plain {
+            checksum::append(&mut self.datagram);
+        }
         self.datagram
     }
 }

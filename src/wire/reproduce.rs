@@ -1,5 +1,6 @@
 //! The check behind "what the decoder takes, the encoder writes again": for tests and fuzzing.
 
+use super::checksum;
 use super::cursor::{Reader, Sink};
 use super::header::HEADER_SIZE;
 use super::malformed::Malformed;
@@ -17,14 +18,13 @@ pub(crate) fn refuses_or_reproduces(datagram: &[u8]) -> bool {
     for body in packet.bodies() {
         assert!(writer.push(&body), "it takes more room than it did: {body:?}");
     }
-    assert_eq!(Ok(writer.finish()), without_unknown(datagram));
+    assert_eq!(Ok(writer.finish()), without_unknown(datagram, packet.contents()));
     true
 }
 
 /// A datagram without the bodies of unknown types, cut out as bytes.
-fn without_unknown(datagram: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let (header, bodies) = datagram.split_at(HEADER_SIZE);
-    let mut known = header.to_vec();
+fn without_unknown(datagram: &[u8], bodies: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let mut known = datagram[..HEADER_SIZE].to_vec();
     let mut reader = Reader::new(bodies);
     while !reader.is_empty() {
         let kind = reader.u8()?;
@@ -35,5 +35,6 @@ fn without_unknown(datagram: &[u8]) -> Result<Vec<u8>, Malformed> {
             known.put(contents);
         }
     }
+    checksum::append(&mut known);
     Ok(known)
 }

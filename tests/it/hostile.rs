@@ -82,8 +82,8 @@ fn a_members_own_datagrams_with_flipped_bits_change_nothing_but_a_counter() {
     let real = &buffer[..len];
 
     let [a, b] = cluster(["a", "b"]);
-    // The first bytes say what it is and for which cluster: one wrong bit there and it is not for us.
-    let datagrams: Vec<Vec<u8>> = (0..8 * 8)
+    // Whichever bit it is, the checksum is not right any more.
+    let datagrams: Vec<Vec<u8>> = (0..len * 8)
         .map(|bit| {
             let mut datagram = real.to_vec();
             datagram[bit / 8] ^= 1 << (bit % 8);

@@ -7,7 +7,7 @@ use super::names::{Incumbent, NameCheck};
 use crate::protocol::core::{Context, Core};
 use crate::protocol::time::Instant;
 use crate::wire::body::{Hello, RejectReason, Welcome};
-use crate::wire::{Body, NameHash, Record, Seq};
+use crate::wire::{Body, ClusterId, NameHash, Record, Seq};
 
 /// Whether somebody may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,19 +101,20 @@ pub(in crate::protocol) fn reject(
     let (now, from) = (context.now, context.from);
     core.metrics.joins_refused += 1;
     core.note(log::Level::Debug, || format!("{} at {from} is refused: {reason:?}", hello.record.name));
-    core.reply(now, from, context.generation, &Body::Reject { seq: hello.seq, reason });
+    core.reply(now, from, context.run(), &Body::Reject { seq: hello.seq, reason });
 }
 
 /// Answers a hello whose sender was let in.
 pub(in crate::protocol) fn welcome(core: &mut Core, context: &Context, seq: Seq) {
     let (now, from, sender) = (context.now, context.from, context.sender);
-    let mut datagram = core.datagram_to(context.generation);
+    let mut datagram = core.datagram_to(context.run());
     let count = u32::try_from(core.members.visible_len()).unwrap_or(u32::MAX);
-    let welcome = Welcome { seq, view: core.view_mark(now), count };
+    let welcome = Welcome { seq, view: core.view_mark(now), count, cluster: ClusterId(0) };
     let held = core.members.get(sender).filter(|entry| !entry.is_active());
     // It counts as dead or left here, at the number that it told: it has to raise that first.
     let verdict = held.map(|entry| Body::SyncVerdict(entry.verdict(sender)));
-    let bodies = [Some(Body::Welcome(welcome)), Some(Body::SyncRecord(core.own_record())), verdict];
+    let own = Some(Body::SyncRecord { record: core.own_record(), vouched: true });
+    let bodies = [Some(Body::Welcome(welcome)), own, verdict];
     for body in bodies.into_iter().flatten() {
         // All three are short against the smallest datagram.
         let _ = datagram.push(&body);

@@ -30,6 +30,8 @@ pub(super) struct JoinAttempt {
     pub(super) refusal: Option<RejectHintReason>,
     /// The counter of its last hello, if that was sealed.
     counter: Option<u64>,
+    /// Hellos so far.
+    pub(super) hellos: u32,
 }
 
 impl JoinAttempt {
@@ -74,7 +76,8 @@ impl JoinAttempts {
         call: Option<RequestId>,
         dead: Option<NameHash>,
     ) {
-        let attempt = JoinAttempt { addr, call, cookie: Cookie(0), dead, refusal: None, counter: None };
+        let attempt =
+            JoinAttempt { addr, call, cookie: Cookie(0), dead, refusal: None, counter: None, hellos: 0 };
         self.by_seq.insert(seq, attempt);
     }
 

@@ -9,11 +9,11 @@ use crate::error::Error;
 use crate::node::{Generation, Status};
 use crate::protocol::api::{Bound, CallResult, RequestId};
 use crate::protocol::core::requests::{Asked, DueRequest, RequestKind};
-use crate::protocol::core::{Context, Core, Timer};
+use crate::protocol::core::{ANYBODY, Context, Core, Timer};
 use crate::protocol::time::Instant;
 use crate::wire::address::canonical;
 use crate::wire::body::{Hello, RejectReason};
-use crate::wire::{Body, Cookie, NameHash, Packet, Seq};
+use crate::wire::{Body, ClusterId, Cookie, NameHash, Packet, Seq, Versions};
 
 /// Joins by call that run at the same time; of more, every seed is refused.
 const JOINS_MAX: usize = 64;
@@ -164,12 +164,16 @@ impl Admission {
         }
     }
 
-    fn send_hello(&self, core: &mut Core, now: Instant, seq: Seq) {
-        let Some(JoinAttempt { addr, cookie, dead, .. }) = self.attempts.get(seq) else {
+    fn send_hello(&mut self, core: &mut Core, now: Instant, seq: Seq) {
+        let Some(attempt) = self.attempts.get_mut(seq) else {
             return;
         };
-        let mut datagram = core.datagram_to(Generation(0));
-        if !datagram.push(&Body::Hello(Hello { seq, cookie: *cookie, record: core.own_record() })) {
+        attempt.hellos += 1;
+        let JoinAttempt { addr, cookie, dead, hellos, .. } = *attempt;
+        let mut datagram = core.datagram_to(ANYBODY);
+        let record = core.own_record();
+        let hello = Hello { seq, cookie, attempt: hellos, cluster: ClusterId(0), record };
+        if !datagram.push(&Body::Hello(hello)) {
             return;
         }
         // A node that we hold dead at that address is told so, and can refute it.
@@ -178,7 +182,7 @@ impl Admission {
             // Without room it is told later.
             let _ = datagram.push(&Body::Verdict(verdict));
         }
-        core.transmit(now, *addr, datagram);
+        core.transmit(now, addr, datagram);
     }
 
     fn end_attempt(
@@ -211,7 +215,7 @@ impl Admission {
     }
 
     /// Says hello again, at once.
-    pub(in crate::protocol) fn hurry(&self, core: &mut Core, now: Instant, seq: Seq) {
+    pub(in crate::protocol) fn hurry(&mut self, core: &mut Core, now: Instant, seq: Seq) {
         core.requests.sent_again(now, seq);
         self.send_hello(core, now, seq);
     }
@@ -240,12 +244,19 @@ impl Admission {
         reason: RejectReason,
     ) -> Option<(Generation, SocketAddr)> {
         core.answered(context, seq, &[RequestKind::Hello])?;
+        let advertised = core.settings.advertise;
+        let range = |versions: Versions| versions.oldest()..=versions.newest();
         let error = match reason {
             RejectReason::Stale { known, addr } => return Some((known, addr)),
             RejectReason::NameTaken { addr } => Error::NameTaken { name: core.settings.name.clone(), addr },
             RejectReason::ClockAhead => Error::ClockAhead,
             RejectReason::Full => Error::Full,
             RejectReason::NotAllowed => Error::Refused,
+            RejectReason::Unreachable { seen } => Error::Unreachable { advertised, seen },
+            RejectReason::BadAddress => Error::BadAddress { advertised },
+            RejectReason::WrongVersion { spoken } => {
+                Error::WrongVersion { theirs: range(spoken), ours: range(Versions::OURS) }
+            }
         };
         self.rejected(core, context, seq, error);
         None
@@ -436,6 +447,13 @@ pub(crate) fn copy(error: &Error) -> Error {
         Error::ClockAhead => Error::ClockAhead,
         Error::Full => Error::Full,
         Error::Refused => Error::Refused,
+        Error::Unreachable { advertised, seen } => {
+            Error::Unreachable { advertised: *advertised, seen: *seen }
+        }
+        Error::BadAddress { advertised } => Error::BadAddress { advertised: *advertised },
+        Error::WrongVersion { theirs, ours } => {
+            Error::WrongVersion { theirs: theirs.clone(), ours: ours.clone() }
+        }
         Error::Timeout => Error::Timeout,
         Error::Closed => Error::Closed,
         _ => Error::NoAnswer,

@@ -29,7 +29,8 @@ use crate::protocol::core::requests::RequestKind;
 use crate::protocol::core::{Context, Core, Timer};
 use crate::protocol::membership::{Entry, Peer};
 use crate::protocol::time::Instant;
-use crate::wire::{Body, Cookie, NameHash, Seq, Verdict};
+use crate::wire::body::LeftAt;
+use crate::wire::{Body, Cookie, NameHash, Record, Seq, Verdict};
 
 /// Peers that stay and must have heard of a leave before it is over.
 const LEAVE_ACKS: usize = 3;
@@ -214,7 +215,12 @@ pub(in crate::protocol) fn force_leave(core: &Core, name: &str) -> Result<Option
     match entry.status {
         Status::Left => Ok(None),
         Status::Alive | Status::Suspect => Err(Error::Refused),
-        Status::Dead => Ok(Some(Verdict { status: Status::Left, ..entry.verdict(hash) })),
+        Status::Dead => {
+            // It can not say itself how far it had come: this is what is held of it.
+            let Record { state_version, broadcast, .. } = entry.record();
+            let left_at = LeftAt { state_version, broadcast };
+            Ok(Some(Verdict { status: Status::Left, left_at, ..entry.verdict(hash) }))
+        }
     }
 }
 
@@ -257,8 +263,9 @@ pub(in crate::protocol) fn ack_leave(core: &mut Core, context: &mut Context, seq
 }
 
 fn send_leave_to(core: &mut Core, now: Instant, seq: Seq, peer: &LeavePeer) {
-    let body = Body::Leave { seq, cookie: peer.cookie, incarnation: core.incarnation };
-    core.reply(now, peer.addr, peer.generation, &body);
+    let (incarnation, left_at) = (core.incarnation, core.own_left_at());
+    let body = Body::Leave { seq, cookie: peer.cookie, incarnation, left_at };
+    core.reply(now, peer.addr, (peer.name, peer.generation), &body);
 }
 
 /// A peer to be told: first the one that was heard last, which surely is there; then those whose cookies are newest;

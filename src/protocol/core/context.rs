@@ -6,6 +6,12 @@ use crate::node::Generation;
 use crate::protocol::time::Instant;
 use crate::wire::NameHash;
 
+/// A run of a node, as datagrams name it.
+pub(in crate::protocol) type Run = (NameHash, Generation);
+
+/// Whoever receives at an address.
+pub(in crate::protocol) const ANYBODY: Run = (NameHash(0), Generation(0));
+
 /// What is known of a datagram while it is read.
 #[derive(Debug)]
 pub(in crate::protocol) struct Context {
@@ -24,4 +30,11 @@ pub(in crate::protocol) struct Context {
     /// Whether it was sent an answer that needs no proof of its address: one is enough, or many short requests
     /// in one datagram would bring more than came.
     pub(in crate::protocol) replied: bool,
+}
+
+impl Context {
+    /// Who has sent it, or says so.
+    pub(in crate::protocol) fn run(&self) -> Run {
+        (self.sender, self.generation)
+    }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
-pub(super) use context::Context;
+pub(super) use context::{ANYBODY, Context, Run};
 pub(super) use news::{MISFITS_MAX, vouch};
 pub(super) use own::{GENERATION_RANDOM_BITS, generation};
 
@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::node::{Generation, Incarnation};
-use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Seq, ViewMark, Writer};
+use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Seq, Versions, ViewMark, Writer};
 use addresses::Addresses;
 use cookies::{CookieJar, GivenCookies};
 use requests::Requests;
@@ -245,14 +245,14 @@ impl Core {
     }
 
     /// A datagram to some run of a node, to be filled and sent.
-    pub(super) fn datagram_to(&mut self, receiver: Generation) -> Writer {
+    pub(super) fn datagram_to(&mut self, receiver: Run) -> Writer {
         let memory = self.spare.pop().unwrap_or_default();
-        self.writer(memory, &self.header_to(receiver))
+        self.writer(memory, &self.header_to(receiver.1), receiver.0)
     }
 
     /// Likewise, in memory of its own: for long ones, and those that are only tried.
-    pub(super) fn long_datagram_to(&self, receiver: Generation) -> Writer {
-        self.writer(Vec::new(), &self.header_to(receiver))
+    pub(super) fn long_datagram_to(&self, receiver: Run) -> Writer {
+        self.writer(Vec::new(), &self.header_to(receiver.1), receiver.0)
     }
 
     /// A datagram that anybody can read.
@@ -264,7 +264,7 @@ impl Core {
     /// the longer one.
     pub(super) fn datagram_back(&mut self, context: &Context) -> Writer {
         match context.counter {
-            Some(_) => self.datagram_to(context.generation),
+            Some(_) => self.datagram_to(context.run()),
             None => self.plain_datagram_to(context.generation),
         }
     }
@@ -291,7 +291,7 @@ impl Core {
     }
 
     /// Sends one body on its own.
-    pub(super) fn reply(&mut self, now: Instant, to: SocketAddr, receiver: Generation, body: &Body<'_>) {
+    pub(super) fn reply(&mut self, now: Instant, to: SocketAddr, receiver: Run, body: &Body<'_>) {
         let mut datagram = self.datagram_to(receiver);
         if datagram.push(body) {
             self.transmit(now, to, datagram);
@@ -300,14 +300,25 @@ impl Core {
 
     /// Says that we send to some run of a node.
     pub(super) fn header_to(&self, receiver: Generation) -> Header {
-        Header { tag: self.tag, sender: self.me, generation: self.generation, receiver }
+        Header {
+            reads: Versions::OURS,
+            tag: self.tag,
+            sender: self.me,
+            generation: self.generation,
+            receiver,
+        }
     }
 
-    pub(super) fn writer(&self, memory: Vec<u8>, header: &Header) -> Writer {
+    /// A datagram with a header, to this node; the zero hash: to whoever receives it.
+    #[cfg_attr(
+        not(feature = "encryption"),
+        expect(unused_variables, reason = "only a seal is bound to a node")
+    )]
+    pub(super) fn writer(&self, memory: Vec<u8>, header: &Header, receiver: NameHash) -> Writer {
         let limit = self.settings.max_datagram;
         #[cfg(feature = "encryption")]
         if self.seals {
-            return Writer::to_be_sealed(memory, header, limit);
+            return Writer::to_be_sealed(memory, header, receiver, limit);
         }
         Writer::new(memory, header, limit)
     }

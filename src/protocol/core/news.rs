@@ -79,7 +79,7 @@ impl Core {
     ) -> bool {
         match self.news_of(subject) {
             // It knows itself; what is held against it, it must hear.
-            Some(Body::Alive(_)) if subject == receiver => true,
+            Some(Body::Alive { .. }) if subject == receiver => true,
             Some(body) => datagram.push(&self.vouched(body, receiver)),
             None => true,
         }
@@ -156,12 +156,12 @@ impl Core {
             return Some(if leaves {
                 Body::Verdict(self.own_leave())
             } else {
-                Body::Alive(self.own_record())
+                Body::Alive { record: self.own_record(), vouched: true }
             });
         }
         let entry = self.members.get(subject).filter(|entry| !entry.hidden)?;
         if entry.status == Status::Alive {
-            return Some(Body::Alive(entry.record()));
+            return Some(Body::Alive { record: entry.record(), vouched: true });
         }
         self.held_against(subject).map(Body::Verdict)
     }
@@ -180,6 +180,6 @@ impl Core {
 }
 
 pub(in crate::protocol) fn vouch(verdict: &Verdict, cookie: Cookie) -> Body<'static> {
-    let Verdict { subject, generation, incarnation, .. } = *verdict;
-    Body::Vouch(Vouch { cookie, subject, generation, incarnation })
+    let Verdict { subject, generation, incarnation, left_at, .. } = *verdict;
+    Body::Vouch(Vouch { cookie, subject, generation, incarnation, left_at })
 }

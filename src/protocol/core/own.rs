@@ -10,6 +10,7 @@ use super::Core;
 use crate::node::{Generation, Incarnation};
 use crate::protocol::api::Settings;
 use crate::protocol::time::Instant;
+use crate::wire::body::LeftAt;
 use crate::wire::{Record, Verdict};
 
 /// Random low bits of a generation; above them are milliseconds since the epoch.
@@ -38,7 +39,13 @@ impl Core {
 
     /// That this member leaves.
     pub(in crate::protocol) fn own_leave(&self) -> Verdict {
-        Verdict::left(self.me, self.generation, self.incarnation)
+        Verdict::left(self.me, self.generation, self.incarnation, self.own_left_at())
+    }
+
+    /// How far this member has come, as it says when it leaves. It writes and tells nothing more then.
+    pub(in crate::protocol) fn own_left_at(&self) -> LeftAt {
+        let Record { state_version, broadcast, .. } = self.own_record();
+        LeftAt { state_version, broadcast }
     }
 
     /// Whether an address leads to this member itself.

@@ -38,7 +38,7 @@ use super::rules::Rule;
 use super::time::Instant;
 use crate::error::{Error, Result};
 use crate::node::{Generation, Incarnation, Status};
-use crate::wire::body::{Ack, NackReason, Ping, PingRequest};
+use crate::wire::body::{Ack, LeftAt, NackReason, Ping, PingRequest};
 use crate::wire::{Body, NameHash, Seq, Verdict};
 use crowd::Crowd;
 use health::{Damping, Health, LastContact, silence_limit};
@@ -201,7 +201,7 @@ impl Detection {
             incarnation: core.incarnation,
             cookie,
         };
-        let mut datagram = core.datagram_to(context.generation);
+        let mut datagram = core.datagram_to(context.run());
         if datagram.push(&Body::Ack(ack)) {
             core.add_news(&mut datagram, context.sender);
             core.transmit(now, from, datagram);
@@ -218,8 +218,10 @@ impl Detection {
             && entry.generation() == context.generation
             && !entry.is_active()
         {
-            // Refused only if there is no room, which there is.
-            let _ = datagram.push(&Body::Verdict(entry.verdict(context.sender)));
+            // Refused only if there is no room, which there is. Where it left it knows itself, and with that the answer
+            // could be longer than the ping.
+            let verdict = Verdict { left_at: LeftAt::default(), ..entry.verdict(context.sender) };
+            let _ = datagram.push(&Body::Verdict(verdict));
         }
         core.transmit_unchecked(context.from, datagram);
     }
@@ -488,7 +490,7 @@ impl Detection {
             view: core.view_mark(now),
             incarnation: core.incarnation,
         };
-        let mut datagram = core.datagram_to(target.generation);
+        let mut datagram = core.datagram_to((target.name, target.generation));
         let buddy = || core.held_against(target.name).filter(|_| core.follows(Rule::Buddy));
         if let Some(verdict) = reported.or_else(buddy) {
             // Refused only if there is no room, which there is.
@@ -523,7 +525,7 @@ impl Detection {
                 generation: target.generation,
                 nack_after_ms: u32::try_from(nack_after.as_millis()).unwrap_or(u32::MAX),
             };
-            core.reply(now, addr, generation, &Body::PingRequest(request));
+            core.reply(now, addr, (relay, generation), &Body::PingRequest(request));
         }
     }
 
@@ -542,10 +544,10 @@ impl Detection {
             return None;
         }
         core.metrics.probes_failed += 1;
-        if matches!(probe.purpose, Purpose::Reported { status: Status::Left, .. }) {
+        if let Purpose::Reported { status: Status::Left, left_at, .. } = probe.purpose {
             // Somebody has heard it say that it goes, and it does not answer: nobody has to suspect it.
             let Target { name, generation, incarnation, .. } = probe.target;
-            return Some(Outcome::Left(Verdict::left(name, generation, incarnation)));
+            return Some(Outcome::Left(Verdict::left(name, generation, incarnation, left_at)));
         }
         let mut verdict = suspicion_of(&probe.target);
         verdict.accusers.insert(core.me);
@@ -619,5 +621,6 @@ fn suspicion_of(target: &Target) -> Verdict {
         incarnation: target.incarnation,
         status: Status::Suspect,
         accusers: crate::wire::Accusers::default(),
+        left_at: LeftAt::default(),
     }
 }

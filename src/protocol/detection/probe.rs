@@ -27,7 +27,7 @@ use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::api::{Bound, RequestId};
 use crate::protocol::membership::Peer;
 use crate::protocol::time::Instant;
-use crate::wire::body::NackReason;
+use crate::wire::body::{LeftAt, NackReason};
 use crate::wire::{NameHash, Seq};
 
 /// Probes that may run at the same time; beyond it none begins but those of the common rounds.
@@ -50,7 +50,7 @@ pub(crate) enum Purpose {
     /// one relay.
     Witness,
     /// Somebody reports that it is dead, or has left.
-    Reported { by: NameHash, status: Status },
+    Reported { by: NameHash, status: Status, left_at: LeftAt },
     /// Whether a dead node is back: pings only.
     Reconnect,
     /// To compare views: pings only. `asked`: how many were sent in a row before it.

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Detection, target_of};
-use crate::node::{Generation, Incarnation};
+use crate::node::Incarnation;
 use crate::protocol::api::Bound;
 use crate::protocol::core::requests::RequestKind;
-use crate::protocol::core::{Context, Core};
+use crate::protocol::core::{Context, Core, Run};
 use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::body::{NackReason, PingRequest};
 use crate::wire::{Body, Seq};
@@ -20,7 +20,7 @@ const RELAYED_MAX: usize = 1_024;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RelayedPing {
     asker: SocketAddr,
-    asker_generation: Generation,
+    asker_run: Run,
     asker_seq: Seq,
     /// Whether the asker was told that nothing came; a late ack is still passed on.
     nacked: bool,
@@ -78,26 +78,21 @@ impl Detection {
         let (now, asker) = (context.now, context.from);
         if request.target == core.me && request.generation == core.generation {
             let body = Body::RelayedAck { seq: request.seq, incarnation: core.incarnation };
-            core.reply(now, asker, context.generation, &body);
+            core.reply(now, asker, context.run(), &body);
             return;
         }
         let is_held =
             core.members.active(request.target).is_some_and(|entry| entry.generation() == request.generation);
         let Some(target) = target_of(core, request.target).filter(|_| is_held) else {
             let body = Body::Nack { seq: request.seq, reason: NackReason::Unknown };
-            core.reply(now, asker, context.generation, &body);
+            core.reply(now, asker, context.run(), &body);
             return;
         };
         if !self.relayed.has_room() {
             return;
         }
         let seq = core.request(now, RequestKind::RelayedPing, 0, target.peer(), None);
-        let ping = RelayedPing {
-            asker,
-            asker_generation: context.generation,
-            asker_seq: request.seq,
-            nacked: false,
-        };
+        let ping = RelayedPing { asker, asker_run: context.run(), asker_seq: request.seq, nacked: false };
         let nack_after = Duration::from_millis(u64::from(request.nack_after_ms));
         self.relayed.begin(seq, ping, now + nack_after.min(core.settings.probe_timeout * 16));
         self.write_ping(core, now, &target, seq, None);
@@ -118,7 +113,7 @@ impl Detection {
             ping.nacked = true;
             self.relayed.deadlines.set(seq, now + core.settings.probe_timeout);
             let nack = Body::Nack { seq: ping.asker_seq, reason: NackReason::NoAnswer };
-            core.reply(now, ping.asker, ping.asker_generation, &nack);
+            core.reply(now, ping.asker, ping.asker_run, &nack);
         }
     }
 
@@ -127,7 +122,7 @@ impl Detection {
         core.requests.end(now, seq, true);
         if let Some(ping) = self.relayed.take(seq) {
             let body = Body::RelayedAck { seq: ping.asker_seq, incarnation };
-            core.reply(now, ping.asker, ping.asker_generation, &body);
+            core.reply(now, ping.asker, ping.asker_run, &body);
         }
     }
 }

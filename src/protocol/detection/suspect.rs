@@ -15,6 +15,7 @@ use crate::protocol::core::{Core, Timer};
 use crate::protocol::membership::{Merged, Suspicion, ring, shortest};
 use crate::protocol::rules::Rule;
 use crate::protocol::time::Instant;
+use crate::wire::body::LeftAt;
 use crate::wire::{NameHash, Verdict};
 
 /// Nodes that check a new suspicion.
@@ -113,6 +114,7 @@ impl Detection {
             incarnation,
             status: Status::Dead,
             accusers: crate::wire::Accusers::default(),
+            left_at: LeftAt::default(),
         })
     }
 

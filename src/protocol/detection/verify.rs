@@ -7,6 +7,7 @@ use super::{Detection, Probe, Purpose, target_of};
 use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::core::{Core, Timer};
 use crate::protocol::time::Instant;
+use crate::wire::body::LeftAt;
 use crate::wire::{NameHash, Verdict};
 
 /// Reported deaths that wait for their probe.
@@ -22,6 +23,7 @@ pub(super) struct ReportedDeath {
     incarnation: Incarnation,
     /// Dead, or left.
     status: Status,
+    left_at: LeftAt,
     by: NameHash,
 }
 
@@ -53,7 +55,8 @@ impl Detection {
         let waits = self.reported.iter().any(|reported| reported.name == verdict.subject);
         if self.reported.len() < REPORTED_MAX && !waits && !self.probes.iter().any(is_verified) {
             let (name, status) = (verdict.subject, verdict.status);
-            self.reported.push_back(ReportedDeath { name, generation, incarnation, status, by });
+            let left_at = if same_run { verdict.left_at } else { LeftAt::default() };
+            self.reported.push_back(ReportedDeath { name, generation, incarnation, status, left_at, by });
             core.timers.set_earliest(Timer::Verify, now);
         }
         true
@@ -75,7 +78,8 @@ impl Detection {
                 && target.incarnation <= reported.incarnation;
             if still {
                 target.incarnation = reported.incarnation;
-                let purpose = Purpose::Reported { by: reported.by, status: reported.status };
+                let ReportedDeath { by, status, left_at, .. } = reported;
+                let purpose = Purpose::Reported { by, status, left_at };
                 if self.probe(core, now, purpose, target).is_none() {
                     self.reported.push_front(reported);
                     break;

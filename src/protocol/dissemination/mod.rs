@@ -118,7 +118,7 @@ fn tell_suspect(core: &mut Core, now: Instant, name: NameHash) {
         return;
     };
     let (addr, generation) = (entry.addr(), entry.generation());
-    let mut datagram = core.datagram_to(generation);
+    let mut datagram = core.datagram_to((name, generation));
     core.add_news(&mut datagram, name);
     core.transmit(now, addr, datagram);
 }

@@ -21,3 +21,10 @@ pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     pub(super) generation: Generation,
 }
+
+impl Peer {
+    /// As datagrams name it.
+    pub(super) fn run(&self) -> (NameHash, Generation) {
+        (self.name, self.generation)
+    }
+}

@@ -29,7 +29,7 @@ use crate::node::{Generation, Incarnation, Node, Status};
 use crate::protocol::api::{Bound, Seen};
 use crate::protocol::time::Instant;
 use crate::state::State;
-use crate::wire::body::BUCKETS;
+use crate::wire::body::{BUCKETS, LeftAt};
 use crate::wire::lists::RecordKey;
 use crate::wire::{ClusterTag, NameHash, Record, Verdict};
 
@@ -60,6 +60,8 @@ pub(crate) struct Entry {
     /// Another address that this run has shown to be its own, by a cookie: it advertises one address and
     /// sends from another. Hardly anybody does: boxed, because there is one of these for each node in each view.
     alias: Option<Box<SocketAddr>>,
+    /// What was said about its end, if it has left: passed on as it came.
+    left_at: Option<Box<LeftAt>>,
     /// What the record adds to the sums: zero while it is not counted.
     counted: u64,
 }
@@ -120,6 +122,7 @@ impl Entry {
             incarnation: self.incarnation(),
             status: self.status,
             accusers: crate::wire::Accusers::default(),
+            left_at: self.left_at.as_deref().copied().unwrap_or_default(),
         }
     }
 
@@ -149,7 +152,7 @@ impl Entry {
 impl Clone for Entry {
     fn clone(&self) -> Self {
         let node = self.node.with_status(self.node.status());
-        Self { node, alias: self.alias.clone(), ..*self }
+        Self { node, alias: self.alias.clone(), left_at: self.left_at.clone(), ..*self }
     }
 }
 
@@ -316,6 +319,7 @@ impl Members {
         self.update(now, name, Facts::of(record), |entry| {
             entry.is_complete = true;
             entry.status = Status::Alive;
+            entry.left_at = None;
             entry.hidden = false;
             if !same_run {
                 entry.broadcast = record.broadcast;
@@ -348,6 +352,7 @@ impl Members {
                 let is_raised = verdict.incarnation > entry.incarnation();
                 self.update(now, verdict.subject, facts, |entry| {
                     entry.status = verdict.status;
+                    entry.left_at = (verdict.status == Status::Left).then(|| Box::new(verdict.left_at));
                     entry.is_complete &= !is_raised;
                 });
                 Merged::Changed(Some(before))
@@ -557,6 +562,7 @@ impl Members {
             last_heard: Instant::default(),
             hidden: false,
             alias: None,
+            left_at: None,
             counted: 0,
         };
         self.entries.insert(name, Arc::new(entry));

@@ -264,7 +264,7 @@ impl Messages {
             let Some(addr) = core.members.get(name).map(|entry| entry.addr()) else {
                 return;
             };
-            let mut datagram = core.long_datagram_to(generation);
+            let mut datagram = core.long_datagram_to((name, generation));
             let fits = datagram.push(&Body::Fragment(fragment));
             debug_assert!(fits, "a fragment that does not fit");
             core.metrics.fragments_sent += 1;
@@ -276,7 +276,7 @@ impl Messages {
     fn ack_fragment(&self, core: &mut Core, now: Instant, to: &PendingDelivery) {
         let mut bits = Vec::new();
         if let Some(ack) = self.inbox.ack(to.sender, to.ask, to.number, &mut bits) {
-            core.reply(now, to.from, to.generation, &Body::FragmentAck(ack));
+            core.reply(now, to.from, (to.sender, to.generation), &Body::FragmentAck(ack));
         }
     }
 

@@ -10,9 +10,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::node::Generation;
 use crate::protocol::api::Bound;
-use crate::wire::NameHash;
+use crate::protocol::core::Run;
 
 /// Counters so far below the highest one can not be told any more from those that were seen.
 pub(super) const WINDOW: u64 = 2_048;
@@ -20,9 +19,6 @@ pub(super) const WINDOW: u64 = 2_048;
 const WORDS: usize = 33;
 /// Runs that are remembered without a window.
 const REACHED_MAX: usize = 4_096;
-
-/// A run of a node, as datagrams name it.
-pub(super) type Run = (NameHash, Generation);
 
 /// Which counters of one run were seen.
 #[derive(Debug)]

@@ -9,6 +9,7 @@
 //! | of a run that was in it and is forgotten, or has shown a good cookie | nothing up to the counter it had reached is taken |
 //! | to another run of the receiver | the head, which is authenticated, names the run; so it counts as that of a stranger |
 //! | of a stranger | not at all: it is answered by a challenge or a bare ack, no longer than itself, which are good for nothing |
+//! | to another node | whom it is for is authenticated, too, and it does not open here: one run of one node takes it |
 //! | of our own | only others send to us |
 //!
 //! Windows and keys are made for runs in the member list, when the first datagram of theirs is authentic. A flood of
@@ -25,15 +26,15 @@ use std::fmt;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, SeedableRng};
 
-use super::replay::{Reached, Run, Window};
+use super::replay::{Reached, Window};
 use crate::error::Result;
 use crate::keyring::{Cipher, Key, KeyId, Keyring};
 use crate::node::Generation;
 use crate::protocol::api::{Bound, Transmit};
-use crate::protocol::core::{Context, Core};
-use crate::wire::header::HEADER_SIZE;
-use crate::wire::sealed::{Parts, fill_head, is_to_be_sealed};
-use crate::wire::{Body, Frame, Header, NameHash, Packet, SealedHead, Seq, Writer};
+use crate::protocol::core::{ANYBODY, Context, Core, Run};
+use crate::wire::packet::plain;
+use crate::wire::sealed::{Parts, Unsealed, fill_head, is_to_be_sealed};
+use crate::wire::{Body, Frame, Header, NameHash, Packet, SealedHead, Seq};
 
 /// All that sealing and opening takes.
 pub(in crate::protocol) struct Sealing {
@@ -58,11 +59,19 @@ struct Peer {
 
 impl Peer {
     /// Opens a datagram, whose counter is seen then. False, and nothing is changed, if it is not authentic.
-    fn open(&mut self, key: &Key, head: &SealedHead, parts: &Parts<'_>, opened: &mut Vec<u8>) -> bool {
+    fn open(
+        &mut self,
+        key: &Key,
+        head: &SealedHead,
+        receiver: NameHash,
+        parts: &Parts<'_>,
+        opened: &mut Vec<u8>,
+    ) -> bool {
         let cached = self.cipher.as_ref().filter(|(id, _)| *id == key.id()).map(|(_, cipher)| cipher);
         let derived = cached.is_none().then(|| Cipher::new(key, head.header.sender, head.header.generation));
-        let is_open =
-            cached.or(derived.as_ref()).is_some_and(|cipher| cipher.open(head.counter, parts, opened));
+        let is_open = cached
+            .or(derived.as_ref())
+            .is_some_and(|cipher| cipher.open(head.counter, receiver, parts, opened));
         if is_open {
             self.window.note(head.counter);
             if let Some(cipher) = derived {
@@ -144,13 +153,14 @@ impl Sealing {
         let key = self.keyring.used_key()?;
         let counter = self.next;
         self.next += 1;
-        let (header, head, bodies) = fill_head(&mut transmit.datagram, key.id().number(), counter)?;
+        let Unsealed { header, receiver, head, bodies } =
+            fill_head(&mut transmit.datagram, key.id().number(), counter)?;
         let hello = hello_of(&header, bodies).map(|seq| SealedHello { seq, counter });
         let own = self.own.take().filter(|(id, run, _)| (*id, *run) == (key.id(), header.generation));
         let (id, run, cipher) = own.unwrap_or_else(|| {
             (key.id(), header.generation, Cipher::new(key, header.sender, header.generation))
         });
-        let tag = cipher.seal(counter, head, bodies);
+        let tag = cipher.seal(counter, receiver, head, bodies);
         self.own = Some((id, run, cipher));
         transmit.datagram.extend_from_slice(&tag?);
         Some((transmit, hello))
@@ -178,10 +188,12 @@ impl Sealing {
         }
         let key = self.keyring.get(head.key).ok_or(Refused::Closed)?;
         let parts = Parts::of(datagram).ok_or(Refused::Closed)?;
+        // To whoever receives it, or to us; what is for another node does not open.
+        let receiver = if head.header.receiver == ANYBODY.1 { ANYBODY.0 } else { core.me };
         let mut opened = std::mem::take(&mut self.buffer);
         let is_open = match peer {
-            Some(peer) => peer.open(key, head, &parts, &mut opened),
-            None => Cipher::new(key, run.0, run.1).open(head.counter, &parts, &mut opened),
+            Some(peer) => peer.open(key, head, receiver, &parts, &mut opened),
+            None => Cipher::new(key, run.0, run.1).open(head.counter, receiver, &parts, &mut opened),
         };
         if is_open {
             return Ok(opened);
@@ -218,18 +230,15 @@ impl Sealing {
         self.begin_window(run, counter);
     }
 
-    /// A datagram as it was before it was sealed, for whoever checks it; as it is, if that can not be told.
+    /// A datagram as it was before it was sealed, for whoever checks it; as it is, if that can not be told. Whom it is for
+    /// is not known here, so the tag is not checked.
     pub(in crate::protocol) fn in_plain<'a>(&self, datagram: &'a [u8]) -> Cow<'a, [u8]> {
         let open = || {
             let Ok(Frame::Sealed(head)) = Frame::decode(datagram) else {
                 return None;
             };
             let cipher = Cipher::new(self.keyring.get(head.key)?, head.header.sender, head.header.generation);
-            let mut bodies = Vec::new();
-            cipher.open(head.counter, &Parts::of(datagram)?, &mut bodies).then_some(())?;
-            let mut plain = Writer::new(Vec::new(), &head.header, HEADER_SIZE).finish();
-            plain.extend_from_slice(&bodies);
-            Some(plain)
+            Some(plain(&head.header, &cipher.decrypt_unchecked(head.counter, &Parts::of(datagram)?)?))
         };
         open().map_or(Cow::Borrowed(datagram), Cow::Owned)
     }

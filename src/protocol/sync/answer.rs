@@ -65,14 +65,14 @@ pub(in crate::protocol) fn answer_offer(core: &mut Core, context: &Context, read
             continue;
         };
         bodies.push(if entry.is_active() {
-            Body::SyncRecord(entry.record())
+            Body::SyncRecord { record: entry.record(), vouched: true }
         } else {
             Body::SyncVerdict(entry.verdict(name))
         });
     }
     // Whether all fits is told first, so it must be known first.
     let fits = |truncated: bool| {
-        let mut datagram = core.long_datagram_to(context.generation);
+        let mut datagram = core.long_datagram_to(context.run());
         let mut all = datagram.push(&Body::SyncDelta { seq: offer.seq, truncated });
         for body in &bodies {
             all &= datagram.push(body);
@@ -87,14 +87,14 @@ pub(in crate::protocol) fn answer_offer(core: &mut Core, context: &Context, read
 /// One page of records in order of name hash, from `from` on, to before `until` (zero: the end).
 fn send_page(core: &mut Core, context: &Context, seq: Seq, from: NameHash, until: NameHash) {
     let fill = |next: NameHash| {
-        let mut datagram = core.long_datagram_to(context.generation);
+        let mut datagram = core.long_datagram_to(context.run());
         let mut first_out = NameHash(0);
-        let mut told = datagram.push(&Body::Page(Page { seq, next, loaded: false }));
+        let mut told = datagram.push(&Body::Page(Page { seq, next }));
         for (name, entry) in core.members.visible_from(from) {
             if until.0 != 0 && name >= until {
                 break;
             }
-            told = told && datagram.push(&Body::SyncRecord(entry.record()));
+            told = told && datagram.push(&Body::SyncRecord { record: entry.record(), vouched: true });
             if !told {
                 first_out = name;
                 break;
@@ -117,7 +117,7 @@ fn send_digests(core: &mut Core, context: &Context, request: &BucketDigest<'_>) 
     for _ in 0..DIGEST_PAGES_MAX {
         let (groups, next) = digest_page(core, from, &differs, room);
         let digests = Digests { seq: request.seq, from, next, groups: groups.as_groups() };
-        core.reply(context.now, context.from, context.generation, &Body::Digests(digests));
+        core.reply(context.now, context.from, context.run(), &Body::Digests(digests));
         if next.0 == 0 {
             return;
         }

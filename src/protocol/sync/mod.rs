@@ -480,7 +480,7 @@ impl Sync {
         else {
             return;
         };
-        let mut datagram = core.datagram_to(peer.generation);
+        let mut datagram = core.datagram_to(peer.run());
         match request {
             SyncRequest::BucketDigest { from } => {
                 let mut bytes = [0; SUMS_SIZE];
@@ -505,7 +505,7 @@ impl Sync {
                 let mut sent = 0;
                 for name in records {
                     if let Some(entry) = core.members.get(*name).filter(|entry| entry.is_visible())
-                        && !datagram.push(&Body::SyncRecord(entry.record()))
+                        && !datagram.push(&Body::SyncRecord { record: entry.record(), vouched: true })
                     {
                         break;
                     }

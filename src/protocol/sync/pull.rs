@@ -280,7 +280,7 @@ impl Pulls {
         let mut bytes = Vec::with_capacity(lacks.len() * Lack::SIZE_MAX);
         let lacks = Lacks::encode(&lacks, &mut bytes);
         let cookie = core.given.get(peer.name).unwrap_or_default();
-        let mut datagram = core.datagram_to(peer.generation);
+        let mut datagram = core.datagram_to(peer.run());
         if datagram.push(&Body::Fetch(Fetch { seq, cookie, lacks })) {
             core.transmit(now, peer.addr, datagram);
         }

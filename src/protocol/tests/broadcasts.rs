@@ -120,7 +120,13 @@ fn a_record_with_the_highest_numbers_is_refused() {
         state_version: u64::MAX,
         broadcast,
     };
-    tell(&mut world, &[Body::Alive(made_up(u64::MAX - 3)), Body::Alive(made_up(u64::MAX))]);
+    tell(
+        &mut world,
+        &[
+            Body::Alive { record: made_up(u64::MAX - 3), vouched: true },
+            Body::Alive { record: made_up(u64::MAX), vouched: true },
+        ],
+    );
     world.run(secs(3));
     assert_eq!(counts(&world), (0, 0, 2));
 }

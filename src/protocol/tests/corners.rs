@@ -10,14 +10,17 @@ use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::core::rumors::{Rumors, Topic, slot_order};
 use crate::protocol::membership::ring;
 use crate::protocol::{CallResult, Instant, RequestId};
-use crate::wire::body::{Hello, Offer, Page, Pull};
+use crate::wire::body::{Hello, LeftAt, Offer, Page, Pull};
 use crate::wire::lists::Wants;
-use crate::wire::{Accusers, Body, Cookie, Header, NameHash, Packet, Record, Seq, Verdict, Writer};
+use crate::wire::{
+    Accusers, Body, ClusterId, Cookie, Header, NameHash, Packet, Record, Seq, Verdict, Versions, Writer,
+};
 
 /// A datagram from one host to another one, as the first would write it.
 fn forge(world: &World, from: usize, to: usize, bodies: &[Body<'_>]) -> Vec<u8> {
     let (sender, receiver) = (&world.hosts[from].protocol, &world.hosts[to].protocol);
     let header = Header {
+        reads: Versions::OURS,
         tag: sender.core.tag,
         sender: sender.core.me,
         generation: sender.core.generation,
@@ -40,10 +43,14 @@ fn hello(world: &mut World, from: SocketAddr, name: &str, generation: Generation
     let protocol = &world.hosts[0].protocol;
     let sender = NameHash::of(protocol.core.tag, name);
     let cookie = protocol.core.cookies.bake(world.now, from, sender, generation);
-    let header = Header { tag: protocol.core.tag, sender, generation, receiver: Generation(0) };
+    let header =
+        Header { reads: Versions::OURS, tag: protocol.core.tag, sender, generation, receiver: Generation(0) };
     let record =
         Record { name, addr: from, generation, incarnation: Incarnation(0), state_version: 0, broadcast: 0 };
-    let datagram = datagram(&header, &[Body::Hello(Hello { seq: Seq(1), cookie, record })]);
+    let datagram = datagram(
+        &header,
+        &[Body::Hello(Hello { seq: Seq(1), cookie, attempt: 1, cluster: ClusterId(0), record })],
+    );
     world.inject(0, from, &datagram);
 }
 
@@ -55,7 +62,14 @@ fn accuse_above(world: &mut World, to: usize, status: Status, step: u64) {
         accusers.insert(accuser.core.me);
     }
     let (generation, incarnation) = (accused.core.generation, Incarnation(accused.core.incarnation.0 + step));
-    let verdict = Verdict { subject: accused.core.me, generation, incarnation, status, accusers };
+    let verdict = Verdict {
+        subject: accused.core.me,
+        generation,
+        incarnation,
+        status,
+        accusers,
+        left_at: LeftAt::default(),
+    };
     let datagram = forge(world, 1, to, &[Body::Verdict(verdict)]);
     world.inject(to, addr_of(1), &datagram);
 }
@@ -129,7 +143,7 @@ fn a_made_up_run_of_our_name_in_the_far_future_evicts_nobody() {
                 state_version: 0,
                 broadcast: 0,
             };
-            let datagram = forge(&world, 1, 2, &[Body::Alive(record)]);
+            let datagram = forge(&world, 1, 2, &[Body::Alive { record, vouched: true }]);
             world.inject(2, addr_of(1), &datagram);
         }
         world.run(secs(30));
@@ -143,6 +157,7 @@ fn an_unproven_address_gets_no_more_bytes_than_it_sent() {
     let mut world = World::cluster(35, 2);
     world.run(secs(2));
     let header = Header {
+        reads: Versions::OURS,
         tag: world.hosts[0].protocol.core.tag,
         sender: NameHash(77),
         generation: Generation(1),
@@ -167,7 +182,12 @@ fn who_has_left_gets_no_more_bytes_than_it_sent() {
     world.call(3, |protocol, now| protocol.leave(now, secs(5)));
     world.run(secs(2));
     world.crash(3);
-    let leave = |seq| Body::Leave { seq: Seq(seq), cookie: Cookie(0), incarnation: Incarnation(0) };
+    let leave = |seq| Body::Leave {
+        seq: Seq(seq),
+        cookie: Cookie(0),
+        incarnation: Incarnation(0),
+        left_at: LeftAt::default(),
+    };
     let leaves: Vec<Body<'_>> = (1..128).map(leave).collect();
     let datagram = forge(&world, 3, 0, &leaves);
     world.recorded = Some(Vec::new());
@@ -285,7 +305,7 @@ fn no_incarnation_that_is_believed_evicts_a_node() {
                     let accused = &world.hosts[2].protocol;
                     let incarnation = Incarnation(accused.core.incarnation.0 + step);
                     let record = Record { incarnation, ..accused.core.own_record() };
-                    let datagram = forge(&world, 1, to, &[Body::Alive(record)]);
+                    let datagram = forge(&world, 1, to, &[Body::Alive { record, vouched: true }]);
                     world.inject(to, addr_of(1), &datagram);
                 } else {
                     accuse_above(&mut world, to, Status::Suspect, step);
@@ -364,7 +384,7 @@ fn a_page_that_does_not_lead_on_is_the_last() {
             for pull in pulls {
                 world.cut(&[0], &[joiner], true);
                 answered += 1;
-                let page = Page { seq: pull.seq, next: NameHash(pull.from.0.max(1)), loaded: false };
+                let page = Page { seq: pull.seq, next: NameHash(pull.from.0.max(1)) };
                 let datagram = forge(&world, 0, joiner, &[Body::Page(page)]);
                 world.inject(joiner, seed, &datagram);
             }

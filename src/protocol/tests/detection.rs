@@ -8,7 +8,7 @@ use super::world::{World, addr_of};
 use crate::node::{Incarnation, Status};
 use crate::protocol::Instant;
 use crate::protocol::membership;
-use crate::wire::body::NackReason;
+use crate::wire::body::{LeftAt, NackReason};
 use crate::wire::{Accusers, Body, NameHash, Packet, Seq, Verdict};
 
 /// Hands a host a suspicion of another one, as told by `teller`.
@@ -19,6 +19,7 @@ fn suspect(world: &mut World, at: usize, of: usize, incarnation: u64, teller: us
         incarnation: Incarnation(incarnation),
         status: Status::Suspect,
         accusers: Accusers::default(),
+        left_at: LeftAt::default(),
     };
     for accuser in accusers {
         assert!(verdict.accusers.insert(*accuser));

@@ -15,13 +15,17 @@ use super::world::{UDP_MAX, World, addr_of, datagram};
 use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::CallResult;
 use crate::wire::body::{
-    Ack, BUCKETS, Broadcast, BucketDigest, Delta, Digests, Fetch, Fragment, FragmentAck, Hello, NackReason,
-    Offer, Page, Ping, PingRequest, Progress, Pull, RejectHintReason, RejectReason, Vouch, Welcome,
+    Ack, BUCKETS, Broadcast, BucketDigest, Delta, Digests, Fetch, Fragment, FragmentAck, Hello, LeftAt,
+    NackReason, Offer, Page, Ping, PingRequest, Progress, Pull, RejectHintReason, RejectReason, Vouch,
+    Welcome,
 };
+use crate::wire::checksum::{self, CHECKSUM_SIZE};
+use crate::wire::header::HEADER_SIZE;
 use crate::wire::lists::{Groups, Lacks, SUMS_SIZE, SumList, Wants, Writes};
 use crate::wire::packet::BODIES_MAX;
 use crate::wire::{
-    Accusers, Body, ClusterTag, Cookie, Header, NameHash, Packet, Record, Seq, Verdict, ViewMark,
+    Accusers, Body, ClusterId, ClusterTag, Cookie, Header, NameHash, Packet, Record, Seq, Verdict, Versions,
+    ViewMark,
 };
 
 /// Where nobody of the cluster lives.
@@ -72,6 +76,7 @@ fn verdict_on(world: &World, index: usize, above: u64, status: Status) -> Verdic
         incarnation: Incarnation(world.hosts[index].protocol.local().incarnation() + above),
         status,
         accusers: Accusers::default(),
+        left_at: LeftAt::default(),
     }
 }
 
@@ -109,23 +114,29 @@ fn each_body<'a>(
         Body::PingRequest(PingRequest { seq, target: us, generation: run, nack_after_ms: 1 }),
         Body::RelayedAck { seq, incarnation: Incarnation(0) },
         Body::Nack { seq, reason: NackReason::NoAnswer },
-        Body::Alive(record("x", addr, 1)),
+        Body::Alive { record: record("x", addr, 1), vouched: true },
         Body::Verdict(verdict_on(world, to, 0, Status::Dead)),
         Body::Doubt { subject: us, cookie: Cookie(1) },
-        Body::Vouch(Vouch { cookie: Cookie(1), subject: us, generation: run, incarnation: Incarnation(0) }),
-        Body::Hello(Hello { seq, cookie, record: record(name, addr, 1) }),
+        Body::Vouch(Vouch {
+            cookie: Cookie(1),
+            subject: us,
+            generation: run,
+            incarnation: Incarnation(0),
+            left_at: LeftAt::default(),
+        }),
+        Body::Hello(Hello { seq, cookie, attempt: 1, cluster: ClusterId(0), record: record(name, addr, 1) }),
         Body::Challenge { seq, cookie: Cookie(1) },
-        Body::Welcome(Welcome { seq, view, count: 9_000 }),
+        Body::Welcome(Welcome { seq, view, count: 9_000, cluster: ClusterId(0) }),
         Body::Reject { seq, reason: RejectReason::Full },
         Body::RejectHint { seq, reason: RejectHintReason::WrongKey },
-        Body::Leave { seq, cookie, incarnation: Incarnation(0) },
+        Body::Leave { seq, cookie, incarnation: Incarnation(0), left_at: LeftAt::default() },
         Body::BucketDigest(BucketDigest { seq, cookie, count: 0, from, sums }),
         Body::Digests(Digests { seq, from, next: end, groups: Groups::default() }),
         Body::Offer(Offer { seq, cookie, wants: Wants::default() }),
         Body::SyncDelta { seq, truncated: false },
         Body::Pull(Pull { seq, cookie, from, until: end }),
-        Body::Page(Page { seq, next: end, loaded: true }),
-        Body::SyncRecord(record("x", addr, 1)),
+        Body::Page(Page { seq, next: end }),
+        Body::SyncRecord { record: record("x", addr, 1), vouched: true },
         Body::SyncVerdict(verdict_on(world, to, 0, Status::Dead)),
         Body::Fragment(Fragment {
             ask: 1,
@@ -211,11 +222,25 @@ fn challenge(answers: &[(SocketAddr, Vec<u8>)]) -> Cookie {
     cookie.expect("a cookie")
 }
 
+/// These bytes with the checksum that they need to be looked at.
+fn checked(bytes: &[u8]) -> Vec<u8> {
+    let mut datagram = bytes.to_vec();
+    checksum::append(&mut datagram);
+    datagram
+}
+
+/// A datagram with one bit flipped, and a checksum that is right all the same: somebody has done it on purpose.
+fn flipped(datagram: &[u8], bit: usize) -> Vec<u8> {
+    let mut bytes = datagram[..datagram.len() - CHECKSUM_SIZE].to_vec();
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    checked(&bytes)
+}
+
 #[test]
 fn random_bytes_change_nothing_and_are_not_answered() {
     let mut world = World::cluster(1, 3);
     let view = world.view(0);
-    let header = world.forge(1, 0, &[]);
+    let header = world.forge(1, 0, &[])[..HEADER_SIZE].to_vec();
     for round in 0..1_500_usize {
         let length = match round % 3 {
             0 => world.rng.random_range(0..200),
@@ -230,6 +255,8 @@ fn random_bytes_change_nothing_and_are_not_answered() {
         let known = header.len().min(length);
         bytes[..known].copy_from_slice(&header[..known]);
         assert!(world.answers(0, from, &bytes).is_empty(), "{length} bytes behind a header");
+        // And before a checksum that is right.
+        assert!(world.answers(0, from, &checked(&bytes)).is_empty(), "{length} bytes with a checksum");
         assert_eq!(world.view(0), view);
     }
     for length in [0, 1, 35, UDP_MAX] {
@@ -249,11 +276,13 @@ fn a_datagram_that_was_cut_anywhere_changes_nothing() {
     for (from, to, datagram) in &sample {
         let view = world.view(*to);
         for length in 0..=datagram.len() {
-            let answers = world.answers(*to, *from, &datagram[..length]);
-            // A round of rumors, if it accuses the receiver of what it has refuted.
-            most = most.max(answers.len());
-            assert!(most <= 8, "{most} answers to {:?}", kinds(datagram));
-            assert_eq!(world.view(*to), view, "{:?} cut to {length}", kinds(datagram));
+            for cut in [datagram[..length].to_vec(), checked(&datagram[..length])] {
+                let answers = world.answers(*to, *from, &cut);
+                // A round of rumors, if it accuses the receiver of what it has refuted.
+                most = most.max(answers.len());
+                assert!(most <= 8, "{most} answers to {:?}", kinds(datagram));
+                assert_eq!(world.view(*to), view, "{:?} cut to {length}", kinds(datagram));
+            }
         }
     }
     let since = world.now;
@@ -267,14 +296,11 @@ fn a_datagram_from_another_address_changes_nothing_whatever_bits_were_flipped() 
     let (mut world, sample) = lived(3, 1);
     for (from, to, datagram) in &sample {
         let view = world.view(*to);
-        let mut flipped = datagram.clone();
-        for bit in 0..datagram.len() * 8 {
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            let answers = world.answers(*to, foreign(), &flipped);
-            assert!(bytes(&answers) <= flipped.len(), "{:?}, bit {bit}", kinds(datagram));
+        for bit in 0..(datagram.len() - CHECKSUM_SIZE) * 8 {
+            let answers = world.answers(*to, foreign(), &flipped(datagram, bit));
+            assert!(bytes(&answers) <= datagram.len(), "{:?}, bit {bit}", kinds(datagram));
             assert!(go_to(*from, foreign(), &answers));
             assert_eq!(world.view(*to), view, "{:?}, bit {bit}", kinds(datagram));
-            flipped[bit / 8] ^= 1 << (bit % 8);
         }
         let answers = world.answers(*to, foreign(), datagram);
         assert!(bytes(&answers) <= datagram.len(), "{:?}", kinds(datagram));
@@ -287,11 +313,9 @@ fn a_cluster_survives_what_flipped_bits_from_its_own_members_tell_it() {
     let (mut world, sample) = lived(4, 1);
     let mut number = 0;
     for (from, to, datagram) in &sample {
-        let mut flipped = datagram.clone();
-        for bit in (0..datagram.len() * 8).step_by(5) {
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(world.answers(*to, *from, &flipped).len() <= 9 + 64, "{:?}", kinds(datagram));
-            flipped[bit / 8] ^= 1 << (bit % 8);
+        for bit in (0..(datagram.len() - CHECKSUM_SIZE) * 8).step_by(5) {
+            let answers = world.answers(*to, *from, &flipped(datagram, bit));
+            assert!(answers.len() <= 9 + 64, "{:?}", kinds(datagram));
             number += 1;
         }
         world.run(Duration::from_millis(50));
@@ -301,6 +325,33 @@ fn a_cluster_survives_what_flipped_bits_from_its_own_members_tell_it() {
     println!("{number} datagrams; views equal again after {:?}", world.now.since(since));
     for index in [0, 1, 2, 3, 5] {
         assert!(world.hosts[index].ended.is_none());
+    }
+}
+
+#[test]
+fn a_datagram_of_a_member_that_was_damaged_on_its_way_changes_nothing() {
+    let (mut world, sample) = lived(7, 1);
+    for (from, to, datagram) in &sample {
+        let view = world.view(*to);
+        let dropped = |world: &World| {
+            let metrics = world.hosts[*to].protocol.metrics();
+            metrics.malformed + metrics.unopened
+        };
+        let before = dropped(&world);
+        for bit in 0..datagram.len() * 8 {
+            let mut damaged = datagram.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            // One that seems to be sealed brings a stranger a hint.
+            let answers = world.answers(*to, *from, &damaged);
+            assert!(
+                answers.iter().all(|(_, answer)| kinds(answer) == ["RejectHint"]),
+                "{:?}",
+                kinds(datagram)
+            );
+            assert!(answers.is_empty() || bit == 3 * 8, "{:?}, bit {bit}", kinds(datagram));
+        }
+        assert_eq!(dropped(&world) - before, datagram.len() as u64 * 8);
+        assert_eq!(world.view(*to), view, "{:?}", kinds(datagram));
     }
 }
 
@@ -353,8 +404,13 @@ fn expect_short_answers(mut world: World) {
     let mut table: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for (who, name, generation, addr) in senders {
         for receiver in [Generation(0), world.generation(0)] {
-            let header =
-                Header { tag: world.tag(), sender: NameHash::of(world.tag(), name), generation, receiver };
+            let header = Header {
+                reads: Versions::OURS,
+                tag: world.tag(),
+                sender: NameHash::of(world.tag(), name),
+                generation,
+                receiver,
+            };
             let mut bodies = each_body(&world, 0, name, addr, sums);
             for body in &mut bodies {
                 if let Body::Hello(hello) = body {
@@ -446,6 +502,7 @@ fn an_ack_counts_once_in_time_from_the_run_and_address_that_was_asked() {
     let (call, seq) = ask(&mut world);
     let unexpected = |world: &World| world.hosts[0].protocol.metrics().unexpected_answers;
     let right = Header {
+        reads: Versions::OURS,
         tag: world.tag(),
         sender: world.hash(1),
         generation: world.generation(1),
@@ -491,6 +548,7 @@ fn an_ack_counts_once_in_time_from_the_run_and_address_that_was_asked() {
 fn verdicts_and_records_from_unknown_senders_are_ignored_and_counted() {
     let mut world = World::cluster(11, 4);
     let right = Header {
+        reads: Versions::OURS,
         tag: world.tag(),
         sender: world.hash(2),
         generation: world.generation(2),
@@ -514,8 +572,11 @@ fn verdicts_and_records_from_unknown_senders_are_ignored_and_counted() {
                     lie = accused_by(lie, world.hash(3));
                 }
                 let before = world.hosts[0].protocol.metrics().unknown_sender;
-                let bodies =
-                    [Body::Verdict(lie), Body::SyncVerdict(lie), Body::Alive(record("x", foreign(), 1))];
+                let bodies = [
+                    Body::Verdict(lie),
+                    Body::SyncVerdict(lie),
+                    Body::Alive { record: record("x", foreign(), 1), vouched: true },
+                ];
                 world.inject(0, from, &datagram(&header, &bodies));
                 assert_eq!(world.view(0), view);
                 let counted = world.hosts[0].protocol.metrics().unknown_sender - before;

@@ -7,7 +7,7 @@ use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Incarnation, Status};
 use crate::protocol::{CallResult, Instant};
-use crate::wire::body::Vouch;
+use crate::wire::body::{LeftAt, Vouch};
 use crate::wire::{Body, Cookie, Packet, Seq, Verdict};
 
 fn millis(millis: u64) -> Duration {
@@ -16,12 +16,12 @@ fn millis(millis: u64) -> Duration {
 
 /// That a host has left.
 fn left(world: &World, subject: usize) -> Verdict {
-    Verdict::left(world.hash(subject), world.generation(subject), Incarnation(0))
+    Verdict::left(world.hash(subject), world.generation(subject), Incarnation(0), LeftAt::default())
 }
 
 /// What one host says to another to leave, with a cookie.
 fn leave(cookie: Cookie) -> Body<'static> {
-    Body::Leave { seq: Seq(9), cookie, incarnation: Incarnation(0) }
+    Body::Leave { seq: Seq(9), cookie, incarnation: Incarnation(0), left_at: LeftAt::default() }
 }
 
 /// How many bodies there are of some kind in what was recorded from one address.
@@ -75,8 +75,8 @@ fn a_leave_with_a_forged_source_changes_nothing() {
     let since = world.now;
     let of_another = world.cookie_of(1, 2);
     let vouch = |world: &World, cookie| {
-        let Verdict { subject, generation, incarnation, .. } = left(world, 2);
-        Body::Vouch(Vouch { cookie, subject, generation, incarnation })
+        let Verdict { subject, generation, incarnation, left_at, .. } = left(world, 2);
+        Body::Vouch(Vouch { cookie, subject, generation, incarnation, left_at })
     };
     for (claimed, body) in [
         (2, leave(Cookie(0))),
@@ -198,10 +198,10 @@ fn a_leave_from_the_address_that_a_member_sends_from_is_acked() {
 fn a_doubt_that_is_lost_is_repeated() {
     let mut world = World::introduced(8, 3);
     world.call(2, |protocol, now| {
-        protocol
-            .core
-            .members
-            .merge_verdict(now, &Verdict::left(protocol.core.me, protocol.core.generation, Incarnation(0)));
+        protocol.core.members.merge_verdict(
+            now,
+            &Verdict::left(protocol.core.me, protocol.core.generation, Incarnation(0), LeftAt::default()),
+        );
     });
     let verdict = left(&world, 2);
     world.call(1, |protocol, now| protocol.take_verdict(now, &verdict));
@@ -223,7 +223,7 @@ fn a_leave_that_is_heard_of_when_views_are_compared_is_a_leave() {
     let since = world.now;
     // Nothing but comparing views and probes reaches the first one.
     let is_news = |body: Body<'_>| {
-        matches!(body, Body::Verdict(_) | Body::Vouch(_) | Body::Leave { .. } | Body::Alive(_))
+        matches!(body, Body::Verdict(_) | Body::Vouch(_) | Body::Leave { .. } | Body::Alive { .. })
     };
     world.drops = Some(Box::new(move |to, packet| to == 0 && packet.bodies().any(is_news)));
     world.call(5, |protocol, now| protocol.leave(now, secs(5)));

@@ -12,6 +12,7 @@ use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::Instant;
 use crate::protocol::detection::Detection;
 use crate::protocol::membership::{Members, Merged};
+use crate::wire::body::LeftAt;
 use crate::wire::{Accusers, Body, ClusterTag, NameHash, Record, Verdict};
 
 const TAG: ClusterTag = ClusterTag(7);
@@ -47,6 +48,7 @@ fn verdict(subject: NameHash, (generation, incarnation, status): Order) -> Verdi
         incarnation: Incarnation(incarnation),
         status,
         accusers: Accusers::default(),
+        left_at: LeftAt::default(),
     }
 }
 
@@ -120,7 +122,7 @@ fn tell_of(world: &mut World, name: &str, accuser: NameHash, news: Order) -> Ord
     let subject = NameHash::of(world.tag(), name);
     let mut verdict = verdict(subject, news);
     let body = match status {
-        Status::Alive => Body::Alive(record(name, generation, incarnation)),
+        Status::Alive => Body::Alive { record: record(name, generation, incarnation), vouched: true },
         Status::Suspect => {
             verdict.accusers.insert(accuser);
             Body::Verdict(verdict)
@@ -242,13 +244,14 @@ fn a_record_of_the_own_name_from_the_future_makes_this_run_the_newer_one() {
     let mut world = World::cluster(4, 3);
     let run = world.generation(0);
     let ours = Record { addr: addr_of(0), ..record("n0", run.0 + (1 << 30), 0) };
-    let datagram = world.forge(1, 2, &[Body::Alive(ours)]);
+    let datagram = world.forge(1, 2, &[Body::Alive { record: ours, vouched: true }]);
     world.inject(2, addr_of(1), &datagram);
     assert!(world.run_until(secs(5), World::is_converged), "{}", world.sizes());
     assert!(world.generation(0).0 > run.0 + (1 << 30));
     // A record of an older run of it says nothing.
     let view = world.view(0);
-    let datagram = world.forge(1, 0, &[Body::Alive(Record { addr: addr_of(9), ..ours })]);
+    let datagram =
+        world.forge(1, 0, &[Body::Alive { record: Record { addr: addr_of(9), ..ours }, vouched: true }]);
     world.inject(0, addr_of(1), &datagram);
     world.run(secs(5));
     assert_eq!(world.view(0), view);

@@ -4,6 +4,7 @@ mod allow;
 mod broadcasts;
 mod corners;
 mod detection;
+mod format;
 mod hostile;
 mod leave;
 mod merge;

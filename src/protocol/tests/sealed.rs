@@ -10,8 +10,11 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::CallResult;
-use crate::wire::body::Hello;
-use crate::wire::{Accusers, Body, Cookie, Frame, Header, NameHash, Record, SealedHead, Seq, Verdict};
+use crate::protocol::core::{ANYBODY, Run};
+use crate::wire::body::{Hello, LeftAt};
+use crate::wire::{
+    Accusers, Body, ClusterId, Cookie, Frame, Header, NameHash, Record, SealedHead, Seq, Verdict, Versions,
+};
 use crate::{Key, Keyring};
 
 fn key(byte: u8) -> Key {
@@ -32,7 +35,7 @@ fn head(datagram: &[u8]) -> Option<SealedHead> {
 }
 
 /// A datagram that one host would send to another, sealed.
-fn sealed(world: &mut World, sender: usize, receiver: Generation, bodies: &[Body<'_>]) -> Vec<u8> {
+fn sealed(world: &mut World, sender: usize, receiver: Run, bodies: &[Body<'_>]) -> Vec<u8> {
     let protocol = &mut world.hosts[sender].protocol;
     let mut writer = protocol.core.datagram_to(receiver);
     for body in bodies {
@@ -251,7 +254,7 @@ fn no_nonce_is_used_twice() {
 fn two_processes_of_one_name_and_generation_count_from_different_numbers() {
     let mut world = sealed_world(8);
     let (a, b) = (world.add(), world.add());
-    let [a, b] = [a, b].map(|host| head(&sealed(&mut world, host, Generation(0), &[])).unwrap().counter);
+    let [a, b] = [a, b].map(|host| head(&sealed(&mut world, host, ANYBODY, &[])).unwrap().counter);
     assert!(a.abs_diff(b) > 1 << 32, "{a} and {b}");
 }
 
@@ -266,9 +269,17 @@ fn what_is_not_sealed_changes_nothing_where_all_has_to_be() {
         incarnation: Incarnation(0),
         status: Status::Left,
         accusers: Accusers::default(),
+        left_at: LeftAt::default(),
     };
-    let bodies =
-        [Body::Verdict(verdict), Body::Leave { seq: Seq(1), cookie: Cookie(0), incarnation: Incarnation(9) }];
+    let bodies = [
+        Body::Verdict(verdict),
+        Body::Leave {
+            seq: Seq(1),
+            cookie: Cookie(0),
+            incarnation: Incarnation(9),
+            left_at: LeftAt::default(),
+        },
+    ];
     let forged = world.forge(1, 0, &bodies);
     let before = world.memory(0);
     assert!(world.answers(0, addr_of(1), &forged).is_empty());
@@ -281,8 +292,13 @@ fn a_sealed_datagram_with_a_flipped_bit_or_cut_anywhere_changes_nothing() {
     let mut world = sealed_world(10);
     world.grow(3);
     world.run(secs(2));
-    let leave = [Body::Leave { seq: Seq(1), cookie: Cookie(0), incarnation: Incarnation(0) }];
-    let run = world.generation(0);
+    let leave = [Body::Leave {
+        seq: Seq(1),
+        cookie: Cookie(0),
+        incarnation: Incarnation(0),
+        left_at: LeftAt::default(),
+    }];
+    let run = (world.hash(0), world.generation(0));
     let datagram = sealed(&mut world, 1, run, &leave);
     let before = world.memory(0);
     for bit in 0..datagram.len() * 8 {
@@ -317,6 +333,7 @@ fn a_flood_of_strangers_leaves_nothing_behind() {
     for number in 0..5_000_u32 {
         let name = format!("x{number}");
         let header = Header {
+            reads: Versions::OURS,
             tag: world.tag(),
             sender: NameHash::of(world.tag(), &name),
             generation: Generation(u64::from(number) + 1),
@@ -330,9 +347,10 @@ fn a_flood_of_strangers_leaves_nothing_behind() {
             state_version: 0,
             broadcast: 0,
         };
-        let hello = Body::Hello(Hello { seq: Seq(1), cookie: Cookie(0), record });
+        let hello =
+            Body::Hello(Hello { seq: Seq(1), cookie: Cookie(0), attempt: 1, cluster: ClusterId(0), record });
         let protocol = &mut world.hosts[stranger].protocol;
-        let mut writer = protocol.core.writer(Vec::new(), &header);
+        let mut writer = protocol.core.writer(Vec::new(), &header, NameHash(0));
         assert!(writer.push(&hello));
         protocol.core.transmit_unchecked(addr_of(0), writer);
         let datagram = protocol.poll_transmit().unwrap().datagram;
@@ -436,8 +454,13 @@ fn a_hint_that_repeats_nothing_of_what_was_sent_ends_no_join() {
     let call = world.join(joiner, &[50]);
     let run = world.generation(joiner);
     for seq in [1, u64::MAX, 1 << 62] {
-        let header =
-            Header { tag: world.tag(), sender: NameHash(1), generation: Generation(1), receiver: run };
+        let header = Header {
+            reads: Versions::OURS,
+            tag: world.tag(),
+            sender: NameHash(1),
+            generation: Generation(1),
+            receiver: run,
+        };
         let hint = Body::RejectHint { seq: Seq(seq), reason: crate::wire::body::RejectHintReason::WrongKey };
         let hint = super::world::datagram(&header, &[hint]);
         world.inject(joiner, addr_of(50), &hint);
@@ -464,12 +487,13 @@ fn a_datagram_of_ones_own_that_comes_back_is_dropped() {
 /// A datagram to a run that nobody can open: made without a key, it shows no more than any sealed one to that run.
 fn unopenable(world: &World, to: usize) -> Vec<u8> {
     let header = Header {
+        reads: Versions::OURS,
         tag: world.tag(),
         sender: NameHash(1),
         generation: Generation(1),
         receiver: world.generation(to),
     };
-    let mut datagram = crate::wire::Writer::to_be_sealed(Vec::new(), &header, 1_400);
+    let mut datagram = crate::wire::Writer::to_be_sealed(Vec::new(), &header, world.hash(to), 1_400);
     assert!(datagram.push(&Body::BareAck { seq: Seq(1) }));
     let mut datagram = datagram.finish();
     datagram[36..48].copy_from_slice(&[7; 12]);
@@ -532,6 +556,7 @@ fn a_reason_why_nobody_answers_stands_in_place_of_none() {
 
 fn hint_for(world: &World, to: usize, counter: u64) -> Vec<u8> {
     let header = Header {
+        reads: Versions::OURS,
         tag: world.tag(),
         sender: NameHash(1),
         generation: Generation(1),

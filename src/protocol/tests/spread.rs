@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Generation, Incarnation, Node, Status};
+use crate::wire::body::LeftAt;
 use crate::wire::{Accusers, Body, Packet, Record, Verdict};
 
 fn millis(millis: u64) -> Duration {
@@ -21,6 +22,7 @@ fn provoke(world: &mut World, index: usize) {
         incarnation: Incarnation(world.hosts[index].protocol.local().incarnation()),
         status: Status::Dead,
         accusers: Accusers::default(),
+        left_at: LeftAt::default(),
     };
     let datagram = world.forge(teller, index, &[Body::Verdict(verdict)]);
     world.inject(index, addr_of(teller), &datagram);
@@ -35,7 +37,7 @@ fn is_known(world: &World, index: usize) -> bool {
 }
 
 fn is_gossip(body: &Body<'_>) -> bool {
-    matches!(body, Body::Alive(_) | Body::Verdict(_) | Body::Doubt { .. } | Body::Vouch(_))
+    matches!(body, Body::Alive { .. } | Body::Verdict(_) | Body::Doubt { .. } | Body::Vouch(_))
 }
 
 /// Recorded datagrams that were sent for nothing but rumors.
@@ -127,15 +129,16 @@ fn rumors_that_wait_are_bounded_and_those_dropped_are_counted() {
     for batch in names.chunks(100) {
         let records: Vec<Body<'_>> = batch
             .iter()
-            .map(|name| {
-                Body::Alive(Record {
+            .map(|name| Body::Alive {
+                record: Record {
                     name,
                     addr: addr_of(500),
                     generation,
                     incarnation: Incarnation(0),
                     state_version: 0,
                     broadcast: 0,
-                })
+                },
+                vouched: true,
             })
             .collect();
         let datagram = world.forge(1, 0, &records);
@@ -167,8 +170,9 @@ fn a_rumor_that_does_not_fit_does_not_block_one_that_does() {
         .collect();
     world.introduce(0, &nodes);
     // Seven records of which three fill a datagram, then a short verdict.
-    let mut bodies: Vec<Body<'_>> = names.iter().map(|name| Body::Alive(record(name, 1))).collect();
-    let left = Verdict::left(world.hash(2), world.generation(2), Incarnation(0));
+    let mut bodies: Vec<Body<'_>> =
+        names.iter().map(|name| Body::Alive { record: record(name, 1), vouched: true }).collect();
+    let left = Verdict::left(world.hash(2), world.generation(2), Incarnation(0), LeftAt::default());
     bodies.push(world.vouch(1, 0, &left));
     let datagram = world.forge(1, 0, &bodies);
     let told = world.answers(0, addr_of(1), &datagram);

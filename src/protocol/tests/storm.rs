@@ -14,8 +14,8 @@ use super::world::{World, addr_of};
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::Instant;
-use crate::wire::body::{Hello, Ping};
-use crate::wire::{Accusers, Body, Cookie, Packet, Record, Seq, Verdict, ViewMark};
+use crate::wire::body::{Hello, LeftAt, Ping};
+use crate::wire::{Accusers, Body, ClusterId, Cookie, Packet, Record, Seq, Verdict, ViewMark};
 
 /// Members; the last one crashes in the middle of the storm.
 const N: usize = 16;
@@ -95,6 +95,7 @@ fn verdict(world: &World, at: usize, subject: usize, status: Status) -> Verdict 
         incarnation: Incarnation(node.incarnation()),
         status,
         accusers,
+        left_at: LeftAt::default(),
     }
 }
 
@@ -115,6 +116,8 @@ fn throw(world: &mut World, storm: Storm, number: u32) -> u32 {
             let hello = Hello {
                 seq: Seq(1),
                 cookie: Cookie(0),
+                attempt: 1,
+                cluster: ClusterId(0),
                 record: record(&name, source(number), Generation(1)),
             };
             let datagram = world.forge_stranger(&name, to, &[Body::Hello(hello)]);
@@ -133,8 +136,13 @@ fn throw(world: &mut World, storm: Storm, number: u32) -> u32 {
                 Storm::JoinsFromMany => source(number),
                 _ => SocketAddr::new(source(0).ip(), u16::try_from(1 + number % 65_000).unwrap()),
             };
-            let mut hello =
-                Hello { seq: Seq(1), cookie: Cookie(0), record: record(&name, addr, Generation(1)) };
+            let mut hello = Hello {
+                seq: Seq(1),
+                cookie: Cookie(0),
+                attempt: 1,
+                cluster: ClusterId(0),
+                record: record(&name, addr, Generation(1)),
+            };
             let datagram = world.forge_stranger(&name, to, &[Body::Hello(hello)]);
             for (_, answer) in world.answers(to, addr, &datagram) {
                 for body in Packet::decode(&answer).unwrap().bodies() {
@@ -161,12 +169,19 @@ fn throw(world: &mut World, storm: Storm, number: u32) -> u32 {
             from_member(world, Body::Verdict(lie));
         }
         Storm::LeavesByAMember => {
-            let leave =
-                Body::Leave { seq: Seq(1), cookie: Cookie(u64::from(number)), incarnation: Incarnation(0) };
+            let leave = Body::Leave {
+                seq: Seq(1),
+                cookie: Cookie(u64::from(number)),
+                incarnation: Incarnation(0),
+                left_at: LeftAt::default(),
+            };
             from_member(world, leave);
         }
         Storm::RecordsOfAMember => {
-            from_member(world, Body::Alive(record(&name, source(number), generation)));
+            from_member(
+                world,
+                Body::Alive { record: record(&name, source(number), generation), vouched: true },
+            );
         }
     }
     count

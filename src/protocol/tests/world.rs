@@ -15,7 +15,7 @@ use crate::protocol::{
     CallResult, EnqueueResult, Instant, LogRecord, Protocol, RequestId, Settings, Task, TimerKind,
 };
 use crate::wire::body::Vouch;
-use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Packet, Record, Verdict, Writer};
+use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Packet, Record, Verdict, Versions, Writer};
 
 /// The wall clock at the virtual clock's zero.
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
@@ -342,6 +342,7 @@ impl World {
     /// A datagram as one host would write it to another.
     pub(super) fn forge(&self, sender: usize, receiver: usize, bodies: &[Body<'_>]) -> Vec<u8> {
         let header = Header {
+            reads: Versions::OURS,
             tag: self.tag(),
             sender: self.hash(sender),
             generation: self.generation(sender),
@@ -358,14 +359,15 @@ impl World {
 
     /// News of a leave as one host tells it to another, with the cookie of that.
     pub(super) fn vouch(&self, sender: usize, receiver: usize, verdict: &Verdict) -> Body<'static> {
-        let Verdict { subject, generation, incarnation, .. } = *verdict;
+        let Verdict { subject, generation, incarnation, left_at, .. } = *verdict;
         let cookie = self.cookie_of(receiver, sender);
-        Body::Vouch(Vouch { cookie, subject, generation, incarnation })
+        Body::Vouch(Vouch { cookie, subject, generation, incarnation, left_at })
     }
 
     /// A datagram as somebody whom nobody knows would write it to a host.
     pub(super) fn forge_stranger(&self, name: &str, receiver: usize, bodies: &[Body<'_>]) -> Vec<u8> {
         let header = Header {
+            reads: Versions::OURS,
             tag: self.tag(),
             sender: NameHash::of(self.tag(), name),
             generation: Generation(1),

@@ -10,7 +10,8 @@ use crate::member::Member;
 use crate::node::{Generation, Incarnation, Node, Status};
 use crate::protocol::{Bound, Instant, Seen, Transmit};
 use crate::sim::Cluster;
-use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Packet, Seq, Writer};
+use crate::wire::body::LeftAt;
+use crate::wire::{Body, ClusterId, ClusterTag, Cookie, Header, NameHash, Packet, Seq, Versions, Writer};
 
 const RUN: Generation = Generation(77);
 
@@ -40,8 +41,13 @@ fn node(name: &str) -> Node {
 
 /// A datagram to a run (0: none is known) with one body.
 fn datagram(receiver: Generation, body: &Body<'_>) -> Vec<u8> {
-    let header =
-        Header { tag: ClusterTag::of("test"), sender: NameHash(5), generation: Generation(6), receiver };
+    let header = Header {
+        reads: Versions::OURS,
+        tag: ClusterTag::of("test"),
+        sender: NameHash(5),
+        generation: Generation(6),
+        receiver,
+    };
     let mut writer = Writer::new(Vec::new(), &header, 1_400);
     assert!(writer.push(body));
     writer.finish()
@@ -56,7 +62,16 @@ fn hello(cookie: Cookie) -> Vec<u8> {
         state_version: 0,
         broadcast: 0,
     };
-    datagram(Generation(0), &Body::Hello(crate::wire::body::Hello { seq: Seq(9), cookie, record }))
+    datagram(
+        Generation(0),
+        &Body::Hello(crate::wire::body::Hello {
+            seq: Seq(9),
+            cookie,
+            attempt: 1,
+            cluster: ClusterId(0),
+            record,
+        }),
+    )
 }
 
 #[test]
@@ -165,8 +180,15 @@ fn bytes_to_an_address_that_has_proved_nothing_are_counted() {
 #[test]
 fn only_the_answer_to_a_request_that_was_sent_there_proves_an_address() {
     let mut observer = Observer::default();
-    let leave =
-        datagram(Generation(6), &Body::Leave { seq: Seq(9), cookie: Cookie(0), incarnation: Incarnation(0) });
+    let leave = datagram(
+        Generation(6),
+        &Body::Leave {
+            seq: Seq(9),
+            cookie: Cookie(0),
+            incarnation: Incarnation(0),
+            left_at: LeftAt::default(),
+        },
+    );
     assert_eq!(observer.check_sent(Instant::default(), addr(1), &leave, leave.len()), Ok(()));
     for (from, seq, proves) in [(addr(1), 8, false), (addr(2), 9, false), (addr(1), 9, true)] {
         let answer = datagram(Generation(0), &Body::BareAck { seq: Seq(seq) });

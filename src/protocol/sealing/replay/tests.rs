@@ -4,6 +4,8 @@ use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::node::Generation;
+use crate::wire::NameHash;
 
 fn run(name: u64) -> Run {
     (NameHash(name), Generation(1))

@@ -12,8 +12,9 @@ use crate::node::Generation;
 use crate::protocol::tests::secs;
 use crate::protocol::tests::world::{World, addr_of, datagram};
 use crate::wire::body::{Hello, PingRequest, RejectHintReason};
+use crate::wire::header::HEADER_SIZE;
 use crate::wire::packet::BODIES_MAX;
-use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Packet, Seq};
+use crate::wire::{Body, ClusterId, ClusterTag, Cookie, Header, NameHash, Packet, Seq, Versions};
 
 #[test]
 fn a_hundred_thousand_made_up_hellos_admit_nobody_and_take_bounded_room() {
@@ -25,7 +26,13 @@ fn a_hundred_thousand_made_up_hellos_admit_nobody_and_take_bounded_room() {
     for number in 0..100_000_u32 {
         let name = format!("x{number}");
         let cookie = Cookie(u64::from(number % 2) * world.rng.next_u64());
-        let hello = Hello { seq: Seq(1), cookie, record: record(&name, forged_addr(number), 1) };
+        let hello = Hello {
+            seq: Seq(1),
+            cookie,
+            attempt: 1,
+            cluster: ClusterId(0),
+            record: record(&name, forged_addr(number), 1),
+        };
         let datagram = world.forge_stranger(&name, 0, &[Body::Hello(hello)]);
         world.inject(0, forged_addr(number), &datagram);
         if number % 10_000 == 5_000 || number == 65_530 {
@@ -55,7 +62,10 @@ fn thousands_of_made_up_records_keep_within_bounds_and_do_not_hide_a_death() {
         let generation = world.generation(1).0;
         let records: Vec<Body<'_>> = (made_up..)
             .zip(&names)
-            .map(|(number, name)| Body::Alive(record(name, forged_addr(number), generation)))
+            .map(|(number, name)| Body::Alive {
+                record: record(name, forged_addr(number), generation),
+                vouched: true,
+            })
             .collect();
         let datagram = world.forge(1, 0, &records);
         made_up += 10;
@@ -96,7 +106,10 @@ fn an_address_that_stands_only_in_records_is_sent_at_most_twenty_datagrams_a_sec
         let records: Vec<Body<'_>> = names
             .iter()
             .zip(second * 20 + 1..)
-            .map(|(name, port)| Body::Alive(record(name, SocketAddr::new(victim, port), generation)))
+            .map(|(name, port)| Body::Alive {
+                record: record(name, SocketAddr::new(victim, port), generation),
+                vouched: true,
+            })
             .collect();
         for at in 2..8 {
             let datagram = world.forge(1, at, &records);
@@ -131,6 +144,7 @@ fn another_cluster_is_counted_and_told_at_most_ten_times_a_second() {
     world.run(secs(1));
     world.now = crate::protocol::Instant::from_micros((world.now.as_micros() / 1_000_000 + 1) * 1_000_000);
     let header = Header {
+        reads: Versions::OURS,
         tag: ClusterTag(1),
         sender: NameHash(1),
         generation: Generation(1),
@@ -142,7 +156,13 @@ fn another_cluster_is_counted_and_told_at_most_ten_times_a_second() {
         let mut hints = 0;
         for number in 0..40 {
             let from = forged_addr(number % 7);
-            let hello = Hello { seq: Seq(9), cookie: Cookie(0), record: record("x", from, 1) };
+            let hello = Hello {
+                seq: Seq(9),
+                cookie: Cookie(0),
+                attempt: 1,
+                cluster: ClusterId(0),
+                record: record("x", from, 1),
+            };
             let hello = datagram(&header, &[Body::Hello(hello), Body::Ping(ping(world.hash(0)))]);
             let answers = world.answers(0, from, &hello);
             assert!(bytes(&answers) <= hello.len());
@@ -171,8 +191,15 @@ fn a_sealed_datagram_of_a_stranger_is_counted_and_answered_by_at_most_ten_hints_
     let run = world.generation(0);
     let mut hints = 0;
     for (number, receiver) in (0..40).zip([Generation(0), run].into_iter().cycle()) {
-        let header = Header { tag: world.tag(), sender: NameHash(1), generation: Generation(5), receiver };
+        let header = Header {
+            reads: Versions::OURS,
+            tag: world.tag(),
+            sender: NameHash(1),
+            generation: Generation(5),
+            receiver,
+        };
         let mut sealed = datagram(&header, &[]);
+        sealed.truncate(HEADER_SIZE);
         sealed[3] = 1;
         sealed.extend([0, 0, 0, 1]);
         sealed.extend(77_u64.to_be_bytes());
@@ -190,12 +217,14 @@ fn a_sealed_datagram_of_a_stranger_is_counted_and_answered_by_at_most_ten_hints_
     assert_eq!((hints, world.hosts[0].protocol.metrics().unopened), (10, 40));
     // A member whose key is another one for the moment is not told again and again.
     let header = Header {
+        reads: Versions::OURS,
         tag: world.tag(),
         sender: world.hash(1),
         generation: world.generation(1),
         receiver: Generation(0),
     };
     let mut sealed = datagram(&header, &[]);
+    sealed.truncate(HEADER_SIZE);
     sealed[3] = 1;
     sealed.extend([1; 28]);
     world.run(secs(1));
@@ -210,7 +239,13 @@ fn one_address_brings_in_a_burst_of_names_and_then_a_hundred_a_second() {
     let admitted = |world: &mut World, range: std::ops::Range<u16>| {
         for number in range {
             let name = format!("x{number}");
-            let mut hello = Hello { seq: Seq(9), cookie: Cookie(0), record: record(&name, foreign(), 1) };
+            let mut hello = Hello {
+                seq: Seq(9),
+                cookie: Cookie(0),
+                attempt: 1,
+                cluster: ClusterId(0),
+                record: record(&name, foreign(), 1),
+            };
             let datagram = world.forge_stranger(&name, 0, &[Body::Hello(hello)]);
             let answers = world.answers(0, foreign(), &datagram);
             hello.cookie = challenge(&answers);
@@ -276,12 +311,19 @@ fn strangers_who_knock_again_and_again_do_not_keep_a_death_from_being_seen() {
     /// Both hellos of a stranger.
     fn knock(world: &mut World, at: usize, name: &str, run: u64) {
         let header = Header {
+            reads: Versions::OURS,
             tag: world.tag(),
             sender: NameHash::of(world.tag(), name),
             generation: Generation(run),
             receiver: Generation(0),
         };
-        let mut hello = Hello { seq: Seq(9), cookie: Cookie(0), record: record(name, foreign(), run) };
+        let mut hello = Hello {
+            seq: Seq(9),
+            cookie: Cookie(0),
+            attempt: 1,
+            cluster: ClusterId(0),
+            record: record(name, foreign(), run),
+        };
         let answers = world.answers(at, foreign(), &datagram(&header, &[Body::Hello(hello)]));
         hello.cookie = challenge(&answers);
         world.inject(at, foreign(), &datagram(&header, &[Body::Hello(hello)]));

@@ -10,16 +10,24 @@ use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::CallResult;
 use crate::protocol::tests::secs;
 use crate::protocol::tests::world::{World, addr_of, datagram};
-use crate::wire::body::{Hello, Ping, Pull};
-use crate::wire::{Body, Cookie, Header, NameHash, Record, Seq};
+use crate::wire::body::{Hello, LeftAt, Ping, Pull};
+use crate::wire::{Body, ClusterId, Cookie, Header, NameHash, Record, Seq, Versions};
 
 #[test]
 fn a_forged_leave_does_not_free_a_name() {
     let mut world = World::cluster(9, 6);
     let left = verdict_on(&world, 2, 0, Status::Left);
     let told = world.forge(1, 0, &[Body::Verdict(left)]);
-    let said =
-        world.forge(2, 0, &[Body::Leave { seq: Seq(9), cookie: Cookie(0), incarnation: Incarnation(0) }]);
+    let said = world.forge(
+        2,
+        0,
+        &[Body::Leave {
+            seq: Seq(9),
+            cookie: Cookie(0),
+            incarnation: Incarnation(0),
+            left_at: LeftAt::default(),
+        }],
+    );
     for (from, datagram) in [(1, told), (2, said)] {
         world.inject(0, addr_of(from), &datagram);
         let thief = world.add_named("n2", addr_of(100 + from));
@@ -69,6 +77,7 @@ fn nobody_speaks_for_a_member_from_another_address_nor_starts_it_anew() {
         (node.generation() + 1, 0, foreign()),
     ] {
         let header = Header {
+            reads: Versions::OURS,
             tag: world.tag(),
             sender: world.hash(1),
             generation: Generation(generation),
@@ -76,7 +85,7 @@ fn nobody_speaks_for_a_member_from_another_address_nor_starts_it_anew() {
         };
         let incarnation = Incarnation(incarnation);
         let record = Record { incarnation, ..record(&name, addr, generation) };
-        let mut hello = Hello { seq: Seq(9), cookie: Cookie(0), record };
+        let mut hello = Hello { seq: Seq(9), cookie: Cookie(0), attempt: 1, cluster: ClusterId(0), record };
         let is_vouched = generation == node.generation() && addr == addr_of(1);
         for (to, answer) in world.answers(0, foreign(), &datagram(&header, &[Body::Hello(hello)])) {
             assert_eq!(to, if is_vouched { addr_of(1) } else { foreign() });
@@ -89,7 +98,7 @@ fn nobody_speaks_for_a_member_from_another_address_nor_starts_it_anew() {
             world.inject(0, foreign(), &datagram(&header, &[Body::Hello(hello)]));
             world.run(secs(1));
         }
-        let leave = Body::Leave { seq: Seq(9), cookie: Cookie(0), incarnation };
+        let leave = Body::Leave { seq: Seq(9), cookie: Cookie(0), incarnation, left_at: LeftAt::default() };
         world.inject(0, foreign(), &datagram(&header, &[leave]));
         world.run(secs(1));
     }
@@ -133,7 +142,7 @@ fn claims_of_what_a_member_never_said_are_answered_once_a_probe_timeout() {
             broadcast,
             ..record("n0", addr_of(0), own.generation())
         };
-        let datagram = world.forge(1, 0, &[Body::Alive(record)]);
+        let datagram = world.forge(1, 0, &[Body::Alive { record, vouched: true }]);
         world.inject(0, addr_of(1), &datagram);
         world.run(Duration::from_millis(5));
         let own = world.hosts[0].protocol.local();
@@ -209,12 +218,13 @@ fn without_a_key_who_has_joined_takes_a_name_by_telling_of_a_newer_run() {
     world.run(secs(1));
     let victim = world.hosts[1].name.clone();
     let newer = record(&victim, foreign(), world.generation(1).0 + 1);
-    let told = world.forge_stranger("evil", 1, &[Body::Alive(newer)]);
+    let told = world.forge_stranger("evil", 1, &[Body::Alive { record: newer, vouched: true }]);
     let pings = bodies_of(&world.answers(1, foreign(), &told), |body| match body {
         Body::Ping(ping) => Some(ping.seq),
         _ => None,
     });
     let header = Header {
+        reads: Versions::OURS,
         tag: world.tag(),
         sender: world.hash(1),
         generation: newer.generation,
@@ -229,9 +239,14 @@ fn without_a_key_who_has_joined_takes_a_name_by_telling_of_a_newer_run() {
 /// Says hello, and once more with the cookie, as whoever receives at an address.
 fn say_hello(world: &mut World, to: usize, from: SocketAddr, record: Record<'_>) {
     let (tag, run) = (world.tag(), record.generation);
-    let header =
-        Header { tag, sender: NameHash::of(tag, record.name), generation: run, receiver: Generation(0) };
-    let mut hello = Hello { seq: Seq(9), cookie: Cookie(0), record };
+    let header = Header {
+        reads: Versions::OURS,
+        tag,
+        sender: NameHash::of(tag, record.name),
+        generation: run,
+        receiver: Generation(0),
+    };
+    let mut hello = Hello { seq: Seq(9), cookie: Cookie(0), attempt: 1, cluster: ClusterId(0), record };
     let answers = world.answers(to, from, &datagram(&header, &[Body::Hello(hello)]));
     hello.cookie = challenge(&answers);
     world.inject(to, from, &datagram(&header, &[Body::Hello(hello)]));

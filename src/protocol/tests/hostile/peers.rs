@@ -8,7 +8,7 @@ use crate::protocol::tests::world::World;
 use crate::protocol::{CallResult, RequestId};
 use crate::wire::body::{Digests, Page, Pull, Welcome};
 use crate::wire::lists::Groups;
-use crate::wire::{Body, NameHash, ViewMark};
+use crate::wire::{Body, ClusterId, NameHash, ViewMark};
 
 #[test]
 fn a_page_that_leads_out_of_its_range_ends_it() {
@@ -19,7 +19,7 @@ fn a_page_that_leads_out_of_its_range_ends_it() {
         bodies_of(sent, |body| if let Body::Pull(pull) = body { Some(pull) } else { None })
     };
     let answer = |world: &mut World, asked: &Pull, next: u64| {
-        let page = Page { seq: asked.seq, next: NameHash(next), loaded: false };
+        let page = Page { seq: asked.seq, next: NameHash(next) };
         let datagram = world.forge_stranger("x", 0, &[Body::Page(page)]);
         pull(&world.answers(0, foreign(), &datagram))
     };
@@ -65,7 +65,8 @@ fn let_in_by_a_stranger(seed: u64, count: u32) -> (World, RequestId, Vec<(Socket
     let call = world.call(0, |protocol, now| protocol.join(now, &[foreign()]));
     let sent: Vec<_> = world.recorded.take().unwrap().into_iter().map(|(_, to, bytes)| (to, bytes)).collect();
     let seq = bodies_of(&sent, |body| if let Body::Hello(hello) = body { Some(hello.seq) } else { None })[0];
-    let welcome = Welcome { seq, view: ViewMark { fingerprint: 5, quiet: 255 }, count };
+    let welcome =
+        Welcome { seq, view: ViewMark { fingerprint: 5, quiet: 255 }, count, cluster: ClusterId(0) };
     let datagram = world.forge_stranger("x", 0, &[Body::Welcome(welcome)]);
     let sent = world.answers(0, foreign(), &datagram);
     (world, call, sent)

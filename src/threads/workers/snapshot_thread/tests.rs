@@ -10,6 +10,7 @@ use crate::member::Member;
 use crate::node::Generation;
 use crate::snapshot::tests::Directory;
 use crate::snapshot::{Contact, LastStatus, Snapshot, Store};
+use crate::wire::ClusterId;
 
 fn member(directory: &Directory) -> Member {
     let config = Config::local().bind("127.0.0.1:0").name("me").snapshot(directory.snapshot());
@@ -43,6 +44,7 @@ fn the_generation_is_on_the_disk_when_create_returns_and_grows_though_the_clock_
     let mut last = Generation((ahead << 22) | 0x3f_ffff);
     let earlier = Snapshot {
         cluster: "headcount".to_owned(),
+        cluster_id: ClusterId(0),
         name: "me".to_owned(),
         generation: last,
         state_version: 0,
@@ -154,6 +156,7 @@ fn member_that_knew(directory: &Directory, ghost: &UdpSocket) -> Member {
     }];
     let earlier = Snapshot {
         cluster: "headcount".to_owned(),
+        cluster_id: ClusterId(0),
         name: "me".to_owned(),
         generation: Generation(1),
         state_version: 0,
