@@ -19,7 +19,8 @@ const FLOWS_MANY: usize = 10_000;
 /// A datagram from a host behind it arrives outside from the outside address, and from a port that the translator has
 /// assigned. The destination can answer to that port until nothing has passed for a while; then the port is forgotten.
 /// Nothing else gets in, except through a port that is [mapped](Self::map): answers to what came in through it leave
-/// from that port. Hosts behind the same translator reach each other directly.
+/// from that port, unless the host was the first to send to that destination; then they leave from the assigned port,
+/// until it is forgotten. Hosts behind the same translator reach each other directly.
 ///
 /// ```
 /// use headcount::sim::Translator;
@@ -165,6 +166,8 @@ impl Translation {
                 inside
             }
         };
+        // What was begun from inside keeps its port.
+        let port = self.flow(now, inside, from).map_or(port, |flow| flow.port);
         self.note(now, inside, from, port);
         Some(inside)
     }

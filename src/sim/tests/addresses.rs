@@ -149,6 +149,12 @@ fn a_mapped_port_leads_inside_and_answers_come_from_it() {
     assert_eq!(routes(&cluster, "x", "10.0.0.1:7990").unwrap().1, at("203.0.113.1:9001"));
     cluster.flush("x");
     assert_eq!(routes(&cluster, "x", "10.0.0.1:7990").unwrap().1, at("203.0.113.1:20000"));
+    // The first to send was inside: a mapped port that is used later does not change that.
+    assert_eq!(routes(&cluster, "a", "203.0.113.1:9001"), Some(("x".to_owned(), a.addr())));
+    assert_eq!(routes(&cluster, "x", "10.0.0.1:7990").unwrap().1, at("203.0.113.1:20000"));
+    cluster.run(secs(31));
+    assert_eq!(routes(&cluster, "a", "203.0.113.1:9001"), Some(("x".to_owned(), a.addr())));
+    assert_eq!(routes(&cluster, "x", "10.0.0.1:7990").unwrap().1, at("203.0.113.1:9001"));
     a.join("x").unwrap();
     assert_eq!(a.node("x").unwrap().addr(), x.addr());
 
