@@ -1,7 +1,7 @@
 //! The kinds of faults that the random family draws only where their switch is open.
 //!
-//! Those that the protocol does not survive yet are closed. What opens one is a change of its constant here, in the
-//! commit that mends it. `HEADCOUNT_OPEN=width,flips` opens them for one run, `HEADCOUNT_OPEN=all` all of them.
+//! Those that the protocol does not survive yet are closed, also where most seeds end well: all faults end before views
+//! are compared. What opens one is a change of its constant here, in the commit that mends it. `HEADCOUNT_OPEN=width,flips` opens them for one run, `HEADCOUNT_OPEN=all` all of them.
 
 use std::env;
 
@@ -40,8 +40,7 @@ const WIDTH: bool = false;
 const SIZE: bool = false;
 /// Closed until a member that speaks from elsewhere than it advertises is known by its run.
 const TRANSLATION: bool = false;
-/// Closed until a member is admitted at the address that it advertises, not at the one that it speaks from.
-const ADDRESSES: bool = false;
+const ADDRESSES: bool = true;
 /// Closed until plain datagrams carry a checksum.
 const FLIPS: bool = false;
 const HOLDS: bool = true;
