@@ -63,6 +63,8 @@ pub(super) struct Host {
     pub(super) interfaces: Vec<SocketAddr>,
     /// Counts the starts.
     pub(super) run: u64,
+    /// The number that it began with; it may have taken a higher one since.
+    pub(super) number: u64,
     pub(super) protocol: Protocol,
     pub(super) seeds: Vec<Seed>,
     pub(super) event_capacity: usize,

@@ -31,6 +31,12 @@ impl Message {
         let run = |node: &Node| (node.name().to_owned(), node.generation());
         Self { from: run(from), to: run(to), contents: (payload.len(), siphash((1, 2), payload)) }
     }
+
+    /// The same message, of a run that began with this number: it may have taken a higher one since.
+    pub(super) fn of_run(mut self, first: u64) -> Self {
+        self.from.1 = first;
+        self
+    }
 }
 
 /// What became of all copies of one message.

@@ -17,7 +17,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use super::checks::{Contents, Observer, Said, check_bounds};
 use super::host::{Ailments, Host, Leftovers, Past, Waiting};
 use super::machine::Machine;
-use super::message_model::{Message, MessageModel};
+use super::message_model::MessageModel;
 use super::network::{Directory, Fates, Links};
 use super::states::Ledger;
 use crate::config::{Addresses, Config, Place, Seed};
@@ -68,6 +68,8 @@ pub(super) struct World {
     ledger: Ledger,
     /// Which messages were sent, and what became of them.
     messages: MessageModel,
+    /// With which number a run began that has taken a higher one since.
+    numbers: BTreeMap<(String, u64), u64>,
     said: Said,
     /// Whether the invariants are checked.
     pub(super) checks: bool,
@@ -115,6 +117,7 @@ impl World {
             contents: Contents::default(),
             ledger: Ledger::default(),
             messages: MessageModel::default(),
+            numbers: BTreeMap::new(),
             said: Said::default(),
             checks: true,
             #[cfg(any(test, headcount_bench))]
@@ -172,6 +175,7 @@ impl World {
             advertises,
             interfaces,
             run: self.hosts.get(index).map_or(0, |host| host.run + 1),
+            number: protocol.local().generation(),
             protocol,
             seeds: addresses.seeds,
             event_capacity: config.events_max(),
@@ -283,6 +287,7 @@ impl World {
 
     /// Ends the process of a host without a word.
     pub(super) fn end(&mut self, host: usize, error: Error) -> Leftovers {
+        self.note_number(host);
         let leftovers = self.hosts[host].end(error);
         self.drain(host);
         leftovers
@@ -573,7 +578,8 @@ impl World {
         }
         let host = &mut self.hosts[index];
         if let Event::Message { from, payload } = &event {
-            let message = Message::new(from, &host.protocol.local(), payload);
+            let message = self.delivered(index, from, payload);
+            let host = &mut self.hosts[index];
             if host.hand_over(self.now, event) == EnqueueResult::Taken {
                 let outcome = self.messages.delivered(&message);
                 self.expect(index, outcome);

@@ -2,6 +2,7 @@
 
 use super::World;
 use crate::error::Result;
+use crate::node::Node;
 use crate::protocol::{RequestId, Seen, Transmit};
 use crate::sim::checks::check_length;
 use crate::sim::host::Host;
@@ -55,12 +56,33 @@ impl World {
         self.check_running(host, run)?;
         let protocol = &self.hosts[host].protocol;
         let message = protocol.node(name).map(|to| Message::new(&protocol.local(), to, payload));
+        let message = message.map(|message| message.of_run(self.hosts[host].number));
         let call = self.hosts[host].protocol.send(self.now, name, payload.to_vec());
         if let (Ok(call), Some(message)) = (&call, message) {
             self.messages.sent((host, run, *call), message);
         }
         self.drain(host);
         call
+    }
+
+    /// A message that a program is given, as the model knows it.
+    pub(super) fn delivered(&mut self, index: usize, from: &Node, payload: &[u8]) -> Message {
+        if let Some(sender) = self.index_of(from.name()) {
+            self.note_number(sender);
+        }
+        let number = (from.name().to_owned(), from.generation());
+        let first = self.numbers.get(&number).copied().unwrap_or(from.generation());
+        Message::new(from, &self.hosts[index].protocol.local(), payload).of_run(first)
+    }
+
+    /// Notes the number of a run, if it has taken a higher one than it began with: what it has sent under the first one
+    /// comes under this one.
+    pub(super) fn note_number(&mut self, index: usize) {
+        let Host { name, number, protocol, .. } = &self.hosts[index];
+        let generation = protocol.local().generation();
+        if generation != *number {
+            self.numbers.insert((name.clone(), generation), *number);
+        }
     }
 
     pub(super) fn check_answered(&mut self, index: usize, call: RequestId, result: &Result<()>) {
