@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::Admission;
 use super::names::{Incumbent, NameCheck};
-use crate::protocol::core::{Context, Core};
+use crate::protocol::core::{Context, CookiePurpose, Core};
 use crate::protocol::time::Instant;
 use crate::wire::body::{Hello, RejectReason, Welcome};
 use crate::wire::{Body, ClusterId, NameHash, Record, Seq};
@@ -134,16 +134,16 @@ fn held_elsewhere(
 }
 
 /// Whether a run that sends from one address receives at the other one where we hold it: else anybody could speak
-/// for it. The cookie goes there, has to come back from here, and is no other cookie.
+/// for it. The cookie goes there and has to come back from here.
 fn has_cookie_from(core: &mut Core, context: &mut Context, hello: &Hello<'_>, addr: SocketAddr) -> bool {
-    let (now, from, run) = (context.now, context.from, context.generation);
-    let name = NameHash(!context.sender.0);
-    if core.cookies.accepts(now, hello.cookie, from, name, run) {
+    let Context { now, from, sender, generation, .. } = *context;
+    let purpose = CookiePurpose::HeldElsewhere;
+    if core.cookies.accepts(now, purpose, hello.cookie, from, sender, generation) {
         context.proven = true;
         return true;
     }
     if !std::mem::replace(&mut context.replied, true) {
-        let cookie = core.cookies.bake(now, from, name, run);
+        let cookie = core.cookies.bake(now, purpose, from, sender, generation);
         let mut datagram = core.datagram_back(context);
         if datagram.push(&Body::Challenge { seq: hello.seq, cookie }) {
             core.transmit(now, addr, datagram);

@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 use super::Admission;
 use crate::node::Status;
 use crate::protocol::api::Bound;
-use crate::protocol::core::{Context, Core, Timer, vouch};
+use crate::protocol::core::{Context, CookiePurpose, Core, Timer, vouch};
 use crate::protocol::membership::Peer;
 use crate::protocol::time::Instant;
 use crate::wire::body::Vouch;
@@ -154,7 +154,7 @@ pub(in crate::protocol) fn handle_doubt(
 /// Whether a peer that says that a node has left has shown that it is the one who says so.
 pub(in crate::protocol) fn is_vouched(core: &Core, context: &mut Context, vouch: &Vouch) -> bool {
     let (now, from, run) = (context.now, context.from, context.generation);
-    let is_good = core.cookies.accepts(now, vouch.cookie, from, context.sender, run);
+    let is_good = core.cookies.accepts(now, CookiePurpose::Request, vouch.cookie, from, context.sender, run);
     context.proven |= is_good;
     is_good
 }
@@ -171,6 +171,6 @@ pub(in crate::protocol) fn send_back(core: &mut Core, context: &Context, back: V
 }
 
 fn doubt_about(core: &Core, now: Instant, subject: NameHash, teller: Peer) -> Body<'static> {
-    let cookie = core.cookies.bake(now, teller.addr, teller.name, teller.generation);
+    let cookie = core.cookies.bake(now, CookiePurpose::Request, teller.addr, teller.name, teller.generation);
     Body::Doubt { subject, cookie }
 }

@@ -19,6 +19,15 @@ const COOKIE_EPOCH: Duration = Duration::from_secs(30);
 /// for, from a ping a second.
 const GIVEN_MAX: usize = 64;
 
+/// What a cookie is shown for. It is good for nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CookiePurpose {
+    /// A request, from the address that the cookie was sent to.
+    Request,
+    /// A hello of a run that is held at another address: the cookie is sent there, and comes back from here.
+    HeldElsewhere,
+}
+
 /// Makes and checks cookies. They are not stored: a cookie is a keyed hash of whom it was made for and when.
 #[derive(Debug)]
 pub(crate) struct CookieJar {
@@ -31,14 +40,22 @@ impl CookieJar {
     }
 
     /// The cookie for a sender at an address, good for 30 to 60 s.
-    pub(crate) fn bake(&self, now: Instant, addr: SocketAddr, name: NameHash, run: Generation) -> Cookie {
-        self.of_epoch(epoch(now), addr, name, run)
+    pub(crate) fn bake(
+        &self,
+        now: Instant,
+        purpose: CookiePurpose,
+        addr: SocketAddr,
+        name: NameHash,
+        run: Generation,
+    ) -> Cookie {
+        self.of_epoch(epoch(now), purpose, addr, name, run)
     }
 
-    /// Whether a cookie was made for this sender at this address not long ago.
+    /// Whether a cookie was made for this purpose, and this sender at this address, not long ago.
     pub(crate) fn accepts(
         &self,
         now: Instant,
+        purpose: CookiePurpose,
         cookie: Cookie,
         addr: SocketAddr,
         name: NameHash,
@@ -46,11 +63,18 @@ impl CookieJar {
     ) -> bool {
         let epoch = epoch(now);
         cookie.0 != 0
-            && (cookie == self.of_epoch(epoch, addr, name, run)
-                || (epoch > 0 && cookie == self.of_epoch(epoch - 1, addr, name, run)))
+            && (cookie == self.of_epoch(epoch, purpose, addr, name, run)
+                || (epoch > 0 && cookie == self.of_epoch(epoch - 1, purpose, addr, name, run)))
     }
 
-    fn of_epoch(&self, epoch: u64, addr: SocketAddr, name: NameHash, run: Generation) -> Cookie {
+    fn of_epoch(
+        &self,
+        epoch: u64,
+        purpose: CookiePurpose,
+        addr: SocketAddr,
+        name: NameHash,
+        run: Generation,
+    ) -> Cookie {
         let mut bytes = [0; 42];
         match addr.ip() {
             IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),
@@ -60,7 +84,8 @@ impl CookieJar {
         bytes[18..26].copy_from_slice(&name.0.to_be_bytes());
         bytes[26..34].copy_from_slice(&run.0.to_be_bytes());
         bytes[34..].copy_from_slice(&epoch.to_be_bytes());
-        Cookie(siphash(self.key, &bytes).max(1))
+        let key = (self.key.0 ^ purpose as u64, self.key.1);
+        Cookie(siphash(key, &bytes).max(1))
     }
 }
 

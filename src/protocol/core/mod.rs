@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::node::{Generation, Incarnation};
 use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Seq, Versions, ViewMark, Writer};
 use addresses::Addresses;
+pub(super) use cookies::CookiePurpose;
 use cookies::{CookieJar, GivenCookies};
 use requests::Requests;
 use rumors::Rumors;
@@ -330,7 +331,8 @@ impl Core {
 
     /// Whether a request carries a good cookie; a sender that has none is given one.
     pub(super) fn has_cookie(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) -> bool {
-        if self.cookies.accepts(context.now, cookie, context.from, context.sender, context.generation) {
+        let Context { now, from, sender, generation, .. } = *context;
+        if self.cookies.accepts(now, CookiePurpose::Request, cookie, from, sender, generation) {
             context.proven = true;
             return true;
         }
@@ -344,7 +346,7 @@ impl Core {
         if std::mem::replace(&mut context.replied, true) {
             return;
         }
-        let cookie = self.cookies.bake(now, from, context.sender, run);
+        let cookie = self.cookies.bake(now, CookiePurpose::Request, from, context.sender, run);
         let mut datagram = self.datagram_back(context);
         if datagram.push(&Body::Challenge { seq, cookie }) {
             self.transmit_unchecked(from, datagram);

@@ -31,7 +31,7 @@ use rand::{Rng, RngExt};
 
 use super::api::{Bound, CallResult, RequestId};
 use super::core::requests::{Reply, RequestKind};
-use super::core::{Context, Core};
+use super::core::{Context, CookiePurpose, Core};
 use super::membership::Peer;
 use super::membership::ring::Rounds;
 use super::rules::Rule;
@@ -193,7 +193,7 @@ impl Detection {
     /// The ack to a ping of a known sender, with news.
     pub(super) fn ack(&self, core: &mut Core, context: &Context, ping: &Ping) {
         let (now, from) = (context.now, context.from);
-        let cookie = core.cookies.bake(now, from, context.sender, context.generation);
+        let cookie = core.cookies.bake(now, CookiePurpose::Request, from, context.sender, context.generation);
         let ack = Ack {
             seq: ping.seq,
             round: self.round,

@@ -7,6 +7,8 @@ use super::secs;
 use super::world::{World, addr_of};
 use crate::error::Error;
 use crate::node::{Generation, Incarnation, Status};
+use crate::protocol::core::CookiePurpose;
+use crate::protocol::core::cookies::CookieJar;
 use crate::protocol::core::rumors::{Rumors, Topic, slot_order};
 use crate::protocol::membership::ring;
 use crate::protocol::{CallResult, Instant, RequestId};
@@ -38,11 +40,25 @@ fn datagram(header: &Header, bodies: &[Body<'_>]) -> Vec<u8> {
     writer.finish()
 }
 
+#[test]
+fn a_cookie_is_good_for_its_purpose_only() {
+    let jar = CookieJar::new((1, 2));
+    let (now, from, name, run) = (Instant::from_micros(1), addr_of(1), NameHash(3), Generation(4));
+    let purposes = [CookiePurpose::Request, CookiePurpose::HeldElsewhere];
+    for shown_for in purposes {
+        for baked_for in purposes {
+            let cookie = jar.bake(now, baked_for, from, name, run);
+            let is_good = jar.accepts(now, shown_for, cookie, from, name, run);
+            assert_eq!(is_good, shown_for == baked_for, "{baked_for:?} for {shown_for:?}");
+        }
+    }
+}
+
 /// A stranger at a real address says hello to the first host, with a good cookie.
 fn hello(world: &mut World, from: SocketAddr, name: &str, generation: Generation) {
     let protocol = &world.hosts[0].protocol;
     let sender = NameHash::of(protocol.core.tag, name);
-    let cookie = protocol.core.cookies.bake(world.now, from, sender, generation);
+    let cookie = protocol.core.cookies.bake(world.now, CookiePurpose::Request, from, sender, generation);
     let header =
         Header { reads: Versions::OURS, tag: protocol.core.tag, sender, generation, receiver: Generation(0) };
     let record =

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::secs;
 use super::world::{World, addr_of};
 use crate::node::{Incarnation, Status};
+use crate::protocol::core::CookiePurpose;
 use crate::protocol::{CallResult, Instant};
 use crate::wire::body::{LeftAt, Vouch};
 use crate::wire::{Body, Cookie, Packet, Seq, Verdict};
@@ -183,7 +184,8 @@ fn a_leave_from_the_address_that_a_member_sends_from_is_acked() {
     let (alias, name) = (addr_of(500), world.hash(2));
     let run = world.generation(2);
     world.hosts[0].protocol.core.members.set_alias(name, alias);
-    let cookie = world.hosts[0].protocol.core.cookies.bake(world.now, alias, name, run);
+    let cookie =
+        world.hosts[0].protocol.core.cookies.bake(world.now, CookiePurpose::Request, alias, name, run);
     let said = world.forge(2, 0, &[leave(cookie)]);
     let answers = world.answers(0, alias, &said);
     let is_ack = |body: Body<'_>| body == Body::BareAck { seq: Seq(9) };

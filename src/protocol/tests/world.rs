@@ -11,6 +11,7 @@ use crate::allow::Allow;
 use crate::error::Error;
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node, Status};
+use crate::protocol::core::CookiePurpose;
 use crate::protocol::{
     CallResult, EnqueueResult, Instant, LogRecord, Protocol, RequestId, Settings, Task, TimerKind,
 };
@@ -354,7 +355,13 @@ impl World {
     /// The cookie that one host makes for another.
     pub(super) fn cookie_of(&self, maker: usize, holder: usize) -> Cookie {
         let (name, run) = (self.hash(holder), self.generation(holder));
-        self.hosts[maker].protocol.core.cookies.bake(self.now, self.hosts[holder].addr, name, run)
+        self.hosts[maker].protocol.core.cookies.bake(
+            self.now,
+            CookiePurpose::Request,
+            self.hosts[holder].addr,
+            name,
+            run,
+        )
     }
 
     /// News of a leave as one host tells it to another, with the cookie of that.
