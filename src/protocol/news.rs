@@ -31,7 +31,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Who has told a record of this node.
+    /// The member that has sent a record of this node.
     fn teller(self, subject: NameHash) -> NameHash {
         match self {
             Self::Rumor(teller) | Self::Sync(teller) => teller,
@@ -214,7 +214,7 @@ impl Protocol {
             };
             self.take_accusation(now, record.addr, &verdict);
             if record.incarnation.0 == self.core.incarnation.0.saturating_add(INCARNATION_STEP_MAX) {
-                // Who has heard it believes it, and who has not would not believe what refutes it.
+                // A member that has heard it believes it, and one that has not would not believe what refutes it.
                 self.claim_run(now, self.core.generation);
             }
         }

@@ -59,23 +59,23 @@ pub enum Rule {
     LastHeard,
     /// A failed probe accuses only if a relay has asked in vain, too.
     Proof,
-    /// Who was away voids its probes and gives suspects the time that was lost.
+    /// A member that was away voids its probes and gives suspects the time that was lost.
     Lag,
     /// While nobody is heard no verdict falls, and that time is given to suspects.
     Silence,
-    /// Who does badly waits longer for answers.
+    /// A member that does badly waits longer for answers.
     Health,
     /// Five nodes check a new suspicion at once.
     Witnesses,
-    /// Who is accused by one member only is probed again before it is buried.
+    /// A node that is accused by one member only is probed again before it is declared dead.
     Confirmed,
     /// A death is believed only if a suspicion was heard of a while before; without it, at once.
     VerifyFirst,
     /// A ping to a suspect tells it that it is suspected.
     Buddy,
-    /// Who has refuted a lot lately is not accused for a while.
+    /// A node that has refuted a lot lately is not accused for a while.
     Damping,
-    /// Who has refuted a lot lately has more time to refute again.
+    /// A node that has refuted a lot lately has more time to refute again.
     Patience,
     /// Views that differ are compared and repaired.
     Sync,

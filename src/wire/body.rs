@@ -214,7 +214,7 @@ pub(crate) struct Welcome {
     pub(crate) view: ViewMark,
     /// How many active records the sender holds.
     pub(crate) count: u32,
-    /// Of the sender's cluster. Zero in every welcome for now.
+    /// The id of the sender's cluster. Zero in every welcome for now.
     pub(crate) cluster: ClusterId,
 }
 

@@ -230,7 +230,7 @@ impl Admission {
         core.answered(context, seq, &[RequestKind::Hello])?;
         let JoinAttempt { cookie, call, .. } = self.end_attempt(core, context.now, seq, true)?;
         core.given.remember(context.sender, cookie);
-        // Of several seeds that let us in the first one is enough; the others have told of us.
+        // The first seed that lets us in is enough; the others have gossiped that we are here.
         let join = call.and_then(|call| self.joins.by_call.get(&call));
         join.is_none_or(|join| join.stage == JoinStage::Asking).then_some(Welcomed { cookie, call })
     }

@@ -48,15 +48,15 @@ const LEAVE_TOGETHER_PAUSES: u32 = 3;
 /// A leave that is under way.
 #[derive(Debug)]
 pub(super) struct Leave {
-    /// Who waits for it.
+    /// The calls that wait for it.
     calls: Vec<RequestId>,
     began: Instant,
     deadline: Instant,
-    /// Who has acked, and may leave as well.
+    /// Peers that have acked, and may leave as well.
     acked: BTreeSet<NameHash>,
-    /// Whom it is told, and who has not acked yet.
+    /// Peers that have been sent it and have not acked yet.
     open: BTreeMap<Seq, LeavePeer>,
-    /// Whom it was told, whatever came of it.
+    /// Peers that were sent it, whatever came of it.
     tried: BTreeSet<NameHash>,
     /// Whether the call was answered.
     over: bool,
@@ -68,7 +68,7 @@ pub(super) struct LeavePeer {
     name: NameHash,
     addr: SocketAddr,
     generation: Generation,
-    /// Of the peer's, to be shown to it; zero: none yet.
+    /// The peer's cookie, to be shown to it; zero: none yet.
     cookie: Cookie,
     /// When it was told first.
     since: Instant,

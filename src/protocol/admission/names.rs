@@ -8,7 +8,7 @@
 //!
 //! All others believe whoever tells of a newer run, because the member that let it in has checked. After a cut there
 //! may be two runs of which each was let in properly, and the newer one stays. So without a key whoever was let in can
-//! take a name: he tells of a newer run of it at an address of his own, and answers there. What that run is can not be
+//! take a name: it reports a newer run of the name at an address of its own, and answers there. What that run is can not be
 //! told from an honest one, by the older run least of all; only a key keeps such a liar out.
 
 use std::collections::BTreeMap;

@@ -41,7 +41,8 @@ pub(super) struct Rejoin {
     rounds: u32,
     /// Addresses that the last one has brought.
     asked: usize,
-    /// Who has answered the last one, and why it does not let us in, as it says: anybody can have made that up.
+    /// The member that has answered the last one, and why it does not let us in, as it says: anybody can have made that
+    /// up.
     refusal: Option<(SocketAddr, Error)>,
     /// The operator has been told of a refusal.
     has_told: bool,

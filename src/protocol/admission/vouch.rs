@@ -1,4 +1,4 @@
-//! Word of a leave: whoever passes it on has to show that it is him who speaks.
+//! Leave verification: a relayed leave is accepted only from a verified source address.
 //!
 //! A leave can not be checked as a death can, by asking the node (see [`super::super::detection`]): who has left does not
 //! answer, and its word is to be all over the cluster within milliseconds. But who has told of it is still there, and a

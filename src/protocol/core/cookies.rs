@@ -111,7 +111,7 @@ impl GivenCookies {
         self.by_age.iter().find(|(giver, _)| *giver == to).map(|(_, cookie)| *cookie)
     }
 
-    /// Who has given us cookies, whoever did so last first.
+    /// The nodes that have given us cookies, the last one first.
     pub(crate) fn givers(&self) -> impl Iterator<Item = NameHash> {
         self.by_age.iter().rev().map(|(giver, _)| *giver)
     }

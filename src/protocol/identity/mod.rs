@@ -36,7 +36,7 @@ pub(super) struct Identity {
     /// The highest incarnation of ours that was accused and not refuted yet.
     accused: Option<Incarnation>,
     refuted: Option<Instant>,
-    /// Who holds us dead and should hear of our return.
+    /// Members that hold us dead and should hear of our return.
     accusers: Vec<SocketAddr>,
     burials: Burials,
     /// Another run of our name, and where it is said to be.
@@ -51,7 +51,7 @@ pub(super) struct Identity {
 pub(super) struct Defence {
     /// Whether we have refuted it.
     pub(super) refuted: bool,
-    /// Who is to be asked to let us in again: it holds us dead and does not listen to our rumors.
+    /// Members to be asked to let us in again: they hold us dead and do not listen to our rumors.
     pub(super) return_to: Vec<SocketAddr>,
 }
 

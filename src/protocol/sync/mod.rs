@@ -87,7 +87,7 @@ pub(super) struct Reading {
     exchange: Option<ExchangeId>,
     /// The offer in it, to be answered when all of it is read.
     offer: Option<Offered>,
-    /// Of the records that were asked for, those that an answer without room for all has not brought …
+    /// Records that were asked for and that an answer without room for all has not brought …
     unserved: Vec<RecordKey>,
     /// … and how many were asked for.
     wanted: usize,
@@ -154,7 +154,7 @@ impl Sync {
             settled_at = core.members.quiet_since() + settle;
         }
         if core.members.hidden_len() > 0 || is_urgent {
-            // Whoever we hear may bring back those that we have given up. No time to lose.
+            // Any member that we hear may bring back those that we have given up. No time to lose.
             settled_at = now;
         }
         match self.scheduler.compare(now, ours, theirs.fingerprint, settled_at) {

@@ -1,13 +1,14 @@
-//! Fetching: what others have told us that they have and we lack, and the requests for it.
+//! Pulling: what others have of states and broadcasts and this member lacks, and the requests for it.
 //!
-//! A record tells how far its teller has come with the node's state and broadcasts, and so does every delta. Who
-//! hears of more than he has notes it here. What is lacking often comes by itself a moment later, by another way; if
-//! it does not, the teller is asked. One request, one answer of one datagram, which brings first what is most behind;
-//! the asker asks again as long as that leads on. What can not be had is forgotten: comparing views finds it again.
+//! A record says how far its sender has come with the node's state and broadcasts, and so does every delta. A member that
+//! hears of more than it has notes it here. What is missing often comes by itself a moment later, by another way; if it
+//! does not, the peer that has it is asked. One request has one answer of one datagram, which brings first what is most
+//! behind. The asker asks again as long as answers bring something. What can not be had is forgotten: comparing views finds
+//! it again.
 //!
-//! A request asks for as many items as have room in an answer, so that the others are asked for side by side. It is
-//! repeated when the answer should have come; if two answers come, that was too early (the Eifel algorithm, RFC 3522).
-//! Who is slow would be sent everyitem several times otherwise, and be slower for it.
+//! A request asks for as many items as have room in an answer, so that others are asked for side by side. It is repeated
+//! when the answer should have come. A second answer shows that this was too early (the Eifel algorithm, RFC 3522), and the
+//! next pauses are longer: a slow peer would be sent everything several times otherwise, and be slower for it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

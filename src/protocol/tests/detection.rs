@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::secs;
-use super::world::{World, addr_of};
-use crate::node::{Incarnation, Status};
-use crate::protocol::Instant;
+use super::world::{World, addr_of, datagram};
+use crate::error::Error;
+use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::membership;
-use crate::wire::body::{LeftAt, NackReason};
-use crate::wire::{Accusers, Body, NameHash, Packet, Seq, Verdict};
+use crate::protocol::{CallResult, Instant};
+use crate::wire::body::{LeftAt, NackReason, PingRequest};
+use crate::wire::{Accusers, Body, Header, NameHash, Packet, Seq, Verdict, Versions};
 
 /// Hands a host a suspicion of another one, as told by `teller`.
 fn suspect(world: &mut World, at: usize, of: usize, incarnation: u64, teller: usize, accusers: &[NameHash]) {
@@ -353,4 +354,65 @@ fn a_death_right_after_the_suspicion_is_not_believed() {
         assert!(world.story(at, since).is_empty(), "{at}: {:?}", world.story(at, since));
     }
     assert!(world.is_converged());
+}
+
+/// A relay took the ack of any run at the address that it had pinged: a killed run stayed alive as long as something
+/// refused there held the address.
+#[test]
+fn a_relay_passes_on_the_ack_of_the_run_that_it_was_asked_about_and_of_no_other() {
+    let mut world = World::cluster(51, 3);
+    world.run(secs(2));
+    let (target, generation) = (world.hash(2), world.generation(2));
+    let request = |seq| PingRequest { seq, target, generation, nack_after_ms: 400 };
+    for (run, is_passed_on) in [(generation, true), (Generation(generation.0 ^ 1), false)] {
+        let asked = world.forge(0, 1, &[Body::PingRequest(request(Seq(7)))]);
+        let sent = world.answers(1, addr_of(0), &asked);
+        let pings = sent.iter().filter(|(to, _)| *to == addr_of(2));
+        let seq =
+            pings.flat_map(|(_, datagram)| Packet::decode(datagram).unwrap().bodies().collect::<Vec<_>>());
+        let seq =
+            seq.into_iter().find_map(|body| if let Body::Ping(ping) = body { Some(ping.seq) } else { None });
+        let header = Header {
+            reads: Versions::OURS,
+            tag: world.tag(),
+            sender: target,
+            generation: run,
+            receiver: world.generation(1),
+        };
+        let ack = datagram(&header, &[Body::BareAck { seq: seq.unwrap() }]);
+        let sent = world.answers(1, addr_of(2), &ack);
+        let is_relayed = |datagram: &Vec<u8>| {
+            let packet = Packet::decode(datagram).unwrap();
+            packet.bodies().any(|body| matches!(body, Body::RelayedAck { seq: Seq(7), .. }))
+        };
+        assert_eq!(sent.iter().any(|(to, sent)| *to == addr_of(0) && is_relayed(sent)), is_passed_on);
+        // Both pings were in vain or are over before the next one.
+        world.run(secs(2));
+    }
+}
+
+/// It slept within the round trip, and its timers fired before the ack was read: the name counted as free.
+#[test]
+fn a_name_is_not_given_away_by_a_member_that_slept_while_it_checked() {
+    let mut world = World::cluster(52, 3);
+    world.run(secs(2));
+    let newcomer = world.add_named("n2", addr_of(9));
+    let call = world.join(newcomer, &[0]);
+    let checks = |world: &World| {
+        world.hosts[0].protocol.bounds().iter().any(|bound| bound.what == "name checks" && bound.count > 0)
+    };
+    let mut steps = 0;
+    while !checks(&world) {
+        world.run(Duration::from_micros(50));
+        steps += 1;
+        assert!(steps < 1_000, "no check begins");
+    }
+    world.pause(0);
+    world.run(Duration::from_millis(700));
+    world.resume(0);
+    world.run(secs(2));
+    let answer = world.hosts[newcomer].answers.get(&call);
+    let Some(CallResult::Joined(Err(errors))) = answer else { panic!("{answer:?}") };
+    assert!(matches!(errors[0].1, Error::NameTaken { .. }), "{errors:?}");
+    assert!(world.hosts[2].ended.is_none());
 }
