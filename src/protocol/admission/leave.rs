@@ -2,8 +2,8 @@
 //!
 //! A leave is told to a few peers directly, who ack it, and gossiped. It keeps everything else that the member has said
 //! of itself. It is over when three have acked that stay, or as many as there are; or one has, and the others do not
-//! for two probe timeouts. Who leaves as well says so in its ack: of many that leave together, those would tell it to
-//! each other and be gone.
+//! for two probe timeouts. A peer that leaves as well says so in its ack: of many that leave together, those would tell it
+//! to each other and be gone.
 //!
 //! ```text
 //!  the leaver                              a peer

@@ -14,7 +14,7 @@
 //! A doubt goes to the address of a known member; whoever forges that address does not receive the cookie. There is no
 //! doubt about what answers a request of ours, what is sealed, and what shows a cookie at once: acks bring cookies, and
 //! the newest are [kept](super::super::core::cookies::GivenCookies), so that in a small cluster a leave costs no round trip more.
-//! Whoever told of a leave last is asked again a few times.
+//! The member that reported a leave last is asked again a few times.
 //!
 //! A member that lies under its own address is believed, as in everything that it tells of others; the node refutes it.
 //!

@@ -7,7 +7,7 @@
 //!
 //! # Where a view begins
 //!
-//! Who joins shall not hear what was said before; who is there shall hear all that a newcomer says, even if its first
+//! A newcomer does not hear what was said before; members hear all that a newcomer says, even if its first
 //! broadcasts overtake the news that it is there. When a run comes into a view that did not know it, either may be
 //! the case, and its record may tell any number. The view begins
 //!
@@ -43,7 +43,7 @@ use store::{BroadcastStore, Key};
 const OVERHEAD: usize = HEADER_SIZE + SEAL_SIZE + 10 + 4 + 26;
 /// The highest number that is believed. A thousand broadcasts a second take nine thousand years to get there.
 pub(super) const NUMBER_MAX: u64 = 1 << 48;
-/// Who is said to be beyond this goes on as another run: there may not be enough numbers above.
+/// A member that is claimed to be beyond this goes on as another run: there may not be enough numbers above.
 pub(super) const NUMBER_CLAIMED_MAX: u64 = NUMBER_MAX / 2;
 
 /// All broadcasts of one member, its own and those of others.

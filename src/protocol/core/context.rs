@@ -9,7 +9,7 @@ use crate::wire::NameHash;
 /// A run of a node, as datagrams name it.
 pub(in crate::protocol) type Run = (NameHash, Generation);
 
-/// Whoever receives at an address.
+/// The receiver of a datagram to an address at which no run is known.
 pub(in crate::protocol) const ANYBODY: Run = (NameHash(0), Generation(0));
 
 /// What is known of a datagram while it is read.
@@ -33,7 +33,7 @@ pub(in crate::protocol) struct Context {
 }
 
 impl Context {
-    /// Who has sent it, or says so.
+    /// The run that has sent it, as its header says.
     pub(in crate::protocol) fn run(&self) -> Run {
         (self.sender, self.generation)
     }
