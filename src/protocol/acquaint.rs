@@ -52,7 +52,7 @@ impl Protocol {
     /// Takes over a view that holds this member, too. Users are not told here who is in it.
     pub(crate) fn adopt_view(&mut self, now: Instant, view: &Members) {
         self.core.members.adopt(now, view);
-        self.detection.has_company(now);
+        self.detection.has_company(&mut self.core, now);
         self.sync.set_synced();
         self.core.timers.set_earliest(Timer::Isolation, now + self.core.settings.isolation_timeout);
     }

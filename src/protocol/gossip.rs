@@ -19,8 +19,7 @@ impl Protocol {
             if topics.is_empty() {
                 continue;
             }
-            let heard = self.detection.peer_in_crowd(&mut self.core, now, &used);
-            match heard.or_else(|| peer_at(&mut self.core, now, offset, &used, &topics)) {
+            match peer_at(&mut self.core, now, offset, &used, &topics) {
                 Some(peer) => {
                     used.push(peer);
                     full |= self.send_rumors(now, slot, peer, &topics);

@@ -266,7 +266,7 @@ impl Protocol {
         match kind {
             TimerKind::Probe => self.detection.next_due(&self.core),
             TimerKind::Disseminate => {
-                let is_alone = self.core.members.ring().len() < 2;
+                let is_alone = self.core.is_alone();
                 let deadlines = [
                     self.core.timers.next(),
                     if is_alone { None } else { self.core.rumors.due() },
@@ -296,6 +296,10 @@ impl Protocol {
             return;
         }
         let mut others: Vec<_> = self.core.others().collect();
+        if others.is_empty() {
+            // The change may be why nobody answers.
+            others.extend(self.core.members.roster().hidden());
+        }
         for _ in 0..TOLD_OF_CHANGE {
             let Some(other) = self.core.draw(&others) else {
                 break;
@@ -418,7 +422,7 @@ impl Protocol {
                 }
             }
             Timer::Isolation => {
-                if self.detection.check_isolation(core, now) {
+                if Detection::check_isolation(core, now) {
                     admission::rejoin_if_alone(core, now);
                 }
             }

@@ -4,7 +4,7 @@ use super::admission;
 use super::broadcast::{self, NUMBER_CLAIMED_MAX, NUMBER_MAX};
 use super::core::{Context, Timer};
 use super::detection::schedule_reconnect;
-use super::membership::{Before, INCARNATION_STEP_MAX, Merged};
+use super::membership::{Before, Evidence, INCARNATION_STEP_MAX, Merged};
 use super::rules::Rule;
 use super::state::VERSION_CLAIMED_MAX;
 use super::sync::pull::Item;
@@ -66,6 +66,9 @@ impl Protocol {
         }
         let is_joining = self.is_joining();
         let core = &mut self.core;
+        if core.members.active(name).is_none() {
+            core.make_room(now);
+        }
         let started = Record { broadcast: broadcast::first_number(core, record, is_joining), ..*record };
         let merged = match source {
             Source::CallResult | Source::Admission { proven: true } => {
@@ -141,7 +144,7 @@ impl Protocol {
     pub(super) fn take_verdict(&mut self, now: Instant, verdict: &Verdict) {
         let core = &mut self.core;
         if verdict.status == Status::Suspect {
-            self.detection.suspect(core, now, verdict, false);
+            self.detection.suspect(core, now, verdict, Evidence::Heard);
             return;
         }
         match core.members.merge_verdict(now, verdict) {
@@ -258,7 +261,7 @@ impl Protocol {
         }
         let was_out = before.as_ref().is_some_and(|before| !before.status.is_active() || before.hidden);
         if core.members.ring().len() == 2 && before.as_ref().is_none_or(|before| !before.status.is_active()) {
-            self.detection.has_company(now);
+            self.detection.has_company(core, now);
         }
         match &before {
             None => core.emit_about(name, Event::Joined),

@@ -406,7 +406,7 @@ impl Protocol {
         let (cookie, urgent) = (welcomed.cookie, welcomed.call.is_some());
         let alike = welcome.view.fingerprint == core.members.fingerprint();
         if !alike {
-            if core.members.visible_len() * 2 < welcome.count as usize {
+            if core.members.ring().len() * 2 < welcome.count as usize {
                 self.sync.begin_fill(core, now, peer, cookie, urgent);
             } else {
                 self.sync.begin_comparison(core, now, peer, cookie, urgent);
@@ -430,7 +430,7 @@ impl Protocol {
         let Some((known, addr)) = self.admission.handle_reject(&mut self.core, context, seq, reason) else {
             return;
         };
-        if addr != self.core.settings.advertise && self.core.members.ring().len() >= 2 {
+        if addr != self.core.settings.advertise && self.core.members.roster().len() >= 2 {
             self.meet_rival(context.now, addr, known);
             return;
         }

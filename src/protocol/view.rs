@@ -35,7 +35,7 @@ impl Protocol {
 
     /// How many these are.
     pub(crate) fn nodes_len(&self) -> usize {
-        self.core.members.visible_len()
+        self.core.members.ring().len()
     }
 
     /// Any status, tombstones and the own node included.

@@ -108,7 +108,7 @@ pub(in crate::protocol) fn reject(
 pub(in crate::protocol) fn welcome(core: &mut Core, context: &Context, seq: Seq) {
     let (now, from, sender) = (context.now, context.from, context.sender);
     let mut datagram = core.datagram_to(context.run());
-    let count = u32::try_from(core.members.visible_len()).unwrap_or(u32::MAX);
+    let count = u32::try_from(core.members.ring().len()).unwrap_or(u32::MAX);
     let welcome = Welcome { seq, view: core.view_mark(now), count, cluster: ClusterId(0) };
     let held = core.members.get(sender).filter(|entry| !entry.is_active());
     // It counts as dead or left here, at the number that it told: it has to raise that first.

@@ -380,7 +380,7 @@ impl Admission {
         }
         core.timers.cancel(Timer::Join(call));
         self.attempts.release(call);
-        let count = core.members.visible_len();
+        let count = core.members.ring().len();
         core.note(log::Level::Info, || format!("joined through {addr}: {count} nodes"));
         core.answers.push_back((call, CallResult::Joined(Ok(()))));
         true

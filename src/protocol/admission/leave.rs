@@ -148,7 +148,7 @@ impl Admission {
             leave.tried.insert(peer.name);
             leave.open.insert(core.request(now, RequestKind::Leave, 0, peer.asked(), None), peer);
         }
-        let others = visible_others(core);
+        let others: Vec<NameHash> = core.others().collect();
         let acks = leave.acked.iter().filter(|name| others.contains(name)).count();
         // One that has heard of it tells it on; with many dead that nobody has noticed there are no more acks.
         // Where others leave as well, most of those who do not ack have left.
@@ -271,7 +271,7 @@ fn send_leave_to(core: &mut Core, now: Instant, seq: Seq, peer: &LeavePeer) {
 /// A peer to be told: first the one that was heard last, which surely is there; then those whose cookies are newest;
 /// then any.
 fn next_leave_peer(core: &mut Core, now: Instant, tried: &BTreeSet<NameHash>) -> Option<LeavePeer> {
-    let rest: Vec<NameHash> = visible_others(core).into_iter().filter(|name| !tried.contains(name)).collect();
+    let rest: Vec<NameHash> = core.others().filter(|name| !tried.contains(name)).collect();
     let heard = |name: &NameHash| core.members.get(*name).map(|entry| entry.last_heard);
     let name = if tried.is_empty() {
         rest.iter().copied().max_by_key(heard)?
@@ -283,10 +283,4 @@ fn next_leave_peer(core: &mut Core, now: Instant, tried: &BTreeSet<NameHash>) ->
     let (addr, generation) = (entry.addr(), entry.generation());
     let cookie = core.given.get(name).unwrap_or_default();
     Some(LeavePeer { name, addr, generation, cookie, since: now })
-}
-
-/// The others that take part, as far as we see.
-fn visible_others(core: &Core) -> Vec<NameHash> {
-    let visible = |name: &NameHash| core.members.active(*name).is_some_and(|entry| !entry.hidden);
-    core.others().filter(visible).collect()
 }

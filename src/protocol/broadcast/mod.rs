@@ -79,7 +79,8 @@ impl Broadcasts {
         if size > limit {
             return Err(Error::TooLarge { what: "broadcast", size, limit });
         }
-        if core.members.ring().len() < 2 {
+        // Those that are hidden fetch it when they are back.
+        if core.members.roster().len() < 2 {
             return Ok(false);
         }
         let number = core.own_record().broadcast + 1;
@@ -185,7 +186,7 @@ impl Broadcasts {
 
     /// Adds a broadcast as a rumor. False if there is no room for it.
     pub(super) fn add_news(&self, core: &Core, datagram: &mut Writer, origin: NameHash, number: u64) -> bool {
-        let Some(entry) = core.members.active(origin).filter(|entry| !entry.hidden) else {
+        let Some(entry) = core.members.visible(origin) else {
             return true;
         };
         let generation = entry.generation();
@@ -274,8 +275,8 @@ pub(super) fn held_of_run(core: &Core, origin: NameHash, run: Option<Generation>
 
 /// How far we are with the broadcasts of a node, if this run of it is shown.
 fn held(core: &Core, origin: NameHash, generation: Generation) -> Option<u64> {
-    let entry = core.members.active(origin)?;
-    (!entry.hidden && entry.generation() == generation).then_some(entry.broadcast)
+    let entry = core.members.visible(origin)?;
+    (entry.generation() == generation).then_some(entry.broadcast)
 }
 
 /// The longest payload.

@@ -113,6 +113,8 @@ pub(super) struct Core {
     /// Whether this member has said that it leaves.
     pub(super) leaving: bool,
     pub(super) started: Instant,
+    /// When a request of ours was answered last, or this member came into company.
+    pub(super) last_answer: Instant,
     /// The time since the Unix epoch at `started`.
     wall: Duration,
     /// When half of the others had started, as of this moment.
@@ -159,6 +161,7 @@ impl Core {
             incarnation: Incarnation(0),
             leaving: false,
             started: now,
+            last_answer: now,
             wall,
             median_start: None,
             members: Members::new(tag, settings.max_nodes, now),
@@ -326,7 +329,7 @@ impl Core {
 
     /// How many records are held.
     pub(super) fn records(&self) -> usize {
-        self.members.ring().len() + self.members.tombstones_len()
+        self.members.iter().len()
     }
 
     /// Whether a request carries a good cookie; a sender that has none is given one.
@@ -353,10 +356,16 @@ impl Core {
         }
     }
 
-    /// Notes that a datagram answers a request of ours: its sender receives where it was asked.
+    /// Notes that a datagram answers a request of ours: its sender receives where it was asked, and is shown again if it
+    /// was hidden.
     pub(super) fn note_answer(&mut self, context: &mut Context) {
+        let Context { now, from, sender, generation, .. } = *context;
         context.answered = true;
-        self.addresses.heard(context.from);
+        self.last_answer = self.last_answer.max(now);
+        self.addresses.heard(from);
+        if self.members.is_known(sender, generation, from) {
+            self.unhide(now, sender);
+        }
     }
 
     /// Whether users may still change what this member says of itself.
@@ -366,16 +375,16 @@ impl Core {
 
     /// Whether nobody else is shown.
     pub(super) fn is_alone(&self) -> bool {
-        self.members.visible_len() < 2
+        self.members.ring().len() < 2
     }
 
-    /// A node of the view as a partner.
+    /// A node that takes part as a partner.
     pub(super) fn peer(&self, name: NameHash) -> Option<Peer> {
-        let entry = self.members.active(name)?;
+        let entry = self.members.visible(name)?;
         Some(Peer { name, addr: entry.addr(), generation: entry.generation() })
     }
 
-    /// All other active nodes, hidden ones included.
+    /// All others that take part.
     pub(super) fn others(&self) -> impl Iterator<Item = NameHash> {
         self.members.ring().iter().copied().filter(|name| *name != self.me)
     }

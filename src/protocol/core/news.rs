@@ -116,14 +116,30 @@ impl Core {
         true
     }
 
-    /// A node that was hidden has shown itself, or is held active by somebody who does not hide it.
+    /// A node that was hidden has answered, or is held active by somebody that does not hide it.
     pub(in crate::protocol) fn unhide(&mut self, now: Instant, name: NameHash) {
-        if self.members.hidden_len() > 0 && self.members.set_hidden(now, name, false) {
+        if self.members.roster().hidden().contains(&name) && self.members.set_hidden(now, name, false) {
+            self.timers.set_earliest(Timer::Isolation, now + self.settings.isolation_timeout);
             self.emit_about(name, Event::Joined);
             if self.suspicions.get(name).is_some_and(|suspicion| suspicion.shown) {
                 self.members.show_suspicion(name);
                 self.emit_about(name, Event::Suspected);
             }
+        }
+    }
+
+    /// Makes room for a node that takes part: if the view is full, one that is hidden counts as dead from here on.
+    pub(in crate::protocol) fn make_room(&mut self, now: Instant) {
+        if !self.members.is_full() {
+            return;
+        }
+        let hidden = self.members.roster().hidden().first();
+        if let Some(name) = hidden.copied()
+            && let Some(entry) = self.members.get(name)
+        {
+            let verdict = Verdict { status: Status::Dead, ..entry.verdict(name) };
+            self.members.merge_verdict(now, &verdict);
+            self.end_suspicion(name);
         }
     }
 

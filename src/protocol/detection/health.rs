@@ -7,7 +7,7 @@
 //! | Have my probes failed, have I had to defend myself? | the **health** score, 0 to 8, stretches own timeouts (Lifeguard's local health multiplier) |
 //! | Was I asleep? | **lag**: a wake-up or a datagram handled later than T/2 past its time voids running probes and pushes deadlines |
 //! | Do I hear anybody? | **silence** of 4 × T holds all verdicts; the datagram that ends it pushes them by as much |
-//! | Am I alone? | after `isolation_timeout` of silence all others are hidden, by this member, from this member only |
+//! | Am I alone? | after `isolation_timeout` without an answer all others are hidden, by this member, from this member only |
 //!
 //! And one about others: **damping**. Who has refuted several accusations within a minute is evidently alive and
 //! hard to reach: this member begins no new suspicion of it for a while, and waits longer before it buries it.
@@ -89,11 +89,6 @@ impl LastContact {
 
     pub(crate) fn silence(&self, now: Instant) -> Duration {
         now.since(self.last)
-    }
-
-    /// Since when there is silence.
-    pub(crate) fn last(&self) -> Instant {
-        self.last
     }
 }
 

@@ -13,15 +13,15 @@
 //! | [`verify`] | reported deaths, and the probes that verify them |
 //! | [`reconnect`] | probing the dead |
 //! | [`health`] | doubt about ourselves, damping |
-//! | [`crowd`] | members among names that nobody answers to |
+//! | [`void`] | the dead that nobody can prove dead |
 
-mod crowd;
 pub(crate) mod health;
 mod probe;
 mod reconnect;
 mod relay;
 mod suspect;
 mod verify;
+mod void;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -32,21 +32,21 @@ use rand::{Rng, RngExt};
 use super::api::{Bound, CallResult, RequestId};
 use super::core::requests::{Reply, RequestKind};
 use super::core::{Context, CookiePurpose, Core};
-use super::membership::Peer;
 use super::membership::ring::Rounds;
+use super::membership::{Evidence, Peer};
 use super::rules::Rule;
 use super::time::Instant;
 use crate::error::{Error, Result};
 use crate::node::{Generation, Incarnation, Status};
 use crate::wire::body::{Ack, LeftAt, NackReason, Ping, PingRequest};
 use crate::wire::{Body, NameHash, Seq, Verdict};
-use crowd::Crowd;
 use health::{Damping, Health, LastContact, silence_limit};
 use probe::{Probe, ProbeId, Probes, ROUNDS_MAX, Step};
 pub(super) use probe::{Purpose, Target};
 pub(super) use reconnect::schedule_reconnect;
 use relay::RelayedPings;
 use verify::ReportedDeath;
+use void::Voids;
 
 /// What a probe that is over means to the other parts.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +84,7 @@ pub(super) struct Detection {
     health: Health,
     contact: LastContact,
     damping: Damping,
-    crowd: Crowd,
+    voids: Voids,
     last_lag: Option<Instant>,
     reported: VecDeque<ReportedDeath>,
 }
@@ -102,7 +102,7 @@ impl Detection {
             health: Health::default(),
             contact: LastContact::new(now),
             damping: Damping::default(),
-            crowd: Crowd::default(),
+            voids: Voids::default(),
             last_lag: None,
             reported: VecDeque::new(),
         }
@@ -110,7 +110,7 @@ impl Detection {
 
     /// The next wake-up of the timer to probe.
     pub(super) fn next_due(&self, core: &Core) -> Option<Instant> {
-        let probes = core.members.ring().len() >= 2 && !core.leaving;
+        let probes = core.members.roster().len() >= 2 && !core.leaving;
         let tick = probes.then_some(self.next_tick);
         [tick, self.probes.next_due(), self.relayed.next_due()].into_iter().flatten().min()
     }
@@ -140,6 +140,7 @@ impl Detection {
                 self.next_tick = now + interval;
             }
             self.begin_round(core, now);
+            self.probe_void(core, now);
         }
     }
 
@@ -158,7 +159,10 @@ impl Detection {
         core.metrics.lags += 1;
         self.last_lag = Some(now);
         let accusing = |probe: &Probe| {
-            matches!(probe.purpose, Purpose::Round | Purpose::Witness | Purpose::Reported { .. })
+            matches!(
+                probe.purpose,
+                Purpose::Round | Purpose::Witness | Purpose::Void | Purpose::Reported { .. }
+            )
         };
         let void = self.probes.finish_all(accusing);
         core.metrics.probes_void += void.len() as u64;
@@ -170,22 +174,24 @@ impl Detection {
         core.requests.push_back(lag);
         self.give_time(core, now, lag);
         self.contact.push_back(now, lag);
+        self.voids.push_back(lag);
+        core.last_answer = (core.last_answer + lag).min(now);
         self.next_tick = self.next_tick.max(now);
     }
 
     /// A known sender was heard.
     pub(super) fn hear(&mut self, core: &mut Core, now: Instant, sender: NameHash) {
-        self.notice_voice(core, sender);
         core.members.heard(now, sender);
+        self.voids.end(sender);
         let silence = self.contact.heard(now, silence_limit(core.settings.probe_timeout));
         if let Some(silence) = silence.filter(|_| core.follows(Rule::Silence)) {
             self.give_time(core, now, silence);
         }
-        core.unhide(now, sender);
     }
 
     /// This member is not alone any more: from here on there is somebody to hear, and to probe.
-    pub(super) fn has_company(&mut self, now: Instant) {
+    pub(super) fn has_company(&mut self, core: &mut Core, now: Instant) {
+        core.last_answer = now;
         let _ = self.contact.heard(now, Duration::MAX);
         self.next_tick = self.next_tick.max(now);
     }
@@ -297,7 +303,11 @@ impl Detection {
         let Some(reply) = core.answered(context, seq, &[RequestKind::PingRequest]) else {
             return false;
         };
-        self.probes.nacked(ProbeId(reply.owner), reason);
+        let id = ProbeId(reply.owner);
+        // Whoever is hidden here and not active elsewhere died while we were isolated.
+        let hidden = core.members.roster().hidden();
+        let is_hidden = self.probes.get(id).is_some_and(|probe| hidden.contains(&probe.target.name));
+        self.probes.nacked(id, reason, is_hidden);
         reason == NackReason::Unknown
     }
 
@@ -355,6 +365,10 @@ impl Detection {
         if let Some(rtt) = rtt {
             core.members.measured(target.name, rtt);
         }
+        self.voids.end(target.name);
+        if matches!(probe.purpose, Purpose::Round | Purpose::Witness | Purpose::Void) {
+            self.voids.answered();
+        }
         match probe.purpose {
             Purpose::Round => {
                 core.metrics.probes_answered += 1;
@@ -366,9 +380,11 @@ impl Detection {
                 None
             }
             Purpose::Incumbent | Purpose::Rival => outcome_of(&probe, true),
-            Purpose::Witness | Purpose::Reported { .. } | Purpose::Reconnect | Purpose::Compare { .. } => {
-                None
-            }
+            Purpose::Witness
+            | Purpose::Void
+            | Purpose::Reported { .. }
+            | Purpose::Reconnect
+            | Purpose::Compare { .. } => None,
         }
     }
 
@@ -376,10 +392,7 @@ impl Detection {
     pub(super) fn failed(&mut self, core: &mut Core, now: Instant, failed: &Failed) -> Option<Outcome> {
         let probe = self.finish(core, now, failed.0)?;
         match probe.purpose {
-            Purpose::Round | Purpose::Witness => {
-                self.notice_silence(core, now, probe.target.name);
-                self.judge(core, now, &probe, None)
-            }
+            Purpose::Round | Purpose::Witness | Purpose::Void => self.judge(core, now, &probe, None),
             Purpose::Reported { by, .. } => self.judge(core, now, &probe, Some(by)),
             Purpose::User(call) => {
                 core.answers.push_back((call, CallResult::Pinged(Err(Error::Timeout))));
@@ -405,10 +418,10 @@ impl Detection {
         self.health.score()
     }
 
-    pub(super) fn bounds(&self) -> [Bound; 4] {
+    pub(super) fn bounds(&self) -> [Bound; 5] {
         let reported =
             Bound { what: "reported deaths", count: self.reported.len(), max: verify::REPORTED_MAX };
-        [reported, self.probes.bound(), self.relayed.bound(), self.damping.bound()]
+        [reported, self.probes.bound(), self.relayed.bound(), self.damping.bound(), self.voids.bound()]
     }
 
     /// How many requests of its own wait for an answer.
@@ -430,17 +443,14 @@ impl Detection {
             Some(heard) if is_later(heard, self.round) => heard,
             _ => self.round.wrapping_add(1),
         };
-        let ring = core.members.ring();
-        let n = ring.len();
+        let all = core.members.roster().probed();
+        let n = all.len();
         if n < 2 || core.leaving {
             return;
         }
-        let own = ring.binary_search(&core.me).unwrap_or(0);
-        let target = ring[(own + self.rounds.offset(self.round, n)) % n];
+        let own = all.binary_search(&core.me).unwrap_or(0);
+        let target = all[(own + self.rounds.offset(self.round, n)) % n];
         self.probe_in_round(core, now, target);
-        if let Some(another) = self.target_in_crowd(core, now, target) {
-            self.probe_in_round(core, now, another);
-        }
     }
 
     fn probe_in_round(&mut self, core: &mut Core, now: Instant, target: NameHash) {
@@ -508,9 +518,10 @@ impl Detection {
             return;
         };
         let relays = choose_relays(core, target.name, wanted);
-        self.probes.set_relay_exists(id, !relays.is_empty());
+        // One that is hidden could have been one, had it answered.
+        self.probes.set_relay_exists(id, core.members.roster().len() > 2);
         for relay in relays {
-            let Some(entry) = core.members.active(relay) else {
+            let Some(entry) = core.members.visible(relay) else {
                 continue;
             };
             let (addr, generation) = (entry.addr(), entry.generation());
@@ -529,8 +540,8 @@ impl Detection {
         }
     }
 
-    /// A probe that could accuse has failed. It does only with proof, and only the incarnation that it was
-    /// about; `reporter` has reported before that the target is dead, or has left.
+    /// A probe that could accuse has failed. It does only with proof, or [at the end of a series](void), and only the
+    /// incarnation that it was about; `reporter` has reported before that the target is dead, or has left.
     fn judge(
         &mut self,
         core: &mut Core,
@@ -538,11 +549,18 @@ impl Detection {
         probe: &Probe,
         reporter: Option<NameHash>,
     ) -> Option<Outcome> {
-        if !probe.proven && probe.relay_exists && core.follows(Rule::Proof) {
+        let evidence = if probe.proven || !core.follows(Rule::Proof) {
+            Evidence::Proven
+        } else if !probe.relay_exists || self.accuses_without_proof(core, now, probe) {
+            Evidence::Unproven
+        } else {
             core.metrics.probes_void += 1;
-            self.health.worsen();
+            // A relay that does not know the target has heard us, and a second look shows no more than the first.
+            if !probe.is_unknown && probe.purpose != Purpose::Void {
+                self.health.worsen();
+            }
             return None;
-        }
+        };
         core.metrics.probes_failed += 1;
         if let Purpose::Reported { status: Status::Left, left_at, .. } = probe.purpose {
             // Somebody has heard it say that it goes, and it does not answer: nobody has to suspect it.
@@ -554,7 +572,7 @@ impl Detection {
         if let Some(reporter) = reporter {
             verdict.accusers.insert(reporter);
         }
-        self.suspect(core, now, &verdict, true);
+        self.suspect(core, now, &verdict, evidence);
         None
     }
 }
@@ -574,7 +592,7 @@ fn choose_relays(core: &mut Core, target: NameHash, wanted: usize) -> Vec<NameHa
     let last = core.members.heard_last_but(target).filter(|_| core.follows(Rule::LastHeard));
     let mut relays: Vec<NameHash> = last.into_iter().collect();
     while relays.len() < wanted {
-        let Some(relay) = draw_active_but(core, target, &relays) else {
+        let Some(relay) = draw_another(core, target, &relays) else {
             break;
         };
         relays.push(relay);
@@ -582,8 +600,8 @@ fn choose_relays(core: &mut Core, target: NameHash, wanted: usize) -> Vec<NameHa
     relays
 }
 
-/// Any other active node that is none of these, without a look at all of them: probes may be many.
-fn draw_active_but(core: &mut Core, target: NameHash, others: &[NameHash]) -> Option<NameHash> {
+/// Any other node that takes part and is none of these, without a look at all of them: probes may be many.
+fn draw_another(core: &mut Core, target: NameHash, others: &[NameHash]) -> Option<NameHash> {
     let ring = core.members.ring();
     let not = [core.me, target].into_iter().chain(others.iter().copied());
     let mut places: Vec<usize> = not.filter_map(|name| ring.binary_search(&name).ok()).collect();

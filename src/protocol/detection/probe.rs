@@ -17,7 +17,7 @@
 //!   ack proves nothing about another one, and a failure accuses only that incarnation. Sequence numbers are
 //!   random, and an answer counts only from the address that was asked.
 //! - **Proof.** A failed probe accuses only if a relay's nack for it came, whenever there is a relay at all:
-//!   who hears nobody accuses nobody. A probe that fails without proof is void.
+//!   who hears nobody accuses nobody. A probe that fails without proof is [void](super::void).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,8 +32,8 @@ use crate::wire::{NameHash, Seq};
 
 /// Probes that may run at the same time; beyond it none begins but those of the common rounds.
 pub(crate) const PROBES_MAX: usize = 256;
-/// Probes of common rounds that may run at the same time: in a crowd a round has two.
-pub(crate) const ROUNDS_MAX: usize = 2 * (HEALTH_MAX as usize + 1);
+/// Probes of common rounds that may run at the same time.
+pub(crate) const ROUNDS_MAX: usize = HEALTH_MAX as usize + 1;
 /// The probe timeout is at least this many round trips. One longer than the configured timeout counts as that: it
 /// tells of a time when a host was slow, and may be the last one that was measured.
 const TIMEOUT_RTTS: u32 = 12;
@@ -49,6 +49,8 @@ pub(crate) enum Purpose {
     /// To check the suspicion of somebody else as a witness, or who had an address before a newcomer: one ping,
     /// one relay.
     Witness,
+    /// The last probe of it was void: more relays are asked.
+    Void,
     /// Somebody reports that it is dead, or has left.
     Reported { by: NameHash, status: Status, left_at: LeftAt },
     /// Whether a dead node is back: pings only.
@@ -69,6 +71,7 @@ impl Purpose {
         match self {
             Self::Round | Self::Reported { .. } | Self::Incumbent | Self::Rival => 2,
             Self::Witness => 1,
+            Self::Void => 5,
             Self::Reconnect | Self::Compare { .. } | Self::User(_) => 0,
         }
     }
@@ -134,6 +137,8 @@ pub(crate) struct Probe {
     pub(crate) relay_exists: bool,
     /// A relay has asked in vain: the proof that somebody hears us.
     pub(crate) proven: bool,
+    /// A relay does not hold the target active: it has heard us.
+    pub(crate) is_unknown: bool,
 }
 
 impl Probe {
@@ -160,6 +165,7 @@ impl Probe {
             relays: Vec::new(),
             relay_exists: false,
             proven: false,
+            is_unknown: false,
         }
     }
 
@@ -274,13 +280,14 @@ impl Probes {
     }
 
     /// A relay answers that it heard nothing, or that it does not hold the target active. The latter proves
-    /// that we are heard but is no evidence, unless somebody has told us that the target is dead: then it is
-    /// what everybody who knows that answers. In experiments it makes no difference; where views differ for good, for
-    /// a limit on nodes say, every relay might answer so of a healthy node.
-    pub(crate) fn nacked(&mut self, id: ProbeId, reason: NackReason) {
+    /// that we are heard but is no evidence, unless somebody has told us that the target is dead, or we have given it
+    /// up ourselves (`is_hidden`): then it is what everybody who knows that answers. In experiments it makes no
+    /// difference; where views differ for good, for a limit on nodes say, every relay might answer so of a healthy node.
+    pub(crate) fn nacked(&mut self, id: ProbeId, reason: NackReason, is_hidden: bool) {
         if let Some(probe) = self.get_mut(id) {
             let reported = matches!(probe.purpose, Purpose::Reported { .. });
-            probe.proven |= reason == NackReason::NoAnswer || reported;
+            probe.proven |= reason == NackReason::NoAnswer || reported || is_hidden;
+            probe.is_unknown |= reason == NackReason::Unknown;
         }
     }
 

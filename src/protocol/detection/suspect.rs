@@ -12,7 +12,7 @@ use super::{Detection, Purpose};
 use crate::event::Event;
 use crate::node::Status;
 use crate::protocol::core::{Core, Timer};
-use crate::protocol::membership::{Merged, Suspicion, ring, shortest};
+use crate::protocol::membership::{Evidence, Merged, Suspicion, ring, shortest};
 use crate::protocol::rules::Rule;
 use crate::protocol::time::Instant;
 use crate::wire::body::LeftAt;
@@ -25,14 +25,15 @@ const WITNESSES: usize = 5;
 const CONFIRMATION_WAITS: u32 = 20;
 
 impl Detection {
-    /// Takes an accusation of an active node: new, or a confirmation. `own`: the evidence is ours.
+    /// Takes an accusation of an active node: new, or a confirmation.
     pub(in crate::protocol) fn suspect(
         &mut self,
         core: &mut Core,
         now: Instant,
         verdict: &Verdict,
-        own: bool,
+        evidence: Evidence,
     ) {
+        let own = evidence != Evidence::Heard;
         let subject = verdict.subject;
         let before = core.members.active(subject).map(|entry| entry.status);
         if before.is_none() {
@@ -54,7 +55,7 @@ impl Detection {
             .as_slice()
             .iter()
             .copied()
-            .filter(|accuser| *accuser != subject && core.members.active(*accuser).is_some())
+            .filter(|accuser| *accuser != subject && core.members.visible(*accuser).is_some())
             .filter(|accuser| own || *accuser != core.me)
             .collect();
         if accusers.is_empty() {
@@ -63,8 +64,8 @@ impl Detection {
         match core.members.merge_verdict(now, verdict) {
             Merged::Refused => core.metrics.implausible += 1,
             Merged::Older => {}
-            Merged::Changed(_) => self.begin_suspicion(core, now, verdict, &accusers, own),
-            Merged::Same => self.confirm_suspicion(core, now, subject, &accusers, own),
+            Merged::Changed(_) => self.begin_suspicion(core, now, verdict, &accusers, evidence),
+            Merged::Same => self.confirm_suspicion(core, now, subject, &accusers, evidence),
         }
     }
 
@@ -74,7 +75,7 @@ impl Detection {
             return;
         };
         suspicion.shown = true;
-        if core.members.active(name).is_some_and(|entry| !entry.hidden) {
+        if core.members.visible(name).is_some() {
             core.members.show_suspicion(name);
             core.emit_about(name, Event::Suspected);
         }
@@ -95,7 +96,7 @@ impl Detection {
             return None;
         }
         let silent = self.contact.silence(now) > silence_limit(core.settings.probe_timeout);
-        let another = core.others().any(|other| other != name);
+        let another = core.members.roster().len() > 2;
         if silent && another && core.follows(Rule::Silence) {
             core.timers.set(Timer::Suspicion(name), now + core.settings.probe_timeout);
             return None;
@@ -124,7 +125,7 @@ impl Detection {
         now: Instant,
         verdict: &Verdict,
         accusers: &[NameHash],
-        own: bool,
+        evidence: Evidence,
     ) {
         let subject = verdict.subject;
         let was_shown = core.end_suspicion(subject);
@@ -132,7 +133,7 @@ impl Detection {
         let refutations = if core.follows(Rule::Patience) { self.damping.recent(now, subject) } else { 0 };
         let mut suspicion = Suspicion::new(now, verdict.generation, verdict.incarnation, refutations);
         suspicion.shown = was_shown;
-        suspicion.own_evidence = u32::from(own);
+        suspicion.note(evidence);
         for accuser in accusers {
             suspicion.accuse(*accuser, n);
         }
@@ -144,7 +145,7 @@ impl Detection {
         core.suspicions.insert(subject, suspicion);
         core.push_rumor(now, subject);
         let active = core.members.ring();
-        if !own
+        if evidence == Evidence::Heard
             && !core.leaving
             && core.follows(Rule::Witnesses)
             && ring::is_witness(core.me, active, subject, verdict.incarnation, WITNESSES)
@@ -159,15 +160,16 @@ impl Detection {
         now: Instant,
         subject: NameHash,
         accusers: &[NameHash],
-        own: bool,
+        evidence: Evidence,
     ) {
         let (n, min) = (core.members.ring().len(), shortest(core.settings.probe_timeout));
         let Some(suspicion) = core.suspicions.get_mut(subject) else {
             return;
         };
-        suspicion.own_evidence += u32::from(own);
+        suspicion.note(evidence);
         let mut grown = false;
-        for accuser in accusers {
+        // What nobody can prove makes no verdict come earlier.
+        for accuser in accusers.iter().filter(|_| evidence != Evidence::Unproven) {
             grown |= suspicion.accuse(*accuser, n);
         }
         let deadline = suspicion.deadline(n, min);
@@ -191,30 +193,26 @@ impl Detection {
         }
     }
 
-    /// Nobody was heard for so long that we are alone: the others are hidden, from us only.
-    /// Answers whether any was.
-    pub(in crate::protocol) fn check_isolation(&self, core: &mut Core, now: Instant) -> bool {
-        if core.members.ring().len() < 2 {
+    /// Nothing that we asked was answered for so long that we are alone, whoever may still be heard: the others are
+    /// hidden, from us only. Answers whether any was.
+    pub(in crate::protocol) fn check_isolation(core: &mut Core, now: Instant) -> bool {
+        if core.is_alone() || core.leaving {
             return false;
         }
-        let due = self.contact.last() + core.settings.isolation_timeout;
+        let due = core.last_answer + core.settings.isolation_timeout;
         if due > now {
             core.timers.set(Timer::Isolation, due);
             return false;
         }
         let others: Vec<NameHash> = core.others().collect();
-        let mut hidden = 0;
-        for name in others {
-            hidden += u32::from(core.hide(now, name));
+        for name in &others {
+            core.hide(now, *name);
         }
-        if hidden > 0 {
-            core.metrics.isolations += 1;
-            let silence = self.contact.silence(now);
-            core.note(log::Level::Warn, || {
-                format!("nobody was heard for {silence:?}: {hidden} nodes are hidden")
-            });
-        }
-        core.timers.set(Timer::Isolation, now + core.settings.isolation_timeout);
-        hidden > 0
+        core.metrics.isolations += 1;
+        let (silence, hidden) = (now.since(core.last_answer), others.len());
+        core.note(log::Level::Warn, || {
+            format!("nobody has answered for {silence:?}: {hidden} nodes are hidden")
+        });
+        true
     }
 }

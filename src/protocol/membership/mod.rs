@@ -3,12 +3,13 @@
 
 mod address_index;
 pub(super) mod ring;
+mod roster;
 mod suspicion;
 mod table;
 
 use std::net::SocketAddr;
 
-pub(super) use suspicion::{Suspicion, Suspicions, shortest};
+pub(super) use suspicion::{Evidence, Suspicion, Suspicions, shortest};
 pub(super) use table::{Before, Entry, INCARNATION_STEP_MAX, Members, Merged};
 
 use crate::node::Generation;

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Beyond Lifeguard: `min` does not grow with the cluster, because a refutation needs milliseconds and not
-//! rounds; the accusers travel with the suspicion, as a set; who has refuted a lot lately is given longer;
-//! and who is accused by nobody but one member when the time is over is probed once more before it is buried.
+//! rounds; the accusers travel with the suspicion, as a set; a node that has refuted a lot lately is given longer;
+//! and one that is accused by nobody but one member when the time is over is probed once more before it is declared
+//! dead.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -39,6 +40,17 @@ pub(crate) fn confirmations(n: usize) -> usize {
     n.saturating_sub(2).min(CONFIRMATIONS_MAX)
 }
 
+/// What speaks for an accusation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// Somebody else says so.
+    Heard,
+    /// A probe of ours has failed, and a relay's as well.
+    Proven,
+    /// Several probes of ours have failed, and no relay could say more; or one, and there is no relay.
+    Unproven,
+}
+
 /// One running suspicion.
 #[derive(Debug, Clone)]
 pub(crate) struct Suspicion {
@@ -47,7 +59,9 @@ pub(crate) struct Suspicion {
     pub(crate) accusers: Accusers,
     since: Instant,
     /// Probes of this member that have failed.
-    pub(crate) own_evidence: u32,
+    own_evidence: u32,
+    /// Whether a relay has asked in vain for one of them.
+    has_proof: bool,
     /// Whether users were told.
     pub(crate) shown: bool,
     /// How many accusations the suspect has refuted in the last minute.
@@ -67,6 +81,7 @@ impl Suspicion {
             accusers: Accusers::default(),
             since: now,
             own_evidence: 0,
+            has_proof: false,
             shown: false,
             refutations,
         }
@@ -75,6 +90,21 @@ impl Suspicion {
     /// Adds an accuser, up to one more than the deadline waits for; false if that changes nothing.
     pub(crate) fn accuse(&mut self, accuser: NameHash, n: usize) -> bool {
         self.accusers.as_slice().len() <= confirmations(n) && self.accusers.insert(accuser)
+    }
+
+    /// Notes what this member knows itself.
+    pub(crate) fn note(&mut self, evidence: Evidence) {
+        self.own_evidence += match evidence {
+            Evidence::Heard => 0,
+            Evidence::Proven => 1,
+            Evidence::Unproven => 2,
+        };
+        self.has_proof |= evidence == Evidence::Proven;
+    }
+
+    /// Whether two members have asked the suspect in vain: an accusation without proof confirms no other one.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.has_proof || self.accusers.as_slice().len() >= 2
     }
 
     /// When the suspect is to be declared dead, unless it refutes; `min` is the shortest time that it has.

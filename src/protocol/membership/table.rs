@@ -15,9 +15,9 @@
 //! in 128 buckets by name hash, so that a change costs O(1) and two views are compared for 8 bytes. The
 //! status is not part of it: a suspicion is a timed opinion, and its end changes another number.
 //!
-//! A node that this member alone has given up is **hidden**: its record stays, it is left out of the
-//! fingerprint and of everything told to others, and users see it as dead. So a view that hides nodes differs from the
-//! others, and ordinary sync brings them back from any active node that does not hide them.
+//! A node that this member alone has given up is **hidden**: its record stays and it is probed, but it takes no part. It
+//! is left out of the ring, the fingerprint and everything told to others, and users see it as dead. So a view that
+//! hides nodes differs from the others, and ordinary sync brings them back from any node that does not hide them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address_index::AddressIndex;
+use super::roster::Roster;
 use crate::node::{Generation, Incarnation, Node, Status};
 use crate::protocol::api::{Bound, Seen};
 use crate::protocol::time::Instant;
@@ -202,11 +203,9 @@ pub(crate) struct Members {
     /// bytes so, and 281 inside the map (`spreading -- speed 1000`). It is an `Arc` for `adopt`, in simulations: views
     /// share a record until one of them changes it.
     entries: BTreeMap<NameHash, Arc<Entry>>,
-    /// The active ones in order of name hash, hidden ones and the own node included: the ring.
-    ring: Vec<NameHash>,
+    roster: Roster,
     by_addr: AddressIndex,
     suspects: usize,
-    hidden: usize,
     /// The two that were heard last, the latest first.
     heard_last: [Option<NameHash>; 2],
     /// Dead and left ones by the time they became so.
@@ -230,10 +229,9 @@ impl Members {
         Self {
             tag,
             entries: BTreeMap::new(),
-            ring: Vec::new(),
+            roster: Roster::default(),
             by_addr: AddressIndex::default(),
             suspects: 0,
-            hidden: 0,
             heard_last: [None; 2],
             tombstones: BTreeSet::new(),
             tombstones_max: nodes_max,
@@ -261,9 +259,9 @@ impl Members {
     #[cfg(any(test, fuzzing, headcount_bench))]
     pub(crate) fn adopt(&mut self, now: Instant, other: &Self) {
         self.entries.clone_from(&other.entries);
-        self.ring.clone_from(&other.ring);
+        self.roster.clone_from(&other.roster);
         self.by_addr.clone_from(&other.by_addr);
-        (self.suspects, self.hidden) = (other.suspects, other.hidden);
+        self.suspects = other.suspects;
         self.tombstones.clone_from(&other.tombstones);
         self.sums.clone_from(&other.sums);
         self.fingerprint = other.fingerprint;
@@ -290,7 +288,7 @@ impl Members {
             return Merged::Refused;
         }
         let Some(entry) = self.entries.get(&name) else {
-            if self.ring.len() >= self.nodes_max {
+            if self.is_full() {
                 return Merged::Refused;
             }
             self.insert(now, name, record);
@@ -313,7 +311,7 @@ impl Members {
         }
         let before = before(entry);
         let returns = !entry.is_active();
-        if returns && self.ring.len() >= self.nodes_max {
+        if returns && self.is_full() {
             return Merged::Refused;
         }
         self.update(now, name, Facts::of(record), |entry| {
@@ -409,10 +407,10 @@ impl Members {
         }
     }
 
-    /// The active node that was heard last, of all but one; none if that is not among the two that were.
+    /// The node that was heard last of all that take part but one; none if that is not among the two that were.
     pub(crate) fn heard_last_but(&self, not: NameHash) -> Option<NameHash> {
         let mut last = self.heard_last.into_iter().flatten();
-        last.find(|name| *name != not && self.active(*name).is_some())
+        last.find(|name| *name != not && self.visible(*name).is_some())
     }
 
     /// Notes that a run has proved an address other than its record's.
@@ -458,6 +456,11 @@ impl Members {
         self.get(name).filter(|entry| entry.is_active())
     }
 
+    /// The record of a node that takes part.
+    pub(crate) fn visible(&self, name: NameHash) -> Option<&Entry> {
+        self.get(name).filter(|entry| entry.is_visible())
+    }
+
     /// Whether this sender is the active run that we know, at an address that is its own.
     pub(crate) fn is_known(&self, name: NameHash, generation: Generation, from: SocketAddr) -> bool {
         self.active(name).is_some_and(|entry| entry.generation() == generation && entry.is_at(from))
@@ -495,18 +498,19 @@ impl Members {
         entry.record().hash(self.tag)
     }
 
-    /// The active ones in order of name hash, the own node included.
+    /// Those that take part, in order of name hash: active and not hidden, the own node included.
     pub(crate) fn ring(&self) -> &[NameHash] {
-        &self.ring
+        self.roster.ring()
     }
 
-    /// How many are active and not hidden, the own node included.
-    pub(crate) fn visible_len(&self) -> usize {
-        self.ring.len() - self.hidden
+    /// All active nodes, hidden ones included.
+    pub(crate) fn roster(&self) -> &Roster {
+        &self.roster
     }
 
-    pub(crate) fn hidden_len(&self) -> usize {
-        self.hidden
+    /// Whether no other node can become active.
+    pub(crate) fn is_full(&self) -> bool {
+        self.roster.len() >= self.nodes_max
     }
 
     pub(crate) fn suspects_len(&self) -> usize {
@@ -525,10 +529,10 @@ impl Members {
     /// How many are active, and how many are not, with the limits of both.
     pub(crate) fn bounds(&self) -> [Bound; 2] {
         [
-            Bound { what: "active nodes", count: self.ring.len(), max: self.nodes_max },
+            Bound { what: "active nodes", count: self.roster.len(), max: self.nodes_max },
             Bound {
                 what: "tombstones",
-                count: self.entries.len() - self.ring.len(),
+                count: self.entries.len() - self.roster.len(),
                 max: self.tombstones_max,
             },
         ]
@@ -566,9 +570,7 @@ impl Members {
             counted: 0,
         };
         self.entries.insert(name, Arc::new(entry));
-        if let Err(place) = self.ring.binary_search(&name) {
-            self.ring.insert(place, name);
-        }
+        self.roster.set(name, true, false);
         self.reindex(name, [None; 2]);
         self.recount(now, name);
         self.version += 1;
@@ -588,7 +590,7 @@ impl Members {
         if !entry.is_active() {
             entry.hidden = false;
         }
-        let (status, hidden) = (entry.status, entry.hidden);
+        let (status, hidden, takes_part) = (entry.status, entry.hidden, entry.is_visible());
         let shown = if status == Status::Suspect { Status::Alive } else { status };
         // A suspicion that users have seen stays visible while only its numbers change.
         let shown =
@@ -601,17 +603,7 @@ impl Members {
 
         self.suspects -= usize::from(old.status == Status::Suspect);
         self.suspects += usize::from(status == Status::Suspect);
-        self.hidden -= usize::from(old.hidden);
-        self.hidden += usize::from(hidden);
-        if old.status.is_active() != status.is_active() {
-            match self.ring.binary_search(&name) {
-                Ok(place) if !status.is_active() => {
-                    self.ring.remove(place);
-                }
-                Err(place) if status.is_active() => self.ring.insert(place, name),
-                _ => {}
-            }
-        }
+        self.roster.set(name, takes_part, hidden);
         // Before the bound on the tombstones, which may forget this very record.
         self.reindex(name, were);
         self.recount(now, name);

@@ -344,7 +344,7 @@ fn state_of(core: &Core, name: NameHash) -> State {
 
 /// A state that others may be told of, and whose run it is.
 fn told_state(core: &Core, name: NameHash) -> Option<(Generation, &State)> {
-    let entry = core.members.active(name).filter(|entry| !entry.hidden)?;
+    let entry = core.members.visible(name)?;
     Some((entry.generation(), entry.node().versioned_state()?))
 }
 

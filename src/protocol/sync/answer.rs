@@ -16,7 +16,7 @@ pub(in crate::protocol) fn handle_bucket_digest(
     if !core.has_cookie(context, sums.seq, sums.cookie) {
         return;
     }
-    let ours = core.members.visible_len();
+    let ours = core.members.ring().len();
     if (sums.count as usize) * 2 < ours {
         send_page(core, context, sums.seq, sums.from, NameHash(0));
         return;

@@ -153,7 +153,7 @@ impl Sync {
         if their_quiet >= settle {
             settled_at = core.members.quiet_since() + settle;
         }
-        if core.members.hidden_len() > 0 || is_urgent {
+        if !core.members.roster().hidden().is_empty() || is_urgent {
             // Any member that we hear may bring back those that we have given up. No time to lose.
             settled_at = now;
         }
@@ -199,12 +199,12 @@ impl Sync {
     /// The time for another comparison has come: the peer to be pinged for its view, and how often it was in a row.
     pub(super) fn next_recheck(&mut self, core: &mut Core, now: Instant) -> Option<(NameHash, u32)> {
         let settled_at = core.members.quiet_since() + core.settle_time();
-        if settled_at > now && core.members.hidden_len() == 0 {
+        if settled_at > now && core.members.roster().hidden().is_empty() {
             core.timers.set(Timer::Recheck, settled_at);
             return None;
         }
         let Recheck { peer, asked } = self.recheck.take()?;
-        core.members.active(peer)?;
+        core.members.visible(peer)?;
         Some((peer, asked + 1))
     }
 
@@ -485,7 +485,7 @@ impl Sync {
             SyncRequest::BucketDigest { from } => {
                 let mut bytes = [0; SUMS_SIZE];
                 let sums = SumList::encode(core.members.sums(), &mut bytes);
-                let count = u32::try_from(core.members.visible_len()).unwrap_or(u32::MAX);
+                let count = u32::try_from(core.members.ring().len()).unwrap_or(u32::MAX);
                 let body = Body::BucketDigest(BucketDigest { seq, cookie, count, from: *from, sums });
                 if !datagram.push(&body) {
                     return;

@@ -326,7 +326,7 @@ fn many_join_through_one_seed_at_one_moment() {
         assert!(joined);
         let answered = world.now.since(since);
         let complete =
-            |world: &World| world.hosts.iter().all(|host| host.protocol.core.members.visible_len() == n);
+            |world: &World| world.hosts.iter().all(|host| host.protocol.core.members.ring().len() == n);
         assert!(world.run_until(secs(30), complete), "{n}");
         println!(
             "n = {n}: joined after {answered:?}, complete after {:?}, {} datagrams and {} kB a member",

@@ -71,7 +71,7 @@ fn a_member_that_is_alone_again_looks_soon() {
     world.grow(2);
     world.run(secs(60));
     world.crash(1);
-    assert!(world.run_until(secs(30), |world| world.hosts[0].protocol.core.members.visible_len() == 1));
+    assert!(world.run_until(secs(30), |world| world.hosts[0].protocol.core.members.ring().len() == 1));
     let pauses = pauses(&mut world, 0, secs(10));
     assert!(pauses.len() >= 3 && pauses[0] < secs(1), "{pauses:?}");
 }

@@ -1,0 +1,157 @@
+//! Void probes in a row: how a node is declared dead that nobody can prove dead.
+//!
+//! A probe that fails without proof is void, because it may be we who are not heard. That keeps healthy nodes alive, and
+//! would keep a dead one alive for good whose relays never answer, or do not know it. So the first void probe of a run
+//! begins a series: it is probed each quarter of `isolation_timeout`, with five relays. Any answer or datagram of that
+//! run ends the series. It is accused without proof when
+//!
+//! - the fifth probe in a row is void, and
+//! - an `isolation_timeout`, less a probe interval, has passed since the first, and
+//! - others have answered us since then: at least three probes, and three times as many as were void.
+//!
+//! Such an accusation gives the node the longest time that a suspicion can last, and confirms nobody else's. So a dead
+//! node is declared dead by a member at the latest n rounds (until its first void probe), `isolation_timeout`, six
+//! shortest suspicions and two probes after its death: 54 s and n rounds with the LAN profile.
+//!
+//! Beyond SWIM and Lifeguard.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::health::silence_limit;
+use super::{Detection, Probe, Purpose};
+use crate::node::Generation;
+use crate::protocol::api::Bound;
+use crate::protocol::core::Core;
+use crate::protocol::time::Instant;
+use crate::wire::NameHash;
+
+/// So many probes in a row are void before a node is accused without proof.
+pub(super) const VOIDS_MIN: u32 = 5;
+/// Meanwhile so many other probes were answered …
+const ANSWERED_MIN: u64 = 3;
+/// … and so many for each that was void.
+const ANSWERED_FOR_A_VOID: u64 = 3;
+/// Nodes of which a series runs. A member that has more of them is badly off itself.
+const SERIES_MAX: usize = 64;
+
+/// What became of probes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    answered: u64,
+    void: u64,
+}
+
+/// Void probes of one run in a row.
+#[derive(Debug)]
+struct Series {
+    generation: Generation,
+    first: Instant,
+    count: u32,
+    /// Those of them that are in the tally.
+    counted: u64,
+    /// When it is probed again.
+    next: Instant,
+    /// What had become of all probes when it began.
+    before: Tally,
+}
+
+/// All series that run, and what became of all probes.
+#[derive(Debug, Default)]
+pub(super) struct Voids {
+    series: BTreeMap<NameHash, Series>,
+    tally: Tally,
+}
+
+impl Voids {
+    /// A run was heard, directly or by a relay, or is accused.
+    pub(super) fn end(&mut self, name: NameHash) {
+        self.series.remove(&name);
+    }
+
+    /// A probe was answered.
+    pub(super) fn answered(&mut self) {
+        self.tally.answered += 1;
+    }
+
+    /// Gives all back the time for which we were asleep.
+    pub(super) fn push_back(&mut self, lag: Duration) {
+        for series in self.series.values_mut() {
+            series.first = series.first + lag;
+        }
+    }
+
+    pub(super) fn bound(&self) -> Bound {
+        Bound { what: "void probes in a row", count: self.series.len(), max: SERIES_MAX }
+    }
+
+    /// A probe was void. Answers whether it accuses all the same.
+    fn void(&mut self, core: &Core, now: Instant, probe: &Probe) -> bool {
+        let (name, generation) = (probe.target.name, probe.target.generation);
+        // A relay that did not know the target has heard us.
+        let counts = u64::from(!probe.is_unknown);
+        let before = self.tally;
+        self.tally.void += counts;
+        self.series.retain(|name, series| {
+            core.members.active(*name).is_some_and(|entry| entry.generation() == series.generation)
+        });
+        if self.series.len() >= SERIES_MAX && !self.series.contains_key(&name) {
+            return false;
+        }
+        let timeout = core.settings.isolation_timeout;
+        let series = self.series.entry(name).or_insert(Series {
+            generation,
+            first: now,
+            count: 0,
+            counted: 0,
+            next: now,
+            before,
+        });
+        if series.generation != generation {
+            return false;
+        }
+        series.count += 1;
+        series.counted += counts;
+        series.next = now + timeout / 4;
+        let answered = self.tally.answered - series.before.answered;
+        let others = self.tally.void - series.before.void - series.counted;
+        series.count >= VOIDS_MIN
+            && now.since(series.first) >= timeout.saturating_sub(core.settings.probe_interval)
+            && answered >= (others * ANSWERED_FOR_A_VOID).max(ANSWERED_MIN)
+    }
+}
+
+impl Detection {
+    /// A probe that could accuse has failed without proof. Answers whether it accuses all the same.
+    pub(super) fn accuses_without_proof(&mut self, core: &Core, now: Instant, probe: &Probe) -> bool {
+        if matches!(probe.purpose, Purpose::Reported { .. }) {
+            return false;
+        }
+        let accuses = self.voids.void(core, now, probe)
+            && self.contact.silence(now) <= silence_limit(core.settings.probe_timeout);
+        if accuses {
+            self.voids.end(probe.target.name);
+        }
+        accuses
+    }
+
+    /// Probes those again of which the last probe was void, unless nobody answers us.
+    pub(super) fn probe_void(&mut self, core: &mut Core, now: Instant) {
+        if self.voids.series.is_empty()
+            || now.since(core.last_answer) > silence_limit(core.settings.probe_timeout)
+        {
+            return;
+        }
+        let pause = core.settings.isolation_timeout / 4;
+        let mut due = Vec::new();
+        for (name, series) in self.voids.series.iter_mut().filter(|(_, series)| series.next <= now) {
+            series.next = now + pause;
+            if core.members.active(*name).is_some_and(|entry| entry.generation() == series.generation) {
+                due.push(*name);
+            }
+        }
+        for name in due {
+            self.probe_node(core, now, Purpose::Void, name);
+        }
+    }
+}
