@@ -1,5 +1,5 @@
 //! The failure detector under other faults than those of the Lifeguard paper (which are in `lifeguard`): members that
-//! are slow or starved, and crashes of one, of half, of nearly all.
+//! are slow or starved, and crashes of one, of half, of nearly all, and of many of 64 to 2,000.
 //!
 //!     cargo bench --bench detector                      # all experiments
 //!     cargo bench --bench detector -- slow              # one of them
@@ -17,8 +17,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lab::{AnyResult, Crash, LIMIT, Lab, MINUTE, NODES, Tally, in_parallel, name, share};
-use report::{Experiment, Report, seconds};
+use headcount::Member;
+
+use lab::{AnyResult, Crash, LIMIT, Lab, MINUTE, NODES, QUIET, Tally, in_parallel, name, share};
+use report::{Experiment, Report, number, seconds};
 
 #[allow(dead_code, reason = "each benchmark uses a part of it")]
 mod lab;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Experiment { name: "starved", runs: 4, measure: starved },
         Experiment { name: "two", runs: 20, measure: two },
         Experiment { name: "mass", runs: 16, measure: mass },
+        Experiment { name: "together", runs: 1, measure: together },
         Experiment { name: "survivors", runs: 20, measure: survivors },
     ])
 }
@@ -100,6 +103,95 @@ fn mass(report: &mut Report, runs: u64) -> AnyResult<()> {
     report.title(&format!("mass: 64 of {NODES} crash at once, {runs} runs"));
     let crashes = in_parallel(runs, |run| Ok(Crash::of(Lab::new(run, NODES)?, NODES / 2)))?;
     print_crashes(report, &crashes, Some(Duration::from_secs(8)));
+    Ok(())
+}
+
+/// What survivors see of many that crash together, and what they send until all know.
+struct Together {
+    /// Until every survivor sees survivors only.
+    known: Duration,
+    /// Datagrams a survivor …
+    datagrams: f64,
+    /// … in the second with most of them …
+    busiest: f64,
+    /// … and the most that one survivor sends in a second.
+    most: u64,
+    /// Survivors that were declared dead, at all survivors.
+    wrong: usize,
+}
+
+impl Together {
+    fn of(mut lab: Lab, dead: usize) -> Self {
+        let nodes = lab.members.len();
+        let dead = lab.draw(dead);
+        let members: Vec<&Member> =
+            (0..nodes).filter(|node| !dead.contains(node)).map(|node| &lab.members[node]).collect();
+        let (began, left) = (lab.cluster.now(), members.len());
+        dead.iter().for_each(|node| lab.cluster.crash(&name(*node)));
+        let sent = || -> Vec<u64> { members.iter().map(|member| member.metrics().datagrams_sent).collect() };
+        let before = sent();
+        let (mut last, mut known) = (before.clone(), None);
+        let (mut busiest, mut most) = (0, 0);
+        // To the end of the second in which all know.
+        while known.is_none() && lab.cluster.now() < began + LIMIT {
+            for _ in 0..20 {
+                lab.cluster.run(Duration::from_millis(50));
+                if known.is_none() && members.iter().all(|member| member.metrics().nodes <= left as u64) {
+                    known = Some(lab.cluster.now() - began);
+                }
+            }
+            let now = sent();
+            let each = || now.iter().zip(&last).map(|(now, last)| now - last);
+            (busiest, most) = (each().sum::<u64>().max(busiest), each().max().unwrap_or_default().max(most));
+            last = now;
+        }
+        let datagrams = last.iter().sum::<u64>() - before.iter().sum::<u64>();
+        lab.cluster.run(QUIET);
+        Self {
+            known: known.unwrap_or(LIMIT),
+            datagrams: datagrams as f64 / left as f64,
+            busiest: busiest as f64 / left as f64,
+            most,
+            wrong: Tally::of(&lab.take_deaths(), &dead).wrong_at_healthy,
+        }
+    }
+}
+
+/// A rack, a room or a zone is gone.
+fn together(report: &mut Report, runs: u64) -> AnyResult<()> {
+    const PERCENT: [usize; 3] = [25, 33, 50];
+    report.title(&format!("together: a part of the nodes crashes at once, {runs} runs each"));
+    let heads = ["all know", "datagrams", "busiest second", "of one", "false"];
+    report.line("the worst run; datagrams of a survivor until all know", heads.map(str::to_owned));
+    let mut half_of_most = None;
+    for (nodes, loss) in [(64, 0), (64, 5), (500, 0), (500, 5), (2_000, 0), (2_000, 5)] {
+        for percent in PERCENT {
+            let outcomes = in_parallel(runs, |run| {
+                let lab = Lab::acquainted(run, nodes)?;
+                lab.cluster.loss(f64::from(loss) / 100.0);
+                Ok(Together::of(lab, nodes * percent / 100))
+            })?;
+            let worst = |of: fn(&Together) -> f64| outcomes.iter().map(of).fold(0.0, f64::max);
+            let worst = [
+                worst(|outcome| outcome.known.as_secs_f64()),
+                worst(|outcome| outcome.datagrams),
+                worst(|outcome| outcome.busiest),
+                worst(|outcome| outcome.most as f64),
+                worst(|outcome| outcome.wrong as f64),
+            ];
+            report.line(&format!("{percent} % of {nodes}, {loss} % loss"), worst.map(number));
+            if (nodes, percent, loss) == (2_000, 50, 0) {
+                half_of_most = Some(worst);
+            }
+        }
+    }
+    println!();
+    if let Some([known, datagrams, busiest, _, wrong]) = half_of_most {
+        report.at_most("half of 2,000: seconds until all know", known, 12.0);
+        report.at_most("  datagrams a survivor", datagrams, 632.0);
+        report.at_most("  in the busiest second", busiest, 100.0);
+        report.at_most("  deaths of survivors", wrong, 0.0);
+    }
     Ok(())
 }
 

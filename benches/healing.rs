@@ -228,7 +228,7 @@ fn lone(table: &mut Table, n: usize) -> AnyResult<()> {
     let healed = heal(&cluster)?;
     cluster.run(FAULT);
     let is_false = |event: &Event| match event {
-        Event::Suspected(node) | Event::Died(node) => node.name() != alone.name(),
+        Event::Suspected(node) | Event::Died { node, .. } => node.name() != alone.name(),
         _ => false,
     };
     let accused = streams.iter().flat_map(|stream| stream.try_iter()).filter(is_false).count();

@@ -59,7 +59,14 @@ pub(crate) struct Lab {
 impl Lab {
     /// Members who know each other and have been left alone for a while.
     pub(crate) fn new(seed: u64, nodes: usize) -> AnyResult<Self> {
-        Self::begin(Cluster::new(seed), seed, nodes)?.settle()
+        Self::begin(Cluster::new(seed), seed, nodes, true)?.settle()
+    }
+
+    /// The same of many, without the joins.
+    pub(crate) fn acquainted(seed: u64, nodes: usize) -> AnyResult<Self> {
+        let lab = Self::begin(Cluster::new(seed), seed, nodes, false)?;
+        lab.cluster.acquaint();
+        lab.settle()
     }
 
     /// The same, but they do without some rules.
@@ -67,7 +74,7 @@ impl Lab {
     pub(crate) fn without(rules: &[Rule], seed: u64, nodes: usize) -> AnyResult<Self> {
         let cluster = Cluster::new(seed);
         rules.iter().for_each(|rule| cluster.without(*rule));
-        let lab = Self::begin(cluster, seed, nodes)?;
+        let lab = Self::begin(cluster, seed, nodes, true)?;
         if rules.contains(&Rule::Sync) {
             // A member that lacks somebody learns it by joining again.
             lab.cluster.run(QUIET);
@@ -78,13 +85,13 @@ impl Lab {
         lab.settle()
     }
 
-    /// Members that join.
-    fn begin(cluster: Cluster, seed: u64, nodes: usize) -> AnyResult<Self> {
+    /// Members, that join or do not.
+    fn begin(cluster: Cluster, seed: u64, nodes: usize, joins: bool) -> AnyResult<Self> {
         cluster.check(false);
         let rng = ChaCha12Rng::seed_from_u64(seed);
         let mut lab = Self { cluster, seed, members: Vec::new(), notes: Arc::default(), rng };
         for index in 0..nodes {
-            lab.start(index)?;
+            lab.start(index, joins)?;
         }
         Ok(lab)
     }
@@ -98,9 +105,9 @@ impl Lab {
         Ok(self)
     }
 
-    fn start(&mut self, observer: usize) -> AnyResult<()> {
+    fn start(&mut self, observer: usize, joins: bool) -> AnyResult<()> {
         let member = self.cluster.add(self.config(observer))?;
-        if observer > 0 {
+        if joins && observer > 0 {
             member.join(name(0))?;
         }
         self.members.push(member);
@@ -117,7 +124,7 @@ impl Lab {
             let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
             match event {
                 Event::Suspected(_) => notes.suspicions.push(Suspicion { observer, node }),
-                Event::Died(_) => notes.deaths.push(Death { at: cluster.now(), observer, node }),
+                Event::Died { .. } => notes.deaths.push(Death { at: cluster.now(), observer, node }),
                 _ => {}
             }
         })

@@ -112,7 +112,7 @@ impl What {
             Event::Joined(_) => Self::Joined,
             Event::Suspected(_) => Self::Suspected,
             Event::Recovered(_) => Self::Recovered,
-            Event::Died(_) => Self::Died,
+            Event::Died { .. } => Self::Died,
             Event::Left(_) => Self::Left,
             Event::Restarted(_) => Self::Restarted,
             _ => Self::Other,

@@ -23,9 +23,16 @@ pub enum Event {
     Suspected(Node),
     /// A node that was shown as suspected has answered.
     Recovered(Node),
-    /// A node was given up: it crashed, hangs, or can not be reached. Also told of every node when this member
-    /// hears nobody any more ([`Config::isolation_timeout`](crate::Config::isolation_timeout)).
-    Died(Node),
+    /// A node was given up: it crashed, hangs, or can not be reached. Also reported of every node when this member is not
+    /// answered any more ([`Config::isolation_timeout`](crate::Config::isolation_timeout)).
+    Died {
+        /// The node.
+        node: Node,
+        /// Whether two members have probed it in vain. False if there was no other one to ask, if none could say, or if
+        /// this member is isolated: then the fault may be at this member. Each of these is counted in
+        /// [`Metrics::deaths_unproven`](crate::Metrics::deaths_unproven).
+        proven: bool,
+    },
     /// A node said that it goes, or somebody buried it for good with [`Member::force_leave`].
     Left(Node),
     /// A node that was known under this name runs anew: same name, newer generation, whatever its earlier
@@ -85,7 +92,7 @@ impl Event {
             Self::Joined(node)
             | Self::Suspected(node)
             | Self::Recovered(node)
-            | Self::Died(node)
+            | Self::Died { node, .. }
             | Self::Left(node)
             | Self::Restarted(node)
             | Self::Moved(node)
@@ -105,7 +112,8 @@ impl fmt::Display for Event {
             Self::Joined(node) => write!(f, "{} joined from {}", node.name(), node.addr()),
             Self::Suspected(node) => write!(f, "{} is suspected", node.name()),
             Self::Recovered(node) => write!(f, "{} recovered", node.name()),
-            Self::Died(node) => write!(f, "{} died", node.name()),
+            Self::Died { node, proven: true } => write!(f, "{} died", node.name()),
+            Self::Died { node, proven: false } => write!(f, "{} died, unproven", node.name()),
             Self::Left(node) => write!(f, "{} left", node.name()),
             Self::Restarted(node) => write!(f, "{} restarted at {}", node.name(), node.addr()),
             Self::Moved(node) => write!(f, "{} moved to {}", node.name(), node.addr()),

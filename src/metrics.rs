@@ -74,17 +74,19 @@ counters! {
     counter probes,
     /// Probes that the target answered.
     counter probes_answered,
-    /// Probes that failed with proof.
+    /// Probes that failed and accuse the target: with proof, or as the last of several.
     counter probes_failed,
     /// Probes that failed without proof, or were cut by our own lag: they count for nothing.
     counter probes_void,
     /// Suspicions begun or learned.
     counter suspicions,
+    /// Deaths that were reported without proof: nobody else could confirm them, or this member was isolated.
+    counter deaths_unproven,
     /// Accusations of this member that it refuted.
     counter refutations,
     /// Times that this member found that it had been asleep.
     counter lags,
-    /// Times that this member found itself alone and hid all others.
+    /// Times that nobody answered this member any more and it hid all others.
     counter isolations,
 
     /// Rumors dropped because the queue was full.

@@ -73,7 +73,7 @@ fn note(board: &Board, observer: usize, member: &Member, event: &Event) {
         Event::Suspected(node) => {
             index(node).inspect(|target| board.suspect(observer, *target));
         }
-        Event::Died(node) | Event::Left(node) => {
+        Event::Died { node, .. } | Event::Left(node) => {
             index(node).inspect(|target| board.down(observer, *target));
         }
         Event::Lagged(_) => {

@@ -255,7 +255,7 @@ impl Protocol {
             return;
         }
         let same_run = before.as_ref().is_some_and(|before| before.generation == generation);
-        let was_shown = core.end_suspicion(name);
+        let was_shown = core.end_suspicion(name).is_some_and(|suspicion| suspicion.shown);
         if same_run && before.as_ref().is_some_and(|before| before.status == Status::Suspect) {
             self.detection.refuted_by(now, name);
         }
@@ -294,7 +294,7 @@ impl Protocol {
     /// A node has died or left.
     fn node_gone(&mut self, now: Instant, name: NameHash, before: &Before) {
         let core = &mut self.core;
-        let was_shown = core.end_suspicion(name);
+        let suspicion = core.end_suspicion(name);
         let Some(status) = core.members.get(name).map(|entry| entry.status) else {
             return;
         };
@@ -303,11 +303,13 @@ impl Protocol {
                 core.emit_about(name, Event::Left);
             }
         } else if before.status.is_active() && !before.hidden {
-            if !was_shown && let Some(entry) = core.members.get(name) {
+            if suspicion.as_ref().is_none_or(|suspicion| !suspicion.shown)
+                && let Some(entry) = core.members.get(name)
+            {
                 let suspect = entry.node().with_status(Status::Suspect);
                 core.events.push_back(Event::Suspected(suspect));
             }
-            core.emit_about(name, Event::Died);
+            core.emit_death(name, suspicion.is_some_and(|suspicion| suspicion.is_proven()));
         }
         core.push_rumor(now, name);
         schedule_reconnect(core, now);

@@ -207,7 +207,7 @@ impl Observer {
                 self.told.insert(name, false);
                 there == Some(true)
             }
-            Event::Died(_) => {
+            Event::Died { .. } => {
                 self.told.remove(&name);
                 there == Some(true)
             }

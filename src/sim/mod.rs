@@ -68,7 +68,7 @@
 //! assert!(matches!(cluster.next_event(&events, Duration::from_secs(1))?, Event::Joined(_)));
 //! cluster.crash("bob");
 //! assert!(cluster.run_until(Duration::from_secs(10), |_| {
-//!     events.try_iter().any(|event| matches!(event, Event::Died(_)))
+//!     events.try_iter().any(|event| matches!(event, Event::Died { .. }))
 //! }));
 //! # let _ = bob;
 //! # Ok(())

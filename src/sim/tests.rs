@@ -86,7 +86,7 @@ fn acquainted_members_share_no_change() {
     let late = add(20);
     late.join("n7").unwrap();
     cluster.assert_converged();
-    assert_eq!(events.try_iter().filter(|event| matches!(event, Event::Died(_))).count(), 1);
+    assert_eq!(events.try_iter().filter(|event| matches!(event, Event::Died { .. })).count(), 1);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_one_way_cut_is_routed_around() {
     let events = members[0].events();
     cluster.cut("n0", "n1");
     cluster.run(secs(60));
-    assert!(!events.try_iter().any(|event| matches!(event, Event::Died(_))));
+    assert!(!events.try_iter().any(|event| matches!(event, Event::Died { .. })));
     assert!(cluster.is_converged());
 }
 
@@ -216,7 +216,7 @@ fn sick_hosts_bury_nobody() {
     let sick = ["n1", "n2", "n3", "n4"];
     for events in streams {
         for event in events.try_iter() {
-            let wrong = matches!(&event, Event::Died(node) if !sick.contains(&node.name()));
+            let wrong = matches!(&event, Event::Died { node, .. } if !sick.contains(&node.name()));
             assert!(!wrong, "{event}");
         }
     }
@@ -232,7 +232,7 @@ fn a_starved_host_gets_around_to_all_that_waits() {
     }
     cluster.run(secs(120));
     for events in streams {
-        assert!(!events.try_iter().any(|event| matches!(event, Event::Died(_))));
+        assert!(!events.try_iter().any(|event| matches!(event, Event::Died { .. })));
     }
 }
 
@@ -260,7 +260,7 @@ fn who_is_cut_off_from_all_sees_them_dead_until_it_hears_them() {
         let status = event.node().unwrap().status();
         assert!(matches!(
             (&event, status),
-            (Event::Suspected(_), Status::Suspect) | (Event::Died(_), Status::Dead)
+            (Event::Suspected(_), Status::Suspect) | (Event::Died { .. }, Status::Dead)
         ));
     }
     cluster.heal();
@@ -610,8 +610,9 @@ fn who_is_not_heard_again_and_again_stays_away_longer_and_longer() {
         cluster.heal();
         cluster.run(secs(20));
     }
-    let deaths =
-        |events: &Receiver<Event>| events.try_iter().filter(|event| matches!(event, Event::Died(_))).count();
+    let deaths = |events: &Receiver<Event>| {
+        events.try_iter().filter(|event| matches!(event, Event::Died { .. })).count()
+    };
     let (seen, told) = (deaths(&others), deaths(&own));
     assert!((3..=10).contains(&seen), "it has died {seen} times");
     assert_eq!(told, 0);

@@ -216,7 +216,7 @@ pub(crate) fn short(event: &Event) -> String {
         Event::Joined(node) => format!("{} joined", node.name()),
         Event::Suspected(node) => format!("{} suspected", node.name()),
         Event::Recovered(node) => format!("{} recovered", node.name()),
-        Event::Died(node) => format!("{} died", node.name()),
+        Event::Died { node, .. } => format!("{} died", node.name()),
         Event::Left(node) => format!("{} left", node.name()),
         Event::Restarted(node) => format!("{} restarted", node.name()),
         Event::Moved(node) => format!("{} moved", node.name()),

@@ -213,7 +213,7 @@ fn the_events_and_the_view_tell_the_same(network: &Network) {
         let is_possible = match event {
             Event::Joined(_) => seen.insert(name),
             Event::Suspected(_) | Event::Recovered(_) => seen.contains(&name),
-            Event::Died(_) | Event::Left(_) => seen.remove(&name),
+            Event::Died { .. } | Event::Left(_) => seen.remove(&name),
             _ => false,
         };
         assert!(is_possible, "{} among {seen:?}", short(&event));

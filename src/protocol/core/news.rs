@@ -4,7 +4,7 @@ use super::rumors::Topic;
 use super::{Core, Timer};
 use crate::event::Event;
 use crate::node::{Node, Status};
-use crate::protocol::membership::ring;
+use crate::protocol::membership::{Suspicion, ring};
 use crate::protocol::time::Instant;
 use crate::wire::body::Vouch;
 use crate::wire::{Body, Cookie, NameHash, Verdict, Writer};
@@ -95,11 +95,11 @@ impl Core {
         Some(verdict)
     }
 
-    /// Ends the suspicion of a node, however it ended. Answers whether users had been told of it.
-    pub(in crate::protocol) fn end_suspicion(&mut self, name: NameHash) -> bool {
+    /// Ends the suspicion of a node, however it ended.
+    pub(in crate::protocol) fn end_suspicion(&mut self, name: NameHash) -> Option<Suspicion> {
         self.timers.cancel(Timer::Suspicion(name));
         self.timers.cancel(Timer::Show(name));
-        self.suspicions.remove(name).is_some_and(|suspicion| suspicion.shown)
+        self.suspicions.remove(name)
     }
 
     /// Leaves a node out of this view, with the events of a death. False if it was out already.
@@ -112,7 +112,7 @@ impl Core {
         if let Some(node) = before.filter(|_| !shown) {
             self.events.push_back(Event::Suspected(node.with_status(Status::Suspect)));
         }
-        self.emit_about(name, Event::Died);
+        self.emit_death(name, false);
         true
     }
 
@@ -163,6 +163,12 @@ impl Core {
         if let Some(entry) = self.members.get(name) {
             self.events.push_back(event(entry.node().clone()));
         }
+    }
+
+    /// Queues the event of a death.
+    pub(in crate::protocol) fn emit_death(&mut self, name: NameHash, proven: bool) {
+        self.metrics.deaths_unproven += u64::from(!proven);
+        self.emit_about(name, |node| Event::Died { node, proven });
     }
 
     /// What there is to tell of a node now. Nothing of one that is hidden.

@@ -128,7 +128,7 @@ impl Detection {
         evidence: Evidence,
     ) {
         let subject = verdict.subject;
-        let was_shown = core.end_suspicion(subject);
+        let was_shown = core.end_suspicion(subject).is_some_and(|suspicion| suspicion.shown);
         let (n, min) = (core.members.ring().len(), shortest(core.settings.probe_timeout));
         let refutations = if core.follows(Rule::Patience) { self.damping.recent(now, subject) } else { 0 };
         let mut suspicion = Suspicion::new(now, verdict.generation, verdict.incarnation, refutations);

@@ -78,6 +78,7 @@ impl Voids {
     pub(super) fn push_back(&mut self, lag: Duration) {
         for series in self.series.values_mut() {
             series.first = series.first + lag;
+            series.next = series.next + lag;
         }
     }
 
@@ -88,14 +89,16 @@ impl Voids {
     /// A probe was void. Answers whether it accuses all the same.
     fn void(&mut self, core: &Core, now: Instant, probe: &Probe) -> bool {
         let (name, generation) = (probe.target.name, probe.target.generation);
+        let is_held = |name, generation| {
+            core.members.active(name).is_some_and(|entry| entry.generation() == generation)
+        };
         // A relay that did not know the target has heard us.
         let counts = u64::from(!probe.is_unknown);
         let before = self.tally;
         self.tally.void += counts;
-        self.series.retain(|name, series| {
-            core.members.active(*name).is_some_and(|entry| entry.generation() == series.generation)
-        });
-        if self.series.len() >= SERIES_MAX && !self.series.contains_key(&name) {
+        self.series.retain(|name, series| is_held(*name, series.generation));
+        let has_room = self.series.len() < SERIES_MAX || self.series.contains_key(&name);
+        if !has_room || !is_held(name, generation) {
             return false;
         }
         let timeout = core.settings.isolation_timeout;
@@ -104,15 +107,11 @@ impl Voids {
             first: now,
             count: 0,
             counted: 0,
-            next: now,
+            next: now + timeout / 4,
             before,
         });
-        if series.generation != generation {
-            return false;
-        }
         series.count += 1;
         series.counted += counts;
-        series.next = now + timeout / 4;
         let answered = self.tally.answered - series.before.answered;
         let others = self.tally.void - series.before.void - series.counted;
         series.count >= VOIDS_MIN
@@ -145,7 +144,7 @@ impl Detection {
         let pause = core.settings.isolation_timeout / 4;
         let mut due = Vec::new();
         for (name, series) in self.voids.series.iter_mut().filter(|(_, series)| series.next <= now) {
-            series.next = now + pause;
+            series.next = (series.next + pause).max(now);
             if core.members.active(*name).is_some_and(|entry| entry.generation() == series.generation) {
                 due.push(*name);
             }

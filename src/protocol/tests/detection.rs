@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::secs;
 use super::world::{World, addr_of, datagram};
 use crate::error::Error;
+use crate::event::Event;
 use crate::node::{Generation, Incarnation, Status};
 use crate::protocol::membership;
 use crate::protocol::{CallResult, Instant};
@@ -415,4 +416,98 @@ fn a_name_is_not_given_away_by_a_member_that_slept_while_it_checked() {
     let Some(CallResult::Joined(Err(errors))) = answer else { panic!("{answer:?}") };
     assert!(matches!(errors[0].1, Error::NameTaken { .. }), "{errors:?}");
     assert!(world.hosts[2].ended.is_none());
+}
+
+/// Whether each death that a host has reported since a moment was proven.
+fn proven(world: &World, at: usize, since: Instant) -> Vec<bool> {
+    let events = world.hosts[at].events.iter().filter(|(when, _)| *when >= since);
+    events
+        .filter_map(|(_, event)| if let Event::Died { proven, .. } = event { Some(*proven) } else { None })
+        .collect()
+}
+
+#[test]
+fn a_death_is_proven_if_two_have_asked_in_vain() {
+    for (n, is_proven) in [(2, false), (3, true), (8, true)] {
+        let mut world = World::cluster(61, n);
+        world.run(secs(5));
+        let since = world.now;
+        world.crash(n - 1);
+        world.run(secs(30));
+        for at in 0..n - 1 {
+            assert_eq!(proven(&world, at, since), [is_proven], "n{at} of {n}");
+            let unproven = world.hosts[at].protocol.metrics().deaths_unproven;
+            assert_eq!(unproven, u64::from(!is_proven), "n{at} of {n}");
+        }
+    }
+    let mut world = World::cluster(62, 5);
+    let since = world.now;
+    world.deafen(0, true);
+    world.run(secs(60));
+    assert_eq!(proven(&world, 0, since), [false; 4], "it is isolated");
+}
+
+/// All probes of it were void, and it was shown for good.
+#[test]
+fn a_node_whose_death_no_relay_can_prove_is_declared_dead_at_the_slowest_pace() {
+    for n in [4, 8, 20] {
+        let mut world = World::cluster(63, n);
+        world.run(secs(5));
+        world.drops =
+            Some(Box::new(|_, packet| packet.bodies().any(|body| matches!(body, Body::Nack { .. }))));
+        world.run(secs(200));
+        let since = world.now;
+        world.crash(n - 1);
+        let rest: Vec<usize> = (0..n - 1).collect();
+        let all = world.run_until(secs(600), |world| all_buried(world, &rest, &[n - 1]));
+        let took = world.now.since(since);
+        println!("{n}: dead everywhere after {took:?}");
+        // After isolation_timeout, and six times the shortest suspicion.
+        assert!(all && took > secs(39 + 12) && took < secs(54 + n as u64), "{n}: {took:?}");
+        for at in rest {
+            assert_eq!(proven(&world, at, since), [false], "n{at} of {n}");
+            assert_eq!(told(&world, at, since, "died"), [format!("n{}", n - 1)]);
+        }
+    }
+}
+
+/// Half of what it asks is not answered, and no relay answers it: it may be the one that is not heard.
+#[test]
+fn a_member_that_is_hardly_answered_accuses_nobody_without_proof() {
+    let mut world = World::cluster(64, 12);
+    world.run(secs(5));
+    let since = world.now;
+    for other in 1..12 {
+        // It gets answers from half of the others only, and nacks from nobody.
+        if other % 2 == 0 {
+            world.cuts.insert((other, 0));
+        }
+    }
+    world.drops = Some(Box::new(|at, packet| {
+        at == 0 && packet.bodies().any(|body| matches!(body, Body::Nack { .. } | Body::RelayedAck { .. }))
+    }));
+    world.run(secs(300));
+    let accused = world.hosts[0].protocol.metrics();
+    assert!(accused.probes_void > 50, "{}", accused.probes_void);
+    assert_eq!(accused.probes_failed, 0);
+    for at in 0..12 {
+        assert!(told(&world, at, since, "died").is_empty(), "at {at}: {:?}", world.story(at, since));
+    }
+}
+
+/// A relay that knows nothing of it has died is what all answer of the dead of an isolation.
+#[test]
+fn what_no_relay_knows_is_dead_if_it_is_hidden() {
+    let mut world = World::cluster(65, 6);
+    world.run(secs(5));
+    world.cut(&[0], &[1, 2, 3, 4, 5], true);
+    world.run(secs(50));
+    world.crash(5);
+    world.run(secs(30));
+    let since = world.now;
+    world.cuts.clear();
+    let gone = world.run_until(secs(60), |world| world.hosts[0].protocol.core.members.roster().len() == 5);
+    println!("dead after {:?}", world.now.since(since));
+    assert!(gone && world.now.since(since) < secs(30));
+    assert!(told(&world, 0, since, "died").is_empty(), "it was hidden");
 }

@@ -498,11 +498,12 @@ fn whatever_is_merged_the_list_agrees_with_a_model_of_it() {
         let total = members.sums().iter().fold(0_u64, |total, sum| total.wrapping_add(*sum));
         assert_eq!(members.fingerprint(), total, "seed {seed}");
         let active = || members.iter().filter(|(_, entry)| entry.is_active());
-        let ring: Vec<NameHash> = active().map(|(name, _)| name).collect();
+        let all: Vec<NameHash> = active().map(|(name, _)| name).collect();
+        assert_eq!(members.roster().probed(), all, "seed {seed}");
+        assert!(all.len() <= bound + bound / 4 && members.tombstones_len() <= bound, "seed {seed}");
+        assert_eq!(members.tombstones_len() + all.len(), members.iter().count(), "seed {seed}");
+        let ring: Vec<NameHash> = active().filter(|(_, entry)| !entry.hidden).map(|(name, _)| name).collect();
         assert_eq!(members.ring(), ring, "seed {seed}");
-        assert!(ring.len() <= bound + bound / 4 && members.tombstones_len() <= bound, "seed {seed}");
-        assert_eq!(members.tombstones_len() + ring.len(), members.iter().count(), "seed {seed}");
-        assert_eq!(members.roster().hidden().len(), active().filter(|(_, entry)| entry.hidden).count());
         assert_eq!(
             members.suspects_len(),
             active().filter(|(_, entry)| entry.status == Status::Suspect).count()

@@ -648,7 +648,7 @@ impl World {
                     Event::Joined(_) => "joined",
                     Event::Suspected(_) => "suspected",
                     Event::Recovered(_) => "recovered",
-                    Event::Died(_) => "died",
+                    Event::Died { .. } => "died",
                     Event::Left(_) => "left",
                     Event::Restarted(_) => "restarted",
                     Event::Moved(_) => "moved",

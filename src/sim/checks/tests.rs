@@ -111,6 +111,10 @@ fn one_number_with_two_contents_is_found() {
     assert_eq!(contents.check(&accused), Ok(()), "its address belongs to an older number");
 }
 
+fn died(node: Node) -> Event {
+    Event::Died { node, proven: true }
+}
+
 #[test]
 fn events_in_an_illegal_order_are_found() {
     let a = || node("a");
@@ -120,8 +124,8 @@ fn events_in_an_illegal_order_are_found() {
         &[Event::Suspected(a())],
         &[Event::Joined(a()), Event::Suspected(a()), Event::Suspected(a())],
         &[Event::Joined(a()), Event::Recovered(a())],
-        &[Event::Joined(a()), Event::Died(a())],
-        &[Event::Joined(a()), Event::Suspected(a()), Event::Died(a()), Event::Died(a())],
+        &[Event::Joined(a()), died(a())],
+        &[Event::Joined(a()), Event::Suspected(a()), died(a()), died(a())],
         &[Event::Moved(a())],
         &[Event::Joined(a()), Event::Left(a()), Event::Suspected(a())],
     ];
@@ -275,7 +279,7 @@ fn a_world_in_which_a_death_is_told_twice_ends() {
     assert!(cluster.run_until(secs(30), |cluster| {
         cluster.sim.world().hosts[0].protocol.node("n2").unwrap().status() == Status::Suspect
     }));
-    let event = Event::Died(cluster.sim.world().hosts[0].protocol.node("n2").unwrap().clone());
+    let event = died(cluster.sim.world().hosts[0].protocol.node("n2").unwrap().clone());
     assert_eq!(cluster.sim.world().hosts[0].observer.check_event("n0", &event), Ok(()));
     cluster.run(secs(30));
 }

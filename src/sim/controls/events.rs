@@ -31,7 +31,7 @@ impl Cluster {
     /// bob.shutdown()?;
     /// loop {
     ///     match cluster.next_event(&events, Duration::from_secs(10))? {
-    ///         Event::Died(node) if node.name() == "bob" => break,
+    ///         Event::Died { node, .. } if node.name() == "bob" => break,
     ///         other => println!("{other}"),
     ///     }
     /// }

@@ -130,7 +130,7 @@ pub(super) fn kind(event: &Event) -> &'static str {
         Event::Joined(_) => "joined",
         Event::Suspected(_) => "suspected",
         Event::Recovered(_) => "recovered",
-        Event::Died(_) => "died",
+        Event::Died { .. } => "died",
         Event::Left(_) => "left",
         Event::Restarted(_) => "restarted",
         Event::Moved(_) => "moved",
