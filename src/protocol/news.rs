@@ -2,7 +2,7 @@
 
 use super::admission;
 use super::broadcast::{self, NUMBER_CLAIMED_MAX, NUMBER_MAX};
-use super::core::{Context, Timer};
+use super::core::{Context, Core, Timer};
 use super::detection::schedule_reconnect;
 use super::membership::{Before, Evidence, INCARNATION_STEP_MAX, Merged};
 use super::rules::Rule;
@@ -18,25 +18,36 @@ use crate::wire::{Accusers, Body, NameHash, Record, Verdict};
 /// By which way a record came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    /// Gossiped by this member, or added to its ping or ack.
-    Rumor(NameHash),
+    /// Gossiped by this member, or added to its ping or ack; whether it vouches for it.
+    Rumor(NameHash, bool),
     /// From the node itself, by its address.
     Direct,
     /// From the node itself, in answer to us: nobody else could have sent it.
     CallResult,
     /// From the node itself, which we let in. `proven`: it came from where the node is held, or is new.
     Admission { proven: bool },
-    /// Told by this partner when views were compared.
-    Sync(NameHash),
+    /// Told by this partner when views were compared; whether it vouches for it.
+    Sync(NameHash, bool),
 }
 
 impl Source {
     /// The member that has sent a record of this node.
     fn teller(self, subject: NameHash) -> NameHash {
         match self {
-            Self::Rumor(teller) | Self::Sync(teller) => teller,
+            Self::Rumor(teller, _) | Self::Sync(teller, _) => teller,
             Self::Direct | Self::CallResult | Self::Admission { .. } => subject,
         }
+    }
+
+    /// Whether it is known by this that the node is there. Not while what is read may be from before an absence, except
+    /// for a node that has just shown a cookie, which is younger.
+    fn vouches(self, core: &Core) -> bool {
+        let is_said = match self {
+            Self::Rumor(_, vouched) | Self::Sync(_, vouched) => vouched && core.returning().is_none(),
+            Self::Direct | Self::CallResult => core.returning().is_none(),
+            Self::Admission { .. } => true,
+        };
+        is_said || !core.follows(Rule::Vouching)
     }
 }
 
@@ -55,7 +66,7 @@ impl Protocol {
             core.metrics.implausible += 1;
             return Merged::Refused;
         }
-        let (teller, at_once) = (source.teller(name), matches!(source, Source::Sync(_)));
+        let (teller, at_once) = (source.teller(name), matches!(source, Source::Sync(..)));
         if name == core.me {
             self.take_own_name(now, record);
             if record.generation == self.core.generation {
@@ -63,6 +74,11 @@ impl Protocol {
             }
             self.state_reported(now, name, record.generation, record.state_version, teller, false);
             return Merged::Same;
+        }
+        let vouched = source.vouches(core);
+        if !vouched && core.members.brings_in(name, record) {
+            self.follow_hint(now, record.addr);
+            return Merged::Refused;
         }
         let is_joining = self.is_joining();
         let core = &mut self.core;
@@ -74,17 +90,20 @@ impl Protocol {
             Source::CallResult | Source::Admission { proven: true } => {
                 core.members.merge_proven(now, name, &started)
             }
-            Source::Rumor(_) | Source::Direct | Source::Admission { proven: false } | Source::Sync(_) => {
+            Source::Rumor(..) | Source::Direct | Source::Admission { proven: false } | Source::Sync(..) => {
                 core.members.merge_alive(now, name, &started)
             }
         };
-        if merged == Merged::Changed(None) && matches!(source, Source::Rumor(_)) {
+        if merged == Merged::Changed(None) && matches!(source, Source::Rumor(..)) {
             core.addresses.came(now, record.addr);
+        }
+        if vouched && matches!(merged, Merged::Changed(_) | Merged::Same) {
+            core.members.vouch(name);
         }
         match merged {
             Merged::Refused => core.metrics.implausible += 1,
             Merged::Changed(before) => self.record_changed(now, name, before, source),
-            Merged::Same if matches!(source, Source::Sync(_) | Source::Admission { .. }) => {
+            Merged::Same if matches!(source, Source::Sync(..) | Source::Admission { .. }) => {
                 core.unhide(now, name);
             }
             Merged::Same | Merged::Older => {}
@@ -283,7 +302,7 @@ impl Protocol {
         }
         core.timers.set_earliest(Timer::Isolation, now + core.settings.isolation_timeout);
         let goes_on = match source {
-            Source::Sync(partner) => self.dissemination.goes_on(now, before.as_ref(), was_out, partner),
+            Source::Sync(partner, _) => self.dissemination.goes_on(now, before.as_ref(), was_out, partner),
             _ => true,
         };
         if goes_on {

@@ -123,6 +123,7 @@ impl Protocol {
             proven: false,
             replied: false,
         };
+        self.detection.observe_silence(&mut self.core, now, context.known);
         if context.known {
             self.core.addresses.heard(from);
             self.detection.hear(&mut self.core, now, header.sender);
@@ -176,8 +177,8 @@ impl Protocol {
                     self.take_accusation(context.now, context.from, verdict);
                 }
             }
-            Body::Alive { record, .. } if context.known => {
-                self.take_record(context.now, record, Source::Rumor(context.sender));
+            Body::Alive { record, vouched } if context.known => {
+                self.take_record(context.now, record, Source::Rumor(context.sender, *vouched));
             }
             Body::Verdict(verdict) if context.known => self.hear_verdict(context, &mut reading.back, verdict),
             Body::Doubt { subject, cookie } if context.known => {
@@ -202,7 +203,9 @@ impl Protocol {
                 self.sync.handle_newer(core, context, &mut reading.sync, *seq, *truncated);
             }
             Body::Page(page) => self.sync.handle_page(core, context, &mut reading.sync, page),
-            Body::SyncRecord { record, .. } => self.handle_sync_record(context, reading, record),
+            Body::SyncRecord { record, vouched } => {
+                self.handle_sync_record(context, reading, record, *vouched);
+            }
             Body::SyncVerdict(verdict) => self.handle_sync_verdict(context, reading, verdict),
 
             Body::Delta(delta) if context.known => self.handle_delta(context, delta),
@@ -459,7 +462,13 @@ impl Protocol {
         }
     }
 
-    fn handle_sync_record(&mut self, context: &Context, reading: &mut Reading, record: &Record<'_>) {
+    fn handle_sync_record(
+        &mut self,
+        context: &Context,
+        reading: &mut Reading,
+        record: &Record<'_>,
+        vouched: bool,
+    ) {
         let (now, sender) = (context.now, context.sender);
         let is_sync = reading.sync.is_sync();
         if !is_sync && !context.answered {
@@ -467,7 +476,7 @@ impl Protocol {
             return;
         }
         let behind = sync::is_behind(&self.core, record);
-        let merged = self.take_record(now, record, Source::Sync(sender));
+        let merged = self.take_record(now, record, Source::Sync(sender, vouched));
         if is_sync {
             let (is_older, is_changed) = (merged == Merged::Older, matches!(merged, Merged::Changed(_)));
             self.sync.record_read(&self.core, &mut reading.sync, record, is_older, behind || is_changed);

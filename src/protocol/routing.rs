@@ -33,6 +33,14 @@ impl Protocol {
         }
     }
 
+    /// Somebody that does not vouch for it says that a node is at an address, which we do not hold as a participant: it
+    /// is asked.
+    pub(super) fn follow_hint(&mut self, now: Instant, addr: SocketAddr) {
+        if !self.identity.stays_away(now) {
+            self.admission.follow_hint(&mut self.core, now, addr);
+        }
+    }
+
     /// What a probe that is over means to the other parts.
     pub(super) fn probe_ended(&mut self, now: Instant, outcome: Option<Outcome>) {
         match outcome {

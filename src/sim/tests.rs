@@ -4,6 +4,7 @@ mod clocks;
 mod damage;
 mod discovery;
 mod disks;
+mod ghosts;
 mod isolation;
 #[cfg(feature = "encryption")]
 mod keys;

@@ -62,8 +62,7 @@ pub(crate) enum Body<'a> {
 ///
 /// Beside it, in `Alive` and `SyncRecord`, stands whether its teller *vouches* for it: whether it knows by itself that
 /// the node is there, since it was away last (it has let the node in, or asked it and was answered), or has it from
-/// somebody who vouched. It is the teller's, no part of what the node says, and so of no [hash](Record::hash). Every
-/// member says `true` for now, and none looks at it.
+/// somebody who vouched. It is the teller's, no part of what the node says, and so of no [hash](Record::hash).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record<'a> {
     pub(crate) name: &'a str,

@@ -94,7 +94,7 @@ impl<'a> Wants<'a> {
 }
 
 /// Groups of digest entries, a group a bucket: bucket (1 byte), count (2 bytes), then per record the low bits of
-/// the name hash (4) and of the record hash (4).
+/// the name hash (4) and of the record hash (4), whose lowest bit says whether the sender vouches for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Groups<'a>(pub(super) &'a [u8]);
 
@@ -157,8 +157,10 @@ impl<'a> Entries<'a> {
 pub(crate) struct Entry {
     /// The low half of its name hash, as in [`RecordKey`].
     pub(crate) low: u32,
-    /// The low half of its record hash.
+    /// The low half of its record hash, but for the lowest bit, which is zero.
     pub(crate) record: u32,
+    /// Whether the sender vouches for it.
+    pub(crate) vouched: bool,
 }
 
 impl Entry {
@@ -166,7 +168,9 @@ impl Entry {
     pub(crate) const SIZE: usize = 8;
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self { low: reader.u32()?, record: reader.u32()? })
+        let low = reader.u32()?;
+        let record = reader.u32()?;
+        Ok(Self { low, record: record & !1, vouched: record & 1 == 1 })
     }
 }
 
@@ -213,7 +217,7 @@ impl GroupsBuilder {
         current.count = count;
         cursor::overwrite_u16(&mut self.bytes, current.count_at, count);
         self.bytes.put_u32(entry.low);
-        self.bytes.put_u32(entry.record);
+        self.bytes.put_u32(entry.record & !1 | u32::from(entry.vouched));
     }
 
     /// The bytes that the groups take so far.

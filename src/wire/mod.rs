@@ -152,7 +152,7 @@
 //!
 //! Where one member tells another of a third, a bool follows the record, *vouched*: whether the teller knows by itself
 //! that the node is there, since it was away last (it has let the node in, or asked it and was answered), or has it from
-//! somebody who vouched. It is no part of the record, nor of its hash. Every member says 1 for now, and none looks at it.
+//! somebody who vouched. It is no part of the record, nor of its hash.
 //!
 //! A *verdict* is what others say about it:
 //!
@@ -294,7 +294,7 @@
 //! |---|---|---|---|---|
 //! | | 0: none | active records that the sender holds | compare nothing below | of the record hashes in each bucket, wrapping |
 //!
-//! `0x31` digests: these are my records in the buckets that differ.
+//! `0x31` digests: these are my records in the buckets that differ, or hold one that I do not vouch for.
 //!
 //! | seq u64 | from u64 | next u64 | groups, to the end |
 //! |---|---|---|---|
@@ -304,7 +304,7 @@
 //!
 //! | bucket u8 | count u16 | per record: low u32 | record u32 |
 //! |---|---|---|---|
-//! | below 128 | of the entries; may be 0 | of its name hash | the low half of its record hash |
+//! | below 128 | of the entries; may be 0 | of its name hash | the low half of its record hash, the lowest bit replaced by *vouched* |
 //!
 //! `0x32` offer: these are my records that differ (as `0x36` bodies), and these I lack.
 //!

@@ -156,8 +156,8 @@ impl Lists {
         Wants::encode(&keys, &mut wants);
         let mut groups = GroupsBuilder::new();
         groups.begin_bucket(5);
-        groups.push(Entry { low: 1, record: 10 });
-        groups.push(Entry { low: 2, record: 11 });
+        groups.push(Entry { low: 1, record: 10, vouched: false });
+        groups.push(Entry { low: 2, record: 10, vouched: true });
         groups.begin_bucket(0x7f);
         let mut writes = WritesBuilder::default();
         assert!(writes.push(&Write { key: "up", step: 1, value: Some(b"yes") }, LARGE));
@@ -183,7 +183,8 @@ impl Lists {
             if rng.random_bool(0.05) {
                 groups.begin_bucket(bucket);
                 for _ in 0..rng.random_range(0..5) {
-                    groups.push(Entry { low: rng.next_u32(), record: rng.next_u32() });
+                    let (low, record) = (rng.next_u32(), rng.next_u32() & !1);
+                    groups.push(Entry { low, record, vouched: rng.next_u32() % 2 == 0 });
                 }
             }
         }
@@ -1112,7 +1113,7 @@ fn lists_are_read_as_they_were_built() {
 
     let mut builder = GroupsBuilder::new();
     assert_eq!(builder.as_groups().iter().count(), 0);
-    let entry = Entry { low: 1, record: 2 };
+    let entry = Entry { low: 1, record: 2, vouched: false };
     builder.begin_bucket(0);
     builder.begin_bucket(127);
     builder.push(entry);
@@ -1128,7 +1129,7 @@ fn a_full_group_takes_no_more_entries() {
     let mut builder = GroupsBuilder::new();
     builder.begin_bucket(3);
     for low in 0..70_000 {
-        builder.push(Entry { low, record: 0 });
+        builder.push(Entry { low, record: 0, vouched: false });
     }
     let groups = builder.as_groups();
     assert_eq!(Groups::decode(&mut Reader::new(groups.0)), Ok(groups));

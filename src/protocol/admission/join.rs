@@ -17,6 +17,8 @@ use crate::wire::{Body, ClusterId, Cookie, NameHash, Packet, Seq, Versions};
 
 /// Joins by call that run at the same time; of more, every seed is refused.
 const JOINS_MAX: usize = 64;
+/// Nodes that nobody vouches for that are said hello to, a second.
+const FOLLOWED_PER_SECOND: u32 = 20;
 /// What is logged when nobody but ourselves was named.
 const ALONE: &str = "no seed but this member itself: alone";
 
@@ -130,6 +132,21 @@ impl Admission {
             return;
         }
         self.begin_attempt(core, now, addr, None);
+    }
+
+    /// Somebody says that a node is at an address, and does not vouch for it: says hello to it, unless somebody else is
+    /// there, or there were many hints in this second. What is left out is found again by comparing views.
+    pub(in crate::protocol) fn follow_hint(&mut self, core: &mut Core, now: Instant, addr: SocketAddr) {
+        let second = now.as_micros() / 1_000_000;
+        if self.followed.0 != second {
+            self.followed = (second, 0);
+        }
+        let is_in_view = core.members.at(addr).any(|(_, entry)| entry.is_visible());
+        if is_in_view || core.is_own(addr) || self.followed.1 == FOLLOWED_PER_SECOND {
+            return;
+        }
+        self.followed.1 += 1;
+        self.attempt(core, now, addr);
     }
 
     /// Says hello to whoever is at an address; false if there is no room for another attempt.

@@ -66,6 +66,8 @@ pub(super) struct Admission {
     doubts: Doubts,
     /// In this second: so many hints were sent.
     hints: (u64, u32),
+    /// In this second: so many nodes that nobody vouches for were said hello to.
+    followed: (u64, u32),
 }
 
 impl Admission {
@@ -80,6 +82,7 @@ impl Admission {
             leave: None,
             doubts: Doubts::default(),
             hints: (0, 0),
+            followed: (0, 0),
         }
     }
 

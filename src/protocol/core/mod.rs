@@ -2,6 +2,23 @@
 //!
 //! The settings, our run, the clock, the random numbers, the view (records, suspicions, and the rumors that wait), the
 //! timers and the outputs. Its verbs are those that all parts need: transmit, note, emit, draw, gossip, check a cookie.
+//!
+//! **Vouching** (beyond SWIM). Deaths are verified before they are believed. So are lives: a member that was away holds
+//! nodes that have crashed meanwhile, and its word would bring them back. It can not be silent, because it does not know
+//! what it does not know, so it marks what it says. Each record is vouched for, or not, and says so where it is sent.
+//!
+//! | | vouched for |
+//! |---|---|
+//! | by this member | it has let the node in, or has asked it and was answered |
+//! | by another one | it sends the record as vouched for, or, when views are compared, holds the same and does not deny it |
+//! | not any more | the node has not answered a probe of ours, whatever the reason, or is accused by somebody |
+//! | not at all | this member was **away**: it slept for more than 2 × T, heard nobody for 4 × T, or was isolated |
+//!
+//! After an absence nothing counts until something is answered that was asked after it: what is read before that may
+//! have waited in the receive buffer since before the absence. Cookies that were made before it are worth nothing either.
+//!
+//! A record that is not vouched for changes what is held of a node that takes part. It does not bring in a node that
+//! does not: that is said hello to, and comes in by its own welcome.
 
 pub(super) mod addresses;
 mod context;
@@ -23,7 +40,7 @@ pub(super) use news::{MISFITS_MAX, vouch};
 pub(super) use own::{GENERATION_RANDOM_BITS, generation};
 
 use super::api::{CallResult, LogRecord, RequestId, Settings, Task, Transmit};
-use super::membership::{Members, Peer, Suspicions};
+use super::membership::{Entry, Members, Peer, Suspicions};
 use super::rules::Rule;
 use super::time::{Deadlines, Instant};
 use crate::error::{Error, Result};
@@ -115,6 +132,8 @@ pub(super) struct Core {
     pub(super) started: Instant,
     /// When a request of ours was answered last, or this member came into company.
     pub(super) last_answer: Instant,
+    /// Since when this member is back from an absence, until something is answered that it has asked since.
+    returning: Option<Instant>,
     /// The time since the Unix epoch at `started`.
     wall: Duration,
     /// When half of the others had started, as of this moment.
@@ -162,6 +181,7 @@ impl Core {
             leaving: false,
             started: now,
             last_answer: now,
+            returning: None,
             wall,
             median_start: None,
             members: Members::new(tag, settings.max_nodes, now),
@@ -366,6 +386,33 @@ impl Core {
         if self.members.is_known(sender, generation, from) {
             self.unhide(now, sender);
         }
+    }
+
+    /// This member was away: it vouches for nobody, and what is read from now on may be from before.
+    pub(super) fn was_away(&mut self, now: Instant) {
+        self.members.withdraw_all();
+        self.returning = Some(now);
+        self.cookies = CookieJar::new((self.rng.next_u64(), self.rng.next_u64()));
+    }
+
+    /// Since when this member is back from an absence, while what is read may be from before it.
+    pub(super) fn returning(&self) -> Option<Instant> {
+        self.returning
+    }
+
+    /// A node has shown that it is there, or somebody has vouched for it.
+    pub(super) fn vouch(&mut self, name: NameHash) -> bool {
+        self.returning.is_none() && self.members.vouch(name)
+    }
+
+    /// Whether this member vouches for a record of its own view.
+    pub(super) fn vouches(&self, name: NameHash, entry: &Entry) -> bool {
+        name == self.me || self.members.vouches(entry)
+    }
+
+    /// A record as it is sent when views are compared.
+    pub(super) fn sync_record<'a>(&self, name: NameHash, entry: &'a Entry) -> Body<'a> {
+        Body::SyncRecord { record: entry.record(), vouched: self.vouches(name, entry) }
     }
 
     /// Whether users may still change what this member says of itself.

@@ -183,7 +183,7 @@ impl Core {
         }
         let entry = self.members.get(subject).filter(|entry| !entry.hidden)?;
         if entry.status == Status::Alive {
-            return Some(Body::Alive { record: entry.record(), vouched: true });
+            return Some(Body::Alive { record: entry.record(), vouched: self.vouches(subject, entry) });
         }
         self.held_against(subject).map(Body::Verdict)
     }

@@ -104,6 +104,8 @@ pub(in crate::protocol) struct Reply {
     /// How long it has taken since the request was sent; none if that cannot be known: the request was repeated, or we
     /// were asleep.
     pub(in crate::protocol) round_trip: Option<Duration>,
+    /// When the request was sent first; unknown if we were asleep since.
+    sent: Option<Instant>,
 }
 
 /// A request that is due.
@@ -178,9 +180,9 @@ impl Requests {
     fn find(&self, context: &Context, seq: Seq, kinds: &[RequestKind]) -> Option<Reply> {
         let request = self.open.get(&seq).filter(|request| kinds.contains(&request.kind))?;
         let of_run = is_from(&request.asked, context)?;
-        let sent = request.sent.filter(|_| request.tries == 1);
-        let round_trip = sent.map(|sent| context.now.since(sent));
-        Some(Reply { kind: request.kind, owner: request.owner, of_run, round_trip })
+        let Request { kind, owner, sent, tries, .. } = *request;
+        let round_trip = sent.filter(|_| tries == 1).map(|sent| context.now.since(sent));
+        Some(Reply { kind, owner, of_run, round_trip, sent })
     }
 
     pub(in crate::protocol) fn next_due(&self) -> Option<Instant> {
@@ -256,11 +258,13 @@ impl Core {
     }
 
     fn note_reply(&mut self, context: &mut Context, reply: Option<Reply>) -> Option<Reply> {
-        if reply.is_some() {
-            self.note_answer(context);
-        } else {
+        let Some(Reply { sent, .. }) = reply else {
             self.metrics.unexpected_answers += 1;
-        }
+            return None;
+        };
+        self.note_answer(context);
+        // What was read before it is older, and what comes after it is not.
+        self.returning = self.returning.filter(|returned| sent.is_none_or(|sent| sent < *returned));
         reply
     }
 }

@@ -48,6 +48,9 @@ use relay::RelayedPings;
 use verify::ReportedDeath;
 use void::Voids;
 
+/// A sleep of more than so many probe timeouts is an absence, in which nodes may have died.
+const AWAY_LAG: u32 = 2;
+
 /// What a probe that is over means to the other parts.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Outcome {
@@ -177,6 +180,21 @@ impl Detection {
         self.voids.push_back(lag);
         core.last_answer = (core.last_answer + lag).min(now);
         self.next_tick = self.next_tick.max(now);
+        if lag > core.settings.probe_timeout * AWAY_LAG {
+            core.was_away(now);
+        }
+    }
+
+    /// Notices that we, and not the others, were cut off: before a datagram is read that comes after a long silence.
+    /// `known`: it ends the silence. One that goes on is noticed once.
+    pub(super) fn observe_silence(&self, core: &mut Core, now: Instant, known: bool) {
+        let is_noticed = core.returning().is_some_and(|returned| returned > self.contact.last());
+        if core.members.roster().len() >= 2
+            && self.contact.silence(now) > silence_limit(core.settings.probe_timeout)
+            && (known || !is_noticed)
+        {
+            core.was_away(now);
+        }
     }
 
     /// A known sender was heard.
@@ -369,6 +387,9 @@ impl Detection {
         if matches!(probe.purpose, Purpose::Round | Purpose::Witness | Purpose::Void) {
             self.voids.answered();
         }
+        if core.members.get(target.name).is_some_and(|entry| entry.generation() == target.generation) {
+            core.vouch(target.name);
+        }
         match probe.purpose {
             Purpose::Round => {
                 core.metrics.probes_answered += 1;
@@ -391,6 +412,7 @@ impl Detection {
     /// A probe has run to the end of its ladder without an answer.
     pub(super) fn failed(&mut self, core: &mut Core, now: Instant, failed: &Failed) -> Option<Outcome> {
         let probe = self.finish(core, now, failed.0)?;
+        core.members.withdraw(probe.target.name);
         match probe.purpose {
             Purpose::Round | Purpose::Witness | Purpose::Void => self.judge(core, now, &probe, None),
             Purpose::Reported { by, .. } => self.judge(core, now, &probe, Some(by)),

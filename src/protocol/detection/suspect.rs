@@ -209,6 +209,7 @@ impl Detection {
             core.hide(now, *name);
         }
         core.metrics.isolations += 1;
+        core.was_away(now);
         let (silence, hidden) = (now.since(core.last_answer), others.len());
         core.note(log::Level::Warn, || {
             format!("nobody has answered for {silence:?}: {hidden} nodes are hidden")

@@ -18,6 +18,9 @@
 //! A node that this member alone has given up is **hidden**: its record stays and it is probed, but it takes no part. It
 //! is left out of the ring, the fingerprint and everything told to others, and users see it as dead. So a view that
 //! hides nodes differs from the others, and ordinary sync brings them back from any node that does not hide them.
+//!
+//! A record is **vouched** for or not (see [`super::super::core`]). That is this member's own, and part of neither the
+//! order nor the fingerprint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -58,6 +61,8 @@ pub(crate) struct Entry {
     pub(crate) last_heard: Instant,
     /// Given up by this member alone.
     pub(crate) hidden: bool,
+    /// Vouched for since so many absences: now, if there was none since then. Zero: not vouched for.
+    vouched: u32,
     /// Another address that this run has shown to be its own, by a cookie: it advertises one address and
     /// sends from another. Hardly anybody does: boxed, because there is one of these for each node in each view.
     alias: Option<Box<SocketAddr>>,
@@ -206,6 +211,10 @@ pub(crate) struct Members {
     roster: Roster,
     by_addr: AddressIndex,
     suspects: usize,
+    /// Counts the absences of this member, from one: each withdraws what was vouched for before.
+    absences: u32,
+    /// Whether there may be records that are not vouched for since the last absence.
+    is_unsure: bool,
     /// The two that were heard last, the latest first.
     heard_last: [Option<NameHash>; 2],
     /// Dead and left ones by the time they became so.
@@ -232,6 +241,8 @@ impl Members {
             roster: Roster::default(),
             by_addr: AddressIndex::default(),
             suspects: 0,
+            absences: 1,
+            is_unsure: false,
             heard_last: [None; 2],
             tombstones: BTreeSet::new(),
             tombstones_max: nodes_max,
@@ -261,7 +272,7 @@ impl Members {
         self.entries.clone_from(&other.entries);
         self.roster.clone_from(&other.roster);
         self.by_addr.clone_from(&other.by_addr);
-        self.suspects = other.suspects;
+        (self.suspects, self.absences) = (other.suspects, other.absences);
         self.tombstones.clone_from(&other.tombstones);
         self.sums.clone_from(&other.sums);
         self.fingerprint = other.fingerprint;
@@ -368,6 +379,46 @@ impl Members {
             }
             _ => false,
         }
+    }
+
+    /// This member was away: nothing is vouched for any more.
+    pub(crate) fn withdraw_all(&mut self) {
+        self.absences = self.absences.saturating_add(1);
+        self.is_unsure = true;
+    }
+
+    /// A node did not answer this member: it is not vouched for any more.
+    pub(crate) fn withdraw(&mut self, name: NameHash) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            entry.vouched = 0;
+        }
+    }
+
+    /// Vouches for a node. False if it was vouched for, or is not held.
+    pub(crate) fn vouch(&mut self, name: NameHash) -> bool {
+        let absences = self.absences;
+        let entry = self.entries.get_mut(&name).filter(|entry| entry.vouched != absences);
+        entry.map(|entry| Arc::make_mut(entry).vouched = absences).is_some()
+    }
+
+    /// Whether a record of this view is vouched for. One that is accused is not, whoever accuses it.
+    pub(crate) fn vouches(&self, entry: &Entry) -> bool {
+        entry.vouched == self.absences && entry.status == Status::Alive
+    }
+
+    /// Whether there are visible nodes, besides the own one, that were not vouched for since the last absence.
+    pub(crate) fn is_unsure(&mut self, me: NameHash) -> bool {
+        self.is_unsure = self.is_unsure
+            && self
+                .visible_from(NameHash(0))
+                .any(|(name, entry)| name != me && entry.vouched != self.absences);
+        self.is_unsure
+    }
+
+    /// Whether a record would bring in a node that is not visible now.
+    pub(crate) fn brings_in(&self, name: NameHash, record: &Record<'_>) -> bool {
+        let news = (record.generation, record.incarnation, Status::Alive);
+        self.get(name).is_none_or(|entry| !entry.is_visible() && (entry.hidden || news > entry.order()))
     }
 
     /// Holds another state of a node.
@@ -565,6 +616,7 @@ impl Members {
             since: now,
             last_heard: Instant::default(),
             hidden: false,
+            vouched: self.absences,
             alias: None,
             left_at: None,
             counted: 0,

@@ -1,13 +1,14 @@
 //! The answering side of a sync. It keeps nothing: each request is answered by what the view holds at that moment.
 
 use super::exchange::DIGEST_PAGES_MAX;
-use super::{Offered, Reading, low};
+use super::{Offered, Reading, digest};
 use crate::protocol::core::{Context, Core};
 use crate::wire::body::{BUCKETS, BucketDigest, Digests, Offer, Page, Pull};
 use crate::wire::lists::{Entry, Group, GroupsBuilder};
 use crate::wire::{Body, NameHash, Seq};
 
-/// Somebody compares views with us: digests of the buckets that differ, or, if it has hardly any, records.
+/// Somebody compares views with us: digests of the buckets that differ, or hold what we do not vouch for; or, if it has
+/// hardly any, records.
 pub(in crate::protocol) fn handle_bucket_digest(
     core: &mut Core,
     context: &mut Context,
@@ -65,7 +66,7 @@ pub(in crate::protocol) fn answer_offer(core: &mut Core, context: &Context, read
             continue;
         };
         bodies.push(if entry.is_active() {
-            Body::SyncRecord { record: entry.record(), vouched: true }
+            core.sync_record(name, entry)
         } else {
             Body::SyncVerdict(entry.verdict(name))
         });
@@ -94,7 +95,7 @@ fn send_page(core: &mut Core, context: &Context, seq: Seq, from: NameHash, until
             if until.0 != 0 && name >= until {
                 break;
             }
-            told = told && datagram.push(&Body::SyncRecord { record: entry.record(), vouched: true });
+            told = told && datagram.push(&core.sync_record(name, entry));
             if !told {
                 first_out = name;
                 break;
@@ -109,13 +110,16 @@ fn send_page(core: &mut Core, context: &Context, seq: Seq, from: NameHash, until
 }
 
 fn send_digests(core: &mut Core, context: &Context, request: &BucketDigest<'_>) {
-    let differs: Vec<bool> =
+    let mut listed: Vec<bool> =
         core.members.sums().iter().zip(request.sums.iter()).map(|(ours, theirs)| *ours != theirs).collect();
+    for (name, entry) in core.members.visible_from(request.from) {
+        listed[usize::from(name.bucket())] |= !core.vouches(name, entry);
+    }
     // Header, body head and numbers take less than this.
     let room = core.settings.max_datagram.saturating_sub(96);
     let mut from = request.from;
     for _ in 0..DIGEST_PAGES_MAX {
-        let (groups, next) = digest_page(core, from, &differs, room);
+        let (groups, next) = digest_page(core, from, &listed, room);
         let digests = Digests { seq: request.seq, from, next, groups: groups.as_groups() };
         core.reply(context.now, context.from, context.run(), &Body::Digests(digests));
         if next.0 == 0 {
@@ -125,11 +129,11 @@ fn send_digests(core: &mut Core, context: &Context, request: &BucketDigest<'_>) 
     }
 }
 
-/// The digest entries of the differing buckets from a name hash on, and where the next page begins.
-fn digest_page(core: &Core, from: NameHash, differs: &[bool], room: usize) -> (GroupsBuilder, NameHash) {
+/// The digest entries of the buckets to be listed from a name hash on, and where the next page begins.
+fn digest_page(core: &Core, from: NameHash, listed: &[bool], room: usize) -> (GroupsBuilder, NameHash) {
     let mut groups = GroupsBuilder::new();
     for bucket in from.bucket()..u8::try_from(BUCKETS).unwrap_or(u8::MAX) {
-        if !differs[usize::from(bucket)] {
+        if !listed[usize::from(bucket)] {
             continue;
         }
         let start = NameHash(u64::from(bucket) << 57).max(from);
@@ -144,7 +148,11 @@ fn digest_page(core: &Core, from: NameHash, differs: &[bool], room: usize) -> (G
             if groups.size() + Entry::SIZE > room {
                 return (groups, name);
             }
-            groups.push(Entry { low: name.low(), record: low(core.members.record_hash(entry)) });
+            groups.push(Entry {
+                low: name.low(),
+                record: digest(core.members.record_hash(entry)),
+                vouched: core.vouches(name, entry),
+            });
         }
     }
     (groups, NameHash(0))

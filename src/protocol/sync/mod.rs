@@ -7,7 +7,8 @@
 //! quiet for a settle time (7.5 × gossip_interval), or when no comparison was equal for 3 s and at least three
 //! differed; at most one at a time, and one per 500 ms, doubling to 30 s while syncs change nothing (views may
 //! differ for good: lists, limits) until our view changes or we see a fingerprint that we have not seen.
-//! A fill is followed by a comparison with another member, 10 gossip intervals later.
+//! A fill is followed by a comparison with another member, 10 gossip intervals later. A member that was away does not
+//! wait, and syncs with members that hold the same as well, as long as it holds what nobody vouches for.
 //!
 //! **How.** One message each way, idempotent, and without state on the answering side; a page is a datagram; the
 //! asker asks again for what is lost.
@@ -15,7 +16,8 @@
 //! ```text
 //!  asker                                   peer
 //!  BucketDigest: 128 sums of record hashes    →
-//!                                     ←    Digests: 8 bytes a record of the buckets that differ, in pages
+//!                                     ←    Digests: 8 bytes a record of the buckets that differ, in pages, and of
+//!                                          those that hold what the peer does not vouch for
 //!  Offer: own records that differ,    →
 //!         keys of those it lacks
 //!                                     ←    SyncDelta: records and verdicts that beat the asker's
@@ -46,7 +48,7 @@ use super::membership::Peer;
 use super::rules::Rule;
 use super::time::Instant;
 use crate::wire::body::{BucketDigest, Digests, Offer, Page, Pull};
-use crate::wire::lists::{RecordKey, SUMS_SIZE, SumList, Wants};
+use crate::wire::lists::{Entry, RecordKey, SUMS_SIZE, SumList, Wants};
 use crate::wire::{Body, Cookie, NameHash, Record, Seq, ViewMark};
 pub(super) use answer::{answer_offer, handle_bucket_digest, handle_offer, handle_pull};
 use exchange::{Exchange, ExchangeId, Exchanges, Reach, SyncRequest, TRIES_MAX};
@@ -157,7 +159,13 @@ impl Sync {
             // Any member that we hear may bring back those that we have given up. No time to lose.
             settled_at = now;
         }
-        match self.scheduler.compare(now, ours, theirs.fingerprint, settled_at) {
+        // One that holds the same can vouch for it, and for what it does not vouch for it says so.
+        let is_unsure = core.members.is_unsure(core.me);
+        if is_unsure {
+            settled_at = now;
+        }
+        let alike = ours == theirs.fingerprint && !is_unsure;
+        match self.scheduler.compare(now, (ours, theirs.fingerprint), alike, settled_at) {
             Compared::Equal | Compared::Known => {}
             // A view that does not settle soon is left to the rounds: all who know it would ask for as long as that
             // takes.
@@ -330,8 +338,13 @@ impl Sync {
         };
         reading.exchange = Some(id);
         if self.exchanges.covered(id, digests.from, digests.next) {
-            let (wants, offers) = differences(core, digests);
+            let Differences { wants, offers, vouched } = differences(core, digests);
             self.exchanges.differ(id, wants, offers);
+            for name in vouched {
+                if core.vouch(name) {
+                    self.exchanges.set_changed(id);
+                }
+            }
         }
         match self.exchanges.reach(id) {
             Reach::End => self.close(core, context.now, id, digests.seq),
@@ -458,6 +471,11 @@ impl Sync {
             Step::Page => matches!(request, SyncRequest::Pull { .. } | SyncRequest::BucketDigest { .. }),
         };
         let reply = core.answered(context, seq, &[RequestKind::Sync])?;
+        if core.returning().is_some() {
+            // It may be from before we were away, and the request is repeated.
+            context.answered = false;
+            return None;
+        }
         let id = ExchangeId(reply.owner);
         self.exchanges.pending(id, seq).is_some_and(is_answer).then_some(id)
     }
@@ -505,7 +523,7 @@ impl Sync {
                 let mut sent = 0;
                 for name in records {
                     if let Some(entry) = core.members.get(*name).filter(|entry| entry.is_visible())
-                        && !datagram.push(&Body::SyncRecord { record: entry.record(), vouched: true })
+                        && !datagram.push(&core.sync_record(*name, entry))
                     {
                         break;
                     }
@@ -536,38 +554,62 @@ fn held_of<'a>(core: &'a Core, record: &Record<'_>) -> Option<Record<'a>> {
     (entry.generation() == record.generation).then(|| entry.record())
 }
 
-/// What a page of digests shows: what we lack or hold otherwise, and what we hold that differs.
-fn differences(core: &Core, digests: &Digests<'_>) -> (Vec<RecordKey>, Vec<NameHash>) {
-    let (mut wants, mut offers) = (Vec::new(), Vec::new());
-    for group in digests.groups.iter() {
-        // Name hashes that share their short form count as different, so each keeps a list.
-        let mut theirs: BTreeMap<u32, u32> = BTreeMap::new();
-        for entry in group.entries.iter() {
-            if theirs.insert(entry.low, entry.record).is_some() {
-                wants.push(RecordKey { bucket: group.bucket, low: entry.low });
-            }
-        }
-        let start = NameHash(u64::from(group.bucket) << 57).max(digests.from);
-        for (name, entry) in core.members.visible_from(start) {
-            if name.bucket() != group.bucket || (digests.next.0 != 0 && name >= digests.next) {
-                break;
-            }
-            match theirs.remove(&name.low()) {
-                Some(record) if record == low(core.members.record_hash(entry)) => {}
-                Some(_) => {
-                    wants.push(RecordKey::from(name));
-                    offers.push(name);
-                }
-                None => offers.push(name),
-            }
-        }
-        wants.extend(theirs.into_keys().map(|low| RecordKey { bucket: group.bucket, low }));
-    }
-    (wants, offers)
+/// What a page of digests shows.
+#[derive(Debug, Default)]
+struct Differences {
+    /// What we lack or hold otherwise.
+    wants: Vec<RecordKey>,
+    /// What we hold that differs.
+    offers: Vec<NameHash>,
+    /// What the peer holds as we do, and vouches for, while we do not.
+    vouched: Vec<NameHash>,
 }
 
-/// The half of a record hash that digests carry.
-fn low(hash: u64) -> u32 {
+/// Compares what a page of digests covers with what we hold.
+fn differences(core: &Core, digests: &Digests<'_>) -> Differences {
+    let mut found = Differences::default();
+    // What the peer lists, by bucket. Name hashes that share their short form count as different.
+    let mut listed: BTreeMap<u8, BTreeMap<u32, Entry>> = BTreeMap::new();
+    for group in digests.groups.iter() {
+        let theirs = listed.entry(group.bucket).or_default();
+        for entry in group.entries.iter() {
+            if theirs.insert(entry.low, entry).is_some() {
+                found.wants.push(RecordKey { bucket: group.bucket, low: entry.low });
+            }
+        }
+    }
+    for (name, entry) in core.members.visible_from(digests.from) {
+        if digests.next.0 != 0 && name >= digests.next {
+            break;
+        }
+        let is_vouched = match listed.get_mut(&name.bucket()) {
+            // A bucket that is not listed is alike, and the peer vouches for all of it.
+            None => true,
+            Some(theirs) => match theirs.remove(&name.low()) {
+                Some(theirs) if theirs.record == digest(core.members.record_hash(entry)) => theirs.vouched,
+                Some(_) => {
+                    found.wants.push(RecordKey::from(name));
+                    found.offers.push(name);
+                    false
+                }
+                None => {
+                    found.offers.push(name);
+                    false
+                }
+            },
+        };
+        if is_vouched && !core.vouches(name, entry) {
+            found.vouched.push(name);
+        }
+    }
+    for (bucket, theirs) in listed {
+        found.wants.extend(theirs.into_keys().map(|low| RecordKey { bucket, low }));
+    }
+    found
+}
+
+/// What digests carry of a record hash: the low half, but for its lowest bit.
+fn digest(hash: u64) -> u32 {
     let [_, _, _, _, a, b, c, d] = hash.to_be_bytes();
-    u32::from_be_bytes([a, b, c, d])
+    u32::from_be_bytes([a, b, c, d]) & !1
 }

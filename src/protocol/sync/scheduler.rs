@@ -47,10 +47,16 @@ impl SyncScheduler {
         Self { last_equal: now, differed: 0, last_sync: None, gap: GAP_MIN, ours: 0, seen: VecDeque::new() }
     }
 
-    /// Compares our fingerprint with a peer's, where `settled_at` is when both views will have been quiet for
-    /// the settle time if nothing happens.
-    pub(crate) fn compare(&mut self, now: Instant, ours: u64, theirs: u64, settled_at: Instant) -> Compared {
-        if ours == theirs {
+    /// Compares our fingerprint with a peer's. `alike`: they are equal, and that is all that there is to know.
+    /// `settled_at` is when both views will have been quiet for the settle time if nothing happens.
+    pub(crate) fn compare(
+        &mut self,
+        now: Instant,
+        (ours, theirs): (u64, u64),
+        alike: bool,
+        settled_at: Instant,
+    ) -> Compared {
+        if alike {
             self.last_equal = now;
             self.differed = 0;
             return Compared::Equal;

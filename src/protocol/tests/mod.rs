@@ -17,6 +17,7 @@ mod seek;
 mod spread;
 mod states;
 mod storm;
+mod vouching;
 pub(super) mod world;
 
 use std::net::SocketAddr;
