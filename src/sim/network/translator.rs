@@ -11,7 +11,7 @@ use crate::protocol::Instant;
 const FORGETS_AFTER: Duration = Duration::from_secs(30);
 /// The first of the ports that are assigned.
 const FIRST_PORT: u16 = 20_000;
-/// With more flows than this the old ones are cleared away.
+/// With no more flows than this none are cleared away.
 const FLOWS_MANY: usize = 10_000;
 
 /// What translates the addresses of hosts that are behind it: see [`Cluster::translate`](crate::sim::Cluster::translate).
@@ -107,6 +107,8 @@ pub(super) struct Translation {
     /// The address inside that a port was assigned to.
     owners: BTreeMap<u16, SocketAddr>,
     next_port: u16,
+    /// With more flows than this the old ones are cleared away.
+    flows_many: usize,
 }
 
 /// What an address inside and one outside say to each other.
@@ -118,7 +120,13 @@ struct Flow {
 
 impl Translation {
     pub(super) fn new(rules: Translator) -> Self {
-        Self { rules, flows: BTreeMap::new(), owners: BTreeMap::new(), next_port: FIRST_PORT }
+        Self {
+            rules,
+            flows: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            next_port: FIRST_PORT,
+            flows_many: FLOWS_MANY,
+        }
     }
 
     /// Whether this is its address outside.
@@ -174,9 +182,10 @@ impl Translation {
 
     fn note(&mut self, now: Instant, inside: SocketAddr, outside: SocketAddr, port: u16) {
         self.flows.insert((inside, outside), Flow { port, used: now });
-        if self.flows.len() > FLOWS_MANY {
+        if self.flows.len() > self.flows_many {
             let keeps = self.rules.forgets_after;
             self.flows.retain(|_, flow| now.since(flow.used) < keeps);
+            self.flows_many = FLOWS_MANY.max(2 * self.flows.len());
         }
     }
 
@@ -188,7 +197,8 @@ impl Translation {
 
     /// The port that was assigned to an address, if that is not forgotten.
     fn port_of(&self, now: Instant, inside: SocketAddr) -> Option<u16> {
-        let flows = self.flows.iter().filter(|((of, _), _)| *of == inside);
+        let lowest = SocketAddr::from(([0; 4], 0));
+        let flows = self.flows.range((inside, lowest)..).take_while(|((of, _), _)| *of == inside);
         let mut live = flows.filter(|(_, flow)| now.since(flow.used) < self.rules.forgets_after);
         live.find(|(_, flow)| self.owners.get(&flow.port) == Some(&inside)).map(|(_, flow)| flow.port)
     }
