@@ -472,9 +472,7 @@ impl Config {
     /// node of the same cluster, the addresses are used. A disk that is full, or may not be written to, is a warning
     /// and a counter ([`Metrics::snapshot_errors`](crate::Metrics::snapshot_errors)). A file that is there and can not
     /// be read (permissions, no descriptors left, a bad disk) lets [`Member::create`] fail, since a generation could
-    /// repeat without it: see to it that it can be read, or remove it. If the clock was far ahead when it was written,
-    /// and the others answer [`Error::ClockAhead`], end the member and remove the file: while it runs, it puts back
-    /// what is removed.
+    /// repeat without it: see to it that it can be read, or remove it.
     ///
     /// ```
     /// use headcount::{Config, Member};

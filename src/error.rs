@@ -89,9 +89,9 @@ pub enum Error {
         ours: RangeInclusive<u8>,
     },
 
-    /// This host's clock is more than a year ahead of what the cluster can believe, or was when its
-    /// [snapshot](crate::Config::snapshot) was written: then end the member and remove that file.
-    #[error("this host's clock is far ahead of the cluster's")]
+    /// This host's clock is beyond the year 2100, or a run of this name is known that has the highest generation that there
+    /// is. Any clock between 1970 and 2100 is fine, however much it differs from others.
+    #[error("this host's clock is beyond the year 2100")]
     ClockAhead,
 
     /// The cluster takes no more nodes ([`Config::max_nodes`](crate::Config::max_nodes)), or no more from this address

@@ -2,7 +2,7 @@
 
 use super::admission;
 use super::broadcast::{self, NUMBER_CLAIMED_MAX, NUMBER_MAX};
-use super::core::{Context, Core, Timer};
+use super::core::{Context, Core, Timer, is_plausible};
 use super::detection::schedule_reconnect;
 use super::membership::{Before, Evidence, INCARNATION_STEP_MAX, Merged};
 use super::rules::Rule;
@@ -62,11 +62,11 @@ impl Protocol {
         let name = NameHash::of(core.tag, record.name);
         let known_run = core.members.get(name).is_some_and(|entry| entry.generation() == record.generation);
         let is_possible = record.broadcast <= NUMBER_MAX && record.state_version <= VERSION_MAX;
-        if !is_possible || (!known_run && !core.is_plausible(now, record.generation)) {
+        let (teller, at_once) = (source.teller(name), matches!(source, Source::Sync(..)));
+        if !is_possible || !(known_run || teller == name || is_plausible(record.generation)) {
             core.metrics.implausible += 1;
             return Merged::Refused;
         }
-        let (teller, at_once) = (source.teller(name), matches!(source, Source::Sync(..)));
         if name == core.me {
             self.take_own_name(now, record);
             if record.generation == self.core.generation {

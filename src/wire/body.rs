@@ -223,7 +223,7 @@ pub(crate) enum RejectReason {
     NameTaken { addr: SocketAddr },
     /// A run of this generation is known, at this address: come again above it, or look who it is.
     Stale { known: Generation, addr: SocketAddr },
-    /// The generation is too far in the future.
+    /// The generation is too far in the future. No member says so any more.
     ClockAhead,
     /// No place for another node.
     Full,

@@ -256,7 +256,7 @@
 //! |---|---|---|
 //! | | 1 another node of that name runs | address: where |
 //! | | 2 the generation is stale | u64, not 0, and an address: the run that is known, and where |
-//! | | 3 the generation is too far ahead | |
+//! | | 3 the generation is too far ahead (no member says so) | |
 //! | | 4 full | |
 //! | | 5 not on the lists of who may come in | |
 //! | | 6 nobody answers at the address in the record | address: where the hello came from |

@@ -34,9 +34,6 @@ impl Admission {
             core.metrics.not_allowed += 1;
             return Decision::No(RejectReason::NotAllowed);
         }
-        if !core.is_plausible(now, record.generation) {
-            return Decision::No(RejectReason::ClockAhead);
-        }
         if name == core.me {
             return Decision::No(RejectReason::NameTaken { addr: core.settings.advertise });
         }

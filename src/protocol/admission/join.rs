@@ -112,9 +112,12 @@ impl Admission {
         let mut seeds = Vec::with_capacity(others.len());
         for seed in others {
             let is_asked = has_room
+                && !core.is_clock_ahead(now)
                 && core.settings.allow.takes_address(seed.ip())
                 && self.begin_attempt(core, now, seed, Some(call));
-            seeds.push((seed, (!is_asked).then_some(Error::Refused)));
+            // With a clock like that it would be known to those only that it says hello to.
+            let reason = || if core.is_clock_ahead(now) { Error::ClockAhead } else { Error::Refused };
+            seeds.push((seed, (!is_asked).then(reason)));
         }
         self.joins.by_call.insert(call, Join { seeds, deadline, stage: JoinStage::Asking });
         core.timers.set(Timer::Join(call), deadline);

@@ -37,7 +37,7 @@ use rand::{Rng, RngExt, SeedableRng};
 
 pub(super) use context::{ANYBODY, Context, Run};
 pub(super) use news::{MISFITS_MAX, vouch};
-pub(super) use own::{GENERATION_RANDOM_BITS, generation};
+pub(super) use own::{GENERATION_RANDOM_BITS, generation, is_plausible};
 
 use super::api::{CallResult, LogRecord, RequestId, Settings, Task, Transmit};
 use super::membership::{Entry, Members, Peer, Suspicions};
@@ -136,8 +136,6 @@ pub(super) struct Core {
     returning: Option<Instant>,
     /// The time since the Unix epoch at `started`.
     wall: Duration,
-    /// When half of the others had started, as of this moment.
-    median_start: Option<(Instant, u64)>,
     pub(super) rng: ChaCha12Rng,
 
     pub(super) members: Members,
@@ -183,7 +181,6 @@ impl Core {
             last_answer: now,
             returning: None,
             wall,
-            median_start: None,
             members: Members::new(tag, settings.max_nodes, now),
             suspicions: Suspicions::default(),
             rumors: Rumors::new(now, settings.gossip_interval),

@@ -15,10 +15,9 @@ use crate::wire::{Record, Verdict};
 
 /// Random low bits of a generation; above them are milliseconds since the epoch.
 pub(in crate::protocol) const GENERATION_RANDOM_BITS: u32 = 22;
-/// A clock may be so far ahead of what we believe.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(366 * 24 * 3600);
-/// For so long the median of the others' starts is not looked up again.
-const MEDIAN_MEMORY: Duration = Duration::from_millis(100);
+/// The first of January 2100, since the Unix epoch: no clock that works shows more. What others say of a run is believed
+/// up to here, so that there is room above for the node itself.
+const CLOCKS_END: Duration = Duration::from_secs(4_102_444_800);
 
 impl Core {
     /// What we say about ourselves.
@@ -76,35 +75,15 @@ impl Core {
         allow.takes_address(record.addr.ip()) && allow.takes_name(record.name)
     }
 
-    /// Whether a generation is not absurdly far in the future: neither by our clock nor by those of the
-    /// others.
-    pub(in crate::protocol) fn is_plausible(&mut self, now: Instant, generation: Generation) -> bool {
-        let limit = |believed: u64| {
-            believed.saturating_add(u64::try_from(CLOCK_TOLERANCE.as_millis()).unwrap_or(u64::MAX))
-        };
-        let told = generation.0 >> GENERATION_RANDOM_BITS;
-        let ours = u64::try_from(self.wall(now).as_millis()).unwrap_or(u64::MAX);
-        if told <= limit(ours) {
-            return true;
-        }
-        // All are looked at for it, but not for each of many records that somebody has made up.
-        if self.median_start.is_none_or(|(at, _)| now.since(at) >= MEDIAN_MEMORY) {
-            self.median_start = self.median_of_starts().map(|median| (now, median));
-        }
-        self.median_start.is_none_or(|(_, median)| told <= limit(median))
+    /// Whether our own clock shows a time that no clock should.
+    pub(in crate::protocol) fn is_clock_ahead(&self, now: Instant) -> bool {
+        self.wall(now) >= CLOCKS_END
     }
+}
 
-    /// When half of the others had started, in milliseconds since the epoch by their clocks; none if there are none.
-    fn median_of_starts(&self) -> Option<u64> {
-        let mut starts: Vec<u64> = self
-            .members
-            .iter()
-            .filter(|(name, entry)| *name != self.me && entry.is_active())
-            .map(|(_, entry)| entry.generation().0 >> GENERATION_RANDOM_BITS)
-            .collect();
-        let half = starts.len() / 2;
-        (!starts.is_empty()).then(|| *starts.select_nth_unstable(half).1)
-    }
+/// Whether a run can have begun when its generation says, by the word of somebody else.
+pub(in crate::protocol) fn is_plausible(generation: Generation) -> bool {
+    Duration::from_millis(generation.0 >> GENERATION_RANDOM_BITS) < CLOCKS_END
 }
 
 /// What a member of these settings says about itself.

@@ -31,9 +31,7 @@ pub(super) enum Kind {
 }
 
 const CLOCKS: bool = true;
-/// Closed until a generation orders the runs of one name and nothing else: members that began years apart refuse each
-/// other.
-const FAR_CLOCKS: bool = false;
+const FAR_CLOCKS: bool = true;
 /// Closed until requests share a budget: what is asked for again fills the queue, and probes do not get through.
 const WIDTH: bool = false;
 /// Closed until the size that a path carries is found out: what does not fit is sent again and again.

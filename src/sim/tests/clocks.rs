@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{cluster, secs};
 use crate::config::Config;
+use crate::error::Error;
 use crate::event::Event;
 use crate::member::Member;
 use crate::sim::{Clock, Cluster};
@@ -96,4 +97,56 @@ fn a_message_may_come_under_a_higher_number_than_it_was_sent_under() {
         cluster.assert_converged();
         assert!(events.try_iter().filter(|event| matches!(event, Event::Message { .. })).count() <= 1);
     }
+}
+
+/// Two that met first, a right one that asks a wrong one or is asked by it, and what became of a join that was Ok.
+#[test]
+fn clocks_that_are_years_apart_keep_nobody_out() {
+    let year = 365 * DAY;
+    let pairs = [
+        (Clock::behind(2 * year), Clock::right()),
+        (Clock::behind(20 * year), Clock::right()),
+        (Clock::behind(1_000 * year), Clock::right()),
+        (Clock::right(), Clock::ahead(400 * DAY)),
+        (Clock::right(), Clock::ahead(70 * year)),
+    ];
+    for (first, second) in pairs {
+        for asks_first in [true, false] {
+            let cluster = Cluster::new(1);
+            for (name, clock) in [("a", first), ("b", first), ("c", second), ("d", second)] {
+                cluster.clock(name, clock);
+            }
+            let [a, _b, c, _d] = ["a", "b", "c", "d"].map(|name| {
+                let member = cluster.add(Config::lan().name(name)).unwrap();
+                let _ = member.join(if name < "c" { "a" } else { "c" });
+                member
+            });
+            let joined = if asks_first { a.join("c") } else { c.join("a") };
+            assert!(joined.is_ok(), "{first:?} and {second:?}: {joined:?}");
+            cluster.assert_converged();
+            assert_eq!((a.nodes().len(), c.nodes().len()), (4, 4));
+            // The other way round, at another address.
+            cluster.clock("d", first);
+            cluster.crash("d");
+            let again = cluster.restart("d", Config::lan().advertise("10.7.7.7:7990")).unwrap();
+            again.join("b").unwrap();
+            cluster.assert_converged();
+        }
+    }
+}
+
+#[test]
+fn a_host_whose_clock_is_beyond_2100_is_told_and_is_in_no_view() {
+    let (cluster, members) = cluster(1, 3);
+    cluster.clock("x", Clock::ahead(80 * 365 * DAY));
+    let x = cluster.add(Config::lan().name("x")).unwrap();
+    let error = x.join("n0").unwrap_err();
+    let Error::Join(reasons) = &error else { panic!("{error}") };
+    assert!(matches!(reasons[..], [(_, Error::ClockAhead)]), "{error}");
+    cluster.run(secs(10));
+    assert!(x.nodes().len() == 1 && members.iter().all(|member| member.nodes().len() == 3));
+    cluster.clock("x", Clock::right());
+    let x = cluster.restart("x", Config::lan()).unwrap();
+    x.join("n0").unwrap();
+    cluster.assert_converged();
 }
