@@ -334,5 +334,8 @@ impl Protocol {
         schedule_reconnect(core, now);
         admission::rejoin_if_alone(core, now);
         core.reap(now);
+        if let Some(addr) = self.admission.take_waiting(now, name) {
+            self.attempt_join(now, addr);
+        }
     }
 }

@@ -338,7 +338,7 @@ impl Protocol {
             Decision::Wait => {}
             Decision::Check(incumbent) => {
                 if self.detection.probe_node(core, now, Purpose::Incumbent, sender).is_some() {
-                    self.admission.name_check_begun(now, sender, incumbent);
+                    self.admission.name_check_begun(now, sender, incumbent, context.generation);
                 }
             }
             Decision::No(reason) => admission::reject(core, context, hello, reason),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Admission;
-use super::names::{Incumbent, NameCheck};
+use super::names::Incumbent;
 use crate::protocol::core::{Context, CookiePurpose, Core};
 use crate::protocol::time::Instant;
 use crate::wire::body::{Hello, RejectReason, Welcome};
@@ -39,6 +39,7 @@ impl Admission {
         }
         let held = core.members.get(name);
         let is_at_home = held.is_some_and(|entry| entry.is_at(from));
+        let since = held.map_or(now, |entry| entry.since);
         let held = held.map(|entry| (entry.generation(), entry.addr(), entry.is_active()));
         let full = core.members.ring().len() >= core.settings.max_nodes;
         let decision = match held {
@@ -52,26 +53,17 @@ impl Admission {
             }
             Some((_, addr, _)) if is_at_home && addr == record.addr => Decision::Yes,
             // Another run, or the same one that has moved, as it says: does the one that we know still answer there?
-            Some((run, addr, _)) => self.check_name(now, name, (run, addr)),
+            Some((run, addr, _)) => self.check_name(now, name, ((run, addr), since), record.generation),
         };
         // A run that comes back is nobody new, and a name under another run after the other is.
         let is_new = held.is_none_or(|(run, _, _)| run != record.generation);
         if decision == Decision::Yes && is_new && !core.addresses.may_admit(now, from) {
             return Decision::No(RejectReason::Full);
         }
-        decision
-    }
-
-    /// The name is held by another run, or at another address: does that one still answer? It does not matter which
-    /// newcomer asks, so that none begins the check of another one anew, or has its outcome.
-    fn check_name(&mut self, now: Instant, name: NameHash, incumbent: Incumbent) -> Decision {
-        match self.name_checks.get(now, name, incumbent) {
-            Some(NameCheck::Running) => Decision::Wait,
-            Some(NameCheck::Taken(addr)) => Decision::No(RejectReason::NameTaken { addr }),
-            Some(NameCheck::Free) => Decision::Yes,
-            None if self.name_checks.has_room() => Decision::Check(incumbent),
-            None => Decision::Wait,
+        if let Decision::No(RejectReason::NameTaken { .. }) = decision {
+            self.note_refused(now, name, record.addr, core.settings.rejoin_interval * 2);
         }
+        decision
     }
 }
 

@@ -6,6 +6,10 @@
 //! | a newcomer whose generation is not above the known one | comes again above it: its clock went back |
 //! | a running member that learns of a newer run of its name | probes it; if it answers, this member falls silent, else it takes a generation above |
 //!
+//! A check ends with the outcome for those that wait for it. Whoever comes later has the name checked anew: the holder may
+//! have crashed meanwhile. A newcomer that was refused and looks for others in the background would come again at the end
+//! of a pause; so it is remembered, and the member that has refused it says hello to it when the holder dies or leaves.
+//!
 //! All others believe whoever tells of a newer run, because the member that let it in has checked. After a cut there
 //! may be two runs of which each was let in properly, and the newer one stays. So without a key whoever was let in can
 //! take a name: it reports a newer run of the name at an address of its own, and answers there. What that run is can not be
@@ -15,82 +19,113 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Admission;
+use super::{Admission, Decision};
 use crate::node::Generation;
 use crate::protocol::api::Bound;
 use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::NameHash;
-
-/// What is known of a name that a newcomer wants and another run holds, or the same one elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NameCheck {
-    /// The older run is being probed.
-    Running,
-    /// It has answered, at this address.
-    Taken(SocketAddr),
-    /// It has not: the name is free for the newer run.
-    Free,
-}
+use crate::wire::body::RejectReason;
 
 /// A run at an address, which is asked whether it still answers.
 pub(in crate::protocol) type Incumbent = (Generation, SocketAddr);
 
-/// Names that are being checked: whether who holds one still answers, whoever wants it.
+/// A check of a name: whether the run that holds it still answers.
+#[derive(Debug)]
+struct NameCheck {
+    incumbent: Incumbent,
+    /// The run is being probed.
+    is_running: bool,
+    /// Newcomers that wait for the outcome.
+    waiting: Vec<Generation>,
+    /// Those that have waited for one, when it came, and whether the incumbent had answered: each is theirs, once, and
+    /// nobody else's.
+    decided: Vec<(Generation, Instant, bool)>,
+    /// Where the newcomer is that was refused last: it waits for the name.
+    refused: Option<SocketAddr>,
+}
+
+/// Names that are being checked, and those that somebody waits for.
 #[derive(Debug)]
 pub(super) struct NameChecks {
-    by_name: BTreeMap<NameHash, (Incumbent, NameCheck)>,
+    by_name: BTreeMap<NameHash, NameCheck>,
     deadlines: Deadlines<NameHash>,
 }
 
 impl NameChecks {
-    /// Checks that may be remembered at the same time.
+    /// Names at the same time.
     const MAX: usize = 1_024;
-    /// How long an outcome holds.
+    /// Newcomers that wait for one check; more of them wait for the next one.
+    const WAITING_MAX: usize = 64;
+    /// How long a check is remembered that does not end, or that nobody asks for.
     const MEMORY: Duration = Duration::from_secs(5);
 
     pub(super) fn new() -> Self {
         Self { by_name: BTreeMap::new(), deadlines: Deadlines::new() }
     }
 
-    /// What is known about a name, as long as this run holds it there.
-    pub(super) fn get(&mut self, now: Instant, name: NameHash, incumbent: Incumbent) -> Option<NameCheck> {
-        while let Some(over) = self.deadlines.pop_due(now) {
-            self.by_name.remove(&over);
-        }
-        self.by_name.get(&name).filter(|(held, _)| *held == incumbent).map(|(_, check)| *check)
-    }
-
-    /// Whether another check can be begun.
-    pub(super) fn has_room(&self) -> bool {
-        self.by_name.len() < Self::MAX
-    }
-
-    pub(super) fn set(&mut self, now: Instant, name: NameHash, incumbent: Incumbent, check: NameCheck) {
-        self.by_name.insert(name, (incumbent, check));
-        self.deadlines.set(name, now + Self::MEMORY);
-    }
-
     pub(super) fn bound(&self) -> Bound {
         Bound { what: "name checks", count: self.by_name.len(), max: Self::MAX }
     }
 
-    /// The older run has answered or not.
-    pub(super) fn decide(&mut self, now: Instant, name: NameHash, incumbent: Incumbent, check: NameCheck) {
-        if self.by_name.get(&name).is_some_and(|(held, _)| *held == incumbent) {
-            self.set(now, name, incumbent, check);
+    fn forget_old(&mut self, now: Instant) {
+        while let Some(over) = self.deadlines.pop_due(now) {
+            self.by_name.remove(&over);
         }
     }
 }
 
 impl Admission {
-    /// The run that holds a name is being probed.
+    /// The name is held by another run, or at another address: does that one still answer? All newcomers that ask while it
+    /// is probed share the outcome, so that none begins the check of another one anew. What has become of the incumbent
+    /// after that (`since`), the outcome does not know.
+    pub(super) fn check_name(
+        &mut self,
+        now: Instant,
+        name: NameHash,
+        (incumbent, since): (Incumbent, Instant),
+        run: Generation,
+    ) -> Decision {
+        let checks = &mut self.name_checks;
+        checks.forget_old(now);
+        let begins = if checks.by_name.len() < NameChecks::MAX || checks.by_name.contains_key(&name) {
+            Decision::Check(incumbent)
+        } else {
+            Decision::Wait
+        };
+        let Some(check) = checks.by_name.get_mut(&name).filter(|check| check.incumbent == incumbent) else {
+            return begins;
+        };
+        check.decided.retain(|(_, at, _)| *at >= since);
+        if let Some(place) = check.decided.iter().position(|(waited, ..)| *waited == run) {
+            let (_, _, answers) = check.decided.swap_remove(place);
+            let taken = Decision::No(RejectReason::NameTaken { addr: incumbent.1 });
+            return if answers { taken } else { Decision::Yes };
+        }
+        if !check.is_running {
+            return begins;
+        }
+        if check.waiting.len() < NameChecks::WAITING_MAX && !check.waiting.contains(&run) {
+            check.waiting.push(run);
+        }
+        Decision::Wait
+    }
+
+    /// The run that holds a name is being probed, for a newcomer.
     pub(in crate::protocol) fn name_check_begun(
         &mut self,
         now: Instant,
         name: NameHash,
         incumbent: Incumbent,
+        run: Generation,
     ) {
-        self.name_checks.set(now, name, incumbent, NameCheck::Running);
+        let checks = &mut self.name_checks;
+        let before = checks.by_name.remove(&name);
+        let refused = before.as_ref().and_then(|check| check.refused);
+        let before = before.filter(|check| check.incumbent == incumbent);
+        let decided = before.map_or(Vec::new(), |check| check.decided);
+        let check = NameCheck { incumbent, is_running: true, waiting: vec![run], decided, refused };
+        checks.by_name.insert(name, check);
+        checks.deadlines.set(name, now + NameChecks::MEMORY);
     }
 
     /// The run that holds a name has answered the probe or not.
@@ -101,7 +136,29 @@ impl Admission {
         incumbent: Incumbent,
         answers: bool,
     ) {
-        let check = if answers { NameCheck::Taken(incumbent.1) } else { NameCheck::Free };
-        self.name_checks.decide(now, name, incumbent, check);
+        let checks = &mut self.name_checks;
+        if let Some(check) = checks.by_name.get_mut(&name).filter(|check| check.incumbent == incumbent) {
+            check.is_running = false;
+            check.decided.retain(|(_, at, _)| now.since(*at) < NameChecks::MEMORY);
+            check.decided.extend(check.waiting.drain(..).map(|run| (run, now, answers)));
+            let many = check.decided.len().saturating_sub(NameChecks::WAITING_MAX);
+            check.decided.drain(..many);
+            checks.deadlines.set(name, now + NameChecks::MEMORY);
+        }
+    }
+
+    /// A newcomer is refused because its name is taken: it is remembered for as long (`pause`) as it may take to come
+    /// again.
+    pub(super) fn note_refused(&mut self, now: Instant, name: NameHash, from: SocketAddr, pause: Duration) {
+        if let Some(check) = self.name_checks.by_name.get_mut(&name) {
+            check.refused = Some(from);
+            self.name_checks.deadlines.set(name, now + pause);
+        }
+    }
+
+    /// Where a newcomer waits for the name of a node that is gone.
+    pub(in crate::protocol) fn take_waiting(&mut self, now: Instant, name: NameHash) -> Option<SocketAddr> {
+        self.name_checks.forget_old(now);
+        self.name_checks.by_name.get_mut(&name)?.refused.take()
     }
 }

@@ -9,6 +9,7 @@ mod hostile;
 mod leave;
 mod merge;
 mod messages;
+mod names;
 mod relocate;
 mod resume;
 #[cfg(feature = "encryption")]
