@@ -227,6 +227,9 @@ impl Config {
     /// which the system would send to the first seed given as an IP address, or else along the default route, or else,
     /// where there is none, to others as soon as some are known; and when the host has that address no more, the member
     /// [moves](Event::Moved).
+    ///
+    /// Others take the member in only if they reach it there ([`Error::Unreachable`]). Its datagrams may come from another
+    /// address, as they do behind a translator.
     pub fn advertise(mut self, addr: impl ToString) -> Self {
         self.advertise = Some(addr.to_string());
         self

@@ -61,9 +61,13 @@ pub enum Error {
     #[error("the keys do not match")]
     WrongKey,
 
-    /// The member that was asked reaches nobody at the address that this member tells, though it hears it: the address
-    /// is inside a container, or behind a firewall or a translation of addresses. Tell an address that others reach
-    /// ([`Config::advertise`](crate::Config::advertise)).
+    /// The member that was asked reaches nobody at the address that this member advertises, though it hears it: the
+    /// address is inside a container, or behind a firewall or a translation of addresses. Advertise one that others reach
+    /// ([`Config::advertise`](crate::Config::advertise)). A join ends with it at its deadline, since what was sent to that
+    /// address may have been lost.
+    ///
+    /// Over [TCP](crate::transport::Tcp) a member that is asked has to connect to an address of this member to answer
+    /// anything: if it can connect to none, the join ends with [`NoAnswer`](Self::NoAnswer).
     #[error("nobody is reached at {advertised}, though datagrams come from {seen}")]
     Unreachable {
         /// Where this member says that it receives.
@@ -72,11 +76,11 @@ pub enum Error {
         seen: SocketAddr,
     },
 
-    /// The address that this member tells can not be its own, says the member that was asked: that one receives there
-    /// itself, or can not send to an address of that family.
-    #[error("{advertised} is no address at which others can reach this member")]
+    /// An address that a member advertises cannot be used by another one, which receives there itself, or cannot send to
+    /// an address of that family: this member's for the one that was asked, or that one's for this member.
+    #[error("{advertised} is an address at which not all others can reach its member")]
     BadAddress {
-        /// Where this member says that it receives.
+        /// The address that is advertised.
         advertised: SocketAddr,
     },
 

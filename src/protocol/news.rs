@@ -24,7 +24,8 @@ pub(super) enum Source {
     Direct,
     /// From the node itself, in answer to us: nobody else could have sent it.
     CallResult,
-    /// From the node itself, which we let in. `proven`: it came from where the node is held, or is new.
+    /// From the node itself, which we let in. `proven`: it has shown that it is where the node is
+    /// held, or is new.
     Admission { proven: bool },
     /// Told by this partner when views were compared; whether it vouches for it.
     Sync(NameHash, bool),
@@ -99,6 +100,14 @@ impl Protocol {
         }
         if vouched && matches!(merged, Merged::Changed(_) | Merged::Same) {
             core.members.vouch(name);
+        }
+        if matches!(merged, Merged::Changed(_)) && !core.can_reach(record.addr) && core.addresses.warns() {
+            let Record { name, addr, .. } = *record;
+            core.note(log::Level::Warn, || {
+                format!(
+                    "{name} advertises {addr}, at which nothing from here arrives: others have to probe it"
+                )
+            });
         }
         match merged {
             Merged::Refused => core.metrics.implausible += 1,

@@ -28,6 +28,8 @@ struct Reading {
     sync: sync::Reading,
     /// The request for states and broadcasts that it answers.
     pull: Option<Pulled>,
+    /// The answer to a hello of ours, until the record of its sender is read.
+    welcome: Option<Welcome>,
     /// What goes back together: doubts about leaves, and what is vouched for.
     back: Vec<Body<'static>>,
     /// Whether its sender does not know us: it is asked to let us in, when all that it holds against us is read.
@@ -111,21 +113,28 @@ impl Protocol {
             self.admission.met_ourselves(&mut self.core, now, packet);
             return;
         }
+        let is_for_us = header.receiver == self.core.generation;
+        self.core.members.heard_from(now, header.sender, from);
+        let held =
+            self.core.members.get(header.sender).filter(|entry| entry.generation() == header.generation);
+        let elsewhere = held.filter(|entry| counter.is_some() && is_for_us && !entry.is_at(from));
+        let source = from;
+        let from = elsewhere.map_or(source, Entry::addr);
         let mut context = Context {
             now,
             from,
+            source,
             sender: header.sender,
             generation: header.generation,
             counter,
-            known: header.receiver == self.core.generation
-                && self.core.members.is_known(header.sender, header.generation, from),
+            known: is_for_us && self.core.members.is_known(header.sender, header.generation, from),
             answered: false,
             proven: false,
             replied: false,
         };
         self.detection.observe_silence(&mut self.core, now, context.known);
         if context.known {
-            self.core.addresses.heard(from);
+            self.core.addresses.heard(source);
             self.detection.hear(&mut self.core, now, header.sender);
         }
         let mut reading = Reading::default();
@@ -188,7 +197,10 @@ impl Protocol {
 
             Body::Hello(hello) => self.handle_hello(context, hello),
             Body::Challenge { seq, cookie } => self.handle_challenge(context, *seq, *cookie),
-            Body::Welcome(welcome) => self.handle_welcome(context, welcome),
+            Body::Welcome(welcome) => {
+                let is_answer = core.answered(context, welcome.seq, &[RequestKind::Hello]).is_some();
+                reading.welcome = is_answer.then_some(*welcome);
+            }
             Body::Reject { seq, reason } => self.handle_reject(context, *seq, *reason),
             Body::RejectHint { seq, reason } => self.admission.handle_hint(core, context.from, *seq, *reason),
             Body::Leave { seq, cookie, incarnation, left_at } => {
@@ -257,6 +269,13 @@ impl Protocol {
         self.detection.hear_round(ping.round);
         self.take_incarnation(context.now, context.sender, ping.incarnation, Source::Direct);
         self.detection.ack(&mut self.core, context, ping);
+        if context.source != context.from {
+            // It may have moved, and not know it: somebody who has copied it learns no more than that we run.
+            let mut back = self.core.datagram_back(context);
+            if back.push(&Body::BareAck { seq: ping.seq }) {
+                self.core.transmit_unchecked(context.source, back);
+            }
+        }
     }
 
     fn handle_ack(&mut self, context: &mut Context, ack: &Ack) {
@@ -329,7 +348,7 @@ impl Protocol {
     /// Somebody asks to be let in.
     fn handle_hello(&mut self, context: &mut Context, hello: &Hello<'_>) {
         let core = &mut self.core;
-        if !admission::proves_address(core, context, hello) {
+        if !self.admission.proves_address(core, context, hello) {
             return;
         }
         let (now, sender) = (context.now, context.sender);
@@ -345,17 +364,41 @@ impl Protocol {
         }
     }
 
+    /// The record of a member that lets us in, which came beside its welcome: whether we would let it in.
+    fn takes_host(&mut self, context: &Context, seq: Seq, record: &Record<'_>) -> bool {
+        let (core, now, sender) = (&mut self.core, context.now, context.sender);
+        let decision = self.admission.decide(core, now, context.from, sender, record);
+        let error = match decision {
+            // One that is behind its own run learns that when views are compared.
+            Decision::Yes | Decision::No(RejectReason::Stale { .. }) => return true,
+            // The hello is repeated.
+            Decision::Wait => return false,
+            Decision::Check(incumbent) => {
+                if self.detection.probe_node(core, now, Purpose::Incumbent, sender).is_some() {
+                    self.admission.name_check_begun(now, sender, incumbent, context.generation);
+                }
+                return false;
+            }
+            Decision::No(RejectReason::BadAddress) => Error::BadAddress { advertised: record.addr },
+            Decision::No(RejectReason::Full) => Error::Full,
+            Decision::No(_) => Error::Refused,
+        };
+        self.admission.rejected(core, context, seq, error);
+        false
+    }
+
     /// Lets a sender in that has proved its address.
     fn admit(&mut self, context: &mut Context, hello: &Hello<'_>) {
         let (now, from, sender) = (context.now, context.from, context.sender);
-        let proven = self.core.members.get(sender).is_none_or(|entry| entry.is_at(from));
+        let is_proven = |entry: &Entry| entry.is_at(from) || entry.addr() == hello.record.addr;
+        let proven = self.core.members.get(sender).is_none_or(is_proven);
         let merged = self.take_record(now, &hello.record, Source::Admission { proven });
-        self.core.members.set_alias(sender, from);
         if merged == Merged::Refused {
             let full = Body::Reject { seq: hello.seq, reason: RejectReason::Full };
             self.core.reply(now, from, context.run(), &full);
             return;
         }
+        self.core.members.add_alias(now, sender, from);
         if merged != Merged::Same {
             self.probe_others_at(now, sender, hello.record.addr);
         }
@@ -381,13 +424,15 @@ impl Protocol {
     }
 
     fn handle_challenge(&mut self, context: &mut Context, seq: Seq, cookie: Cookie) {
-        let kinds = [RequestKind::Hello, RequestKind::Sync, RequestKind::Pull, RequestKind::Leave];
+        let kinds = [RequestKind::Sync, RequestKind::Pull, RequestKind::Leave];
         let (core, now) = (&mut self.core, context.now);
+        if self.admission.handle_challenge(core, context, seq, cookie) {
+            return;
+        }
         let Some(reply) = core.answered(context, seq, &kinds) else {
             return;
         };
         match reply.kind {
-            RequestKind::Hello => self.admission.handle_challenge(core, now, seq, cookie),
             RequestKind::Sync => self.sync.handle_challenge(core, now, reply.owner, seq, cookie),
             RequestKind::Leave => self.admission.leave_challenged(core, now, seq, cookie),
             _ => {
@@ -399,7 +444,7 @@ impl Protocol {
     }
 
     /// We are in, as far as this member is concerned: now its view.
-    fn handle_welcome(&mut self, context: &mut Context, welcome: &Welcome) {
+    fn handle_welcome(&mut self, context: &Context, welcome: &Welcome) {
         let core = &mut self.core;
         let Some(welcomed) = self.admission.handle_welcome(core, context, welcome.seq) else {
             return;
@@ -430,7 +475,12 @@ impl Protocol {
     }
 
     fn handle_reject(&mut self, context: &mut Context, seq: Seq, reason: RejectReason) {
-        let Some((known, addr)) = self.admission.handle_reject(&mut self.core, context, seq, reason) else {
+        let stale = self.admission.handle_reject(&mut self.core, context, seq, reason);
+        let is_about_address = matches!(reason, RejectReason::Unreachable { .. } | RejectReason::BadAddress);
+        if is_about_address && context.answered {
+            self.identity.doubt_address(&mut self.core, context.now);
+        }
+        let Some((known, addr)) = stale else {
             return;
         };
         if addr != self.core.settings.advertise && self.core.members.roster().len() >= 2 {
@@ -475,17 +525,19 @@ impl Protocol {
             self.core.metrics.unknown_sender += 1;
             return;
         }
+        if let Some(welcome) = reading.welcome.take_if(|_| record.generation == context.generation)
+            && NameHash::of(self.core.tag, record.name) == sender
+        {
+            if !self.takes_host(context, welcome.seq, record) {
+                return;
+            }
+            self.handle_welcome(context, &welcome);
+        }
         let behind = sync::is_behind(&self.core, record);
         let merged = self.take_record(now, record, Source::Sync(sender, vouched));
         if is_sync {
             let (is_older, is_changed) = (merged == Merged::Older, matches!(merged, Merged::Changed(_)));
             self.sync.record_read(&self.core, &mut reading.sync, record, is_older, behind || is_changed);
-        } else if !self.core.takes(record) && NameHash::of(self.core.tag, record.name) == sender {
-            // Beside a welcome: the record of the member that lets us in. It is not on our own lists, so we do not join
-            // through it.
-            if self.sync.end_with(&mut self.core, now, sender) {
-                self.admission.sync_failed(&mut self.core, now, sender, &Error::Refused);
-            }
         }
     }
 

@@ -101,6 +101,11 @@ impl Observer {
     /// Notes a datagram that the host has got, as it was before it was sealed; `length`: as it came. `own`: the run of
     /// the host.
     pub(crate) fn received(&mut self, own: u64, from: SocketAddr, datagram: &[u8], length: usize) {
+        if let Ok(packet) = Packet::decode(datagram) {
+            for body in packet.bodies() {
+                self.note_echo(&body);
+            }
+        }
         let account = self.accounts.entry(from.ip()).or_default();
         account.credit += length;
         if !account.proven
@@ -111,6 +116,15 @@ impl Observer {
                 body => asked::answered(&body).is_some_and(|seq| account.asked.contains(&seq)),
             };
             account.proven = packet.header().receiver.0 == own || packet.bodies().any(echoes);
+        }
+    }
+
+    /// A hello repeats the cookie that was sent to the address that its sender advertises, wherever it comes from.
+    fn note_echo(&mut self, body: &Body<'_>) {
+        if let Body::Hello(hello) = body
+            && let Some(account) = self.accounts.get_mut(&hello.record.addr.ip())
+        {
+            account.proven |= hello.cookie.0 != 0 && account.cookies.contains(&hello.cookie);
         }
     }
 

@@ -1,4 +1,5 @@
 mod addresses;
+mod admission;
 mod broadcasts;
 mod clocks;
 mod damage;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
+use self::machines::bound_to;
 use super::checks::{Contents, Observer, Said, check_bounds};
 use super::host::{Ailments, Host, Leftovers, Past, Waiting};
 use super::machine::Machine;
@@ -152,6 +153,7 @@ impl World {
         let addr = addresses.advertise.unwrap_or(interfaces[0]);
         let addresses = Addresses { advertise: Some(addr), ..addresses };
         let mut settings = config.settings(&addresses, interfaces[0])?;
+        settings.bound = bound_to(&interfaces);
         #[cfg(any(test, headcount_bench))]
         {
             settings.without = self.without;

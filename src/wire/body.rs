@@ -229,10 +229,10 @@ pub(crate) enum RejectReason {
     Full,
     /// The name or the address is not on the lists of who may come in.
     NotAllowed,
-    /// The address in the record does not answer; the hello came from this one. No member says so yet.
+    /// The address in the record does not answer; the hello came from this one.
     Unreachable { seen: SocketAddr },
     /// The address in the record can not be the sender's: it is the receiver's own, or of a family that the receiver
-    /// has not. No member says so yet.
+    /// has not.
     BadAddress,
     /// The cluster speaks these versions, and the sender does not read them all. No member says so yet.
     WrongVersion { spoken: Versions },

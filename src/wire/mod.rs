@@ -231,14 +231,15 @@
 //!
 //! ## Admission
 //!
-//! `0x20` hello: let me in. The first one has no cookie and is answered by a challenge; the second repeats the
-//! cookie of that and is answered by a welcome or a reject.
+//! `0x20` hello: let me in. The first one has no cookie and is answered by a challenge, which goes to the address in the
+//! record; the second repeats the cookie of that and is answered by a welcome or a reject. Where a hello comes from another
+//! address than that, the attempts 4, 6, 8 and so on are answered there by a reject with reason 6.
 //!
 //! | seq u64 | cookie u64 | attempt varint32 | cluster id u64 | record |
 //! |---|---|---|---|---|
 //! | | 0: none yet | which of the hellos with this seq it is, from 1 | of the cluster that the address belonged to, as the sender remembers; 0: none. 0 in every hello for now | of the sender: its name hash and generation are those in the header |
 //!
-//! `0x21` challenge: show that you receive at this address.
+//! `0x21` challenge: show that you receive at this address. It is known by its seq, wherever it comes from.
 //!
 //! | seq u64 | cookie u64 |
 //! |---|---|
@@ -263,7 +264,7 @@
 //! | | 7 the address in the record is the answerer's own, or of a family that it can not send to | |
 //! | | 8 the cluster speaks versions that the hello's sender does not read | u8, not 0, and u8: the oldest and the newest |
 //!
-//! No member gives the reasons 6 to 8 for now.
+//! No member gives the reason 8 for now.
 //!
 //! `0x24` hint: why nobody answers you. Goes, without any proof, to a sender whose datagram could not be taken, in a
 //! datagram that is never sealed and has the *answerer's* tag: the one body to look at in a datagram of another

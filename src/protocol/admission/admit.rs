@@ -9,6 +9,10 @@ use crate::protocol::time::Instant;
 use crate::wire::body::{Hello, RejectReason, Welcome};
 use crate::wire::{Body, ClusterId, NameHash, Record, Seq};
 
+/// So many hellos of one attempt from elsewhere than advertised are answered there; of the later ones, every other one is
+/// answered where it came from.
+const CHALLENGED_FIRST: u32 = 3;
+
 /// Whether somebody may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::protocol) enum Decision {
@@ -21,7 +25,62 @@ pub(in crate::protocol) enum Decision {
 }
 
 impl Admission {
-    /// Whether a sender that has proved its address may come in.
+    /// Whether the sender of a hello has shown that it receives at the address that it advertises; one that has not is
+    /// challenged.
+    ///
+    /// The challenge goes to that address, wherever the hello came from, and never is the longer one. Where the two
+    /// differ, some hellos are answered to the source instead, and tell it what it can not know otherwise.
+    pub(in crate::protocol) fn proves_address(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context,
+        hello: &Hello<'_>,
+    ) -> bool {
+        let Context { now, from, sender, generation, .. } = *context;
+        let record = &hello.record;
+        if NameHash::of(core.tag, record.name) != sender || record.generation != generation {
+            core.metrics.malformed += 1;
+            return false;
+        }
+        let advertised = record.addr;
+        if from == advertised {
+            return core.has_cookie(context, hello.seq, hello.cookie);
+        }
+        let purpose = CookiePurpose::Elsewhere { advertised };
+        if core.cookies.accepts(now, purpose, hello.cookie, from, sender, generation) {
+            context.proven = true;
+            core.addresses.heard(advertised);
+            return true;
+        }
+        if std::mem::replace(&mut context.replied, true) {
+            return false;
+        }
+        if let Some(reason) = refusal(core, sender, record) {
+            reject(core, context, hello, reason);
+        } else if hello.attempt > CHALLENGED_FIRST && hello.attempt.is_multiple_of(2) {
+            self.warn_of_unreachable(core, from, record);
+            reject(core, context, hello, RejectReason::Unreachable { seen: from });
+        } else {
+            let cookie = core.cookies.bake(now, purpose, from, sender, generation);
+            let mut datagram = core.datagram_back(context);
+            if datagram.push(&Body::Challenge { seq: hello.seq, cookie }) {
+                core.transmit(now, advertised, datagram);
+            }
+        }
+        false
+    }
+
+    /// A newcomer is heard and not reached: the operator hears of the first one.
+    fn warn_of_unreachable(&mut self, core: &mut Core, from: SocketAddr, record: &Record<'_>) {
+        let is_first = !std::mem::replace(&mut self.has_warned, true);
+        let level = if is_first { log::Level::Warn } else { log::Level::Debug };
+        let Record { name, addr, .. } = *record;
+        core.note(level, || {
+            format!("{name} at {from} wants to join, and nobody answers at {addr}, which it advertises")
+        });
+    }
+
+    /// Whether a sender that has proved its address may come in: with a hello, or with the welcome to ours.
     pub(in crate::protocol) fn decide(
         &mut self,
         core: &mut Core,
@@ -30,12 +89,8 @@ impl Admission {
         name: NameHash,
         record: &Record<'_>,
     ) -> Decision {
-        if !core.takes(record) {
-            core.metrics.not_allowed += 1;
-            return Decision::No(RejectReason::NotAllowed);
-        }
-        if name == core.me {
-            return Decision::No(RejectReason::NameTaken { addr: core.settings.advertise });
+        if let Some(reason) = refusal(core, name, record) {
+            return Decision::No(reason);
         }
         let held = core.members.get(name);
         let is_at_home = held.is_some_and(|entry| entry.is_at(from));
@@ -67,16 +122,18 @@ impl Admission {
     }
 }
 
-/// Whether the sender of a hello has shown that it receives at its address; a sender that has not is challenged.
-pub(in crate::protocol) fn proves_address(core: &mut Core, context: &mut Context, hello: &Hello<'_>) -> bool {
-    let (sender, record) = (context.sender, &hello.record);
-    if NameHash::of(core.tag, record.name) != sender || record.generation != context.generation {
-        core.metrics.malformed += 1;
-        return false;
-    }
-    match held_elsewhere(core, context.from, sender, record) {
-        Some(addr) => has_cookie_from(core, context, hello, addr),
-        None => core.has_cookie(context, hello.seq, hello.cookie),
+/// Why a record is refused, whatever is held of its node; none if it is not. It is the same for whoever says hello and
+/// for whoever lets us in.
+fn refusal(core: &mut Core, name: NameHash, record: &Record<'_>) -> Option<RejectReason> {
+    if !core.takes(record) {
+        core.metrics.not_allowed += 1;
+        Some(RejectReason::NotAllowed)
+    } else if name == core.me {
+        Some(RejectReason::NameTaken { addr: core.settings.advertise })
+    } else if !core.can_reach(record.addr) {
+        Some(RejectReason::BadAddress)
+    } else {
+        None
     }
 }
 
@@ -87,10 +144,13 @@ pub(in crate::protocol) fn reject(
     hello: &Hello<'_>,
     reason: RejectReason,
 ) {
-    let (now, from) = (context.now, context.from);
+    let from = context.from;
     core.metrics.joins_refused += 1;
     core.note(log::Level::Debug, || format!("{} at {from} is refused: {reason:?}", hello.record.name));
-    core.reply(now, from, context.run(), &Body::Reject { seq: hello.seq, reason });
+    let mut datagram = core.datagram_back(context);
+    if datagram.push(&Body::Reject { seq: hello.seq, reason }) {
+        core.transmit_unchecked(from, datagram);
+    }
 }
 
 /// Answers a hello whose sender was let in.
@@ -109,34 +169,4 @@ pub(in crate::protocol) fn welcome(core: &mut Core, context: &Context, seq: Seq)
         let _ = datagram.push(&body);
     }
     core.transmit(now, from, datagram);
-}
-
-/// Where we hold the run that says hello, and it says that it is, if the hello is from another address.
-fn held_elsewhere(
-    core: &Core,
-    from: SocketAddr,
-    sender: NameHash,
-    record: &Record<'_>,
-) -> Option<SocketAddr> {
-    let held = core.members.get(sender).filter(|entry| entry.generation() == record.generation)?;
-    (held.addr() == record.addr && !held.is_at(from)).then_some(record.addr)
-}
-
-/// Whether a run that sends from one address receives at the other one where we hold it: else anybody could speak
-/// for it. The cookie goes there and has to come back from here.
-fn has_cookie_from(core: &mut Core, context: &mut Context, hello: &Hello<'_>, addr: SocketAddr) -> bool {
-    let Context { now, from, sender, generation, .. } = *context;
-    let purpose = CookiePurpose::HeldElsewhere;
-    if core.cookies.accepts(now, purpose, hello.cookie, from, sender, generation) {
-        context.proven = true;
-        return true;
-    }
-    if !std::mem::replace(&mut context.replied, true) {
-        let cookie = core.cookies.bake(now, purpose, from, sender, generation);
-        let mut datagram = core.datagram_back(context);
-        if datagram.push(&Body::Challenge { seq: hello.seq, cookie }) {
-            core.transmit(now, addr, datagram);
-        }
-    }
-    false
 }

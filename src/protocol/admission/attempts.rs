@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use crate::error::Error;
 use crate::protocol::api::{Bound, RequestId};
 use crate::wire::body::RejectHintReason;
 use crate::wire::{Cookie, NameHash, Seq};
@@ -28,6 +29,8 @@ pub(super) struct JoinAttempt {
     pub(super) dead: Option<NameHash>,
     /// Why it may be that nobody answers; anybody can have made it up.
     pub(super) refusal: Option<RejectHintReason>,
+    /// Where the member that it goes to sees us, if it says that it does not reach us where we advertise that we are.
+    pub(super) seen: Option<SocketAddr>,
     /// The counter of its last hello, if that was sealed.
     counter: Option<u64>,
     /// Hellos so far.
@@ -38,7 +41,7 @@ impl JoinAttempt {
     /// Takes a cookie; false if it has that one. A member that challenges us has read our hello, and we its answer:
     /// whatever spoke against it was wrong.
     pub(super) fn challenged(&mut self, cookie: Cookie) -> bool {
-        self.refusal = None;
+        (self.refusal, self.seen) = (None, None);
         std::mem::replace(&mut self.cookie, cookie) != cookie
     }
 
@@ -76,8 +79,9 @@ impl JoinAttempts {
         call: Option<RequestId>,
         dead: Option<NameHash>,
     ) {
+        let cookie = Cookie(0);
         let attempt =
-            JoinAttempt { addr, call, cookie: Cookie(0), dead, refusal: None, counter: None, hellos: 0 };
+            JoinAttempt { addr, call, cookie, dead, refusal: None, seen: None, counter: None, hellos: 0 };
         self.by_seq.insert(seq, attempt);
     }
 
@@ -117,10 +121,12 @@ impl JoinAttempts {
         }
     }
 
-    /// Why nobody at an address answers a join, as far as can be known.
-    pub(super) fn refusal(&self, call: RequestId, addr: SocketAddr) -> Option<RejectHintReason> {
+    /// Why nobody at an address lets us in, who advertise this address, as far as can be known.
+    pub(super) fn reason(&self, call: RequestId, addr: SocketAddr, advertised: SocketAddr) -> Option<Error> {
         let mut of_join = self.by_seq.values().filter(|attempt| attempt.call == Some(call));
-        of_join.find(|attempt| attempt.addr == addr)?.refusal
+        let attempt = of_join.find(|attempt| attempt.addr == addr)?;
+        let unreachable = attempt.seen.map(|seen| Error::Unreachable { advertised, seen });
+        unreachable.or(attempt.refusal.map(Error::from))
     }
 
     /// A join has come through by one of its attempts: the others go on in the background, for a while.

@@ -221,17 +221,25 @@ impl Admission {
         self.attempts.sealed(seq, counter);
     }
 
-    /// A member wants a cookie with our hello.
+    /// A member wants a cookie with our hello: it may come from elsewhere than where the hello went, and goes there with the
+    /// next one. False if this is not about a hello.
     pub(in crate::protocol) fn handle_challenge(
         &mut self,
         core: &mut Core,
-        now: Instant,
+        context: &mut Context,
         seq: Seq,
         cookie: Cookie,
-    ) {
-        if self.attempts.get_mut(seq).is_some_and(|attempt| attempt.challenged(cookie)) {
-            self.hurry(core, now, seq);
+    ) -> bool {
+        let Some(attempt) = self.attempts.get_mut(seq) else {
+            return false;
+        };
+        if attempt.addr == context.from {
+            core.note_answer(context);
         }
+        if attempt.challenged(cookie) {
+            self.hurry(core, context.now, seq);
+        }
+        true
     }
 
     /// Says hello again, at once.
@@ -244,10 +252,9 @@ impl Admission {
     pub(in crate::protocol) fn handle_welcome(
         &mut self,
         core: &mut Core,
-        context: &mut Context,
+        context: &Context,
         seq: Seq,
     ) -> Option<Welcomed> {
-        core.answered(context, seq, &[RequestKind::Hello])?;
         let JoinAttempt { cookie, call, .. } = self.end_attempt(core, context.now, seq, true)?;
         core.given.remember(context.sender, cookie);
         // The first seed that lets us in is enough; the others have gossiped that we are here.
@@ -272,7 +279,11 @@ impl Admission {
             RejectReason::ClockAhead => Error::ClockAhead,
             RejectReason::Full => Error::Full,
             RejectReason::NotAllowed => Error::Refused,
-            RejectReason::Unreachable { seen } => Error::Unreachable { advertised, seen },
+            // Not for sure: the challenges may have been lost.
+            RejectReason::Unreachable { seen } => {
+                self.not_reached(context.from, seq, Error::Unreachable { advertised, seen });
+                return None;
+            }
             RejectReason::BadAddress => Error::BadAddress { advertised },
             RejectReason::WrongVersion { spoken } => {
                 Error::WrongVersion { theirs: range(spoken), ours: range(Versions::OURS) }
@@ -280,6 +291,16 @@ impl Admission {
         };
         self.rejected(core, context, seq, error);
         None
+    }
+
+    /// The member that we said hello to does not reach us where we advertise that we are.
+    fn not_reached(&mut self, by: SocketAddr, seq: Seq, error: Error) {
+        if let (Some(attempt), Error::Unreachable { seen, .. }) = (self.attempts.get_mut(seq), &error) {
+            attempt.seen = Some(*seen);
+            if attempt.call.is_none() {
+                self.rejoin.refused(by, error);
+            }
+        }
     }
 
     /// The member that we said hello to does not let us in.
@@ -423,7 +444,8 @@ impl Admission {
         let late: Vec<SocketAddr> =
             join.seeds.iter().filter(|(_, error)| error.is_none()).map(|(addr, _)| *addr).collect();
         for addr in late {
-            join.fail(addr, self.attempts.refusal(call, addr).map_or(Error::NoAnswer, Error::from));
+            let reason = self.attempts.reason(call, addr, core.settings.advertise);
+            join.fail(addr, reason.unwrap_or(Error::NoAnswer));
         }
         self.check_join(core, now, call);
     }

@@ -12,9 +12,26 @@
 //! ```
 //!
 //! The cookie proves that the joiner receives at its address, so that no address is sent more than it has sent
-//! (as in QUIC's address validation, RFC 9000, section 8.1). A run that is held at another address than the hello came
-//! from is sent the cookie there: else anybody who has heard of it could speak for it. The same hello brings back a
-//! running node that is not known to somebody (a [join attempt](attempts)): one that was held dead, or whose joining went by.
+//! (as in QUIC's address validation, RFC 9000, section 8.1). The same hello brings back a running node that is not known to
+//! somebody (a [join attempt](attempts)): one that was held dead, or whose joining went by.
+//!
+//! **Addresses.** The address that a joiner advertises is in its record; all others will send there. Its datagrams may come
+//! from another one: a container's, say, or what a translator has made of it. Then the cookie goes to the advertised
+//! address and has to come back from the source, which shows that both are the joiner's own. The source becomes an
+//! [alias](super::membership) of its run here, and in no record.
+//!
+//! ```text
+//!  joiner, advertising A, seen at S           any member
+//!  from S: Hello(cookie 0, own record)   →
+//!                                        ←    to A: Challenge(cookie)        hellos 1 to 3, 5, 7 …
+//!                                        ←    to S: Reject(unreachable, S)   hellos 4, 6, 8 …
+//!  from S: Hello(cookie, own record)     →    let in: it is reached at A, and counts as itself at S
+//!                                        ←    to S: Welcome
+//! ```
+//!
+//! A joiner knows the challenge by the number of its hello, wherever it comes from. That nothing arrives at A ends no
+//! join before its deadline, because the challenges may have been lost. Whoever would be refused with a hello is refused
+//! when it lets us in, too: so nobody is half a member.
 //!
 //! **Names.** If a newcomer's name is held by another run at another address, the older run is probed with the
 //! full ladder: if it answers, the newcomer is refused. At the same address the newer run takes over. Only the
@@ -41,7 +58,7 @@ mod vouch;
 use std::time::Duration;
 
 use super::api::Bound;
-pub(super) use admit::{Decision, proves_address, reject, welcome};
+pub(super) use admit::{Decision, reject, welcome};
 use attempts::JoinAttempts;
 use join::Joins;
 pub(crate) use join::copy as copy_error;
@@ -64,6 +81,8 @@ pub(super) struct Admission {
     name_checks: NameChecks,
     leave: Option<Leave>,
     doubts: Doubts,
+    /// The operator was warned of a newcomer whose address is not reached.
+    has_warned: bool,
     /// In this second: so many hints were sent.
     hints: (u64, u32),
     /// In this second: so many nodes that nobody vouches for were said hello to.
@@ -81,6 +100,7 @@ impl Admission {
             name_checks: NameChecks::new(),
             leave: None,
             doubts: Doubts::default(),
+            has_warned: false,
             hints: (0, 0),
             followed: (0, 0),
         }

@@ -28,6 +28,8 @@ pub(crate) struct Addresses {
     newcomers: BTreeMap<IpAddr, Newcomers>,
     /// When newcomers that time has made up for were forgotten last.
     swept: Instant,
+    /// The operator was warned of an address that nothing can be sent to from here.
+    has_warned: bool,
 }
 
 /// Newcomers that were let in, less those that time has made up for.
@@ -110,6 +112,11 @@ impl Addresses {
         }
         newcomers.count += 1;
         true
+    }
+
+    /// Whether to warn of an address that nothing can be sent to from here: of the first one.
+    pub(crate) fn warns(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_warned, true)
     }
 
     pub(crate) fn bound(&self) -> Bound {

@@ -16,12 +16,16 @@ pub(in crate::protocol) const ANYBODY: Run = (NameHash(0), Generation(0));
 #[derive(Debug)]
 pub(in crate::protocol) struct Context {
     pub(in crate::protocol) now: Instant,
+    /// Where it comes from, for its receiver: answers go there. What is sealed for our run comes from its sender, whatever the source
+    /// is, and counts as coming from where that advertises that it is: whoever copies it is not answered.
     pub(in crate::protocol) from: SocketAddr,
+    /// What stands in the datagram: nearly always the same.
+    pub(in crate::protocol) source: SocketAddr,
     pub(in crate::protocol) sender: NameHash,
     pub(in crate::protocol) generation: Generation,
     /// Of its seal; none: it came plain.
     pub(in crate::protocol) counter: Option<u64>,
-    /// Whether the sender is an active node of ours, at its address, that knows our run.
+    /// Whether the sender is an active node of ours, at an address of its own, that knows our run.
     pub(in crate::protocol) known: bool,
     /// Whether the datagram has answered a request of ours.
     pub(in crate::protocol) answered: bool,

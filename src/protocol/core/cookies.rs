@@ -24,8 +24,9 @@ const GIVEN_MAX: usize = 64;
 pub(crate) enum CookiePurpose {
     /// A request, from the address that the cookie was sent to.
     Request,
-    /// A hello of a run that is held at another address: the cookie is sent there, and comes back from here.
-    HeldElsewhere,
+    /// A hello from another address than the one that its sender advertises: the cookie is sent there, and comes back
+    /// from here.
+    Elsewhere { advertised: SocketAddr },
 }
 
 /// Makes and checks cookies. They are not stored: a cookie is a keyed hash of whom it was made for and when.
@@ -75,17 +76,20 @@ impl CookieJar {
         name: NameHash,
         run: Generation,
     ) -> Cookie {
-        let mut bytes = [0; 42];
-        match addr.ip() {
-            IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),
-            IpAddr::V6(ip) => bytes[..16].copy_from_slice(&ip.octets()),
-        }
-        bytes[16..18].copy_from_slice(&addr.port().to_be_bytes());
+        let mut bytes = [0; 60];
+        bytes[..18].copy_from_slice(&bytes_of(addr));
         bytes[18..26].copy_from_slice(&name.0.to_be_bytes());
         bytes[26..34].copy_from_slice(&run.0.to_be_bytes());
-        bytes[34..].copy_from_slice(&epoch.to_be_bytes());
-        let key = (self.key.0 ^ purpose as u64, self.key.1);
-        Cookie(siphash(key, &bytes).max(1))
+        bytes[34..42].copy_from_slice(&epoch.to_be_bytes());
+        // The length tells the purposes apart.
+        let bytes = match purpose {
+            CookiePurpose::Request => &bytes[..42],
+            CookiePurpose::Elsewhere { advertised } => {
+                bytes[42..].copy_from_slice(&bytes_of(advertised));
+                &bytes[..]
+            }
+        };
+        Cookie(siphash(self.key, bytes).max(1))
     }
 }
 
@@ -119,6 +123,16 @@ impl GivenCookies {
     pub(crate) fn bound(&self) -> Bound {
         Bound { what: "cookies of others", count: self.by_age.len(), max: GIVEN_MAX }
     }
+}
+
+fn bytes_of(addr: SocketAddr) -> [u8; 18] {
+    let mut bytes = [0; 18];
+    match addr.ip() {
+        IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),
+        IpAddr::V6(ip) => bytes[..16].copy_from_slice(&ip.octets()),
+    }
+    bytes[16..].copy_from_slice(&addr.port().to_be_bytes());
+    bytes
 }
 
 fn epoch(now: Instant) -> u64 {

@@ -1,6 +1,6 @@
-//! Our own run: what we say about ourselves, our clock, and which runs of others can be true.
+//! Our own run: what we say about ourselves, our addresses and our clock, and which runs of others can be true.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rand::Rng;
@@ -53,6 +53,16 @@ impl Core {
         addr == self.settings.advertise
             || addr == bound
             || (addr.port() == bound.port() && bound.ip().is_unspecified() && addr.ip().is_loopback())
+    }
+
+    /// Whether datagrams to an address can arrive at another host: it is not our own, and of a family that our socket can
+    /// send to.
+    pub(in crate::protocol) fn can_reach(&self, addr: SocketAddr) -> bool {
+        let is_of_family = match self.settings.bound.ip() {
+            IpAddr::V4(_) => addr.is_ipv4(),
+            IpAddr::V6(ip) => addr.is_ipv6() || ip.is_unspecified(),
+        };
+        is_of_family && !self.is_own(addr)
     }
 
     /// A generation above another one, by the clock if that is past it; by the clock as well if there is none above.

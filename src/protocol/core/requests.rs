@@ -2,8 +2,8 @@
 //!
 //! A request has a random number, which its answer repeats. It keeps whom it went to (address and, where that is known,
 //! name and run), when, and how often. There is one check for all answers: the number has to be open for a request of
-//! this kind, and the answer has to come from the address that was asked and from the node that was asked. Whether it
-//! comes from the run that was asked, the answer says, since another run at the address is news of its own.
+//! this kind, and the answer has to come from the node that was asked, at the address that was asked or another one of its
+//! own. Whether it comes from the run that was asked, the answer says, since another run at the address is news of its own.
 //!
 //! **Repeating.** A request that is to be repeated is due after its pause, then after twice that, then after four times
 //! that, each time with a jitter of up to a gossip interval. Those that own it give it up.
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use super::{Context, Core};
 use crate::node::Generation;
-use crate::protocol::membership::Peer;
+use crate::protocol::membership::{Members, Peer};
 use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::{NameHash, Seq};
 
@@ -155,14 +155,15 @@ impl Requests {
 
     /// The round trip that an answer shows whose request is over; none if it shows none. The second answer to a request
     /// that was repeated shows that the first one was to the first try.
-    pub(in crate::protocol) fn late(
+    fn late(
         &mut self,
+        members: &Members,
         context: &Context,
         seq: Seq,
         kind: RequestKind,
     ) -> Option<Duration> {
-        let is_meant =
-            |over: &Over| over.seq == seq && over.kind == kind && is_from(&over.asked, context) == Some(true);
+        let is_from = |asked: &Asked| is_from(members, asked, context) == Some(true);
+        let is_meant = |over: &Over| over.seq == seq && over.kind == kind && is_from(&over.asked);
         let place = self.over.iter().position(is_meant)?;
         let Over { sent, tries, answered, .. } = self.over.remove(place)?;
         let came = answered.or((tries == 1).then_some(context.now))?;
@@ -177,9 +178,9 @@ impl Requests {
         self.deadlines.push_back(lag);
     }
 
-    fn find(&self, context: &Context, seq: Seq, kinds: &[RequestKind]) -> Option<Reply> {
+    fn find(&self, members: &Members, context: &Context, seq: Seq, kinds: &[RequestKind]) -> Option<Reply> {
         let request = self.open.get(&seq).filter(|request| kinds.contains(&request.kind))?;
-        let of_run = is_from(&request.asked, context)?;
+        let of_run = is_from(members, &request.asked, context)?;
         let Request { kind, owner, sent, tries, .. } = *request;
         let round_trip = sent.filter(|_| tries == 1).map(|sent| context.now.since(sent));
         Some(Reply { kind, owner, of_run, round_trip, sent })
@@ -242,7 +243,7 @@ impl Core {
         seq: Seq,
         kinds: &[RequestKind],
     ) -> Option<Reply> {
-        let reply = self.requests.find(context, seq, kinds).filter(|reply| reply.of_run);
+        let reply = self.requests.find(&self.members, context, seq, kinds).filter(|reply| reply.of_run);
         self.note_reply(context, reply)
     }
 
@@ -253,8 +254,18 @@ impl Core {
         seq: Seq,
         kinds: &[RequestKind],
     ) -> Option<Reply> {
-        let reply = self.requests.find(context, seq, kinds);
+        let reply = self.requests.find(&self.members, context, seq, kinds);
         self.note_reply(context, reply)
+    }
+
+    /// The round trip that the answer to a request shows that is over; none if it shows none.
+    pub(in crate::protocol) fn late_answer(
+        &mut self,
+        context: &Context,
+        seq: Seq,
+        kind: RequestKind,
+    ) -> Option<Duration> {
+        self.requests.late(&self.members, context, seq, kind)
     }
 
     fn note_reply(&mut self, context: &mut Context, reply: Option<Reply>) -> Option<Reply> {
@@ -270,13 +281,13 @@ impl Core {
 }
 
 /// Whether an answer comes from the run that was asked; none if it comes from elsewhere, or from another node.
-fn is_from(asked: &Asked, context: &Context) -> Option<bool> {
-    if asked.addr != context.from {
-        return None;
-    }
+fn is_from(members: &Members, asked: &Asked, context: &Context) -> Option<bool> {
+    let held = || members.get(context.sender).filter(|entry| entry.generation() == context.generation);
+    let is_there = asked.addr == context.from
+        || held().is_some_and(|entry| entry.is_at(context.from) && entry.is_at(asked.addr));
     match asked.run {
-        None => Some(true),
-        Some((name, run)) if name == context.sender => Some(run == context.generation),
+        None => is_there.then_some(true),
+        Some((name, run)) if name == context.sender => is_there.then_some(run == context.generation),
         Some(_) => None,
     }
 }

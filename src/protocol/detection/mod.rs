@@ -528,7 +528,8 @@ impl Detection {
             // Refused only if there is no room, which there is.
             let _ = datagram.push(&Body::Verdict(verdict));
         }
-        if datagram.push(&Body::Ping(ping)) {
+        // To an address that nothing can get to from here relays have to ping.
+        if core.can_reach(target.addr) && datagram.push(&Body::Ping(ping)) {
             core.add_rumors(&mut datagram, target.name);
             core.transmit(now, target.addr, datagram);
         }

@@ -2,6 +2,7 @@
 //! order that all members share.
 
 mod address_index;
+mod alias;
 pub(super) mod ring;
 mod roster;
 mod suspicion;

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address_index::AddressIndex;
+use super::alias::{Aliases, OwnAddresses};
 use super::roster::Roster;
 use crate::node::{Generation, Incarnation, Node, Status};
 use crate::protocol::api::{Bound, Seen};
@@ -63,9 +64,7 @@ pub(crate) struct Entry {
     pub(crate) hidden: bool,
     /// Vouched for since so many absences: now, if there was none since then. Zero: not vouched for.
     vouched: u32,
-    /// Another address that this run has shown to be its own, by a cookie: it advertises one address and
-    /// sends from another. Hardly anybody does: boxed, because there is one of these for each node in each view.
-    alias: Option<Box<SocketAddr>>,
+    aliases: Aliases,
     /// What was said about its end, if it has left: passed on as it came.
     left_at: Option<Box<LeftAt>>,
     /// What the record adds to the sums: zero while it is not counted.
@@ -98,14 +97,14 @@ impl Entry {
         self.is_active() && !self.hidden
     }
 
-    /// Whether an address is one of its own: the one that it tells, or the one that it sends from.
+    /// Whether an address is one of its own: the one that it advertises, or one that it sends from.
     pub(crate) fn is_at(&self, addr: SocketAddr) -> bool {
-        self.addr() == addr || self.alias.as_deref() == Some(&addr)
+        self.addr() == addr || self.aliases.contains(addr)
     }
 
     /// All addresses of its own.
-    fn addresses(&self) -> [Option<SocketAddr>; 2] {
-        [Some(self.addr()), self.alias.as_deref().copied()]
+    fn addresses(&self) -> OwnAddresses {
+        self.aliases.with(self.addr())
     }
 
     /// The record as it is told to others.
@@ -158,7 +157,7 @@ impl Entry {
 impl Clone for Entry {
     fn clone(&self) -> Self {
         let node = self.node.with_status(self.node.status());
-        Self { node, alias: self.alias.clone(), left_at: self.left_at.clone(), ..*self }
+        Self { node, aliases: self.aliases.clone(), left_at: self.left_at.clone(), ..*self }
     }
 }
 
@@ -332,7 +331,7 @@ impl Members {
             entry.hidden = false;
             if !same_run {
                 entry.broadcast = record.broadcast;
-                entry.alias = None;
+                entry.aliases = Aliases::default();
                 entry.last_heard = Instant::default();
             }
         });
@@ -464,11 +463,22 @@ impl Members {
         last.find(|name| *name != not && self.visible(*name).is_some())
     }
 
-    /// Notes that a run has proved an address other than its record's.
-    pub(crate) fn set_alias(&mut self, name: NameHash, addr: SocketAddr) {
-        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+    /// Notes that a run has shown that an address is its own, other than the one that it advertises.
+    pub(crate) fn add_alias(&mut self, now: Instant, name: NameHash, addr: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&name).filter(|entry| entry.addr() != addr) {
+            let entry = Arc::make_mut(entry);
             let were = entry.addresses();
-            entry.alias = (entry.addr() != addr).then(|| Box::new(addr));
+            entry.aliases.add(now, addr);
+            self.reindex(name, were);
+        }
+    }
+
+    /// Something has come from an address in the name of a node: aliases that are not used are forgotten.
+    pub(crate) fn heard_from(&mut self, now: Instant, name: NameHash, from: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&name).filter(|entry| !entry.aliases.is_empty()) {
+            let entry = Arc::make_mut(entry);
+            let were = entry.addresses();
+            entry.aliases.heard(now, from);
             self.reindex(name, were);
         }
     }
@@ -617,13 +627,13 @@ impl Members {
             last_heard: Instant::default(),
             hidden: false,
             vouched: self.absences,
-            alias: None,
+            aliases: Aliases::default(),
             left_at: None,
             counted: 0,
         };
         self.entries.insert(name, Arc::new(entry));
         self.roster.set(name, true, false);
-        self.reindex(name, [None; 2]);
+        self.reindex(name, OwnAddresses::default());
         self.recount(now, name);
         self.version += 1;
     }
@@ -683,8 +693,8 @@ impl Members {
     }
 
     /// Brings the index by address up to date with a record, whose addresses were these.
-    fn reindex(&mut self, name: NameHash, were: [Option<SocketAddr>; 2]) {
-        let are = self.entries.get(&name).map_or([None; 2], |entry| entry.addresses());
+    fn reindex(&mut self, name: NameHash, were: OwnAddresses) {
+        let are = self.entries.get(&name).map_or(OwnAddresses::default(), |entry| entry.addresses());
         if are != were {
             were.into_iter().flatten().for_each(|addr| self.by_addr.remove(addr, name));
             are.into_iter().flatten().for_each(|addr| self.by_addr.insert(addr, name));

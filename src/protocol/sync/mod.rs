@@ -256,11 +256,6 @@ impl Sync {
         self.exchanges.with(peer).is_some()
     }
 
-    /// Ends the exchange with a peer; false if there is none.
-    pub(super) fn end_with(&mut self, core: &mut Core, now: Instant, peer: NameHash) -> bool {
-        self.exchanges.with(peer).is_some_and(|id| self.end(core, now, id).is_some())
-    }
-
     /// All of a datagram was read: sends what its exchange may send now, and ends it when nothing is left.
     pub(super) fn go_on(&mut self, core: &mut Core, now: Instant, reading: &Reading) -> Option<Ended> {
         let id = reading.exchange?;

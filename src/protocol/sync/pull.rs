@@ -308,7 +308,7 @@ impl Pulls {
             Some(reply) => Some(Pulled { seq, round_trip: reply.round_trip }),
             None => {
                 // A second answer: the request was repeated too early.
-                if let Some(took) = core.requests.late(context, seq, RequestKind::Pull) {
+                if let Some(took) = core.late_answer(context, seq, RequestKind::Pull) {
                     self.note_time(took);
                 }
                 None

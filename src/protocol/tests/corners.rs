@@ -44,7 +44,8 @@ fn datagram(header: &Header, bodies: &[Body<'_>]) -> Vec<u8> {
 fn a_cookie_is_good_for_its_purpose_only() {
     let jar = CookieJar::new((1, 2));
     let (now, from, name, run) = (Instant::from_micros(1), addr_of(1), NameHash(3), Generation(4));
-    let purposes = [CookiePurpose::Request, CookiePurpose::HeldElsewhere];
+    let purposes = [1, 2].map(|other| CookiePurpose::Elsewhere { advertised: addr_of(other) });
+    let purposes = [CookiePurpose::Request, purposes[0], purposes[1]];
     for shown_for in purposes {
         for baked_for in purposes {
             let cookie = jar.bake(now, baked_for, from, name, run);

@@ -183,7 +183,7 @@ fn a_leave_from_the_address_that_a_member_sends_from_is_acked() {
     world.run(secs(2));
     let (alias, name) = (addr_of(500), world.hash(2));
     let run = world.generation(2);
-    world.hosts[0].protocol.core.members.set_alias(name, alias);
+    world.hosts[0].protocol.core.members.add_alias(world.now, name, alias);
     let cookie =
         world.hosts[0].protocol.core.cookies.bake(world.now, CookiePurpose::Request, alias, name, run);
     let said = world.forge(2, 0, &[leave(cookie)]);

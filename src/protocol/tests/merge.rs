@@ -353,8 +353,9 @@ fn whoever_is_at_an_address_is_found_there_whatever_has_happened() {
         let name = format!("n{}", rng.random_range(0..16));
         let (hash, addr) = (NameHash::of(TAG, &name), addr_of(rng.random_range(0..8)));
         let (generation, incarnation) = (rng.random_range(0..200), rng.random_range(0..3));
-        match rng.random_range(0..5) {
-            0 => members.set_alias(hash, addr),
+        match rng.random_range(0..6) {
+            0 => members.add_alias(at(step), hash, addr),
+            5 => members.heard_from(at(step + 60_000_000), hash, addr),
             1 => drop(members.reap(at(step), Duration::from_micros(60))),
             2 => {
                 let status = STATUSES[rng.random_range(1..4)];

@@ -1,5 +1,6 @@
 //! Tests of the whole protocol, on a virtual network and clock.
 
+mod aliases;
 mod allow;
 mod broadcasts;
 mod corners;

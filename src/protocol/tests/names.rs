@@ -88,3 +88,18 @@ fn a_successor_that_waits_has_the_name_within_a_second_of_its_holders_end() {
         assert!(slowest <= secs(1), "{slowest:?}");
     }
 }
+
+/// A member that finds the address of the second process says hello to it: it was let in there, and believed it.
+#[test]
+fn a_second_process_does_not_get_a_name_by_letting_others_in() {
+    let mut world = World::cluster(12, 4);
+    world.run(secs(2));
+    let second = world.add_named("n2", addr_of(100));
+    for host in [0, 1] {
+        world.call(host, |protocol, now| protocol.addresses_found(now, &[addr_of(100)]));
+    }
+    world.run(secs(20));
+    assert!(world.hosts[2].ended.is_none(), "the holder has lost its name");
+    assert_eq!(world.hosts[0].protocol.node("n2").unwrap().addr(), addr_of(2));
+    assert_ne!(world.hosts[second].protocol.local().addr(), addr_of(2));
+}

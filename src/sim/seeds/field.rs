@@ -124,6 +124,10 @@ impl Run {
             let keeps = self.below(0..2) == 0;
             config = config.snapshot(SNAPSHOT).keep_state(keeps);
         }
+        if self.switches.has(Kind::Translation) {
+            // Nothing leads to one that was behind a translator and advertises another address now.
+            self.cluster.translate(&[&name(host)], None);
+        }
         if self.switches.has(Kind::Translation) && self.below(0..4) == 0 {
             let outside = [203, 0, 113, u8::try_from(host).unwrap()];
             let port = 9_000 + u16::try_from(host).unwrap();

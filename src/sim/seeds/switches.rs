@@ -36,8 +36,7 @@ const FAR_CLOCKS: bool = true;
 const WIDTH: bool = false;
 /// Closed until the size that a path carries is found out: what does not fit is sent again and again.
 const SIZE: bool = false;
-/// Closed until a member that speaks from elsewhere than it advertises is known by its run.
-const TRANSLATION: bool = false;
+const TRANSLATION: bool = true;
 const ADDRESSES: bool = true;
 /// Closed until plain datagrams carry a checksum.
 const FLIPS: bool = false;

@@ -1,6 +1,6 @@
 //! Machines: what hosts have when nothing runs there, and where they are.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::World;
 use crate::config::DEFAULT_PORT;
@@ -71,6 +71,13 @@ impl World {
         let index = self.index_of(name).unwrap_or(usize::MAX);
         self.machine(index, name)
     }
+}
+
+/// Where the socket of a process is bound that receives at all of these addresses.
+pub(super) fn bound_to(interfaces: &[SocketAddr]) -> SocketAddr {
+    let is_of_both = interfaces.iter().any(|addr| addr.is_ipv4() != interfaces[0].is_ipv4());
+    let ip = if is_of_both { Ipv6Addr::UNSPECIFIED.into() } else { interfaces[0].ip() };
+    SocketAddr::new(ip, interfaces[0].port())
 }
 
 /// The address of a host that does not say which one it has.

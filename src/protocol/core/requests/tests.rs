@@ -22,6 +22,7 @@ fn context(millis: u64) -> Context {
     Context {
         now: at(millis),
         from: addr_of(1),
+        source: addr_of(1),
         sender: NAME,
         generation: RUN,
         counter: None,
@@ -85,8 +86,8 @@ fn the_second_answer_to_a_request_that_was_repeated_shows_the_round_trip() {
     assert_eq!(reply.round_trip, None, "to which of the two?");
     core.requests.end(at(120), seq, true);
     let round_trip = Some(Duration::from_millis(120));
-    assert_eq!(core.requests.late(&context(220), seq, RequestKind::Pull), round_trip);
-    assert_eq!(core.requests.late(&context(230), seq, RequestKind::Pull), None);
+    assert_eq!(core.late_answer(&context(220), seq, RequestKind::Pull), round_trip);
+    assert_eq!(core.late_answer(&context(230), seq, RequestKind::Pull), None);
 }
 
 #[test]
@@ -96,9 +97,9 @@ fn an_answer_that_comes_too_late_shows_the_round_trip_of_what_was_sent_once() {
     core.requests.end(at(500), seq, false);
     assert_eq!(core.answered(&mut context(700), seq, &KINDS), None);
     let strange = Context { sender: NameHash(8), ..context(700) };
-    assert_eq!(core.requests.late(&strange, seq, RequestKind::Ping), None);
+    assert_eq!(core.late_answer(&strange, seq, RequestKind::Ping), None);
     let round_trip = Some(Duration::from_millis(700));
-    assert_eq!(core.requests.late(&context(700), seq, RequestKind::Ping), round_trip);
+    assert_eq!(core.late_answer(&context(700), seq, RequestKind::Ping), round_trip);
 }
 
 #[test]
@@ -111,7 +112,7 @@ fn what_is_over_is_remembered_within_a_bound() {
         first.get_or_insert(seq);
     }
     assert_eq!(core.requests.over.len(), OVER_MAX);
-    assert_eq!(core.requests.late(&context(2), first.unwrap(), RequestKind::Ping), None);
+    assert_eq!(core.late_answer(&context(2), first.unwrap(), RequestKind::Ping), None);
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn peer() -> Peer {
 fn context(now: Instant) -> Context {
     let Peer { name: sender, addr: from, generation } = peer();
     let (known, answered, proven, replied) = (true, false, false, false);
-    Context { now, from, sender, generation, counter: None, known, answered, proven, replied }
+    Context { now, from, source: from, sender, generation, counter: None, known, answered, proven, replied }
 }
 
 /// Asks the peer for all that it may be asked for, held up to here: the numbers of the requests.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{bodies_of, foreign};
+use super::{bodies_of, foreign, record};
 use crate::protocol::tests::secs;
 use crate::protocol::tests::world::World;
 use crate::protocol::{CallResult, RequestId};
@@ -67,7 +67,8 @@ fn let_in_by_a_stranger(seed: u64, count: u32) -> (World, RequestId, Vec<(Socket
     let seq = bodies_of(&sent, |body| if let Body::Hello(hello) = body { Some(hello.seq) } else { None })[0];
     let welcome =
         Welcome { seq, view: ViewMark { fingerprint: 5, quiet: 255 }, count, cluster: ClusterId(0) };
-    let datagram = world.forge_stranger("x", 0, &[Body::Welcome(welcome)]);
+    let own = Body::SyncRecord { record: record("x", foreign(), 1), vouched: true };
+    let datagram = world.forge_stranger("x", 0, &[Body::Welcome(welcome), own]);
     let sent = world.answers(0, foreign(), &datagram);
     (world, call, sent)
 }

@@ -1,0 +1,152 @@
+//! Members that speak from another address than they advertise.
+
+use std::net::SocketAddr;
+
+use super::secs;
+use super::world::{World, addr_of};
+use crate::node::Generation;
+use crate::protocol::Instant;
+use crate::wire::body::{Hello, RejectReason};
+use crate::wire::{Body, ClusterId, Cookie, Packet, Record, Seq};
+
+fn hello(name: &str, addr: SocketAddr, attempt: u32) -> Hello<'_> {
+    let record = Record {
+        name,
+        addr,
+        generation: Generation(1),
+        incarnation: crate::node::Incarnation(0),
+        state_version: 0,
+        broadcast: 0,
+    };
+    Hello { seq: Seq(9), cookie: Cookie(0), attempt, cluster: ClusterId(0), record }
+}
+
+/// The only answer to a hello that comes from an address, and where it goes; it is never the longer one.
+fn answer(world: &mut World, from: SocketAddr, hello: Hello<'_>) -> Option<(SocketAddr, Answer)> {
+    let sent = world.forge_stranger(hello.record.name, 0, &[Body::Hello(hello)]);
+    let answers = world.answers(0, from, &sent);
+    let (to, answer) = answers.first()?;
+    let is_proven = hello.cookie != Cookie(0);
+    assert!(is_proven || (answers.len() == 1 && answer.len() <= sent.len()));
+    let answer = match Packet::decode(answer).unwrap().bodies().next() {
+        Some(Body::Challenge { cookie, .. }) => Answer::Challenge(cookie),
+        Some(Body::Reject { reason, .. }) => Answer::Reject(reason),
+        Some(Body::Welcome(_)) => Answer::Welcome,
+        other => panic!("{other:?}"),
+    };
+    Some((*to, answer))
+}
+
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Challenge(Cookie),
+    Reject(RejectReason),
+    Welcome,
+}
+
+#[test]
+fn hellos_from_elsewhere_are_answered_at_the_advertised_address_and_in_turn_where_they_come_from() {
+    let mut world = World::cluster(1, 2);
+    let (seen, advertised) = (addr_of(500), addr_of(600));
+    for attempt in 1..=9 {
+        let (to, answer) = answer(&mut world, seen, hello("x", advertised, attempt)).unwrap();
+        if attempt > 3 && attempt % 2 == 0 {
+            assert_eq!((to, answer), (seen, Answer::Reject(RejectReason::Unreachable { seen })));
+        } else {
+            assert!(to == advertised && matches!(answer, Answer::Challenge(_)), "{to} {answer:?}");
+        }
+    }
+    assert!(world.hosts[0].protocol.node("x").is_none());
+}
+
+#[test]
+fn a_cookie_that_went_to_the_advertised_address_is_good_from_the_source_that_asked_for_it_only() {
+    let mut world = World::cluster(2, 2);
+    let (seen, advertised) = (addr_of(500), addr_of(600));
+    let Some((_, Answer::Challenge(cookie))) = answer(&mut world, seen, hello("x", advertised, 1)) else {
+        panic!("no challenge")
+    };
+    let with = |addr| Hello { cookie, ..hello("x", addr, 2) };
+    for (from, addr) in [(addr_of(501), advertised), (seen, addr_of(601)), (advertised, advertised)] {
+        let wrong = answer(&mut world, from, with(addr));
+        assert!(matches!(wrong, Some((_, Answer::Challenge(_)))), "{from} {addr}: {wrong:?}");
+    }
+    assert_eq!(answer(&mut world, seen, with(advertised)), Some((seen, Answer::Welcome)));
+    let name = crate::wire::NameHash::of(world.tag(), "x");
+    let entry = world.hosts[0].protocol.core.members.get(name).unwrap();
+    assert!(entry.addr() == advertised && entry.is_at(seen) && !entry.is_at(addr_of(501)));
+}
+
+#[test]
+fn an_address_that_can_not_be_a_newcomers_is_refused_at_once() {
+    let mut world = World::cluster(3, 2);
+    let six = "[2001:db8::1]:7990".parse().unwrap();
+    for addr in [addr_of(0), six] {
+        let answer = answer(&mut world, addr_of(500), hello("x", addr, 1));
+        assert_eq!(answer, Some((addr_of(500), Answer::Reject(RejectReason::BadAddress))));
+    }
+}
+
+/// Of others it is believed: else views would differ for good.
+#[test]
+fn an_address_that_can_not_be_reached_from_here_is_held_when_others_tell_of_it() {
+    let mut world = World::cluster(4, 3);
+    world.run(secs(1));
+    let record = Record { generation: world.generation(1), ..hello("x", addr_of(0), 1).record };
+    let datagram = world.forge(1, 0, &[Body::Alive { record, vouched: true }]);
+    world.recorded = Some(Vec::new());
+    world.inject(0, addr_of(1), &datagram);
+    assert_eq!(world.hosts[0].protocol.node("x").unwrap().addr(), addr_of(0));
+    world.run(secs(3));
+    let is_ping =
+        |bytes: &[u8]| Packet::decode(bytes).unwrap().bodies().any(|body| matches!(body, Body::Ping(_)));
+    let pings = world.recorded.take().unwrap();
+    assert!(pings.iter().all(|(from, to, bytes)| !(*from == addr_of(0) && to == from && is_ping(bytes))));
+}
+
+#[test]
+fn a_run_has_two_aliases_and_each_is_forgotten_after_a_minute_without_use() {
+    let mut world = World::cluster(5, 2);
+    let name = world.hash(1);
+    let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
+    let members = &mut world.hosts[0].protocol.core.members;
+    let is_at = |members: &crate::protocol::membership::Members| {
+        [501, 502, 503].map(|number| members.get(name).unwrap().is_at(addr_of(number)))
+    };
+    members.add_alias(at(10), name, addr_of(501));
+    members.add_alias(at(11), name, addr_of(502));
+    assert_eq!(is_at(members), [true, true, false]);
+    members.heard_from(at(50), name, addr_of(501));
+    members.add_alias(at(51), name, addr_of(503));
+    assert_eq!(is_at(members), [true, false, true]);
+    members.heard_from(at(109), name, addr_of(1));
+    assert_eq!(is_at(members), [true, false, true]);
+    members.heard_from(at(110), name, addr_of(1));
+    assert_eq!(is_at(members), [false, false, true]);
+    members.heard_from(at(111), name, addr_of(1));
+    assert_eq!(is_at(members), [false; 3]);
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn what_is_sealed_counts_wherever_it_comes_from_and_is_answered_where_its_sender_is() {
+    let mut world = World::new(6);
+    world.settings.keyring = crate::Keyring::new(crate::Key::from_bytes([1; 32]));
+    world.grow(3);
+    world.run(secs(5));
+    world.cut(&[1], &[0], true);
+    world.recorded = Some(Vec::new());
+    world.call(1, |protocol, now| protocol.ping(now, "n0").unwrap());
+    let sent = world.recorded.take().unwrap();
+    let (_, to, ping) = &sent[0];
+    assert_eq!(*to, addr_of(0));
+    // Somebody on the path is faster.
+    let copier = addr_of(700);
+    let answers = world.answers(0, copier, ping);
+    let whole: Vec<_> = answers.iter().filter(|(to, _)| *to == addr_of(1)).collect();
+    let rest: Vec<_> = answers.iter().filter(|(to, _)| *to != addr_of(1)).collect();
+    assert!(whole.len() == 1 && rest.len() == 1 && rest[0].0 == copier, "{answers:?}");
+    assert!(rest[0].1.len() < ping.len());
+    let name = world.hash(1);
+    assert!(!world.hosts[0].protocol.core.members.get(name).unwrap().is_at(copier));
+}

@@ -1,0 +1,102 @@
+//! Members that speak from another address than they advertise, and addresses at which nothing arrives.
+
+use std::net::SocketAddr;
+
+use super::{cluster, name, secs};
+use crate::config::Config;
+use crate::error::Error;
+use crate::event::Event;
+use crate::member::Member;
+use crate::node::Status;
+use crate::sim::{Cluster, Translator};
+
+fn outside(last: u8) -> Translator {
+    Translator::new([203, 0, 113, last])
+}
+
+/// What a member that could not join was answered by its only seed.
+fn reason(result: Result<Member, Error>) -> Option<Error> {
+    match result {
+        Err(Error::Join(mut reasons)) => reasons.pop().map(|(_, reason)| reason),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_member_whose_advertised_address_nothing_reaches_is_not_let_in() {
+    for loss in [0.0, 0.25] {
+        let (cluster, members) = cluster(1, 4);
+        let events = members[1].events();
+        cluster.loss(loss);
+        cluster.translate(&["x"], outside(7));
+        let x = cluster.add(Config::lan().name("x").advertise("203.0.113.7:9001").seeds(["n0"])).unwrap();
+        let reason = reason(x.join("n0"));
+        cluster.run(secs(60));
+        println!("loss {loss}: {reason:?}; {} refutations", x.metrics().refutations);
+        let suspected = events.try_iter().filter(|event| matches!(event, Event::Suspected(_))).count();
+        println!(
+            "{suspected} suspected; views {:?}",
+            members.iter().map(|m| m.nodes().len()).collect::<Vec<_>>()
+        );
+        let Some(Error::Unreachable { advertised, seen }) = reason else { panic!("{reason:?}") };
+        assert_eq!(advertised, "203.0.113.7:9001".parse::<SocketAddr>().unwrap());
+        assert_eq!(seen.ip(), advertised.ip());
+        assert!(members.iter().all(|member| member.node("x").is_none()));
+    }
+}
+
+#[test]
+fn a_member_that_speaks_from_elsewhere_and_is_reached_where_it_says_is_like_all_others() {
+    for (loss, per_destination) in [(0.0, false), (0.0, true), (0.25, false)] {
+        let (cluster, members) = cluster(1, 4);
+        cluster.loss(loss);
+        cluster.translate(&["x"], outside(7).map(9001, "x").per_destination(per_destination));
+        let x = cluster.add(Config::lan().name("x").advertise("203.0.113.7:9001")).unwrap();
+        x.join("n0").unwrap();
+        let events: Vec<_> = members.iter().map(Member::events).collect();
+        cluster.run(secs(120));
+        let suspected: usize = events
+            .iter()
+            .map(|events| {
+                events
+                    .try_iter()
+                    .filter(|event| matches!(event, Event::Suspected(_) | Event::Died(_)))
+                    .count()
+            })
+            .sum();
+        println!(
+            "loss {loss}, {per_destination}: {suspected} suspected, {} refutations",
+            x.metrics().refutations
+        );
+        cluster.loss(0.0);
+        assert!(members.iter().all(|member| member.node("x").unwrap().status() == Status::Alive));
+        assert!(members.iter().all(|member| member.ping("x").is_ok()));
+        assert!(x.ping("n3").is_ok());
+        cluster.assert_converged();
+        assert_eq!(suspected, 0);
+        assert!(loss > 0.0 || x.metrics().refutations == 0);
+    }
+}
+
+#[test]
+fn many_that_speak_from_one_address_join_at_once() {
+    let cluster = Cluster::new(1);
+    let seed = cluster.add(Config::lan().name("n0")).unwrap();
+    let mut translator = outside(7);
+    for number in 0..256_u16 {
+        translator = translator.map(10_000 + number, &name(usize::from(number) + 1));
+    }
+    let names: Vec<String> = (1..=256).map(name).collect();
+    cluster.translate(&names.iter().map(String::as_str).collect::<Vec<_>>(), translator.hairpin(true));
+    let members: Vec<Member> = (0..256_u16)
+        .map(|number| {
+            let config = Config::lan().name(name(usize::from(number) + 1)).seeds(["n0"]);
+            cluster.add(config.advertise(format!("203.0.113.7:{}", 10_000 + number))).unwrap()
+        })
+        .collect();
+    let since = cluster.now();
+    assert!(cluster.run_until(secs(30), Cluster::is_converged));
+    println!("whole after {:?}; withheld {}", cluster.now() - since, seed.metrics().withheld);
+    assert_eq!(seed.nodes().len(), 257);
+    drop(members);
+}
