@@ -1,5 +1,7 @@
 //! The merge rule, as a table: on the list of members, and on a whole protocol.
 
+mod laws;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
