@@ -86,7 +86,10 @@ impl Protocol {
         if core.members.active(name).is_none() {
             core.make_room(now);
         }
-        let started = Record { broadcast: broadcast::first_number(core, record, is_joining), ..*record };
+        let mut started = Record { broadcast: broadcast::first_number(core, record, is_joining), ..*record };
+        if let Some(entry) = core.members.get(name).filter(|_| known_run && !core.follows(Rule::Order)) {
+            started.incarnation = Incarnation(entry.incarnation().0 + 1);
+        }
         let merged = match source {
             Source::CallResult | Source::Admission { proven: true } => {
                 core.members.merge_proven(now, name, &started)

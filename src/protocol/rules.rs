@@ -82,11 +82,19 @@ pub enum Rule {
     Vouching,
     /// Views that differ are compared and repaired.
     Sync,
+    /// A node that is accused refutes it. Left out, with the three below, to see that checks find it: nothing holds then.
+    Refutation,
+    /// A record that is older than the one held is not taken.
+    Order,
+    /// A newcomer shows that it receives where it says that it is.
+    Cookie,
+    /// A name is taken over only if the run that had it does not answer.
+    NameCheck,
 }
 
 #[cfg(any(test, headcount_bench))]
 impl Rule {
-    /// All rules that can be left out.
+    /// All rules without which clusters hold together.
     pub const ALL: &[Self] = &[
         Self::LastHeard,
         Self::Proof,

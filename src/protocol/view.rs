@@ -85,6 +85,19 @@ impl Protocol {
         Some((name, seen))
     }
 
+    /// All records, with what users are not shown.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> impl Iterator<Item = Seen> {
+        self.core.members.iter().map(|(_, entry)| entry.seen())
+    }
+
+    /// A hash of all that it holds, and of how much it has drawn: what is equal goes on alike.
+    #[cfg(test)]
+    pub(crate) fn digest(&self) -> u64 {
+        let drawn = self.core.rng.get_word_pos();
+        crate::wire::hash::siphash((0, 0), format!("{drawn} {self:?}").as_bytes())
+    }
+
     /// How far we are with the broadcasts of a node, whether it is active or not.
     pub(crate) fn heard(&self, name: &str) -> Option<BroadcastProgress> {
         broadcast::progress(&self.core, name)

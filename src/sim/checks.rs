@@ -12,6 +12,7 @@
 //! | views and queues are within their bounds | after each step, at the host that made it |
 //! | no datagram is longer than `max_datagram` | when it is made |
 //! | an address that has proved nothing is not sent more bytes than came from it, save 20 datagrams a second | likewise |
+//! | nobody is let in at an address that has proved nothing | likewise |
 //! | a message that was answered with Ok was delivered once; one that was answered with an error was not, save after `Timeout`, `Restarted` and the end of its sender: then once at most (see [`message_model`](super::message_model)) | when it is delivered, and when its call is answered |
 //!
 //! A violation is a panic that names the seed. What holds only at rest is asked for by the test:
@@ -143,6 +144,9 @@ impl Observer {
         }
         let packet = Packet::decode(datagram);
         for body in packet.iter().flat_map(Packet::bodies) {
+            if let Body::Welcome(_) = body {
+                return Err(format!("{to} has proved nothing, and is let in"));
+            }
             if let Body::Challenge { cookie, .. } = body
                 && cookie != account.cookies[0]
             {

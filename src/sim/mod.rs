@@ -459,6 +459,8 @@ impl Cluster {
 }
 
 #[cfg(test)]
+mod explorer;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod seeds;

@@ -1,5 +1,7 @@
 //! The simulated world: hosts, network and clock, and the one step by which it goes on.
 
+#[cfg(test)]
+mod choices;
 mod invariants;
 mod machines;
 mod path;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::Admission;
 use super::names::Incumbent;
 use crate::protocol::core::{Context, CookiePurpose, Core};
+use crate::protocol::rules::Rule;
 use crate::protocol::time::Instant;
 use crate::wire::body::{Hello, RejectReason, Welcome};
 use crate::wire::{Body, ClusterId, NameHash, Record, Seq};
@@ -41,6 +42,9 @@ impl Admission {
         if NameHash::of(core.tag, record.name) != sender || record.generation != generation {
             core.metrics.malformed += 1;
             return false;
+        }
+        if !core.follows(Rule::Cookie) {
+            return true;
         }
         let advertised = record.addr;
         if from == advertised {
@@ -108,7 +112,10 @@ impl Admission {
             }
             Some((_, addr, _)) if is_at_home && addr == record.addr => Decision::Yes,
             // Another run, or the same one that has moved, as it says: does the one that we know still answer there?
-            Some((run, addr, _)) => self.check_name(now, name, ((run, addr), since), record.generation),
+            Some((run, addr, _)) if core.follows(Rule::NameCheck) => {
+                self.check_name(now, name, ((run, addr), since), record.generation)
+            }
+            Some(_) => Decision::Yes,
         };
         // A run that comes back is nobody new, and a name under another run after the other is.
         let is_new = held.is_none_or(|(run, _, _)| run != record.generation);

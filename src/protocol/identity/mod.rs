@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use super::core::{Core, GENERATION_RANDOM_BITS, Timer};
 use super::membership::INCARNATION_STEP_MAX;
+use super::rules::Rule;
 use super::time::Instant;
 use crate::error::Error;
 use crate::event::Event;
@@ -107,6 +108,9 @@ impl Identity {
         let Some(accused) = self.accused.take().filter(|accused| *accused >= core.incarnation) else {
             return Defence::default();
         };
+        if !core.follows(Rule::Refutation) {
+            return Defence::default();
+        }
         core.timers.cancel(Timer::Refute);
         self.refuted = Some(now);
         core.metrics.refutations += 1;

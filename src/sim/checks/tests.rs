@@ -10,8 +10,10 @@ use crate::member::Member;
 use crate::node::{Generation, Incarnation, Node, Status};
 use crate::protocol::{Bound, Instant, Seen, Transmit};
 use crate::sim::Cluster;
-use crate::wire::body::LeftAt;
-use crate::wire::{Body, ClusterId, ClusterTag, Cookie, Header, NameHash, Packet, Seq, Versions, Writer};
+use crate::wire::body::{LeftAt, Welcome};
+use crate::wire::{
+    Body, ClusterId, ClusterTag, Cookie, Header, NameHash, Packet, Seq, Versions, ViewMark, Writer,
+};
 
 const RUN: Generation = Generation(77);
 
@@ -199,6 +201,18 @@ fn only_the_answer_to_a_request_that_was_sent_there_proves_an_address() {
         observer.received(RUN.0, from, &answer, answer.len());
         assert_eq!(observer.accounts[&from.ip()].proven, proves, "{from} {seq}");
     }
+}
+
+#[test]
+fn only_an_address_that_has_proved_itself_is_let_in() {
+    let welcome =
+        Welcome { seq: Seq(1), view: ViewMark { fingerprint: 0, quiet: 0 }, count: 1, cluster: ClusterId(0) };
+    let welcome = datagram(Generation(6), &Body::Welcome(welcome));
+    let mut observer = Observer::default();
+    assert!(observer.check_sent(Instant::default(), addr(1), &welcome, welcome.len()).is_err());
+    let bound = datagram(RUN, &Body::BareAck { seq: Seq(1) });
+    observer.received(RUN.0, addr(1), &bound, bound.len());
+    assert_eq!(observer.check_sent(Instant::default(), addr(1), &welcome, welcome.len()), Ok(()));
 }
 
 #[test]
