@@ -347,8 +347,8 @@ impl Config {
 
     /// How long dead nodes and nodes that have left are remembered, and how long after its start a member looks for the
     /// nodes of its [`snapshot`](Self::snapshot) that it has not seen. A member that is alone forgets nobody. Default:
-    /// 24 h. It should be longer than the longest partition: the dead are pinged only while they are remembered.
-    /// Raised, it costs memory.
+    /// 24 h. After it, the addresses of the last 64 forgotten dead nodes are still tried, so that a longer partition
+    /// heals, too. Raised, it costs memory.
     pub fn tombstone_ttl(mut self, ttl: Duration) -> Self {
         self.tombstone_ttl = ttl;
         self

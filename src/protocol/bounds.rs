@@ -18,7 +18,7 @@ impl Protocol {
             [self.admission.waiting(), self.detection.waiting(), self.sync.waiting(), self.pulls.waiting()];
         // Each has an owner, which knows when it is over.
         let requests = Bound { what: "requests", count: core.requests.len(), max: waiting.iter().sum() };
-        let mut bounds = vec![active, tombstones, suspicions, timers, requests];
+        let mut bounds = vec![active, tombstones, core.members.lost_bound(), suspicions, timers, requests];
         bounds.extend([self.sync.bound(), core.rumors.bound(), core.given.bound(), core.addresses.bound()]);
         bounds.extend(admission);
         bounds.extend(self.detection.bounds());

@@ -430,7 +430,11 @@ impl Protocol {
                 let defence = self.identity.refute(core, now);
                 self.defend(now, defence);
             }
-            Timer::Reconnect => self.detection.reconnect(core, now),
+            Timer::Reconnect => {
+                for addr in self.detection.reconnect(core, now) {
+                    self.attempt_join(now, addr);
+                }
+            }
             Timer::Rejoin => self.admission.rejoin(core, now),
             Timer::Address => identity::check_address_alone(core, now),
             Timer::Reap => core.reap(now),

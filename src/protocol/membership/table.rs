@@ -22,7 +22,7 @@
 //! A record is **vouched** for or not (see [`super::super::core`]). That is this member's own, and part of neither the
 //! order nor the fingerprint.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +44,8 @@ const INCARNATION_MAX: u64 = 1 << 48;
 /// An incarnation further than this above the one held is not believed; nor is an accusation of one that is as
 /// far, because nobody who has not heard it would believe the refutation.
 pub(crate) const INCARNATION_STEP_MAX: u64 = 1 << 16;
+/// Addresses of forgotten dead nodes that are kept; the one that was forgotten first is dropped first.
+const LOST_MAX: usize = 64;
 
 /// What this view holds on one node.
 #[derive(Debug)]
@@ -219,6 +221,9 @@ pub(crate) struct Members {
     /// Dead and left ones by the time they became so.
     tombstones: BTreeSet<(Instant, NameHash)>,
     tombstones_max: usize,
+    /// The addresses of dead nodes whose tombstones were forgotten, oldest first: the way back to a part of the cluster
+    /// that was cut off for longer than tombstones last.
+    lost: VecDeque<SocketAddr>,
     nodes_max: usize,
     sums: Box<[u64; BUCKETS]>,
     fingerprint: u64,
@@ -245,6 +250,7 @@ impl Members {
             heard_last: [None; 2],
             tombstones: BTreeSet::new(),
             tombstones_max: nodes_max,
+            lost: VecDeque::new(),
             nodes_max: nodes_max + nodes_max / 4,
             sums: Box::new([0; BUCKETS]),
             fingerprint: 0,
@@ -583,6 +589,14 @@ impl Members {
         self.tombstones.iter().copied()
     }
 
+    /// The addresses of forgotten dead nodes where no active node is now, oldest first.
+    pub(crate) fn lost(&mut self) -> Vec<SocketAddr> {
+        let mut lost = std::mem::take(&mut self.lost);
+        lost.retain(|addr| !self.at(*addr).any(|(_, entry)| entry.is_visible()));
+        self.lost = lost;
+        self.lost.iter().copied().collect()
+    }
+
     pub(crate) fn tombstones_len(&self) -> usize {
         self.tombstones.len()
     }
@@ -597,6 +611,10 @@ impl Members {
                 max: self.tombstones_max,
             },
         ]
+    }
+
+    pub(crate) fn lost_bound(&self) -> Bound {
+        Bound { what: "lost addresses", count: self.lost.len(), max: LOST_MAX }
     }
 
     pub(crate) fn sums(&self) -> &[u64; BUCKETS] {
@@ -688,6 +706,12 @@ impl Members {
         if let Some(entry) = self.entries.remove(&name) {
             note_touched(&mut self.journal, entry.node.name());
             self.reindex(name, entry.addresses());
+            if entry.status == Status::Dead && !self.lost.contains(&entry.addr()) {
+                self.lost.push_back(entry.addr());
+            }
+            if self.lost.len() > LOST_MAX {
+                self.lost.pop_front();
+            }
         }
         self.version += 1;
     }

@@ -190,6 +190,50 @@ fn whoever_is_alone_forgets_nobody_until_there_is_company() {
     assert!(world.is_converged());
 }
 
+/// A lone member kept its tombstones. Two did not, and without seeds there were two clusters from then on.
+#[test]
+fn two_parts_that_were_cut_off_for_longer_than_tombstones_last_find_each_other() {
+    for seed in 0..8 {
+        let mut world = World::new(seed);
+        world.settings.tombstone_ttl = secs(60);
+        world.grow(5);
+        world.cut(&[0, 1], &[2, 3, 4], true);
+        world.run(secs(3_600));
+        let seen = |world: &World| -> Vec<usize> {
+            world.hosts.iter().map(|host| host.protocol.all_nodes().count()).collect()
+        };
+        assert_eq!(seen(&world), [2, 2, 3, 3, 3], "{}", world.dump());
+        world.cut(&[0, 1], &[2, 3, 4], false);
+        assert!(world.run_until(secs(300), World::is_converged), "seed {seed}: {}", world.dump());
+    }
+}
+
+/// A node that left has no business here any more, and one that is back at its address is no longer lost.
+#[test]
+fn only_addresses_of_the_dead_are_kept_and_only_until_a_node_is_there() {
+    let mut world = World::new(10);
+    world.settings.tombstone_ttl = secs(60);
+    world.grow(4);
+    world.call(1, |protocol, now| protocol.leave(now, secs(2)));
+    world.run(secs(3));
+    world.crash(1);
+    world.crash(2);
+    world.run(secs(300));
+    let lost = |world: &World| {
+        let bounds = world.hosts[0].protocol.bounds();
+        bounds.into_iter().find(|bound| bound.what == "lost addresses").unwrap().count
+    };
+    assert_eq!((world.hosts[0].protocol.all_nodes().count(), lost(&world)), (2, 1), "{}", world.dump());
+    world.restart(2);
+    assert!(
+        world.run_until(secs(120), |world| world.hosts[0].protocol.nodes().count() == 3),
+        "{}",
+        world.dump()
+    );
+    world.run(secs(120));
+    assert_eq!(lost(&world), 0);
+}
+
 /// The view has no order by address: it was gone through for each seed in each round, which took a simulated cluster
 /// of 5,000 most of its time: 204 s of ten virtual minutes instead of 56.
 #[test]
