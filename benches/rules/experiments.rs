@@ -165,6 +165,20 @@ const EXPERIMENTS: &[Experiment] = &[
         measure: grey,
     },
     Experiment {
+        name: "bridge",
+        about: "two cliques of 8 that only a 17th node joins, 30 min",
+        runs: 6,
+        columns: &[("false", Mean), ("datagrams", Mean)],
+        measure: bridge,
+    },
+    Experiment {
+        name: "circle",
+        about: "each of 8 reaches its two neighbours only, 30 min",
+        runs: 6,
+        columns: &[("false", Mean), ("datagrams", Mean)],
+        measure: circle,
+    },
+    Experiment {
         name: "split",
         about: "4 of 128 are cut off together for 60 s, 10 % loss; how long until views are equal",
         runs: 20,
@@ -359,6 +373,12 @@ impl Trial {
     fn plain(mut self) -> Samples {
         let tally = self.tally();
         vec![vec![tally.wrong as f64], vec![tally.of_sick as f64], vec![self.datagrams()]]
+    }
+
+    /// Deaths, all of nodes that run, and what was sent.
+    fn lasting(mut self) -> Samples {
+        let tally = self.tally();
+        vec![vec![tally.wrong as f64], vec![self.datagrams()]]
     }
 
     fn parted(mut self) -> Samples {
@@ -631,6 +651,29 @@ fn grey(run: u64, without: &[Rule]) -> AnyResult<Samples> {
     });
     trial.run(5 * MINUTE);
     Ok(trial.parted())
+}
+
+fn bridge(run: u64, without: &[Rule]) -> AnyResult<Samples> {
+    let trial = Trial::of(run, without, 17, 0)?;
+    for a in 0..8 {
+        for b in 8..16 {
+            trial.lab.cluster.cut(&name(a), &name(b));
+            trial.lab.cluster.cut(&name(b), &name(a));
+        }
+    }
+    trial.run(30 * MINUTE);
+    Ok(trial.lasting())
+}
+
+fn circle(run: u64, without: &[Rule]) -> AnyResult<Samples> {
+    let trial = Trial::of(run, without, 8, 0)?;
+    for a in 0..8 {
+        for b in (0..8).filter(|b| !matches!((a + 8 - b) % 8, 0 | 1 | 7)) {
+            trial.lab.cluster.cut(&name(a), &name(b));
+        }
+    }
+    trial.run(30 * MINUTE);
+    Ok(trial.lasting())
 }
 
 fn split(run: u64, without: &[Rule]) -> AnyResult<Samples> {

@@ -12,11 +12,13 @@
 //! | [`suspect`] | suspicions from their beginning to their end, and isolation |
 //! | [`verify`] | reported deaths, and the probes that verify them |
 //! | [`reconnect`] | probing the dead |
-//! | [`health`] | doubt about ourselves, damping |
+//! | [`health`] | doubt about ourselves |
+//! | [`reachability`] | nodes that are hard to reach from here |
 //! | [`void`] | the dead that nobody can prove dead |
 
 pub(crate) mod health;
 mod probe;
+mod reachability;
 mod reconnect;
 mod relay;
 mod suspect;
@@ -40,9 +42,10 @@ use crate::error::{Error, Result};
 use crate::node::{Generation, Incarnation, Status};
 use crate::wire::body::{Ack, LeftAt, NackReason, Ping, PingRequest};
 use crate::wire::{Body, NameHash, Seq, Verdict};
-use health::{Damping, Health, LastContact, silence_limit};
+use health::{Health, LastContact, silence_limit};
 use probe::{Probe, ProbeId, Probes, ROUNDS_MAX, Step};
 pub(super) use probe::{Purpose, Target};
+use reachability::Reachability;
 pub(super) use reconnect::schedule_reconnect;
 use relay::RelayedPings;
 use verify::ReportedDeath;
@@ -73,6 +76,8 @@ pub(super) struct Answered {
     /// How often in a row the target was asked for its view, because it was too early to compare it.
     pub(super) asked: u32,
     round_trip: Option<Duration>,
+    /// The relay that reached the target, if it was not reached directly.
+    relay: Option<NameHash>,
 }
 
 /// The failure detector of one member.
@@ -86,7 +91,7 @@ pub(super) struct Detection {
     next_tick: Instant,
     health: Health,
     contact: LastContact,
-    damping: Damping,
+    reachability: Reachability,
     voids: Voids,
     last_lag: Option<Instant>,
     reported: VecDeque<ReportedDeath>,
@@ -104,7 +109,7 @@ impl Detection {
             next_tick: now + phase,
             health: Health::default(),
             contact: LastContact::new(now),
-            damping: Damping::default(),
+            reachability: Reachability::default(),
             voids: Voids::default(),
             last_lag: None,
             reported: VecDeque::new(),
@@ -272,7 +277,7 @@ impl Detection {
         self.hear_round(ack.round);
         let probe = ProbeId(reply.owner);
         let asked = self.probes.get(probe).map_or(0, |probe| probe.purpose.asked());
-        Some(Answered { probe, asked, round_trip: reply.round_trip })
+        Some(Answered { probe, asked, round_trip: reply.round_trip, relay: None })
     }
 
     /// An ack of a target that does not know us, or of another run, which we do not know. None if it is passed on;
@@ -290,7 +295,8 @@ impl Detection {
             }
             return None;
         }
-        let answered = Answered { probe: ProbeId(reply.owner), asked: 0, round_trip: reply.round_trip };
+        let answered =
+            Answered { probe: ProbeId(reply.owner), asked: 0, round_trip: reply.round_trip, relay: None };
         Some(reply.of_run.then_some(answered))
     }
 
@@ -307,7 +313,7 @@ impl Detection {
         let target = self.probes.get(probe).map(|probe| probe.target);
         let knows_more = target.is_some_and(|target| incarnation > target.incarnation);
         // The way by a relay is no measure.
-        Some((Answered { probe, asked: 0, round_trip: None }, knows_more))
+        Some((Answered { probe, asked: 0, round_trip: None, relay: Some(context.sender) }, knows_more))
     }
 
     /// A relay has not reached the target. Answers whether one of us knows more of it than the other.
@@ -380,6 +386,7 @@ impl Detection {
         core.requests.end(now, seq, true);
         let probe = self.finish(core, now, answered.probe)?;
         let (target, rtt) = (probe.target, answered.round_trip);
+        self.reachability.answered(now, target.name, answered.relay);
         if let Some(rtt) = rtt {
             core.members.measured(target.name, rtt);
         }
@@ -432,7 +439,7 @@ impl Detection {
 
     /// A node has refuted an accusation.
     pub(super) fn refuted_by(&mut self, now: Instant, name: NameHash) {
-        self.damping.refuted(now, name);
+        self.reachability.refuted(now, name);
     }
 
     /// Lifeguard's local health: 0 is healthy, 8 the worst.
@@ -443,7 +450,7 @@ impl Detection {
     pub(super) fn bounds(&self) -> [Bound; 5] {
         let reported =
             Bound { what: "reported deaths", count: self.reported.len(), max: verify::REPORTED_MAX };
-        [reported, self.probes.bound(), self.relayed.bound(), self.damping.bound(), self.voids.bound()]
+        [reported, self.probes.bound(), self.relayed.bound(), self.reachability.bound(), self.voids.bound()]
     }
 
     /// How many requests of its own wait for an answer.
@@ -540,7 +547,8 @@ impl Detection {
         else {
             return;
         };
-        let relays = choose_relays(core, target.name, wanted);
+        let known = self.reachability.relay(target.name).filter(|_| core.follows(Rule::KnownRelay));
+        let relays = choose_relays(core, target.name, wanted, known);
         // One that is hidden could have been one, had it answered.
         self.probes.set_relay_exists(id, core.members.roster().len() > 2);
         for relay in relays {
@@ -610,10 +618,14 @@ fn target_of(core: &Core, name: NameHash) -> Option<Target> {
     })
 }
 
-/// The node that was heard last, which surely is there, and then any.
-fn choose_relays(core: &mut Core, target: NameHash, wanted: usize) -> Vec<NameHash> {
+/// The relay that reached the target last, if one is `known`; the node that was heard last, which surely is there; and
+/// then any.
+fn choose_relays(core: &mut Core, target: NameHash, wanted: usize, known: Option<NameHash>) -> Vec<NameHash> {
+    let known = known.filter(|relay| core.members.visible(*relay).is_some());
     let last = core.members.heard_last_but(target).filter(|_| core.follows(Rule::LastHeard));
-    let mut relays: Vec<NameHash> = last.into_iter().collect();
+    let mut relays: Vec<NameHash> =
+        known.into_iter().chain(last.filter(|last| known != Some(*last))).collect();
+    relays.truncate(wanted);
     while relays.len() < wanted {
         let Some(relay) = draw_another(core, target, &relays) else {
             break;

@@ -45,7 +45,7 @@ impl Detection {
         let timeout = core.settings.probe_timeout;
         if own
             && before == Some(Status::Alive)
-            && self.damping.holds(now, subject, timeout)
+            && self.reachability.holds(now, subject, timeout)
             && core.follows(Rule::Damping)
         {
             return;
@@ -130,7 +130,8 @@ impl Detection {
         let subject = verdict.subject;
         let was_shown = core.end_suspicion(subject).is_some_and(|suspicion| suspicion.shown);
         let (n, min) = (core.members.ring().len(), shortest(core.settings.probe_timeout));
-        let refutations = if core.follows(Rule::Patience) { self.damping.recent(now, subject) } else { 0 };
+        let refutations =
+            if core.follows(Rule::Patience) { self.reachability.refutations(now, subject) } else { 0 };
         let mut suspicion = Suspicion::new(now, verdict.generation, verdict.incarnation, refutations);
         suspicion.shown = was_shown;
         suspicion.note(evidence);
