@@ -193,7 +193,7 @@ impl Detection {
     /// Notices that we, and not the others, were cut off: before a datagram is read that comes after a long silence.
     /// `known`: it ends the silence. One that goes on is noticed once.
     pub(super) fn observe_silence(&self, core: &mut Core, now: Instant, known: bool) {
-        let is_noticed = core.returning().is_some_and(|returned| returned > self.contact.last());
+        let is_noticed = core.returning().is_some_and(|back| now.since(back) < self.contact.silence(now));
         if core.members.roster().len() >= 2
             && self.contact.silence(now) > silence_limit(core.settings.probe_timeout)
             && (known || !is_noticed)

@@ -60,7 +60,7 @@ fn a_member_that_speaks_from_elsewhere_and_is_reached_where_it_says_is_like_all_
             .map(|events| {
                 events
                     .try_iter()
-                    .filter(|event| matches!(event, Event::Suspected(_) | Event::Died(_)))
+                    .filter(|event| matches!(event, Event::Suspected(_) | Event::Died { .. }))
                     .count()
             })
             .sum();
