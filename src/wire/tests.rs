@@ -184,7 +184,7 @@ impl Lists {
                 groups.begin_bucket(bucket);
                 for _ in 0..rng.random_range(0..5) {
                     let (low, record) = (rng.next_u32(), rng.next_u32() & !1);
-                    groups.push(Entry { low, record, vouched: rng.next_u32() % 2 == 0 });
+                    groups.push(Entry { low, record, vouched: rng.next_u32() & 1 == 0 });
                 }
             }
         }

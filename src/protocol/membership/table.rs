@@ -406,9 +406,9 @@ impl Members {
         entry.map(|entry| Arc::make_mut(entry).vouched = absences).is_some()
     }
 
-    /// Whether a record of this view is vouched for. One that is accused is not, whoever accuses it.
+    /// Whether a record of this view is vouched for. One that has been accused for a while is not, whoever accuses it.
     pub(crate) fn vouches(&self, entry: &Entry) -> bool {
-        entry.vouched == self.absences && entry.status == Status::Alive
+        entry.vouched == self.absences && entry.node.status() == Status::Alive
     }
 
     /// Whether there are visible nodes, besides the own one, that were not vouched for since the last absence.
