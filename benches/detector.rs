@@ -4,6 +4,7 @@
 //!     cargo bench --bench detector                      # all experiments
 //!     cargo bench --bench detector -- slow              # one of them
 //!     cargo bench --bench detector -- slow 18           # … with so many runs
+//!     RUSTFLAGS="--cfg headcount_bench" cargo bench --bench detector -- together
 //!
 //! Each run is one simulated cluster of members with the LAN profile, 128 of them unless a row says otherwise,
 //! made from a seed that is the number of the run: all figures but the wall times are the same on every machine.
@@ -17,10 +18,15 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+#[cfg(headcount_bench)]
 use headcount::Member;
 
-use lab::{AnyResult, Crash, LIMIT, Lab, MINUTE, NODES, QUIET, Tally, in_parallel, name, share};
-use report::{Experiment, Report, number, seconds};
+#[cfg(headcount_bench)]
+use lab::QUIET;
+use lab::{AnyResult, Crash, LIMIT, Lab, MINUTE, NODES, Tally, in_parallel, name, share};
+#[cfg(headcount_bench)]
+use report::number;
+use report::{Experiment, Report, seconds};
 
 #[allow(dead_code, reason = "each benchmark uses a part of it")]
 mod lab;
@@ -33,6 +39,7 @@ fn main() -> ExitCode {
         Experiment { name: "starved", runs: 4, measure: starved },
         Experiment { name: "two", runs: 20, measure: two },
         Experiment { name: "mass", runs: 16, measure: mass },
+        #[cfg(headcount_bench)]
         Experiment { name: "together", runs: 1, measure: together },
         Experiment { name: "survivors", runs: 20, measure: survivors },
     ])
@@ -107,6 +114,7 @@ fn mass(report: &mut Report, runs: u64) -> AnyResult<()> {
 }
 
 /// What survivors see of many that crash together, and what they send until all know.
+#[cfg(headcount_bench)]
 struct Together {
     /// Until every survivor sees survivors only.
     known: Duration,
@@ -120,6 +128,7 @@ struct Together {
     wrong: usize,
 }
 
+#[cfg(headcount_bench)]
 impl Together {
     fn of(mut lab: Lab, dead: usize) -> Self {
         let nodes = lab.members.len();
@@ -158,6 +167,7 @@ impl Together {
 }
 
 /// A rack, a room or a zone is gone.
+#[cfg(headcount_bench)]
 fn together(report: &mut Report, runs: u64) -> AnyResult<()> {
     const PERCENT: [usize; 3] = [25, 33, 50];
     report.title(&format!("together: a part of the nodes crashes at once, {runs} runs each"));

@@ -63,6 +63,7 @@ impl Lab {
     }
 
     /// The same of many, without the joins.
+    #[cfg(headcount_bench)]
     pub(crate) fn acquainted(seed: u64, nodes: usize) -> AnyResult<Self> {
         let lab = Self::begin(Cluster::new(seed), seed, nodes, false)?;
         lab.cluster.acquaint();

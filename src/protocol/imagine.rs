@@ -31,7 +31,7 @@ impl Protocol {
             broadcast: 0,
         };
         self.core.members.merge_alive(now, NameHash::of(self.core.tag, &name), &record);
-        self.detection.has_company(now);
+        self.detection.has_company(&mut self.core, now);
     }
 
     /// Makes another member known, in its real run, and tells nobody.
@@ -39,7 +39,7 @@ impl Protocol {
         let name = NameHash::of(self.core.tag, &other.core.settings.name);
         self.core.members.merge_alive(now, name, &other.core.own_record());
         self.core.addresses.heard(other.core.settings.advertise);
-        self.detection.has_company(now);
+        self.detection.has_company(&mut self.core, now);
     }
 
     /// Notes that a broadcast of an imagined node was dealt with: of all changes the one that does nothing but alter
