@@ -326,8 +326,9 @@ impl Config {
         self
     }
 
-    /// How long this member hears nothing from anybody before it considers itself isolated and hides all other nodes.
-    /// Not shorter than the probe interval. Default: 40 s (LAN), 120 s (WAN), 10 s (local). Raised, a cut-off member
+    /// How long nothing that this member asks is answered before it considers itself isolated and hides all other nodes.
+    /// Also the time after which a node is given up that does not answer while nobody can prove that it is dead
+    /// ([`Event::Died`](crate::Event::Died)). Not shorter than the probe interval. Default: 40 s (LAN), 120 s (WAN), 10 s (local). Raised, a cut-off member
     /// shows an outdated view for longer; lowered, short cuts are seen as isolation.
     pub fn isolation_timeout(mut self, timeout: Duration) -> Self {
         self.isolation_timeout = timeout;

@@ -76,7 +76,7 @@ counters! {
     counter probes_answered,
     /// Probes that failed and accuse the target: with proof, or as the last of several.
     counter probes_failed,
-    /// Probes that failed without proof, or were cut by our own lag: they count for nothing.
+    /// Probes that failed without proof, or were cut by our own lag: one alone counts for nothing.
     counter probes_void,
     /// Suspicions begun or learned.
     counter suspicions,

@@ -49,6 +49,7 @@
 //! | window of messages, bursts, resends | 32 to 128 KiB, 32 KiB, a round trip and its variation | `messages` |
 //! | who was buried again stays away | 10 s × 2^p, at most 320 s | `loss -- flip` |
 //! | isolation, healing | isolation_timeout, rejoin_interval | `healing`, `detector -- survivors` |
+//! | void probes in a row, their time | 5, isolation_timeout | `loss -- grey`, `rules -- deaf`: fewer or sooner declares healthy nodes dead |
 
 /// A rule of the protocol that an experiment leaves out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
