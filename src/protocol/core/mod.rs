@@ -11,7 +11,7 @@
 //! |---|---|
 //! | by this member | it has let the node in, or has asked it and was answered |
 //! | by another one | it sends the record as vouched for, or, when views are compared, holds the same and does not deny it |
-//! | not any more | the node has not answered a probe of ours, whatever the reason, or users see it as a suspect |
+//! | not for now | users see it as a suspect |
 //! | not at all | this member was **away**: it slept for more than 2 × T, heard nobody for 4 × T, or was isolated |
 //!
 //! After an absence nothing counts until something is answered that was asked after it: what is read before that may

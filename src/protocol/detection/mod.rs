@@ -419,7 +419,6 @@ impl Detection {
     /// A probe has run to the end of its ladder without an answer.
     pub(super) fn failed(&mut self, core: &mut Core, now: Instant, failed: &Failed) -> Option<Outcome> {
         let probe = self.finish(core, now, failed.0)?;
-        core.members.withdraw(probe.target.name);
         match probe.purpose {
             Purpose::Round | Purpose::Witness | Purpose::Void => self.judge(core, now, &probe, None),
             Purpose::Reported { by, .. } => self.judge(core, now, &probe, Some(by)),

@@ -22,6 +22,8 @@
 //! A record is **vouched** for or not (see [`super::super::core`]). That is this member's own, and part of neither the
 //! order nor the fingerprint.
 
+mod vouching;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,7 +66,7 @@ pub(crate) struct Entry {
     pub(crate) last_heard: Instant,
     /// Given up by this member alone.
     pub(crate) hidden: bool,
-    /// Vouched for since so many absences: now, if there was none since then. Zero: not vouched for.
+    /// How many absences there were when it was vouched for: it is still, if there was none since.
     vouched: u32,
     aliases: Aliases,
     /// What was said about its end, if it has left: passed on as it came.
@@ -384,46 +386,6 @@ impl Members {
             }
             _ => false,
         }
-    }
-
-    /// This member was away: nothing is vouched for any more.
-    pub(crate) fn withdraw_all(&mut self) {
-        self.absences = self.absences.saturating_add(1);
-        self.is_unsure = true;
-    }
-
-    /// A node did not answer this member: it is not vouched for any more.
-    pub(crate) fn withdraw(&mut self, name: NameHash) {
-        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
-            entry.vouched = 0;
-        }
-    }
-
-    /// Vouches for a node. False if it was vouched for, or is not held.
-    pub(crate) fn vouch(&mut self, name: NameHash) -> bool {
-        let absences = self.absences;
-        let entry = self.entries.get_mut(&name).filter(|entry| entry.vouched != absences);
-        entry.map(|entry| Arc::make_mut(entry).vouched = absences).is_some()
-    }
-
-    /// Whether a record of this view is vouched for. One that has been accused for a while is not, whoever accuses it.
-    pub(crate) fn vouches(&self, entry: &Entry) -> bool {
-        entry.vouched == self.absences && entry.node.status() == Status::Alive
-    }
-
-    /// Whether there are visible nodes, besides the own one, that were not vouched for since the last absence.
-    pub(crate) fn is_unsure(&mut self, me: NameHash) -> bool {
-        self.is_unsure = self.is_unsure
-            && self
-                .visible_from(NameHash(0))
-                .any(|(name, entry)| name != me && entry.vouched != self.absences);
-        self.is_unsure
-    }
-
-    /// Whether a record would bring in a node that is not visible now.
-    pub(crate) fn brings_in(&self, name: NameHash, record: &Record<'_>) -> bool {
-        let news = (record.generation, record.incarnation, Status::Alive);
-        self.get(name).is_none_or(|entry| !entry.is_visible() && (entry.hidden || news > entry.order()))
     }
 
     /// Holds another state of a node.
