@@ -63,14 +63,15 @@ pub enum Error {
 
     /// The member that was asked reaches nobody at the address that this member advertises, though it hears it: the
     /// address is inside a container, or behind a firewall or a translation of addresses. Advertise one that others reach
-    /// ([`Config::advertise`](crate::Config::advertise)). A join ends with it at its deadline, since what was sent to that
-    /// address may have been lost.
+    /// ([`Config::advertise`](crate::Config::advertise)). Or the other way round: the member that was asked lets this one
+    /// in, and is not reached where it advertises that it is. A join ends with it at its deadline, since what was sent to
+    /// that address may have been lost.
     ///
     /// Over [TCP](crate::transport::Tcp) a member that is asked has to connect to an address of this member to answer
     /// anything: if it can connect to none, the join ends with [`NoAnswer`](Self::NoAnswer).
     #[error("nobody is reached at {advertised}, though datagrams come from {seen}")]
     Unreachable {
-        /// Where this member says that it receives.
+        /// Where the member says that it receives.
         advertised: SocketAddr,
         /// Where its datagrams come from.
         seen: SocketAddr,

@@ -370,7 +370,9 @@ impl Protocol {
         let decision = self.admission.decide(core, now, context.from, sender, record);
         let error = match decision {
             // One that is behind its own run learns that when views are compared.
-            Decision::Yes | Decision::No(RejectReason::Stale { .. }) => return true,
+            Decision::Yes | Decision::No(RejectReason::Stale { .. }) => {
+                return self.admission.reaches_host(core, context, seq, record.addr);
+            }
             // The hello is repeated.
             Decision::Wait => return false,
             Decision::Check(incumbent) => {

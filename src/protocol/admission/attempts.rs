@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::error::Error;
 use crate::protocol::api::{Bound, RequestId};
+use crate::protocol::core::Run;
 use crate::wire::body::RejectHintReason;
 use crate::wire::{Cookie, NameHash, Seq};
 
@@ -29,8 +30,11 @@ pub(super) struct JoinAttempt {
     pub(super) dead: Option<NameHash>,
     /// Why it may be that nobody answers; anybody can have made it up.
     pub(super) refusal: Option<RejectHintReason>,
-    /// Where the member that it goes to sees us, if it says that it does not reach us where we advertise that we are.
-    pub(super) seen: Option<SocketAddr>,
+    /// An address that is advertised and not reached, as it seems, and where its member's datagrams come from: ours, or
+    /// that of the member which the attempt goes to.
+    pub(super) unreachable: Option<(SocketAddr, SocketAddr)>,
+    /// The run that has challenged it: it is reached at that address.
+    challenger: Option<Run>,
     /// The counter of its last hello, if that was sealed.
     counter: Option<u64>,
     /// Hellos so far.
@@ -38,10 +42,11 @@ pub(super) struct JoinAttempt {
 }
 
 impl JoinAttempt {
-    /// Takes a cookie; false if it has that one. A member that challenges us has read our hello, and we its answer:
-    /// whatever spoke against it was wrong.
-    pub(super) fn challenged(&mut self, cookie: Cookie) -> bool {
-        (self.refusal, self.seen) = (None, None);
+    /// Takes a cookie of a member; false if it has that one. A member that challenges us has read our hello, and we its
+    /// answer: whatever spoke against it was wrong.
+    pub(super) fn challenged(&mut self, by: Run, cookie: Cookie) -> bool {
+        (self.refusal, self.unreachable) = (None, None);
+        self.challenger = Some(by);
         std::mem::replace(&mut self.cookie, cookie) != cookie
     }
 
@@ -79,9 +84,17 @@ impl JoinAttempts {
         call: Option<RequestId>,
         dead: Option<NameHash>,
     ) {
-        let cookie = Cookie(0);
-        let attempt =
-            JoinAttempt { addr, call, cookie, dead, refusal: None, seen: None, counter: None, hellos: 0 };
+        let attempt = JoinAttempt {
+            addr,
+            call,
+            cookie: Cookie(0),
+            dead,
+            refusal: None,
+            unreachable: None,
+            challenger: None,
+            counter: None,
+            hellos: 0,
+        };
         self.by_seq.insert(seq, attempt);
     }
 
@@ -121,12 +134,17 @@ impl JoinAttempts {
         }
     }
 
-    /// Why nobody at an address lets us in, who advertise this address, as far as can be known.
-    pub(super) fn reason(&self, call: RequestId, addr: SocketAddr, advertised: SocketAddr) -> Option<Error> {
+    /// Whether what was sent to an address has reached this run.
+    pub(super) fn has_reached(&self, addr: SocketAddr, run: Run) -> bool {
+        self.by_seq.values().any(|attempt| attempt.addr == addr && attempt.challenger == Some(run))
+    }
+
+    /// Why nobody at an address lets us in, as far as can be known.
+    pub(super) fn reason(&self, call: RequestId, addr: SocketAddr) -> Option<Error> {
         let mut of_join = self.by_seq.values().filter(|attempt| attempt.call == Some(call));
         let attempt = of_join.find(|attempt| attempt.addr == addr)?;
-        let unreachable = attempt.seen.map(|seen| Error::Unreachable { advertised, seen });
-        unreachable.or(attempt.refusal.map(Error::from))
+        let unreachable = |(advertised, seen)| Error::Unreachable { advertised, seen };
+        attempt.unreachable.map(unreachable).or(attempt.refusal.map(Error::from))
     }
 
     /// A join has come through by one of its attempts: the others go on in the background, for a while.

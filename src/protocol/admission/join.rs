@@ -236,7 +236,7 @@ impl Admission {
         if attempt.addr == context.from {
             core.note_answer(context);
         }
-        if attempt.challenged(cookie) {
+        if attempt.challenged(context.run(), cookie) {
             self.hurry(core, context.now, seq);
         }
         true
@@ -246,6 +246,27 @@ impl Admission {
     pub(in crate::protocol) fn hurry(&mut self, core: &mut Core, now: Instant, seq: Seq) {
         core.requests.sent_again(now, seq);
         self.send_hello(core, now, seq);
+    }
+
+    /// Whether a member that lets us in is reached where it advertises that it is. If its welcome comes from elsewhere, it
+    /// is asked there as well, and the hello is repeated until that was answered.
+    pub(in crate::protocol) fn reaches_host(
+        &mut self,
+        core: &mut Core,
+        context: &Context,
+        seq: Seq,
+        advertised: SocketAddr,
+    ) -> bool {
+        let held = core.members.get(context.sender);
+        let is_held = held.is_some_and(|entry| entry.generation() == context.generation);
+        if advertised == context.from || is_held || self.attempts.has_reached(advertised, context.run()) {
+            return true;
+        }
+        if let Some(attempt) = self.attempts.get_mut(seq) {
+            attempt.unreachable = Some((advertised, context.from));
+        }
+        self.attempt(core, context.now, advertised);
+        false
     }
 
     /// We are in, as far as this member is concerned: what is left is its view. None if nobody waits for that.
@@ -295,8 +316,9 @@ impl Admission {
 
     /// The member that we said hello to does not reach us where we advertise that we are.
     fn not_reached(&mut self, by: SocketAddr, seq: Seq, error: Error) {
-        if let (Some(attempt), Error::Unreachable { seen, .. }) = (self.attempts.get_mut(seq), &error) {
-            attempt.seen = Some(*seen);
+        if let (Some(attempt), Error::Unreachable { advertised, seen }) = (self.attempts.get_mut(seq), &error)
+        {
+            attempt.unreachable = Some((*advertised, *seen));
             if attempt.call.is_none() {
                 self.rejoin.refused(by, error);
             }
@@ -444,7 +466,7 @@ impl Admission {
         let late: Vec<SocketAddr> =
             join.seeds.iter().filter(|(_, error)| error.is_none()).map(|(addr, _)| *addr).collect();
         for addr in late {
-            let reason = self.attempts.reason(call, addr, core.settings.advertise);
+            let reason = self.attempts.reason(call, addr);
             join.fail(addr, reason.unwrap_or(Error::NoAnswer));
         }
         self.check_join(core, now, call);

@@ -78,6 +78,27 @@ fn a_member_that_speaks_from_elsewhere_and_is_reached_where_it_says_is_like_all_
     }
 }
 
+/// A member that asks it at another address was let in, and held what it could not reach.
+#[test]
+fn a_member_whose_advertised_address_nothing_reaches_lets_nobody_in() {
+    let cluster = Cluster::new(1);
+    let [advertised, other] = ["10.1.0.2:7990", "192.168.7.2:7990"].map(|addr| addr.parse().unwrap());
+    cluster.addresses("s", [advertised, other]);
+    let _s = cluster.add(Config::lan().name("s")).unwrap();
+    cluster.addresses("j", ["192.168.7.1:7990".parse().unwrap()]);
+    let j = cluster.add(Config::lan().name("j")).unwrap();
+    cluster.cut_address("j", advertised);
+    let reason = reason(j.join(other));
+    let Some(Error::Unreachable { advertised: at, seen }) = reason else { panic!("{reason:?}") };
+    assert_eq!((at, seen), (advertised, other));
+    assert!(j.node("s").is_none());
+    cluster.heal();
+    let since = cluster.now();
+    j.join(other).unwrap();
+    println!("in after {:?}", cluster.now() - since);
+    cluster.assert_converged();
+}
+
 #[test]
 fn many_that_speak_from_one_address_join_at_once() {
     let cluster = Cluster::new(1);

@@ -19,8 +19,8 @@
 //! has accepted**. What is sent to an address arrives at whoever listens there; who tells a wrong port is where a
 //! forger of UDP source addresses is: it can speak, and hears nothing.
 //!
-//! Whose port is mapped by a NAT tells the advertised one. The IP address has to be the advertised one too, as with
-//! UDP.
+//! Whose port is mapped by a NAT tells the advertised one. Where the IP address that it comes from is not the advertised
+//! one, both have to lead to it: a member that lets it in dials the advertised address, and answers where it came from.
 //!
 //! # Threads
 //!
