@@ -3,6 +3,7 @@
 
 mod address_index;
 mod alias;
+mod lost;
 pub(super) mod ring;
 mod roster;
 mod suspicion;

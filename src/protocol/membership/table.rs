@@ -22,23 +22,27 @@
 //! A record is **vouched** for or not (see [`super::super::core`]). That is this member's own, and part of neither the
 //! order nor the fingerprint.
 
+mod entry;
 mod vouching;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::address_index::AddressIndex;
 use super::alias::{Aliases, OwnAddresses};
+use super::lost::LostAddresses;
 use super::roster::Roster;
-use crate::node::{Generation, Incarnation, Node, Status};
-use crate::protocol::api::{Bound, Seen};
+use crate::node::{Generation, Node, Status};
+use crate::protocol::api::Bound;
 use crate::protocol::time::Instant;
 use crate::state::State;
-use crate::wire::body::{BUCKETS, LeftAt};
+use crate::wire::body::BUCKETS;
 use crate::wire::lists::RecordKey;
 use crate::wire::{ClusterTag, NameHash, Record, Verdict};
+use entry::Facts;
+pub(crate) use entry::{Before, Entry};
 
 /// An incarnation above this is not believed: a node that refutes a thousand times a second needs nine
 /// thousand years to get there.
@@ -46,149 +50,6 @@ const INCARNATION_MAX: u64 = 1 << 48;
 /// An incarnation further than this above the one held is not believed; nor is an accusation of one that is as
 /// far, because nobody who has not heard it would believe the refutation.
 pub(crate) const INCARNATION_STEP_MAX: u64 = 1 << 16;
-/// Addresses of forgotten dead nodes that are kept; the one that was forgotten first is dropped first.
-const LOST_MAX: usize = 64;
-
-/// What this view holds on one node.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    /// What users see: its status is `Suspect` only once the suspicion has been shown to them. Name, address,
-    /// generation and incarnation are the record's, and are not here twice.
-    node: Node,
-    pub(crate) status: Status,
-    /// Up to which its broadcasts were delivered here or given up; of the own node, the last that it made.
-    pub(crate) broadcast: u64,
-    /// Whether the address came with this incarnation: an accusation raises it without telling one.
-    is_complete: bool,
-    /// When the status changed last.
-    pub(crate) since: Instant,
-    /// The beginning of time: never.
-    pub(crate) last_heard: Instant,
-    /// Given up by this member alone.
-    pub(crate) hidden: bool,
-    /// How many absences there were when it was vouched for: it is still, if there was none since.
-    vouched: u32,
-    aliases: Aliases,
-    /// What was said about its end, if it has left: passed on as it came.
-    left_at: Option<Box<LeftAt>>,
-    /// What the record adds to the sums: zero while it is not counted.
-    counted: u64,
-}
-
-impl Entry {
-    pub(crate) fn node(&self) -> &Node {
-        &self.node
-    }
-
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.node.addr()
-    }
-
-    pub(crate) fn generation(&self) -> Generation {
-        Generation(self.node.generation())
-    }
-
-    pub(crate) fn incarnation(&self) -> Incarnation {
-        Incarnation(self.node.incarnation())
-    }
-
-    pub(crate) fn is_active(&self) -> bool {
-        self.status.is_active()
-    }
-
-    /// Whether users and other members are told of it as a participant.
-    pub(crate) fn is_visible(&self) -> bool {
-        self.is_active() && !self.hidden
-    }
-
-    /// Whether an address is one of its own: the one that it advertises, or one that it sends from.
-    pub(crate) fn is_at(&self, addr: SocketAddr) -> bool {
-        self.addr() == addr || self.aliases.contains(addr)
-    }
-
-    /// All addresses of its own.
-    fn addresses(&self) -> OwnAddresses {
-        self.aliases.with(self.addr())
-    }
-
-    /// The record as it is told to others.
-    pub(crate) fn record(&self) -> Record<'_> {
-        Record {
-            name: self.node.name(),
-            addr: self.addr(),
-            generation: self.generation(),
-            incarnation: self.incarnation(),
-            state_version: self.node.state_version(),
-            broadcast: self.broadcast,
-        }
-    }
-
-    /// What is held against a node that is not simply alive; the accusers are not known here.
-    pub(crate) fn verdict(&self, subject: NameHash) -> Verdict {
-        Verdict {
-            subject,
-            generation: self.generation(),
-            incarnation: self.incarnation(),
-            status: self.status,
-            accusers: crate::wire::Accusers::default(),
-            left_at: self.left_at.as_deref().copied().unwrap_or_default(),
-        }
-    }
-
-    /// All of it that can be checked from outside.
-    pub(crate) fn seen(&self) -> Seen {
-        Seen {
-            name: self.node.name().to_owned(),
-            addr: self.addr(),
-            generation: self.generation(),
-            incarnation: self.incarnation(),
-            status: self.status,
-            shown: self.is_visible().then(|| self.node.status()),
-            is_complete: self.is_complete,
-        }
-    }
-
-    fn facts(&self) -> Facts {
-        Facts { addr: self.addr(), generation: self.generation(), incarnation: self.incarnation() }
-    }
-
-    fn order(&self) -> (Generation, Incarnation, Status) {
-        (self.generation(), self.incarnation(), self.status)
-    }
-}
-
-/// A record of another view's own: its snapshots are too, or what one view measures would show in both.
-impl Clone for Entry {
-    fn clone(&self) -> Self {
-        let node = self.node.with_status(self.node.status());
-        Self { node, aliases: self.aliases.clone(), left_at: self.left_at.clone(), ..*self }
-    }
-}
-
-/// What a record leaves to its snapshot.
-#[derive(Debug, Clone, Copy)]
-struct Facts {
-    addr: SocketAddr,
-    generation: Generation,
-    incarnation: Incarnation,
-}
-
-impl Facts {
-    fn of(record: &Record<'_>) -> Self {
-        Self { addr: record.addr, generation: record.generation, incarnation: record.incarnation }
-    }
-}
-
-/// What a record was before a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Before {
-    pub(crate) status: Status,
-    pub(crate) generation: Generation,
-    pub(crate) incarnation: Incarnation,
-    pub(crate) addr: SocketAddr,
-    pub(crate) hidden: bool,
-    pub(crate) since: Instant,
-}
 
 /// What merging a piece of news did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,9 +84,7 @@ pub(crate) struct Members {
     /// Dead and left ones by the time they became so.
     tombstones: BTreeSet<(Instant, NameHash)>,
     tombstones_max: usize,
-    /// The addresses of dead nodes whose tombstones were forgotten, oldest first: the way back to a part of the cluster
-    /// that was cut off for longer than tombstones last.
-    lost: VecDeque<SocketAddr>,
+    lost: LostAddresses,
     nodes_max: usize,
     sums: Box<[u64; BUCKETS]>,
     fingerprint: u64,
@@ -252,7 +111,7 @@ impl Members {
             heard_last: [None; 2],
             tombstones: BTreeSet::new(),
             tombstones_max: nodes_max,
-            lost: VecDeque::new(),
+            lost: LostAddresses::default(),
             nodes_max: nodes_max + nodes_max / 4,
             sums: Box::new([0; BUCKETS]),
             fingerprint: 0,
@@ -321,13 +180,13 @@ impl Members {
             let same = news.0 == entry.generation() && news.1 == entry.incarnation();
             // An accusation told us of this incarnation before the node itself could: take what it says.
             if same && !entry.is_complete && entry.is_active() {
-                let before = before(entry);
+                let before = Before::of(entry);
                 self.update(now, name, Facts::of(record), |entry| entry.is_complete = true);
                 return Merged::Changed(Some(before));
             }
             return if news == entry.order() { Merged::Same } else { Merged::Older };
         }
-        let before = before(entry);
+        let before = Before::of(entry);
         let returns = !entry.is_active();
         if returns && self.is_full() {
             return Merged::Refused;
@@ -363,7 +222,7 @@ impl Members {
             std::cmp::Ordering::Less => Merged::Older,
             std::cmp::Ordering::Equal => Merged::Same,
             std::cmp::Ordering::Greater => {
-                let before = before(entry);
+                let before = Before::of(entry);
                 let facts = Facts { incarnation: verdict.incarnation, ..entry.facts() };
                 let is_raised = verdict.incarnation > entry.incarnation();
                 self.update(now, verdict.subject, facts, |entry| {
@@ -554,9 +413,9 @@ impl Members {
     /// The addresses of forgotten dead nodes where no active node is now, oldest first.
     pub(crate) fn lost(&mut self) -> Vec<SocketAddr> {
         let mut lost = std::mem::take(&mut self.lost);
-        lost.retain(|addr| !self.at(*addr).any(|(_, entry)| entry.is_visible()));
+        let addrs = lost.without(|addr| self.at(addr).any(|(_, entry)| entry.is_visible()));
         self.lost = lost;
-        self.lost.iter().copied().collect()
+        addrs
     }
 
     pub(crate) fn tombstones_len(&self) -> usize {
@@ -576,7 +435,7 @@ impl Members {
     }
 
     pub(crate) fn lost_bound(&self) -> Bound {
-        Bound { what: "lost addresses", count: self.lost.len(), max: LOST_MAX }
+        self.lost.bound()
     }
 
     pub(crate) fn sums(&self) -> &[u64; BUCKETS] {
@@ -623,7 +482,7 @@ impl Members {
         let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) else {
             return;
         };
-        let old = before(entry);
+        let old = Before::of(entry);
         let were = entry.addresses();
         change(entry);
         if old.status != entry.status {
@@ -668,11 +527,8 @@ impl Members {
         if let Some(entry) = self.entries.remove(&name) {
             note_touched(&mut self.journal, entry.node.name());
             self.reindex(name, entry.addresses());
-            if entry.status == Status::Dead && !self.lost.contains(&entry.addr()) {
-                self.lost.push_back(entry.addr());
-            }
-            if self.lost.len() > LOST_MAX {
-                self.lost.pop_front();
+            if entry.status == Status::Dead {
+                self.lost.push(entry.addr());
             }
         }
         self.version += 1;
@@ -708,16 +564,5 @@ impl Members {
 fn note_touched(journal: &mut Option<Vec<String>>, name: &str) {
     if let Some(journal) = journal {
         journal.push(name.to_owned());
-    }
-}
-
-fn before(entry: &Entry) -> Before {
-    Before {
-        status: entry.status,
-        generation: entry.generation(),
-        incarnation: entry.incarnation(),
-        addr: entry.addr(),
-        hidden: entry.hidden,
-        since: entry.since,
     }
 }
