@@ -61,6 +61,12 @@ impl Run {
                 }
             }
             Kind::Disks => self.harm_disk(host),
+            Kind::Spans
+            | Kind::RollingRestarts
+            | Kind::MassRestarts
+            | Kind::MassLeaves
+            | Kind::CrashLoops
+            | Kind::Cuts => self.operate(kind, host),
         }
     }
 
@@ -139,20 +145,32 @@ impl Run {
         config
     }
 
-    /// Ends all that is wrong and can be mended from outside. Clocks and addresses stay as they are.
-    pub(super) fn mend(&mut self) {
-        self.cluster.width(None);
+    /// Ends what is wrong and keeps views from being equal. Clocks and addresses stay as they are, and so do narrow
+    /// links, flipped bits, and somebody on the path.
+    pub(super) fn mend(&self) {
         self.cluster.largest(usize::MAX, Oversize::Swallowed);
+        for (from, to) in &self.paths {
+            self.cluster.largest_between(&name(*from), &name(*to), usize::MAX, Oversize::Swallowed);
+        }
+        for host in (0..self.members.len()).map(name) {
+            self.cluster.disk(&host, DiskState::Well);
+        }
+    }
+
+    /// Ends these, too.
+    pub(super) fn mend_all(&mut self) {
+        self.cluster.width(None);
         self.cluster.flip(0.0);
         self.cluster.intercept_all(None);
-        for (from, to) in std::mem::take(&mut self.paths) {
-            self.cluster.largest_between(&name(from), &name(to), usize::MAX, Oversize::Swallowed);
-            self.cluster.intercept(&name(from), &name(to), None);
-        }
         for host in (0..self.members.len()).map(name) {
             self.cluster.uplink(&host, None);
             self.cluster.downlink(&host, None);
-            self.cluster.disk(&host, DiskState::Well);
+        }
+        let mut world = self.cluster.sim.world();
+        let all = world.links.all.clone();
+        for (from, to) in std::mem::take(&mut self.paths) {
+            // A host that was only named has the same number.
+            *world.links.between(from, to) = all.clone();
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The kinds of faults that the random family draws only where their switch is open.
 //!
-//! Those that the protocol does not survive yet are closed, also where most seeds end well: all faults end before views
-//! are compared. What opens one is a change of its constant here, in the commit that mends it. `HEADCOUNT_OPEN=width,flips` opens them for one run, `HEADCOUNT_OPEN=all` all of them.
+//! Those that the protocol does not survive yet are closed, also where most seeds end well: most faults end before views
+//! are compared. What opens one is a change of its constant here, in the commit that mends it. `HEADCOUNT_OPEN=width,size`
+//! opens them for one run, `HEADCOUNT_OPEN=all` all of them.
 
 use std::env;
 
@@ -28,25 +29,43 @@ pub(super) enum Kind {
     Copies,
     /// Snapshots, and disks that are full, fail or go back in time.
     Disks,
+    /// Hours and days without anything new.
+    Spans,
+    /// All members are restarted, one after the other.
+    RollingRestarts,
+    /// All members crash, and are started again together.
+    MassRestarts,
+    /// Many members leave while others are started.
+    MassLeaves,
+    /// A process that crashes again and again.
+    CrashLoops,
+    /// Networks that are cut and whole by turns.
+    Cuts,
 }
 
 const CLOCKS: bool = true;
 const FAR_CLOCKS: bool = true;
-/// Closed until requests share a budget: what is asked for again fills the queue, and probes do not get through.
+/// Closed until requests share a budget: what is asked for again fills the queue, and probes do not get through. While
+/// links stay narrow views do not get equal in all seeds: not in 1 of 64 within 22 minutes.
 const WIDTH: bool = false;
-/// Closed until the size that a path carries is found out: what does not fit is sent again and again.
+/// Closed until the size that a path carries is found out: what does not fit is sent again and again. 30 of 30 seeds
+/// pass, because the limit is removed before views are compared.
 const SIZE: bool = false;
 const TRANSLATION: bool = true;
 const ADDRESSES: bool = true;
-/// Closed until plain datagrams carry a checksum.
-const FLIPS: bool = false;
+const FLIPS: bool = true;
 const HOLDS: bool = true;
-/// Closed until a plain datagram from elsewhere, or from long ago, is told from a new one.
-const COPIES: bool = false;
+const COPIES: bool = true;
 const DISKS: bool = true;
+const SPANS: bool = true;
+const ROLLING_RESTARTS: bool = true;
+const MASS_RESTARTS: bool = true;
+const MASS_LEAVES: bool = true;
+const CRASH_LOOPS: bool = true;
+const CUTS: bool = true;
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 16] = [
         Self::Clocks,
         Self::FarClocks,
         Self::Width,
@@ -57,6 +76,12 @@ impl Kind {
         Self::Holds,
         Self::Copies,
         Self::Disks,
+        Self::Spans,
+        Self::RollingRestarts,
+        Self::MassRestarts,
+        Self::MassLeaves,
+        Self::CrashLoops,
+        Self::Cuts,
     ];
 
     /// What it is opened by, and whether it is open without.
@@ -72,6 +97,12 @@ impl Kind {
             Self::Holds => ("holds", HOLDS),
             Self::Copies => ("copies", COPIES),
             Self::Disks => ("disks", DISKS),
+            Self::Spans => ("spans", SPANS),
+            Self::RollingRestarts => ("rolling-restarts", ROLLING_RESTARTS),
+            Self::MassRestarts => ("mass-restarts", MASS_RESTARTS),
+            Self::MassLeaves => ("mass-leaves", MASS_LEAVES),
+            Self::CrashLoops => ("crash-loops", CRASH_LOOPS),
+            Self::Cuts => ("cuts", CUTS),
         }
     }
 }
@@ -108,8 +139,8 @@ impl Switches {
 
 #[test]
 fn a_switch_is_open_by_its_constant_or_by_name() {
-    assert_eq!(Switches::opened_by("").has(Kind::Flips), FLIPS);
-    assert!(Switches::opened_by("flips,width").has(Kind::Flips));
+    assert_eq!(Switches::opened_by("").has(Kind::Size), SIZE);
+    assert!(Switches::opened_by("size,width").has(Kind::Size));
     assert!(Switches::opened_by("").has(Kind::Disks));
     assert_eq!(Switches::opened_by("all").open.len(), Kind::ALL.len());
 }
