@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Admission;
-use super::names::Incumbent;
+use crate::node::Generation;
 use crate::protocol::core::{Context, CookiePurpose, Core};
 use crate::protocol::rules::Rule;
 use crate::protocol::time::Instant;
@@ -13,6 +13,9 @@ use crate::wire::{Body, ClusterId, NameHash, Record, Seq};
 /// So many hellos of one attempt from elsewhere than advertised are answered there; of the later ones, every other one is
 /// answered where it came from.
 const CHALLENGED_FIRST: u32 = 3;
+
+/// A run at an address, which is asked whether it still answers.
+pub(in crate::protocol) type Incumbent = (Generation, SocketAddr);
 
 /// Whether somebody may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

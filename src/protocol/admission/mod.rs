@@ -58,6 +58,7 @@ mod vouch;
 use std::time::Duration;
 
 use super::api::Bound;
+use admit::Incumbent;
 pub(super) use admit::{Decision, reject, welcome};
 use attempts::JoinAttempts;
 use join::Joins;

@@ -19,15 +19,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Admission, Decision};
+use super::{Admission, Decision, Incumbent};
 use crate::node::Generation;
 use crate::protocol::api::Bound;
 use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::NameHash;
 use crate::wire::body::RejectReason;
-
-/// A run at an address, which is asked whether it still answers.
-pub(in crate::protocol) type Incumbent = (Generation, SocketAddr);
 
 /// A check of a name: whether the run that holds it still answers.
 #[derive(Debug)]
