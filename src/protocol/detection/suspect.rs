@@ -42,12 +42,7 @@ impl Detection {
         if own && core.leaving {
             return;
         }
-        let timeout = core.settings.probe_timeout;
-        if own
-            && before == Some(Status::Alive)
-            && self.reachability.holds(now, subject, timeout)
-            && core.follows(Rule::Damping)
-        {
+        if own && before == Some(Status::Alive) && self.holds(core, now, subject) {
             return;
         }
         let accusers: Vec<NameHash> = verdict
@@ -67,6 +62,11 @@ impl Detection {
             Merged::Changed(_) => self.begin_suspicion(core, now, verdict, &accusers, evidence),
             Merged::Same => self.confirm_suspicion(core, now, subject, &accusers, evidence),
         }
+    }
+
+    /// Whether an own accusation of a node is held back: it has refuted the same before.
+    pub(super) fn holds(&self, core: &Core, now: Instant, name: NameHash) -> bool {
+        core.follows(Rule::Damping) && self.reachability.holds(now, name, core.settings.probe_timeout)
     }
 
     /// A suspicion has lasted half its shortest time: users are told.

@@ -11,7 +11,8 @@
 //!
 //! Such an accusation gives the node the longest time that a suspicion can last, and confirms nobody else's. So a dead
 //! node is declared dead by a member at the latest n rounds (until its first void probe), `isolation_timeout`, six
-//! shortest suspicions and two probes after its death: 54 s and n rounds with the LAN profile.
+//! shortest suspicions and two probes after its death: 54 s and n rounds with the LAN profile. No series runs while an
+//! accusation would be [held back](super::reachability): what a node has refuted is known to prove nothing.
 //!
 //! Beyond SWIM and Lifeguard.
 
@@ -124,6 +125,10 @@ impl Detection {
     /// A probe that could accuse has failed without proof. Answers whether it accuses all the same.
     pub(super) fn accuses_without_proof(&mut self, core: &Core, now: Instant, probe: &Probe) -> bool {
         if matches!(probe.purpose, Purpose::Reported { .. }) {
+            return false;
+        }
+        if self.holds(core, now, probe.target.name) {
+            self.voids.end(probe.target.name);
             return false;
         }
         let accuses = self.voids.void(core, now, probe)

@@ -70,7 +70,7 @@ impl Watched {
             }
             match event {
                 Event::Suspected(_) => watched.suspected += 1,
-                Event::Died(_) | Event::Left(_) | Event::Restarted(_) => {
+                Event::Died { .. } | Event::Left(_) | Event::Restarted(_) => {
                     watched.gone.push(format!("after {when:?}, {at}: {event}"));
                 }
                 _ => {}
