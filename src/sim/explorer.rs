@@ -1,20 +1,18 @@
 //! All that can happen to two or three members within a few steps: a bounded exhaustive search over the real protocol.
 //!
 //! A [scenario](scenarios) begins with members that know each other, or not, and goes on with acts: they join, restart,
-//! leave. At each step one of a few things happens ([`Choice`]): one of the oldest datagrams on their way arrives, or the
+//! leave. At each step one of a few things happens ([`Choice`](choice::Choice)): one of the oldest datagrams on their way arrives, or the
 //! oldest is lost or arrives twice, or the next timer fires, or the next act is done. The [search](search) tries all of
 //! them, breadth first, so the first failure is a shortest one; of worlds that are equal it goes on with one. A world
 //! that was reached is made again by the choices that led there.
 //!
-//! After each step the [invariants](super::checks) of all simulations hold, and those of the [`Stage`]. From each world
+//! After each step the [invariants](super::checks) of all simulations hold, and those of the [`Stage`](stage::Stage). From each world
 //! that was reached the rest of the acts is done, all datagrams arrive, and in the end all who run show each other.
 //!
 //! `HEADCOUNT_EXPLORE=7` looks seven steps deep, at all worlds; without it the number of worlds is bounded.
 
+mod choice;
 mod scenarios;
 mod search;
 mod stage;
 mod tests;
-
-pub(super) use self::search::{Choice, Limits, explore};
-pub(super) use self::stage::{Act, Scenario, Stage};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::stage::Act::{ClockBack, Crash, Join, Leave, Namesake, Start, StartAt, Wait};
-use super::{Act, Scenario};
+use super::stage::{Act, Scenario};
 
 /// What nobody else has.
 const ELSEWHERE: &str = "10.9.0.1:7990";

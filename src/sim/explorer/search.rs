@@ -5,26 +5,12 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
-use super::{Scenario, Stage};
+use super::choice::Choice;
+use super::stage::{Scenario, Stage};
 use crate::sim::Rule;
 
 /// Datagrams of which any may arrive next: the oldest ones.
 const DELIVERABLE: usize = 3;
-
-/// What happens next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sim) enum Choice {
-    /// One of the oldest datagrams arrives.
-    Deliver(usize),
-    /// The oldest one is lost.
-    Lose,
-    /// The oldest one arrives, and will once more.
-    Double,
-    /// The next timer fires.
-    Fire,
-    /// The next act of the scenario is done.
-    Act,
-}
 
 /// How far a search goes.
 #[derive(Debug, Clone, Copy)]

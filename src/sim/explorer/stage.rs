@@ -17,8 +17,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Choice;
+use super::choice::Choice;
 use crate::config::Config;
+use crate::error::Error;
 use crate::member::Member;
 use crate::node::Status;
 use crate::protocol::{CallResult, RequestId};
@@ -270,7 +271,7 @@ impl Stage {
         self.leaving.retain(|(host, run), call| {
             let is_over = world.hosts[*host].run != *run || world.answer(*host, *call).is_some();
             if is_over && world.check_running(*host, *run).is_ok() {
-                drop(world.end(*host, crate::error::Error::Closed));
+                drop(world.end(*host, Error::Closed));
             }
             !is_over
         });
@@ -286,6 +287,12 @@ impl Stage {
             let Some(CallResult::Joined(outcome)) = world.answer(joiner.0, *call) else {
                 return true;
             };
+            let is_taken = |(_, error): &(_, Error)| matches!(error, Error::NameTaken { .. });
+            if outcome.as_ref().is_err_and(|reasons| reasons.iter().any(is_taken)) {
+                // Its program ends it.
+                drop(world.end(joiner.0, Error::Closed));
+                return false;
+            }
             let both_run = world.check_running(seed.0, seed.1).is_ok() && !self.leaving.contains_key(seed);
             if outcome.is_ok() && both_run && !self.leaving.contains_key(joiner) && joiner.0 != seed.0 {
                 let (joiner, seed) = (&world.hosts[joiner.0], &world.hosts[seed.0]);
@@ -300,7 +307,7 @@ impl Stage {
     fn check_names(&self) {
         let world = self.cluster.sim.world();
         for host in world.hosts.iter().filter(|host| !host.is_running()) {
-            let was_ended = matches!(host.end, Some(crate::error::Error::Closed));
+            let was_ended = matches!(host.end, Some(Error::Closed));
             let another = world.hosts.iter().any(|other| other.is_running() && other.name == host.name);
             assert!(was_ended || another, "nobody is left of {}, which ended with {:?}", host.name, host.end);
             let is_first = world

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::{Limits, explore, scenarios};
+use super::scenarios;
+use super::search::{Limits, explore};
 use crate::sim::Rule;
 
 /// Worlds of each scenario, if the environment does not ask for all to some depth.
