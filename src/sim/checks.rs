@@ -44,6 +44,8 @@ pub(crate) struct Observer {
     told: BTreeMap<String, bool>,
     /// What came from each address and went to it, whatever the port: that is what a member tells apart.
     accounts: BTreeMap<IpAddr, Account>,
+    /// The number of the last hello, and where it came from.
+    hello: Option<(Seq, IpAddr)>,
     pub(crate) hearing: Hearing,
 }
 
@@ -55,8 +57,8 @@ struct Account {
     proven: bool,
     /// Bytes that came from there and are not answered yet.
     credit: usize,
-    /// The cookies that were sent there last.
-    cookies: [Cookie; 2],
+    /// The cookies that were sent there last, each with the address that the hello came from.
+    cookies: [Option<(Cookie, IpAddr)>; 2],
     /// The numbers of the requests that were sent there.
     asked: BTreeSet<Seq>,
     /// The second of the last datagram that went beyond what had come, and how many there were in it.
@@ -104,7 +106,7 @@ impl Observer {
     pub(crate) fn received(&mut self, own: u64, from: SocketAddr, datagram: &[u8], length: usize) {
         if let Ok(packet) = Packet::decode(datagram) {
             for body in packet.bodies() {
-                self.note_echo(&body);
+                self.note_hello(from.ip(), &body);
             }
         }
         let account = self.accounts.entry(from.ip()).or_default();
@@ -113,19 +115,26 @@ impl Observer {
             && let Ok(packet) = Packet::decode(datagram)
         {
             let echoes = |body: Body<'_>| match body {
-                Body::Hello(hello) => hello.cookie.0 != 0 && account.cookies.contains(&hello.cookie),
+                Body::Hello(hello) => account.cookies.contains(&Some((hello.cookie, from.ip()))),
                 body => asked::answered(&body).is_some_and(|seq| account.asked.contains(&seq)),
             };
             account.proven = packet.header().receiver.0 == own || packet.bodies().any(echoes);
         }
     }
 
-    /// A hello repeats the cookie that was sent to the address that its sender advertises, wherever it comes from.
-    fn note_echo(&mut self, body: &Body<'_>) {
-        if let Body::Hello(hello) = body
-            && let Some(account) = self.accounts.get_mut(&hello.record.addr.ip())
-        {
-            account.proven |= hello.cookie.0 != 0 && account.cookies.contains(&hello.cookie);
+    /// A hello repeats the cookie that was sent to the address that its sender advertises because of an earlier hello from
+    /// the same source: it receives there, and sends from here.
+    fn note_hello(&mut self, from: IpAddr, body: &Body<'_>) {
+        let Body::Hello(hello) = body else {
+            return;
+        };
+        self.hello = Some((hello.seq, from));
+        let advertised = hello.record.addr.ip();
+        let account = self.accounts.get(&advertised);
+        if account.is_some_and(|account| account.cookies.contains(&Some((hello.cookie, from)))) {
+            for addr in [advertised, from] {
+                self.accounts.entry(addr).or_default().proven = true;
+            }
         }
     }
 
@@ -147,10 +156,12 @@ impl Observer {
             if let Body::Welcome(_) = body {
                 return Err(format!("{to} has proved nothing, and is let in"));
             }
-            if let Body::Challenge { cookie, .. } = body
-                && cookie != account.cookies[0]
-            {
-                account.cookies = [cookie, account.cookies[0]];
+            if let Body::Challenge { cookie, seq } = body {
+                let source = self.hello.filter(|(hello, _)| *hello == seq).map_or(to.ip(), |(_, from)| from);
+                let challenge = Some((cookie, source));
+                if challenge != account.cookies[0] {
+                    account.cookies = [challenge, account.cookies[0]];
+                }
             }
             account.asked.extend(asked::Asked::by(&body).map(|(_, seq)| seq));
         }

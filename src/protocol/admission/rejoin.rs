@@ -67,8 +67,8 @@ impl Admission {
         let mut absent: Vec<SocketAddr> = found.iter().copied().map(canonical).collect();
         absent.sort_unstable();
         absent.dedup();
-        let is_in_view = |addr| core.members.at(addr).any(|(_, entry)| entry.is_visible());
-        absent.retain(|addr| !is_in_view(*addr) && !core.is_own(*addr));
+        let is_known = |addr| core.members.at(addr).any(|(_, entry)| entry.is_active());
+        absent.retain(|addr| !is_known(*addr) && !core.is_own(*addr));
         self.rejoin.asked = self.rejoin.asked.max(absent.len());
         let count = if core.is_alone() { absent.len() } else { absent.len().min(ASKED_IN_COMPANY) };
         for _ in 0..count {

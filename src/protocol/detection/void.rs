@@ -113,11 +113,18 @@ impl Voids {
         });
         series.count += 1;
         series.counted += counts;
-        let answered = self.tally.answered - series.before.answered;
-        let others = self.tally.void - series.before.void - series.counted;
         series.count >= VOIDS_MIN
             && now.since(series.first) >= timeout.saturating_sub(core.settings.probe_interval)
-            && answered >= (others * ANSWERED_FOR_A_VOID).max(ANSWERED_MIN)
+            && series.others_answer(self.tally)
+    }
+}
+
+impl Series {
+    /// Whether others have answered since it began, and hardly any did not: else it is this member that is badly off.
+    fn others_answer(&self, tally: Tally) -> bool {
+        let answered = tally.answered - self.before.answered;
+        let void = tally.void - self.before.void - self.counted;
+        answered >= (void * ANSWERED_FOR_A_VOID).max(ANSWERED_MIN)
     }
 }
 
@@ -139,7 +146,7 @@ impl Detection {
         accuses
     }
 
-    /// Probes those again of which the last probe was void, unless nobody answers us.
+    /// Probes those again of which the last probe was void, unless that could not lead to an accusation.
     pub(super) fn probe_void(&mut self, core: &mut Core, now: Instant) {
         if self.voids.series.is_empty()
             || now.since(core.last_answer) > silence_limit(core.settings.probe_timeout)
@@ -147,10 +154,13 @@ impl Detection {
             return;
         }
         let pause = core.settings.isolation_timeout / 4;
+        let tally = self.voids.tally;
         let mut due = Vec::new();
         for (name, series) in self.voids.series.iter_mut().filter(|(_, series)| series.next <= now) {
             series.next = (series.next + pause).max(now);
-            if core.members.active(*name).is_some_and(|entry| entry.generation() == series.generation) {
+            if series.others_answer(tally)
+                && core.members.active(*name).is_some_and(|entry| entry.generation() == series.generation)
+            {
                 due.push(*name);
             }
         }

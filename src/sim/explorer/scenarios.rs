@@ -13,11 +13,6 @@ fn scenario(label: &'static str, seeds: &'static [&'static str], before: &[Act],
     Scenario { label, seeds, before: before.to_vec(), acts: acts.to_vec() }
 }
 
-/// Whether members say hello to a newcomer of a name that is taken, because it is at the address of a seed. Closed until
-/// a welcome goes through the same admission as a hello: they take its record without asking the run that had the name,
-/// and that one falls silent.
-const NEWCOMER_IS_SEED: bool = false;
-
 /// All that is searched.
 pub(super) fn all() -> Vec<Scenario> {
     let apart = [Start("a"), Start("b")];
@@ -25,7 +20,6 @@ pub(super) fn all() -> Vec<Scenario> {
     let three =
         [Start("a"), Start("b"), Start("c"), Join("b", "a"), Join("c", "a"), Wait(Duration::from_secs(5))];
     let pair = &ALL[..2];
-    let among_seeds = if NEWCOMER_IS_SEED { ALL } else { &[] };
     vec![
         scenario("join", &[], &apart, &[Join("b", "a")]),
         scenario("cross-join", &[], &apart, &[Join("b", "a"), Join("a", "b")]),
@@ -56,7 +50,7 @@ pub(super) fn all() -> Vec<Scenario> {
             &[Crash("b"), StartAt("c", "10.0.0.2:7990"), Join("c", "a"), StartAt("b", "10.0.0.3:7990")],
         ),
         scenario("crash and join", ALL, &three, &[Crash("b"), Start("c"), Join("c", "a")]),
-        scenario("name conflict", among_seeds, &three, &[Namesake("c"), Join("c", "a")]),
+        scenario("name conflict", ALL, &three, &[Namesake("c"), Join("c", "a")]),
     ]
 }
 
