@@ -44,7 +44,7 @@ pub(crate) struct Observer {
     told: BTreeMap<String, bool>,
     /// What came from each address and went to it, whatever the port: that is what a member tells apart.
     accounts: BTreeMap<IpAddr, Account>,
-    /// The number of the last hello, and where it came from.
+    /// The number of the last hello that did not come from the address that it advertises, and where it came from.
     hello: Option<(Seq, IpAddr)>,
     pub(crate) hearing: Hearing,
 }
@@ -128,8 +128,8 @@ impl Observer {
         let Body::Hello(hello) = body else {
             return;
         };
-        self.hello = Some((hello.seq, from));
         let advertised = hello.record.addr.ip();
+        self.hello = (from != advertised).then_some((hello.seq, from));
         let account = self.accounts.get(&advertised);
         if account.is_some_and(|account| account.cookies.contains(&Some((hello.cookie, from)))) {
             for addr in [advertised, from] {
@@ -148,12 +148,12 @@ impl Observer {
         length: usize,
     ) -> Result<(), String> {
         let account = self.accounts.entry(to.ip()).or_default();
-        if account.proven {
+        if account.proven && self.hello.is_none() {
             return Ok(());
         }
         let packet = Packet::decode(datagram);
         for body in packet.iter().flat_map(Packet::bodies) {
-            if let Body::Welcome(_) = body {
+            if matches!(body, Body::Welcome(_)) && !account.proven {
                 return Err(format!("{to} has proved nothing, and is let in"));
             }
             if let Body::Challenge { cookie, seq } = body {
@@ -164,6 +164,9 @@ impl Observer {
                 }
             }
             account.asked.extend(asked::Asked::by(&body).map(|(_, seq)| seq));
+        }
+        if account.proven {
+            return Ok(());
         }
         if let Some(rest) = account.credit.checked_sub(length) {
             account.credit = rest;
