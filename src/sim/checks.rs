@@ -57,8 +57,8 @@ struct Account {
     proven: bool,
     /// Bytes that came from there and are not answered yet.
     credit: usize,
-    /// The cookies that were sent there last, each with the address that the hello came from.
-    cookies: [Option<(Cookie, IpAddr)>; 2],
+    /// The cookies that were sent there, each with the address that the hello came from.
+    cookies: BTreeSet<(Cookie, IpAddr)>,
     /// The numbers of the requests that were sent there.
     asked: BTreeSet<Seq>,
     /// The second of the last datagram that went beyond what had come, and how many there were in it.
@@ -115,7 +115,7 @@ impl Observer {
             && let Ok(packet) = Packet::decode(datagram)
         {
             let echoes = |body: Body<'_>| match body {
-                Body::Hello(hello) => account.cookies.contains(&Some((hello.cookie, from.ip()))),
+                Body::Hello(hello) => account.cookies.contains(&(hello.cookie, from.ip())),
                 body => asked::answered(&body).is_some_and(|seq| account.asked.contains(&seq)),
             };
             account.proven = packet.header().receiver.0 == own || packet.bodies().any(echoes);
@@ -131,7 +131,7 @@ impl Observer {
         let advertised = hello.record.addr.ip();
         self.hello = (from != advertised).then_some((hello.seq, from));
         let account = self.accounts.get(&advertised);
-        if account.is_some_and(|account| account.cookies.contains(&Some((hello.cookie, from)))) {
+        if account.is_some_and(|account| account.cookies.contains(&(hello.cookie, from))) {
             for addr in [advertised, from] {
                 self.accounts.entry(addr).or_default().proven = true;
             }
@@ -158,10 +158,7 @@ impl Observer {
             }
             if let Body::Challenge { cookie, seq } = body {
                 let source = self.hello.filter(|(hello, _)| *hello == seq).map_or(to.ip(), |(_, from)| from);
-                let challenge = Some((cookie, source));
-                if challenge != account.cookies[0] {
-                    account.cookies = [challenge, account.cookies[0]];
-                }
+                account.cookies.insert((cookie, source));
             }
             account.asked.extend(asked::Asked::by(&body).map(|(_, seq)| seq));
         }
