@@ -7,15 +7,11 @@ use std::time::{Duration, Instant};
 use headcount::Metrics;
 use headcount::sim::{Cluster, Rule};
 
-use crate::lab::{
-    AnyResult, Crash, Death, Found, Lab, MINUTE, NODES, QUIET, Sent, Tally, cycle, in_parallel, name,
-};
+use crate::lab::{AnyResult, Crash, Found, Lab, MINUTE, NODES, QUIET, cycle, in_parallel, name};
+use crate::trial::{Samples, Trial};
 
 /// The runs are divided into so many parts, to see how much the figures vary.
 const BATCHES: usize = 10;
-
-/// What a run measures for each column.
-type Samples = Vec<Vec<f64>>;
 
 struct Experiment {
     name: &'static str,
@@ -308,129 +304,6 @@ fn summarize(outcomes: &[Samples], column: usize, summary: Summary) -> (f64, f64
     let mean = batches.iter().sum::<f64>() / count;
     let variance = batches.iter().map(|batch| (batch - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
     (summary.of(&runs), (variance / count).sqrt())
-}
-
-/// A cluster in an experiment, and what it has sent before.
-struct Trial {
-    lab: Lab,
-    sick: Vec<usize>,
-    deaths: Vec<Death>,
-    began: Duration,
-    sent: Sent,
-}
-
-impl Trial {
-    fn new(run: u64, without: &[Rule], sick: usize) -> AnyResult<Self> {
-        Self::of(run, without, NODES, sick)
-    }
-
-    fn of(run: u64, without: &[Rule], nodes: usize, sick: usize) -> AnyResult<Self> {
-        let mut lab = Lab::without(without, run, nodes)?;
-        let sick = lab.draw(sick);
-        let (began, sent) = (lab.cluster.now(), lab.sent());
-        Ok(Self { lab, sick, deaths: Vec::new(), began, sent })
-    }
-
-    fn each_sick(&self, ail: impl Fn(&Cluster, &str)) {
-        self.sick.iter().for_each(|node| ail(&self.lab.cluster, &name(*node)));
-    }
-
-    fn run(&self, time: Duration) {
-        self.lab.cluster.run(time);
-    }
-
-    /// For two minutes each of the sick ails for a spell, is well for a while, and so on: each in a rhythm of its own.
-    fn by_turns(&self, spell: Duration, pause: Duration, ail: impl Fn(&Cluster, &str)) {
-        const STEP: Duration = Duration::from_millis(250);
-        let (steps, of) =
-            (spell.as_millis() / STEP.as_millis(), (spell + pause).as_millis() / STEP.as_millis());
-        let count = self.sick.len() as u128;
-        for step in 0..480_u128 {
-            for (index, node) in (0..).zip(&self.sick) {
-                match (step + of * index / count) % of {
-                    0 => ail(&self.lab.cluster, &name(*node)),
-                    at if at == steps => self.lab.cluster.resume(&name(*node)),
-                    _ => {}
-                }
-            }
-            self.run(STEP);
-        }
-        self.each_sick(Cluster::resume);
-        self.run(QUIET);
-    }
-
-    /// What members send in a second.
-    fn datagrams(&self) -> f64 {
-        self.lab.load_since(self.sent, self.began).datagrams
-    }
-
-    fn tally(&mut self) -> Tally {
-        self.deaths.extend(self.lab.take_deaths());
-        Tally::of(&self.deaths, &self.sick)
-    }
-
-    /// Deaths of nodes that are well, of others, and what was sent.
-    fn plain(mut self) -> Samples {
-        let tally = self.tally();
-        vec![vec![tally.wrong as f64], vec![tally.of_sick as f64], vec![self.datagrams()]]
-    }
-
-    /// Deaths, all of nodes that run, and what was sent.
-    fn lasting(mut self) -> Samples {
-        let tally = self.tally();
-        vec![vec![tally.wrong as f64], vec![self.datagrams()]]
-    }
-
-    fn parted(mut self) -> Samples {
-        let tally = self.tally();
-        vec![
-            vec![tally.wrong as f64],
-            vec![tally.wrong_at_healthy as f64],
-            vec![tally.of_sick as f64],
-            vec![self.datagrams()],
-        ]
-    }
-
-    /// Eight nodes of those that are well go away: how fast that is found.
-    fn detect(mut self) -> Samples {
-        let datagrams = self.datagrams();
-        self.tally();
-        let away: Vec<usize> = self
-            .lab
-            .draw(NODES)
-            .into_iter()
-            .filter(|node| *node != 0 && !self.sick.contains(node))
-            .take(8)
-            .collect();
-        let began = self.lab.cluster.now();
-        away.iter().for_each(|node| self.lab.cluster.block(&name(*node)));
-        self.run(Duration::from_millis(16_400));
-        let new = self.lab.take_deaths();
-        let mut out: Vec<usize> = self.sick.clone();
-        out.extend(&away);
-        let healthy = NODES - out.len();
-        let (mut first, mut all, mut missed) = (Vec::new(), Vec::new(), 0);
-        for node in &away {
-            let found = Found::new(*node, began, &new, &out);
-            first.extend(found.first.map(|at| at.as_secs_f64()));
-            missed += healthy - found.observers;
-            all.extend(found.last.map(|at| at.as_secs_f64()));
-        }
-        let of_sick = Tally::of(&self.deaths, &self.sick).of_sick as f64;
-        self.deaths.extend(new);
-        self.sick = out;
-        let tally = self.tally();
-        vec![
-            first.clone(),
-            first,
-            all.clone(),
-            all,
-            vec![missed as f64],
-            vec![tally.wrong as f64],
-            vec![of_sick],
-            vec![datagrams],
-        ]
-    }
 }
 
 fn threshold(run: u64, without: &[Rule]) -> AnyResult<Samples> {

@@ -21,6 +21,8 @@ mod experiments;
 #[allow(dead_code, reason = "each benchmark uses a part of it")]
 #[path = "../lab.rs"]
 mod lab;
+#[cfg(headcount_bench)]
+mod trial;
 
 #[cfg(headcount_bench)]
 fn main() -> ExitCode {

@@ -1,7 +1,6 @@
 //! Tests of the whole protocol, on a virtual network and clock.
 
-mod aliases;
-mod allow;
+mod admission;
 mod broadcasts;
 mod corners;
 mod detection;
@@ -10,12 +9,10 @@ mod hostile;
 mod leave;
 mod merge;
 mod messages;
-mod names;
 mod relocate;
 mod resume;
 #[cfg(feature = "encryption")]
 mod sealed;
-mod seek;
 mod spread;
 mod states;
 mod storm;

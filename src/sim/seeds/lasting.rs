@@ -59,9 +59,10 @@ impl Shape {
     /// Datagrams a second and node that are sent at most.
     fn datagrams_max(self) -> f64 {
         match self {
-            // To be brought down to what is enough for the others: members of both sides suspect each other, refute it,
-            // and bury each other and come back, again and again.
-            Self::Bridge | Self::Circle => 50.0,
+            // Gossip goes to random members, most of whom it does not reach here. So refutations come too late, and
+            // members declare each other dead and come back: 11.2 and 22.6 were the most in 100 seeds of each.
+            Self::Bridge => 15.0,
+            Self::Circle => 30.0,
             Self::NotTransitive | Self::Hub | Self::OneWayRing | Self::Tournament => DATAGRAMS_MAX,
         }
     }

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::secs;
-use super::world::{World, addr_of};
+use super::super::secs;
+use super::super::world::{World, addr_of};
 use crate::allow::Allow;
 use crate::error::Error;
 use crate::protocol::CallResult;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::secs;
-use super::world::{World, addr_of};
+use super::super::secs;
+use super::super::world::{World, addr_of};
 use crate::error::Error;
 use crate::node::Status;
 use crate::protocol::{CallResult, RequestId};

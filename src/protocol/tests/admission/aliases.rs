@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::secs;
-use super::world::{World, addr_of};
+use super::super::secs;
+use super::super::world::{World, addr_of};
 use crate::node::Generation;
 use crate::protocol::Instant;
 use crate::wire::body::{Hello, RejectReason};

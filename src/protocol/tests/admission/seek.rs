@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::secs;
-use super::world::{World, addr_of};
+use super::super::secs;
+use super::super::world::{World, addr_of};
 use crate::protocol::LogRecord;
 
 /// The times between the rounds in which a member looked for others.
