@@ -77,7 +77,6 @@
 //! Where the numbers come from stands in [`rules`].
 
 #[cfg(any(test, fuzzing, headcount_bench))]
-#[cfg(any(test, fuzzing, headcount_bench))]
 mod acquaint;
 mod admission;
 mod api;

@@ -83,8 +83,9 @@ impl Protocol {
         }
         let is_joining = self.is_joining();
         let core = &mut self.core;
-        if core.members.active(name).is_none() {
-            core.make_room(now);
+        let is_new = core.members.active(name).is_none() && core.members.brings_in(name, record);
+        if is_new && core.make_room(now) {
+            schedule_reconnect(core, now);
         }
         let mut started = Record { broadcast: broadcast::first_number(core, record, is_joining), ..*record };
         if let Some(entry) = core.members.get(name).filter(|_| known_run && !core.follows(Rule::Order)) {
@@ -101,8 +102,16 @@ impl Protocol {
         if merged == Merged::Changed(None) && matches!(source, Source::Rumor(..)) {
             core.addresses.came(now, record.addr);
         }
-        if vouched && matches!(merged, Merged::Changed(_) | Merged::Same) {
-            core.members.vouch(name);
+        match merged {
+            Merged::Changed(_) | Merged::Same if vouched => {
+                core.members.vouch(name);
+            }
+            Merged::Changed(Some(before))
+                if before.generation != record.generation || before.addr != record.addr =>
+            {
+                core.members.withdraw(name);
+            }
+            _ => {}
         }
         if matches!(merged, Merged::Changed(_)) && !core.can_reach(record.addr) && core.addresses.warns() {
             let Record { name, addr, .. } = *record;

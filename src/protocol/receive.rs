@@ -134,7 +134,7 @@ impl Protocol {
         };
         self.detection.observe_silence(&mut self.core, now, context.known);
         if context.known {
-            self.core.addresses.heard(source);
+            self.core.addresses.heard(from);
             self.detection.hear(&mut self.core, now, header.sender);
         }
         let mut reading = Reading::default();
@@ -466,13 +466,13 @@ impl Protocol {
             return;
         };
         if alike {
-            if self.admission.joined(core, call, from) {
+            if self.admission.joined(core, call, welcomed.addr) {
                 self.view_is_current(now, sender);
             }
         } else if self.sync.runs_with(sender) {
-            self.admission.await_sync(call, from, sender);
+            self.admission.await_sync(call, welcomed.addr, sender);
         } else {
-            self.admission.seed_failed(core, now, call, from, Error::Refused);
+            self.admission.seed_failed(core, now, call, welcomed.addr, Error::Refused);
         }
     }
 

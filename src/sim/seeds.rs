@@ -341,7 +341,7 @@ impl Run {
         let mut config = self.config();
         if elsewhere {
             let (a, b) = (self.below(1..250), self.below(1..250));
-            let addr = format!("10.9.{a}.{b}:7990").parse().unwrap();
+            let addr = format!("10.{}.{a}.{b}:7990", host + 9).parse().unwrap();
             if !self.cluster.sim.world().hosts[host].machine.addresses.is_empty() {
                 // It would not be reached at what it advertises.
                 self.cluster.crash(&name(host));

@@ -83,6 +83,8 @@ impl Joins {
 /// A member has let us in: what its attempt was for.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::protocol) struct Welcomed {
+    /// The seed's address, as it was asked.
+    pub(in crate::protocol) addr: SocketAddr,
     pub(in crate::protocol) cookie: Cookie,
     pub(in crate::protocol) call: Option<RequestId>,
 }
@@ -276,11 +278,11 @@ impl Admission {
         context: &Context,
         seq: Seq,
     ) -> Option<Welcomed> {
-        let JoinAttempt { cookie, call, .. } = self.end_attempt(core, context.now, seq, true)?;
+        let JoinAttempt { addr, cookie, call, .. } = self.end_attempt(core, context.now, seq, true)?;
         core.given.remember(context.sender, cookie);
         // The first seed that lets us in is enough; the others have gossiped that we are here.
         let join = call.and_then(|call| self.joins.by_call.get(&call));
-        join.is_none_or(|join| join.stage == JoinStage::Asking).then_some(Welcomed { cookie, call })
+        join.is_none_or(|join| join.stage == JoinStage::Asking).then_some(Welcomed { addr, cookie, call })
     }
 
     /// A member does not let us in. Answers the run of our name that it knows, and where, if that is why.
@@ -338,7 +340,7 @@ impl Admission {
             return;
         };
         match attempt.call {
-            Some(call) => self.seed_failed(core, context.now, call, from, error),
+            Some(call) => self.seed_failed(core, context.now, call, attempt.addr, error),
             None => {
                 core.note(log::Level::Debug, || format!("{from} does not let us in: {error}"));
                 self.rejoin.refused(from, error);

@@ -36,7 +36,6 @@
 //! **Names.** If a newcomer's name is held by another run at another address, the older run is probed with the
 //! full ladder: if it answers, the newcomer is refused. At the same address the newer run takes over. Only the
 //! member that lets in checks; all others follow the merge rule.
-
 //!
 //! | file | holds |
 //! |---|---|

@@ -27,8 +27,9 @@ use crate::protocol::core::{Core, Timer};
 use crate::protocol::time::Instant;
 use crate::wire::address::canonical;
 
-/// Addresses that a member in company asks in one round. Every member looks, so a few are enough.
-const ASKED_IN_COMPANY: usize = 3;
+/// Addresses that a member asks in one round while it holds others, hidden or not. Every member looks, so a few are
+/// enough.
+const ASKED_WHILE_OTHERS_ARE_HELD: usize = 3;
 /// Rounds until the pauses of who is alone are as long as they get: two to the power of this is 16.
 const ROUNDS_TO_FULL_PAUSE: u32 = 4;
 /// So many rounds in vain are told to the operator: by then a whole `rejoin_interval` has gone by.
@@ -67,10 +68,12 @@ impl Admission {
         let mut absent: Vec<SocketAddr> = found.iter().copied().map(canonical).collect();
         absent.sort_unstable();
         absent.dedup();
-        let is_known = |addr| core.members.at(addr).any(|(_, entry)| entry.is_active());
-        absent.retain(|addr| !is_known(*addr) && !core.is_own(*addr));
+        let is_in_view = |addr| core.members.at(addr).any(|(_, entry)| entry.is_visible());
+        absent.retain(|addr| !is_in_view(*addr) && !core.is_own(*addr));
         self.rejoin.asked = self.rejoin.asked.max(absent.len());
-        let count = if core.is_alone() { absent.len() } else { absent.len().min(ASKED_IN_COMPANY) };
+        // Those that are hidden are probed all the time.
+        let asks_all = core.members.roster().len() < 2;
+        let count = if asks_all { absent.len() } else { absent.len().min(ASKED_WHILE_OTHERS_ARE_HELD) };
         for _ in 0..count {
             // In any order: there may be more than can be asked at a time.
             let addr = absent.swap_remove(core.rng.random_range(0..absent.len()));

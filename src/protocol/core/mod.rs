@@ -64,7 +64,7 @@ pub(super) enum Timer {
     Show(NameHash),
     /// A suspicion has lasted long enough.
     Suspicion(NameHash),
-    /// To see whether nobody was heard for `isolation_timeout`.
+    /// To see whether nothing was answered for `isolation_timeout`.
     Isolation,
     /// An accusation is to be refuted.
     Refute,

@@ -129,18 +129,19 @@ impl Core {
     }
 
     /// Makes room for a node that takes part: if the view is full, one that is hidden counts as dead from here on.
-    pub(in crate::protocol) fn make_room(&mut self, now: Instant) {
-        if !self.members.is_full() {
-            return;
-        }
-        let hidden = self.members.roster().hidden().first();
-        if let Some(name) = hidden.copied()
-            && let Some(entry) = self.members.get(name)
-        {
+    /// Answers whether there was one.
+    pub(in crate::protocol) fn make_room(&mut self, now: Instant) -> bool {
+        let hidden = self.members.roster().hidden().first().filter(|_| self.members.is_full());
+        let Some(name) = hidden.copied() else {
+            return false;
+        };
+        if let Some(entry) = self.members.get(name) {
             let verdict = Verdict { status: Status::Dead, ..entry.verdict(name) };
             self.members.merge_verdict(now, &verdict);
-            self.end_suspicion(name);
         }
+        self.end_suspicion(name);
+        self.reap(now);
+        true
     }
 
     /// Forgets tombstones that have served their time.

@@ -62,7 +62,9 @@ impl Core {
             IpAddr::V4(_) => addr.is_ipv4(),
             IpAddr::V6(ip) => addr.is_ipv6() || ip.is_unspecified(),
         };
-        is_of_family && !self.is_own(addr)
+        let ip = addr.ip();
+        let is_one_host = !ip.is_unspecified() && !ip.is_multicast() && addr.port() != 0;
+        is_of_family && is_one_host && !self.is_own(addr)
     }
 
     /// A generation above another one, by the clock if that is past it; by the clock as well if there is none above.

@@ -284,6 +284,7 @@ impl Core {
 fn is_from(members: &Members, asked: &Asked, context: &Context) -> Option<bool> {
     let held = || members.get(context.sender).filter(|entry| entry.generation() == context.generation);
     let is_there = asked.addr == context.from
+        || asked.addr == context.source
         || held().is_some_and(|entry| entry.is_at(context.from) && entry.is_at(asked.addr));
     match asked.run {
         None => is_there.then_some(true),

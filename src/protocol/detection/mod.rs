@@ -585,8 +585,9 @@ impl Detection {
             Evidence::Unproven
         } else {
             core.metrics.probes_void += 1;
-            // A relay that does not know the target has heard us, and a second look shows no more than the first.
-            if !probe.is_unknown && probe.purpose != Purpose::Void {
+            // A relay that does not know the target has heard us, a second look shows no more than the first, and where
+            // nothing can be sent it is not our doing that nothing comes.
+            if !probe.is_unknown && probe.purpose != Purpose::Void && core.can_reach(probe.target.addr) {
                 self.health.worsen();
             }
             return None;

@@ -88,7 +88,8 @@ impl Detection {
             core.reply(now, asker, context.run(), &body);
             return;
         };
-        if !self.relayed.has_room() {
+        // Not even a nack: it would be proof, and nothing was asked.
+        if !self.relayed.has_room() || !core.can_reach(target.addr) {
             return;
         }
         let seq = core.request(now, RequestKind::RelayedPing, 0, target.peer(), None);

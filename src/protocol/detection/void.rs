@@ -9,10 +9,11 @@
 //! - an `isolation_timeout`, less a probe interval, has passed since the first, and
 //! - others have answered us since then: at least three probes, and three times as many as were void.
 //!
-//! Such an accusation gives the node the longest time that a suspicion can last, and confirms nobody else's. So a dead
+//! Such an accusation gives the node the longest time that a suspicion can last. So a dead
 //! node is declared dead by a member at the latest n rounds (until its first void probe), `isolation_timeout`, six
-//! shortest suspicions and two probes after its death: 54 s and n rounds with the LAN profile. No series runs while an
-//! accusation would be [held back](super::reachability): what a node has refuted is known to prove nothing.
+//! shortest suspicions and two probes after its death: 54 s and n rounds with the LAN profile. It takes longer while an
+//! accusation would be [held back](super::reachability), since what a node has refuted proves nothing; while this member
+//! has had an outage of its own within the series; and while there are more than 64 series.
 //!
 //! Beyond SWIM and Lifeguard.
 

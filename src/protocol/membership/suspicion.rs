@@ -102,7 +102,8 @@ impl Suspicion {
         self.has_proof |= evidence == Evidence::Proven;
     }
 
-    /// Whether two members have asked the suspect in vain: an accusation without proof confirms no other one.
+    /// Whether it is proven, or two members have asked the suspect in vain. An own accusation without proof confirms no
+    /// other one here; what others send does not say which kind it is.
     pub(crate) fn is_proven(&self) -> bool {
         self.has_proof || self.accusers.as_slice().len() >= 2
     }

@@ -92,7 +92,7 @@ impl Run {
         let own = self.cluster.sim.world().hosts[host].interfaces.clone();
         if self.below(0..2) == 0 && own.len() < 3 {
             let (a, b) = (self.below(1..250), self.below(1..250));
-            let more = format!("172.16.{a}.{b}:7990").parse().unwrap();
+            let more = format!("172.{}.{a}.{b}:7990", host + 16).parse().unwrap();
             let is_free = {
                 let world = self.cluster.sim.world();
                 world.directory.at(world.hosts[host].machine.translator, more).is_none()

@@ -99,6 +99,34 @@ fn a_member_whose_advertised_address_nothing_reaches_lets_nobody_in() {
     cluster.assert_converged();
 }
 
+/// With a key, what came from the address that was asked counted as from the one that is advertised, and the join never
+/// ended.
+#[test]
+fn a_member_joins_by_an_address_that_the_seed_does_not_advertise() {
+    let plain = |name: &str| Config::lan().name(name);
+    join_by_another_address(plain);
+    #[cfg(feature = "encryption")]
+    {
+        use crate::keyring::{Key, Keyring};
+        join_by_another_address(|name| plain(name).keyring(Keyring::new(Key::from_bytes([7; 32]))));
+    }
+}
+
+fn join_by_another_address(config: impl Fn(&str) -> Config) {
+    let cluster = Cluster::new(1);
+    let [advertised, other] = ["10.1.0.2:7990", "192.168.7.2:7990"].map(|addr| addr.parse().unwrap());
+    cluster.addresses("s", [advertised, other]);
+    let _s = cluster.add(config("s")).unwrap();
+    cluster.addresses("j", ["192.168.7.1:7990".parse().unwrap()]);
+    let j = cluster.add(config("j")).unwrap();
+    let since = cluster.now();
+    j.join(other).unwrap();
+    // It knows the seed by now, at the other address.
+    j.join(other).unwrap();
+    assert!(cluster.now() - since < secs(2), "{:?}", cluster.now() - since);
+    cluster.assert_converged();
+}
+
 #[test]
 fn many_that_speak_from_one_address_join_at_once() {
     let cluster = Cluster::new(1);

@@ -39,7 +39,7 @@ fn an_answer_counts_only_from_the_node_that_was_asked_and_for_what_it_was_asked(
     let seq = core.request(at(0), RequestKind::Ping, 3, peer(), None);
     let mut answer = |context: &mut Context, seq, kinds: &[RequestKind]| core.answered(context, seq, kinds);
     let wrong = [
-        Context { from: addr_of(2), ..context(5) },
+        Context { from: addr_of(2), source: addr_of(2), ..context(5) },
         Context { sender: NameHash(8), ..context(5) },
         Context { generation: Generation(71), ..context(5) },
     ];

@@ -13,6 +13,14 @@ impl Members {
         self.is_unsure = true;
     }
 
+    /// Another run of a node, or another address, is held than was vouched for.
+    pub(crate) fn withdraw(&mut self, name: NameHash) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            entry.vouched = 0;
+            self.is_unsure = true;
+        }
+    }
+
     /// Vouches for a node. False if it was vouched for, or is not held.
     pub(crate) fn vouch(&mut self, name: NameHash) -> bool {
         let absences = self.absences;
