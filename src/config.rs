@@ -228,8 +228,8 @@ impl Config {
     /// where there is none, to others as soon as some are known; and when the host has that address no more, the member
     /// [moves](Event::Moved).
     ///
-    /// Others take the member in only if they reach it there ([`Error::Unreachable`]). Its datagrams may come from another
-    /// address, as they do behind a translator.
+    /// Others admit the member only if they reach it there ([`Error::Unreachable`]). Its datagrams may come from
+    /// another address, as they do behind a translator.
     pub fn advertise(mut self, addr: impl ToString) -> Self {
         self.advertise = Some(addr.to_string());
         self
@@ -326,10 +326,11 @@ impl Config {
         self
     }
 
-    /// How long nothing that this member asks is answered before it considers itself isolated and hides all other nodes.
-    /// Also the time after which a node is given up that does not answer while nobody can prove that it is dead
-    /// ([`Event::Died`](crate::Event::Died)). Not shorter than the probe interval. Default: 40 s (LAN), 120 s (WAN), 10 s (local). Raised, a cut-off member
-    /// shows an outdated view for longer; lowered, short cuts are seen as isolation.
+    /// How long this member goes without any answer to its requests before it considers itself isolated and hides all
+    /// other nodes. Also the time after which an accusation without proof is made of a node that does not answer
+    /// ([`Event::Died`](crate::Event::Died)). Not shorter than the probe interval. Default: 40 s (LAN), 120 s (WAN),
+    /// 10 s (local). Raised, a cut-off member shows an outdated view for longer; lowered, short cuts are seen as
+    /// isolation.
     pub fn isolation_timeout(mut self, timeout: Duration) -> Self {
         self.isolation_timeout = timeout;
         self

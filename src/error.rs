@@ -61,14 +61,14 @@ pub enum Error {
     #[error("the keys do not match")]
     WrongKey,
 
-    /// The member that was asked reaches nobody at the address that this member advertises, though it hears it: the
-    /// address is inside a container, or behind a firewall or a translation of addresses. Advertise one that others reach
-    /// ([`Config::advertise`](crate::Config::advertise)). Or the other way round: the member that was asked lets this one
-    /// in, and is not reached where it advertises that it is. A join ends with it at its deadline, since what was sent to
-    /// that address may have been lost.
+    /// The member that was asked hears this member, and reaches nobody at the address that this member advertises: the
+    /// address is inside a container, or behind a firewall or a translator of addresses (NAT). Advertise one that
+    /// others reach ([`Config::advertise`](crate::Config::advertise)). Or it is the other way round: the member that
+    /// was asked admits this one, and this one cannot reach it at the address that it advertises. A join ends with this
+    /// error only at its deadline, because datagrams to that address may have been lost.
     ///
     /// Over [TCP](crate::transport::Tcp) a member that is asked has to connect to an address of this member to answer
-    /// anything: if it can connect to none, the join ends with [`NoAnswer`](Self::NoAnswer).
+    /// anything: If it can connect to none, the join ends with [`NoAnswer`](Self::NoAnswer).
     #[error("nobody is reached at {advertised}, though datagrams come from {seen}")]
     Unreachable {
         /// Where the member says that it receives.
@@ -77,8 +77,8 @@ pub enum Error {
         seen: SocketAddr,
     },
 
-    /// An address that a member advertises cannot be used by another one, which receives there itself, or cannot send to
-    /// an address of that family: this member's for the one that was asked, or that one's for this member.
+    /// One of the two members of a join cannot use the address that the other one advertises: it receives there itself,
+    /// or it cannot send to addresses of that family.
     #[error("{advertised} is an address at which not all others can reach its member")]
     BadAddress {
         /// The address that is advertised.
@@ -94,8 +94,8 @@ pub enum Error {
         ours: RangeInclusive<u8>,
     },
 
-    /// This host's clock is beyond the year 2100, or a run of this name is known that has the highest generation that there
-    /// is. Any clock between 1970 and 2100 is fine, however much it differs from others.
+    /// This host's clock is beyond the year 2100, or a known run of this name has the highest generation that there is.
+    /// Any clock between 1970 and 2100 is fine, however much it differs from others.
     #[error("this host's clock is beyond the year 2100")]
     ClockAhead,
 

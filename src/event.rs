@@ -23,14 +23,14 @@ pub enum Event {
     Suspected(Node),
     /// A node that was shown as suspected has answered.
     Recovered(Node),
-    /// A node was given up: it crashed, hangs, or can not be reached. Also reported of every node when this member is not
-    /// answered any more ([`Config::isolation_timeout`](crate::Config::isolation_timeout)).
+    /// A node was given up: it crashed, hangs, or can not be reached. Also reported of every node when this member gets
+    /// no answers any more ([`Config::isolation_timeout`](crate::Config::isolation_timeout)).
     Died {
         /// The node.
         node: Node,
-        /// Whether two members have probed it in vain. False if there was no other one to ask, if none could say, or if
-        /// this member is isolated: then the fault may be at this member. Each of these is counted in
-        /// [`Metrics::deaths_unproven`](crate::Metrics::deaths_unproven).
+        /// Whether two members have probed it in vain. False if there was no other member to ask, if none could confirm
+        /// it, or if this member is isolated: then the fault may lie with this member. Each death that is not proven is
+        /// counted in [`Metrics::deaths_unproven`](crate::Metrics::deaths_unproven).
         proven: bool,
     },
     /// A node said that it goes, or somebody buried it for good with [`Member::force_leave`].

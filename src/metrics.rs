@@ -76,7 +76,7 @@ counters! {
     counter probes_answered,
     /// Probes that failed and accuse the target: with proof, or as the last of several.
     counter probes_failed,
-    /// Probes that failed without proof, or were cut by our own lag: one alone counts for nothing.
+    /// Probes that failed without proof, or were cut short by this member's own lag. A single one accuses nobody.
     counter probes_void,
     /// Suspicions begun or learned.
     counter suspicions,
@@ -86,7 +86,7 @@ counters! {
     counter refutations,
     /// Times that this member found that it had been asleep.
     counter lags,
-    /// Times that nobody answered this member any more and it hid all others.
+    /// Times that this member got no answers any more and hid all others.
     counter isolations,
 
     /// Rumors dropped because the queue was full.

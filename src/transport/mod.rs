@@ -111,9 +111,9 @@ const WAKES_BY_SHUTDOWN: bool = cfg!(any(target_os = "linux", target_os = "andro
 /// again, and no thread or descriptor is left. `shutdown` waits for that, and promises to return within 100 ms.
 ///
 /// **Addresses are identities.** A node is known by the address that it advertises, and nobody may be able to *receive*
-/// at an address that is not theirs. The source of a datagram should be that address; where it is another one, behind a
-/// translator say, answers go to the source, and have to arrive. A forged source is no harm: the protocol trusts an
-/// address only after it has answered with a number that was sent to it.
+/// at an address that is not theirs. The source of a datagram should be that address. Where it is another one (behind a
+/// translator, say), answers go to the source, and have to arrive there. A forged source does no harm: the protocol
+/// trusts an address only after a number that was sent to it has come back.
 ///
 /// Addresses are canonical in both directions: an IPv4 address is never given in its v4-mapped IPv6 form.
 ///

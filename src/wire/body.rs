@@ -60,9 +60,9 @@ pub(crate) enum Body<'a> {
 
 /// What a node says about itself, as others pass it on.
 ///
-/// Beside it, in `Alive` and `SyncRecord`, stands whether its teller *vouches* for it: whether it knows by itself that
-/// the node is there, since it was away last (it has let the node in, or asked it and was answered), or has it from
-/// somebody who vouched. It is the teller's, no part of what the node says, and so of no [hash](Record::hash).
+/// Beside it, `Alive` and `SyncRecord` say whether the sender *vouches* for it. A sender vouches for a node if, since
+/// it was away last, it has admitted the node, has asked it and was answered, or has the record from a member that
+/// vouched. The flag is the sender's own and no part of what the node says, so it is in no [hash](Record::hash).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record<'a> {
     pub(crate) name: &'a str,
@@ -221,20 +221,20 @@ pub(crate) struct Welcome {
 pub(crate) enum RejectReason {
     /// Another node of that name runs at this address.
     NameTaken { addr: SocketAddr },
-    /// A run of this generation is known, at this address: come again above it, or look who it is.
+    /// A run of this generation is known, at this address: try again above it, or check which run that is.
     Stale { known: Generation, addr: SocketAddr },
-    /// The generation is too far in the future. No member says so any more.
+    /// The generation is too far in the future. No member sends this any more.
     ClockAhead,
     /// No place for another node.
     Full,
-    /// The name or the address is not on the lists of who may come in.
+    /// The name or the address is not on the lists of allowed ones.
     NotAllowed,
     /// The address in the record does not answer; the hello came from this one.
     Unreachable { seen: SocketAddr },
     /// The address in the record can not be the sender's: it is the receiver's own, or of a family that the receiver
-    /// has not.
+    /// cannot send to.
     BadAddress,
-    /// The cluster speaks these versions, and the sender does not read them all. No member says so yet.
+    /// The cluster speaks these versions, and the sender does not read them all. No member sends this yet.
     WrongVersion { spoken: Versions },
 }
 

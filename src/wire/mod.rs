@@ -150,9 +150,9 @@
 //! | varint | state version | of its key-value state |
 //! | varint | broadcast | the number of its newest broadcast that the teller has dealt with |
 //!
-//! Where one member tells another of a third, a bool follows the record, *vouched*: whether the teller knows by itself
-//! that the node is there, since it was away last (it has let the node in, or asked it and was answered), or has it from
-//! somebody who vouched. It is no part of the record, nor of its hash.
+//! Where a member sends the record of a third node, a bool follows the record, *vouched*. It is set if, since the
+//! sender was away last, it has admitted the node, has asked it and was answered, or has the record from a member that
+//! vouched. It is no part of the record, nor of its hash.
 //!
 //! A *verdict* is what others say about it:
 //!
@@ -232,8 +232,9 @@
 //! ## Admission
 //!
 //! `0x20` hello: let me in. The first one has no cookie and is answered by a challenge, which goes to the address in the
-//! record; the second repeats the cookie of that and is answered by a welcome or a reject. Where a hello comes from another
-//! address than that, the attempts 4, 6, 8 and so on are answered there by a reject with reason 6.
+//! record; the second repeats the cookie of that challenge and is answered by a welcome or a reject. If a hello comes
+//! from another address than the one in its record, the attempts 4, 6, 8 and so on are answered at the source by a
+//! reject with reason 6.
 //!
 //! | seq u64 | cookie u64 | attempt varint32 | cluster id u64 | record |
 //! |---|---|---|---|---|
@@ -257,14 +258,14 @@
 //! |---|---|---|
 //! | | 1 another node of that name runs | address: where |
 //! | | 2 the generation is stale | u64, not 0, and an address: the run that is known, and where |
-//! | | 3 the generation is too far ahead (no member says so) | |
+//! | | 3 the generation is too far ahead (no member sends this) | |
 //! | | 4 full | |
-//! | | 5 not on the lists of who may come in | |
+//! | | 5 not on the lists of allowed names and addresses | |
 //! | | 6 nobody answers at the address in the record | address: where the hello came from |
 //! | | 7 the address in the record is the answerer's own, or of a family that it can not send to | |
 //! | | 8 the cluster speaks versions that the hello's sender does not read | u8, not 0, and u8: the oldest and the newest |
 //!
-//! No member gives the reason 8 for now.
+//! No member sends reason 8 for now.
 //!
 //! `0x24` hint: why nobody answers you. Goes, without any proof, to a sender whose datagram could not be taken, in a
 //! datagram that is never sealed and has the *answerer's* tag: the one body to look at in a datagram of another

@@ -16,11 +16,12 @@
 //! on that host, or behind that NAT, can tell the port of another. If answers went back over the accepted connection,
 //! a liar would *receive* what is meant for the other, and the cookie by which the protocol checks addresses would
 //! prove nothing. Therefore a member **writes only to connections that it has dialled, and reads only from those it
-//! has accepted**. What is sent to an address arrives at whoever listens there; who tells a wrong port is where a
-//! forger of UDP source addresses is: it can speak, and hears nothing.
+//! has accepted**. A frame to an address arrives at the process that listens there. A peer that declares a wrong port
+//! is no better off than a forger of UDP source addresses: it can send, and hears nothing.
 //!
-//! Whose port is mapped by a NAT tells the advertised one. Where the IP address that it comes from is not the advertised
-//! one, both have to lead to it: a member that lets it in dials the advertised address, and answers where it came from.
+//! A member whose port is mapped by a NAT declares the advertised port. If its connections come from another IP address
+//! than the advertised one, both addresses have to lead to it: a member that admits it dials the advertised address,
+//! and answers at the address that the hello came from.
 //!
 //! # Threads
 //!
