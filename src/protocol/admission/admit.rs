@@ -1,4 +1,4 @@
-//! The admitting side: whether a newcomer is let in, and what it is told.
+//! The admitting side: whether a newcomer is admitted, and what it is answered.
 
 use std::net::SocketAddr;
 
@@ -10,20 +10,20 @@ use crate::protocol::time::Instant;
 use crate::wire::body::{Hello, RejectReason, Welcome};
 use crate::wire::{Body, ClusterId, NameHash, Record, Seq};
 
-/// So many hellos of one attempt from elsewhere than advertised are answered there; of the later ones, every other one is
-/// answered where it came from.
+/// If hellos come from another address than the advertised one, the first hellos of an attempt, up to this number, are
+/// answered at the advertised address. Of the later ones, every other one is answered at its source.
 const CHALLENGED_FIRST: u32 = 3;
 
-/// A run at an address, which is asked whether it still answers.
+/// A run at an address, which is probed to see whether it still answers.
 pub(in crate::protocol) type Incumbent = (Generation, SocketAddr);
 
-/// Whether somebody may come in.
+/// Whether a newcomer may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::protocol) enum Decision {
     Yes,
     /// Its name is being checked; it will ask again.
     Wait,
-    /// Another run holds its name: that is to be probed first.
+    /// Another run holds its name, and has to be probed first.
     Check(Incumbent),
     No(RejectReason),
 }
@@ -32,8 +32,9 @@ impl Admission {
     /// Whether the sender of a hello has shown that it receives at the address that it advertises; one that has not is
     /// challenged.
     ///
-    /// The challenge goes to that address, wherever the hello came from, and never is the longer one. Where the two
-    /// differ, some hellos are answered to the source instead, and tell it what it can not know otherwise.
+    /// The challenge goes to that address, wherever the hello came from, and is never longer than the hello. Where the
+    /// two addresses differ, some hellos are answered to the source instead: the sender cannot learn otherwise that it
+    /// is not reached.
     pub(in crate::protocol) fn proves_address(
         &mut self,
         core: &mut Core,
@@ -77,7 +78,7 @@ impl Admission {
         false
     }
 
-    /// A newcomer is heard and not reached: the operator hears of the first one.
+    /// A newcomer is heard and not reached. The first one is logged as a warning.
     fn warn_of_unreachable(&mut self, core: &mut Core, from: SocketAddr, record: &Record<'_>) {
         let is_first = !std::mem::replace(&mut self.has_warned, true);
         let level = if is_first { log::Level::Warn } else { log::Level::Debug };
@@ -87,7 +88,7 @@ impl Admission {
         });
     }
 
-    /// Whether a sender that has proved its address may come in: with a hello, or with the welcome to ours.
+    /// Whether a sender that has proved its address may come in, by its hello or by its welcome to ours.
     pub(in crate::protocol) fn decide(
         &mut self,
         core: &mut Core,
@@ -114,13 +115,13 @@ impl Admission {
                 Decision::No(RejectReason::Stale { known: run, addr })
             }
             Some((_, addr, _)) if is_at_home && addr == record.addr => Decision::Yes,
-            // Another run, or the same one that has moved, as it says: does the one that we know still answer there?
+            // Another run, or the same one that says it has moved: does the one that we know still answer there?
             Some((run, addr, _)) if core.follows(Rule::NameCheck) => {
                 self.check_name(now, name, ((run, addr), since), record.generation)
             }
             Some(_) => Decision::Yes,
         };
-        // A run that comes back is nobody new, and a name under another run after the other is.
+        // A known run that comes back is not new; each further run of a name is.
         let is_new = held.is_none_or(|(run, _, _)| run != record.generation);
         if decision == Decision::Yes && is_new && !core.addresses.may_admit(now, from) {
             return Decision::No(RejectReason::Full);
@@ -132,8 +133,8 @@ impl Admission {
     }
 }
 
-/// Why a record is refused, whatever is held of its node; none if it is not. It is the same for whoever says hello and
-/// for whoever lets us in.
+/// Why a record is refused, whatever is held of its node; none if it is not. The rule is the same for nodes that say
+/// hello and for members that let us in.
 fn refusal(core: &mut Core, name: NameHash, record: &Record<'_>) -> Option<RejectReason> {
     if !core.takes(record) {
         core.metrics.not_allowed += 1;
@@ -170,12 +171,12 @@ pub(in crate::protocol) fn welcome(core: &mut Core, context: &Context, seq: Seq)
     let count = u32::try_from(core.members.ring().len()).unwrap_or(u32::MAX);
     let welcome = Welcome { seq, view: core.view_mark(now), count, cluster: ClusterId(0) };
     let held = core.members.get(sender).filter(|entry| !entry.is_active());
-    // It counts as dead or left here, at the number that it told: it has to raise that first.
+    // It counts as dead or left here, at the number in its hello: it has to raise that number first.
     let verdict = held.map(|entry| Body::SyncVerdict(entry.verdict(sender)));
     let own = Some(Body::SyncRecord { record: core.own_record(), vouched: true });
     let bodies = [Some(Body::Welcome(welcome)), own, verdict];
     for body in bodies.into_iter().flatten() {
-        // All three are short against the smallest datagram.
+        // All three together are short compared with the smallest datagram.
         let _ = datagram.push(&body);
     }
     core.transmit(now, from, datagram);

@@ -1,4 +1,4 @@
-//! Attempts to become known to the member at an address: each is one hello, repeated until it is answered.
+//! Attempts to become known to the member at an address. Each is one hello, repeated until it is answered.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,31 +9,31 @@ use crate::protocol::core::Run;
 use crate::wire::body::RejectHintReason;
 use crate::wire::{Cookie, NameHash, Seq};
 
-/// Attempts at the same time, unless for a join by call …
+/// Maximum number of attempts at the same time, except those for a join by call …
 const ATTEMPTS_MAX: usize = 64;
-/// … and with those. A seed beyond it is refused.
+/// … and including those. A seed beyond it is refused.
 const ATTEMPTS_CALLED_MAX: usize = 4_096;
-/// An attempt that nobody called for is given up after so many tries.
+/// Number of tries after which an attempt that no call waits for is given up.
 const ATTEMPT_TRIES_MAX: u32 = 12;
-/// One that a join has called for, after so many that brought no challenge, if there is a reason why: that takes a
-/// second on a local network.
+/// Number of tries without a challenge after which an attempt for a join is given up, if there is a reason why nobody
+/// answers. They take a second on a local network.
 const REFUSED_TRIES_MAX: u32 = 6;
 
 /// One attempt to become known to the member at an address.
 #[derive(Debug)]
 pub(super) struct JoinAttempt {
     pub(super) addr: SocketAddr,
-    /// The join that it belongs to; none if it is to return to somebody who does not know us.
+    /// The join that it belongs to; none if no call waits for it.
     pub(super) call: Option<RequestId>,
     pub(super) cookie: Cookie,
-    /// A node that we hold dead at that address: it is to hear of it.
+    /// A node that we hold dead at that address: the hello carries that verdict.
     pub(super) dead: Option<NameHash>,
-    /// Why it may be that nobody answers; anybody can have made it up.
+    /// Why nobody may answer; the reason can be forged.
     pub(super) refusal: Option<RejectHintReason>,
-    /// An address that is advertised and not reached, as it seems, and where its member's datagrams come from: ours, or
-    /// that of the member which the attempt goes to.
+    /// An address that is advertised and seems not to be reached, and where datagrams of its member come from. It is
+    /// ours, or that of the member that the attempt goes to.
     pub(super) unreachable: Option<(SocketAddr, SocketAddr)>,
-    /// The run that has challenged it: it is reached at that address.
+    /// The run that has challenged it: that run is reached at the address.
     challenger: Option<Run>,
     /// The counter of its last hello, if that was sealed.
     counter: Option<u64>,
@@ -42,16 +42,16 @@ pub(super) struct JoinAttempt {
 }
 
 impl JoinAttempt {
-    /// Takes a cookie of a member; false if it has that one. A member that challenges us has read our hello, and we its
-    /// answer: whatever spoke against it was wrong.
+    /// Takes a cookie of a member; false if it has that one already. A member that challenges us has read our hello,
+    /// and we have read its answer: any hint that spoke against that was wrong.
     pub(super) fn challenged(&mut self, by: Run, cookie: Cookie) -> bool {
         (self.refusal, self.unreachable) = (None, None);
         self.challenger = Some(by);
         std::mem::replace(&mut self.cookie, cookie) != cookie
     }
 
-    /// Whether to give it up after so many hellos: nobody has called for it; or there is a reason why nobody answers,
-    /// and it was never challenged.
+    /// Whether to give it up after the hellos so far: no call waits for it, or there is a reason why nobody answers and
+    /// it was never challenged.
     pub(super) fn is_vain(&self, tries: u32) -> bool {
         let is_refused = self.refusal.is_some() && self.cookie == Cookie(0);
         match self.call {
@@ -68,15 +68,15 @@ pub(super) struct JoinAttempts {
 }
 
 impl JoinAttempts {
-    /// Whether another one to this address may begin: there are not too many, and, unless a join calls for it, none
-    /// to that address.
+    /// Whether another attempt to this address may begin: there are not too many, and none to that address yet, unless
+    /// a join calls for it.
     pub(super) fn may_begin(&self, addr: SocketAddr, call: Option<RequestId>) -> bool {
         let max = if call.is_some() { ATTEMPTS_CALLED_MAX } else { ATTEMPTS_MAX };
         let is_known = || self.by_seq.values().any(|other| other.addr == addr);
         self.by_seq.len() < max && (call.is_some() || !is_known())
     }
 
-    /// Begins one. `dead`: the node that we hold dead at that address.
+    /// Begins an attempt. `dead`: the node that we hold dead at that address.
     pub(super) fn begin(
         &mut self,
         seq: Seq,
@@ -117,8 +117,8 @@ impl JoinAttempts {
         }
     }
 
-    /// There may be a reason why nobody at this address answers; false if it does not name the last hello that went
-    /// there, by its number or its counter.
+    /// Notes a possible reason why nobody at this address answers. False if the reason does not name the last hello
+    /// that went there, by its number or its counter.
     pub(super) fn refuse(&mut self, addr: SocketAddr, hello: Seq, reason: RejectHintReason) -> bool {
         let is_meant = |seq: Seq, attempt: &JoinAttempt| {
             attempt.addr == addr && (seq == hello || attempt.counter == Some(hello.0))
@@ -127,7 +127,7 @@ impl JoinAttempts {
         meant.map(|(_, attempt)| attempt.refusal = Some(reason)).is_some()
     }
 
-    /// The same of whatever goes to this address.
+    /// The same, for any attempt to this address.
     pub(super) fn refuse_all(&mut self, addr: SocketAddr, reason: RejectHintReason) {
         for attempt in self.by_seq.values_mut().filter(|attempt| attempt.addr == addr) {
             attempt.refusal = Some(reason);
@@ -139,7 +139,7 @@ impl JoinAttempts {
         self.by_seq.values().any(|attempt| attempt.addr == addr && attempt.challenger == Some(run))
     }
 
-    /// Why nobody at an address lets us in, as far as can be known.
+    /// Why nobody at an address admits us, as far as can be known.
     pub(super) fn reason(&self, call: RequestId, addr: SocketAddr) -> Option<Error> {
         let mut of_join = self.by_seq.values().filter(|attempt| attempt.call == Some(call));
         let attempt = of_join.find(|attempt| attempt.addr == addr)?;
@@ -154,7 +154,7 @@ impl JoinAttempts {
         }
     }
 
-    /// Drops the attempts of a join. Answers the numbers of their hellos.
+    /// Drops the attempts of a join. Returns the numbers of their hellos.
     pub(super) fn end_call(&mut self, call: RequestId) -> Vec<Seq> {
         let of_join = self.by_seq.iter().filter(|(_, attempt)| attempt.call == Some(call));
         let ended: Vec<Seq> = of_join.map(|(seq, _)| *seq).collect();

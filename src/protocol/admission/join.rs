@@ -15,11 +15,11 @@ use crate::wire::address::canonical;
 use crate::wire::body::{Hello, RejectReason};
 use crate::wire::{Body, ClusterId, Cookie, NameHash, Packet, Seq, Versions};
 
-/// Joins by call that run at the same time; of more, every seed is refused.
+/// Maximum number of joins by call at the same time; beyond it, every seed of a join is refused.
 const JOINS_MAX: usize = 64;
-/// Nodes that nobody vouches for that are said hello to, a second.
+/// Maximum number of hellos a second to nodes that nobody vouches for.
 const FOLLOWED_PER_SECOND: u32 = 20;
-/// What is logged when nobody but ourselves was named.
+/// What is logged when the seeds name only this member itself.
 const ALONE: &str = "no seed but this member itself: alone";
 
 /// What a join is doing.
@@ -36,7 +36,7 @@ enum JoinStage {
 /// One `join` that is under way.
 #[derive(Debug)]
 struct Join {
-    /// What became of each seed; none: nothing yet.
+    /// What became of each seed; none if nothing yet.
     seeds: Vec<(SocketAddr, Option<Error>)>,
     deadline: Instant,
     stage: JoinStage,
@@ -50,7 +50,8 @@ impl Join {
         }
     }
 
-    /// Whether it is decided that nobody lets us in: every seed has said so, or one that our name is taken.
+    /// Whether it is decided that nobody lets us in: every seed has refused us, or one has answered that our name is
+    /// taken.
     fn is_lost(&self) -> bool {
         self.seeds.iter().all(|(_, error)| error.is_some())
             || self.seeds.iter().any(|(_, error)| matches!(error, Some(Error::NameTaken { .. })))
@@ -117,7 +118,7 @@ impl Admission {
                 && !core.is_clock_ahead(now)
                 && core.settings.allow.takes_address(seed.ip())
                 && self.begin_attempt(core, now, seed, Some(call));
-            // With a clock like that it would be known to those only that it says hello to.
+            // With such a clock, only the members that this one says hello to would know it.
             let reason = || if core.is_clock_ahead(now) { Error::ClockAhead } else { Error::Refused };
             seeds.push((seed, (!is_asked).then(reason)));
         }
@@ -139,8 +140,9 @@ impl Admission {
         self.begin_attempt(core, now, addr, None);
     }
 
-    /// Somebody says that a node is at an address, and does not vouch for it: says hello to it, unless somebody else is
-    /// there, or there were many hints in this second. What is left out is found again by comparing views.
+    /// A member reports a node at an address and does not vouch for it. Says hello to that node, unless another node is
+    /// known there, or there were many such reports in this second. Nodes that are left out are found again by
+    /// comparing views.
     pub(in crate::protocol) fn follow_hint(&mut self, core: &mut Core, now: Instant, addr: SocketAddr) {
         let second = now.as_micros() / 1_000_000;
         if self.followed.0 != second {
@@ -154,7 +156,7 @@ impl Admission {
         self.attempt(core, now, addr);
     }
 
-    /// Says hello to whoever is at an address; false if there is no room for another attempt.
+    /// Says hello to the node at an address; false if there is no room for another attempt.
     fn begin_attempt(
         &mut self,
         core: &mut Core,
@@ -198,10 +200,10 @@ impl Admission {
         if !datagram.push(&Body::Hello(hello)) {
             return;
         }
-        // A node that we hold dead at that address is told so, and can refute it.
+        // A node that we hold dead at that address gets the verdict, and can refute it.
         let verdict = dead.and_then(|name| core.held_against(name));
         if let Some(verdict) = verdict.filter(|verdict| verdict.status == Status::Dead) {
-            // Without room it is told later.
+            // Without room it gets the verdict later.
             let _ = datagram.push(&Body::Verdict(verdict));
         }
         core.transmit(now, addr, datagram);
@@ -223,8 +225,8 @@ impl Admission {
         self.attempts.sealed(seq, counter);
     }
 
-    /// A member wants a cookie with our hello: it may come from elsewhere than where the hello went, and goes there with the
-    /// next one. False if this is not about a hello.
+    /// A member asks for a cookie with our hello. The challenge may come from another address than the hello went to;
+    /// the cookie goes with the next hello to the address of the first. False if this is not about a hello.
     pub(in crate::protocol) fn handle_challenge(
         &mut self,
         core: &mut Core,
@@ -250,8 +252,8 @@ impl Admission {
         self.send_hello(core, now, seq);
     }
 
-    /// Whether a member that lets us in is reached where it advertises that it is. If its welcome comes from elsewhere, it
-    /// is asked there as well, and the hello is repeated until that was answered.
+    /// Whether a member that lets us in is reached at the address that it advertises. If its welcome comes from another
+    /// address, a hello goes to the advertised one as well, and ours is repeated until that hello is answered.
     pub(in crate::protocol) fn reaches_host(
         &mut self,
         core: &mut Core,
@@ -271,7 +273,7 @@ impl Admission {
         false
     }
 
-    /// We are in, as far as this member is concerned: what is left is its view. None if nobody waits for that.
+    /// This member has let us in: what is left is its view. None if no join waits for that.
     pub(in crate::protocol) fn handle_welcome(
         &mut self,
         core: &mut Core,
@@ -285,7 +287,7 @@ impl Admission {
         join.is_none_or(|join| join.stage == JoinStage::Asking).then_some(Welcomed { addr, cookie, call })
     }
 
-    /// A member does not let us in. Answers the run of our name that it knows, and where, if that is why.
+    /// A member does not let us in. Returns the run of our name that it knows, and its address, if that is the reason.
     pub(in crate::protocol) fn handle_reject(
         &mut self,
         core: &mut Core,
@@ -302,7 +304,7 @@ impl Admission {
             RejectReason::ClockAhead => Error::ClockAhead,
             RejectReason::Full => Error::Full,
             RejectReason::NotAllowed => Error::Refused,
-            // Not for sure: the challenges may have been lost.
+            // This is not certain: the challenges may have been lost.
             RejectReason::Unreachable { seen } => {
                 self.not_reached(context.from, seq, Error::Unreachable { advertised, seen });
                 return None;
@@ -316,7 +318,7 @@ impl Admission {
         None
     }
 
-    /// The member that we said hello to does not reach us where we advertise that we are.
+    /// The member that we said hello to does not reach us at the address that we advertise.
     fn not_reached(&mut self, by: SocketAddr, seq: Seq, error: Error) {
         if let (Some(attempt), Error::Unreachable { advertised, seen }) = (self.attempts.get_mut(seq), &error)
         {
@@ -403,7 +405,7 @@ impl Admission {
         }
     }
 
-    /// An exchange with a node has come to nothing: joins that waited for it ask the other seeds again.
+    /// An exchange with a node has failed: joins that waited for it ask the other seeds again.
     pub(in crate::protocol) fn sync_failed(
         &mut self,
         core: &mut Core,
@@ -433,7 +435,7 @@ impl Admission {
         }
     }
 
-    /// Joins that wait for nothing but the states of a seed.
+    /// Joins that wait only for the states of a seed.
     pub(in crate::protocol) fn settling_with(&self, with: NameHash) -> Vec<RequestId> {
         self.joins.in_stage(|stage| matches!(stage, JoinStage::Settling { seed, .. } if seed == with))
     }
@@ -451,7 +453,7 @@ impl Admission {
         true
     }
 
-    /// A join that has all but maybe some states has come through. Answers with which seed.
+    /// A join that lacks at most some states has come through. Returns by which seed.
     pub(in crate::protocol) fn settled(&mut self, core: &mut Core, call: RequestId) -> Option<NameHash> {
         let JoinStage::Settling { seed, addr } = self.joins.by_call.get(&call)?.stage else {
             return None;
@@ -497,14 +499,14 @@ impl Admission {
     }
 }
 
-/// The node that we hold dead at an address; of several the one that has been for longest.
+/// The node that we hold dead at an address; of several, the one that has been dead for longest.
 fn dead_at(core: &Core, addr: SocketAddr) -> Option<NameHash> {
     let at_addr = core.members.at(addr);
     let dead = at_addr.filter(|(_, entry)| entry.addr() == addr && entry.status == Status::Dead);
     dead.min_by_key(|(name, entry)| (entry.since, *name)).map(|(name, _)| name)
 }
 
-/// Copies one of the errors that a seed can answer with.
+/// Copies one of the errors that can become of a seed.
 pub(crate) fn copy(error: &Error) -> Error {
     match error {
         Error::NameTaken { name, addr } => Error::NameTaken { name: name.clone(), addr: *addr },

@@ -1,21 +1,21 @@
-//! Leaving: a member says that it goes, and others hear it.
+//! Leaving: a member announces that it leaves.
 //!
-//! A leave is told to a few peers directly, who ack it, and gossiped. It keeps everything else that the member has said
-//! of itself. It is over when three have acked that stay, or as many as there are; or one has, and the others do not
-//! for two probe timeouts. A peer that leaves as well says so in its ack: of many that leave together, those would tell it
-//! to each other and be gone.
+//! A leave is sent to a few peers directly, which ack it, and gossiped. It keeps everything else that the member has
+//! said of itself. It is over when three peers that stay have acked, or as many as there are. It is also over when one
+//! has acked, and the others have not for two probe timeouts. A peer that leaves as well says so in its ack, and does
+//! not count: else many that leave together would send it only to each other, and be gone.
 //!
 //! ```text
 //!  the leaver                              a peer
 //!  leave(cookie, if there is one)       →
 //!                                       ←  challenge(cookie), if there was none, or an old one
-//!  leave(cookie)                        →  tells it on
+//!  leave(cookie)                        →  gossips it
 //!                                       ←  bare ack, and its own leave if it leaves as well
 //! ```
 //!
-//! The cookie shows that the leave comes from where the leaver receives: else anybody who can forge its address could
-//! send it away. Each ack to a ping has brought one, so those are told first who have acked last; for the gossip see
-//! [`super::vouch`].
+//! The cookie shows that the leave comes from an address where the leaver receives. Else anybody that can forge its
+//! address could remove it. Each ack to a ping has brought a cookie, so the leave goes first to the peers that acked
+//! last. For the gossip see [`super::vouch`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -32,17 +32,17 @@ use crate::protocol::time::Instant;
 use crate::wire::body::LeftAt;
 use crate::wire::{Body, Cookie, NameHash, Record, Seq, Verdict};
 
-/// Peers that stay and must have heard of a leave before it is over.
+/// Number of peers that stay and must have acked a leave before it is over.
 const LEAVE_ACKS: usize = 3;
-/// Peers that a leave is told to directly, at the same time; as many more each time it is told again …
+/// Number of peers that a leave is first sent to directly, and by which that number grows each time it is sent again …
 const LEAVE_PEERS: usize = 5;
-/// … up to this: they may be gone.
+/// … up to this number: peers may be gone.
 const LEAVE_PEERS_MAX: usize = 20;
-/// The leave is told again after this many gossip intervals.
+/// Number of gossip intervals after which the leave is sent again.
 const LEAVE_PAUSE: u32 = 5;
-/// A peer that has not acked after this many probe timeouts is given up for another one.
+/// Number of probe timeouts after which a peer that has not acked is replaced by another one.
 const LEAVE_PATIENCE_TIMEOUTS: u32 = 2;
-/// Where others leave at the same time, one ack is enough after so many pauses.
+/// Number of pauses after which one ack is enough where others leave at the same time.
 const LEAVE_TOGETHER_PAUSES: u32 = 3;
 
 /// A leave that is under way.
@@ -56,13 +56,13 @@ pub(super) struct Leave {
     acked: BTreeSet<NameHash>,
     /// Peers that have been sent it and have not acked yet.
     open: BTreeMap<Seq, LeavePeer>,
-    /// Peers that were sent it, whatever came of it.
+    /// Peers that were sent it since all of them were tried last, whether they acked or not.
     tried: BTreeSet<NameHash>,
     /// Whether the call was answered.
     over: bool,
 }
 
-/// A peer that is told of a leave.
+/// A peer that a leave is sent to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LeavePeer {
     name: NameHash,
@@ -70,12 +70,12 @@ pub(super) struct LeavePeer {
     generation: Generation,
     /// The peer's cookie, to be shown to it; zero: none yet.
     cookie: Cookie,
-    /// When it was told first.
+    /// When the leave was first sent to it.
     since: Instant,
 }
 
 impl Leave {
-    /// How many peers have been told and not acked.
+    /// How many peers were sent the leave and have not acked.
     pub(super) fn waiting(&self) -> usize {
         self.open.len()
     }
@@ -88,7 +88,8 @@ impl LeavePeer {
 }
 
 impl Admission {
-    /// Says that this member goes. Answered with [`CallResult::Left`]. Answers also whether it begins to leave now.
+    /// Announces that this member leaves. Answered with [`CallResult::Left`]. Also returns whether it begins to leave
+    /// now.
     pub(in crate::protocol) fn leave(
         &mut self,
         core: &mut Core,
@@ -97,7 +98,7 @@ impl Admission {
     ) -> (RequestId, bool) {
         let call = core.fresh_call();
         if let Some(leave) = self.leave.as_mut().filter(|leave| !leave.over) {
-            // It waits for what becomes of the first one.
+            // This call waits for the outcome of the first one.
             leave.calls.push(call);
             return (call, false);
         }
@@ -150,8 +151,8 @@ impl Admission {
         }
         let others: Vec<NameHash> = core.others().collect();
         let acks = leave.acked.iter().filter(|name| others.contains(name)).count();
-        // One that has heard of it tells it on; with many dead that nobody has noticed there are no more acks.
-        // Where others leave as well, most of those who do not ack have left.
+        // A peer that has acked gossips it on, and where many dead nodes were not noticed yet there are no more acks.
+        // Where others leave as well, most of the peers that do not ack have left.
         let together = acks < leave.acked.len();
         let patience = if together { patience.min(pause * LEAVE_TOGETHER_PAUSES) } else { patience };
         let enough = !leave.acked.is_empty() && (leave.open.is_empty() || now.since(leave.began) >= patience);
@@ -186,12 +187,12 @@ impl Admission {
         leave.acked.insert(peer.name);
         let acks = leave.acked.iter().filter(|name| core.members.active(**name).is_some()).count();
         if acks >= LEAVE_ACKS || leave.open.is_empty() {
-            // When the rest of the datagram is read, which may tell that the peer leaves as well.
+            // Decided when the rest of the datagram is read, which may say that the peer leaves as well.
             core.timers.set(Timer::Leave, now);
         }
     }
 
-    /// A peer wants a fresh cookie with our leave, which is then sent again at once.
+    /// A peer asks for a fresh cookie with our leave, which is sent again at once.
     pub(in crate::protocol) fn leave_challenged(
         &mut self,
         core: &mut Core,
@@ -216,7 +217,7 @@ pub(in crate::protocol) fn force_leave(core: &Core, name: &str) -> Result<Option
         Status::Left => Ok(None),
         Status::Alive | Status::Suspect => Err(Error::Refused),
         Status::Dead => {
-            // It can not say itself how far it had come: this is what is held of it.
+            // The node cannot say itself how far it had come: this is what is held of it.
             let Record { state_version, broadcast, .. } = entry.record();
             let left_at = LeftAt { state_version, broadcast };
             Ok(Some(Verdict { status: Status::Left, left_at, ..entry.verdict(hash) }))
@@ -224,7 +225,7 @@ pub(in crate::protocol) fn force_leave(core: &Core, name: &str) -> Result<Option
     }
 }
 
-/// Whether a peer that says that it goes has shown that it is the one who says so.
+/// Whether a leave is proven to come from the peer that leaves.
 pub(in crate::protocol) fn is_leave_proven(
     core: &mut Core,
     context: &mut Context,
@@ -233,7 +234,7 @@ pub(in crate::protocol) fn is_leave_proven(
 ) -> bool {
     let (from, run) = (context.from, context.generation);
     let is_there = |entry: &Entry| entry.generation() == run && entry.is_at(from);
-    // Then its name is another's already, and it is enough to say so.
+    // Then another run has its name already, and an ack is enough.
     let is_known =
         core.members.get(context.sender).is_some_and(|entry| is_there(entry) || entry.generation() > run);
     if !is_known {
@@ -254,7 +255,7 @@ pub(in crate::protocol) fn ack_leave(core: &mut Core, context: &mut Context, seq
         return;
     }
     let mut ack = core.datagram_back(context);
-    // Both are short against the smallest datagram.
+    // Both together are short compared with the smallest datagram.
     let _ = ack.push(&Body::BareAck { seq });
     if core.leaving {
         let _ = ack.push(&Body::Verdict(core.own_leave()));
@@ -268,8 +269,8 @@ fn send_leave_to(core: &mut Core, now: Instant, seq: Seq, peer: &LeavePeer) {
     core.reply(now, peer.addr, (peer.name, peer.generation), &body);
 }
 
-/// A peer to be told: first the one that was heard last, which surely is there; then those whose cookies are newest;
-/// then any.
+/// The next peer to send the leave to: first the one that was heard last, which surely is there; then those whose
+/// cookies are newest; then any.
 fn next_leave_peer(core: &mut Core, now: Instant, tried: &BTreeSet<NameHash>) -> Option<LeavePeer> {
     let rest: Vec<NameHash> = core.others().filter(|name| !tried.contains(name)).collect();
     let heard = |name: &NameHash| core.members.get(*name).map(|entry| entry.last_heard);

@@ -11,13 +11,13 @@
 //!  … and 10 gossip intervals later compares with another member: what was told while nobody knew it
 //! ```
 //!
-//! The cookie proves that the joiner receives at its address, so that no address is sent more than it has sent
-//! (as in QUIC's address validation, RFC 9000, section 8.1). The same hello brings back a running node that is not known to
-//! somebody (a [join attempt](attempts)): one that was held dead, or whose joining went by.
+//! The cookie proves that the joiner receives at its address, so that no address is sent more than it has sent (as in
+//! QUIC's address validation, RFC 9000, section 8.1). The same hello brings back a running node that a member does not
+//! know (a [join attempt](attempts)): one that was held dead, or whose joining was missed.
 //!
-//! **Addresses.** The address that a joiner advertises is in its record; all others will send there. Its datagrams may come
-//! from another one: a container's, say, or what a translator has made of it. Then the cookie goes to the advertised
-//! address and has to come back from the source, which shows that both are the joiner's own. The source becomes an
+//! **Addresses.** The address that a joiner advertises is in its record; all others will send there. Its datagrams may
+//! come from another one: that of a container, say, or of a translator. Then the cookie goes to the advertised address
+//! and has to come back from the source, which shows that both are the joiner's own. The source becomes an
 //! [alias](super::membership) of its run here, and in no record.
 //!
 //! ```text
@@ -29,9 +29,9 @@
 //!                                        ←    to S: Welcome
 //! ```
 //!
-//! A joiner knows the challenge by the number of its hello, wherever it comes from. That nothing arrives at A ends no
-//! join before its deadline, because the challenges may have been lost. Whoever would be refused with a hello is refused
-//! when it lets us in, too: so nobody is half a member.
+//! A joiner recognizes the challenge by the number of its hello, wherever it comes from. If nothing arrives at A, the
+//! join still waits for its deadline, because the challenges may have been lost. A node whose hello we would refuse is
+//! refused, too, when it lets us in: so membership is always mutual.
 //!
 //! **Names.** If a newcomer's name is held by another run at another address, the older run is probed with the
 //! full ladder: if it answers, the newcomer is refused. At the same address the newer run takes over. Only the
@@ -41,7 +41,7 @@
 //! |---|---|
 //! | [`join`], [`attempts`] | the joining side: calls of `join`, and their hellos |
 //! | [`admit`], [`names`] | the admitting side, and the check of names |
-//! | [`leave`], [`vouch`] | leaving, and word of a leave |
+//! | [`leave`], [`vouch`] | leaving, and the verification of leaves |
 //! | [`rejoin`] | looking for others in the background |
 //! | [`reject_hint`] | unauthenticated reasons of a refusal |
 
@@ -81,11 +81,11 @@ pub(super) struct Admission {
     name_checks: NameChecks,
     leave: Option<Leave>,
     doubts: Doubts,
-    /// The operator was warned of a newcomer whose address is not reached.
+    /// The warning of a newcomer whose address is not reached was logged.
     has_warned: bool,
-    /// In this second: so many hints were sent.
+    /// A second, and how many hints were sent in it.
     hints: (u64, u32),
-    /// In this second: so many nodes that nobody vouches for were said hello to.
+    /// A second, and to how many nodes that nobody vouches for a hello was sent in it.
     followed: (u64, u32),
 }
 

@@ -1,19 +1,20 @@
-//! Names: one name is one node, and when two processes use it, exactly one stays.
+//! Names: a name belongs to one node, and when two processes use it, exactly one stays.
 //!
-//! | who finds out | what it does |
+//! | noticed by | what it does |
 //! |---|---|
 //! | a member that is asked to let a newcomer in | probes the older run with the full ladder; if it answers, the newcomer is refused |
-//! | a newcomer whose generation is not above the known one | comes again above it: its clock went back |
+//! | a newcomer whose generation is not above the known one | tries again above it: its clock went back |
 //! | a running member that learns of a newer run of its name | probes it; if it answers, this member falls silent, else it takes a generation above |
 //!
-//! A check ends with the outcome for those that wait for it. Whoever comes later has the name checked anew: the holder may
-//! have crashed meanwhile. A newcomer that was refused and looks for others in the background would come again at the end
-//! of a pause; so it is remembered, and the member that has refused it says hello to it when the holder dies or leaves.
+//! The outcome of a check counts only for those that wait for it. For later newcomers the name is checked again,
+//! because the holder may have crashed meanwhile. A newcomer that was refused and looks for others in the background
+//! would try again only at the end of a pause. So it is remembered, and the member that has refused it says hello to it
+//! when the holder dies or leaves.
 //!
-//! All others believe whoever tells of a newer run, because the member that let it in has checked. After a cut there
-//! may be two runs of which each was let in properly, and the newer one stays. So without a key whoever was let in can
-//! take a name: it reports a newer run of the name at an address of its own, and answers there. What that run is can not be
-//! told from an honest one, by the older run least of all; only a key keeps such a liar out.
+//! All others believe any report of a newer run, because the member that let it in has checked. After a cut there may
+//! be two runs of which each was let in properly, and the newer one stays. So without a key, any node that was let in
+//! can take a name: it reports a newer run of the name at an address of its own, and answers there. Nobody can
+//! distinguish that run from an honest one, the older run least of all. Only a key keeps such a liar out.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,14 +35,14 @@ struct NameCheck {
     is_running: bool,
     /// Newcomers that wait for the outcome.
     waiting: Vec<Generation>,
-    /// Those that have waited for one, when it came, and whether the incumbent had answered: each is theirs, once, and
-    /// nobody else's.
+    /// Newcomers that have waited for an outcome, when it came, and whether the incumbent had answered. Each outcome is
+    /// used once, by its newcomer only.
     decided: Vec<(Generation, Instant, bool)>,
-    /// Where the newcomer is that was refused last: it waits for the name.
+    /// The address of the newcomer that was refused last: it waits for the name.
     refused: Option<SocketAddr>,
 }
 
-/// Names that are being checked, and those that somebody waits for.
+/// Names that are being checked, and names that a newcomer waits for.
 #[derive(Debug)]
 pub(super) struct NameChecks {
     by_name: BTreeMap<NameHash, NameCheck>,
@@ -49,11 +50,11 @@ pub(super) struct NameChecks {
 }
 
 impl NameChecks {
-    /// Names at the same time.
+    /// Maximum number of names at the same time.
     const MAX: usize = 1_024;
-    /// Newcomers that wait for one check; more of them wait for the next one.
+    /// Maximum number of newcomers that wait for one check; more of them wait for the next one.
     const WAITING_MAX: usize = 64;
-    /// How long a check is remembered that does not end, or that nobody asks for.
+    /// How long a check is remembered if it does not end, or if its outcome is not asked for.
     const MEMORY: Duration = Duration::from_secs(5);
 
     pub(super) fn new() -> Self {
@@ -72,9 +73,9 @@ impl NameChecks {
 }
 
 impl Admission {
-    /// The name is held by another run, or at another address: does that one still answer? All newcomers that ask while it
-    /// is probed share the outcome, so that none begins the check of another one anew. What has become of the incumbent
-    /// after that (`since`), the outcome does not know.
+    /// The name is held by another run, or at another address: does that one still answer? All newcomers that ask while
+    /// it is probed share the outcome, so that none restarts the check of another one. An outcome does not count if the
+    /// record of the incumbent has changed after it (at `since`).
     pub(super) fn check_name(
         &mut self,
         now: Instant,
@@ -144,8 +145,8 @@ impl Admission {
         }
     }
 
-    /// A newcomer is refused because its name is taken: it is remembered for as long (`pause`) as it may take to come
-    /// again.
+    /// A newcomer is refused because its name is taken. It is remembered for `pause`, the longest time that it may take
+    /// to try again.
     pub(super) fn note_refused(&mut self, now: Instant, name: NameHash, from: SocketAddr, pause: Duration) {
         if let Some(check) = self.name_checks.by_name.get_mut(&name) {
             check.refused = Some(from);
@@ -153,7 +154,7 @@ impl Admission {
         }
     }
 
-    /// Where a newcomer waits for the name of a node that is gone.
+    /// The address of a newcomer that waits for the name of a node that is gone.
     pub(in crate::protocol) fn take_waiting(&mut self, now: Instant, name: NameHash) -> Option<SocketAddr> {
         self.name_checks.forget_old(now);
         self.name_checks.by_name.get_mut(&name)?.refused.take()

@@ -1,21 +1,22 @@
-//! Hints: why somebody is not answered, told to who may be joining with the wrong cluster's name or the wrong key.
+//! Hints: why a sender is not answered, sent to nodes that may be joining with the name of another cluster or with the
+//! wrong key.
 //!
-//! | what came | from | it is told |
+//! | what came | from | the hint says |
 //! |---|---|---|
 //! | a hello with another cluster's tag, or anything sealed with one | anybody | another cluster |
-//! | a datagram that we can not open | who is not known | another key |
-//! | a hello that is not sealed, where all has to be | who is not known | another key |
+//! | a datagram that we can not open | an unknown sender | another key |
+//! | a hello that is not sealed, where all has to be | an unknown sender | another key |
 //!
-//! A hint can not be sealed, so nobody can trust it. Nor can a datagram be trusted that we can not open, though it goes
-//! to our run and comes from the address of a seed: sources are forged. Both are kept as what may be the reason, and
-//! the hellos go on. A challenge clears it, because its sender has read our hello and we have read the challenge. A
+//! A hint can not be sealed, so it cannot be trusted. Nor can we trust a datagram that we can not open, even if it goes
+//! to our run and comes from the address of a seed: sources can be forged. Both are kept as a possible reason, and the
+//! hellos go on. A challenge clears the reason, because its sender has read our hello and we have read the challenge. A
 //! join that has said hello six times without a challenge, which takes a second on a local network, gives the seed up
-//! for the reason that stands; after a challenge it waits for its deadline, and then a reason stands in place of no
-//! answer. An approach that no join has called for is given up for none. So whoever forges reasons keeps nobody out who
-//! is answered.
+//! for the reason that stands. After a challenge it waits for its deadline; then a reason that stands is returned
+//! instead of "no answer". An attempt that no join waits for is never given up because of a hint. Forged hints
+//! therefore cannot block a join that a real peer answers.
 //!
-//! A hint repeats the number of the last hello or, where that can not be read, the counter of its seal: who has not
-//! seen our hello can not make one up.
+//! A hint repeats the number of the last hello or, where that can not be read, the counter of its seal. A sender that
+//! has not seen our hello can not forge it.
 
 use std::net::SocketAddr;
 
@@ -26,7 +27,7 @@ use crate::protocol::time::Instant;
 use crate::wire::body::RejectHintReason;
 use crate::wire::{Body, Frame, Header, Packet, SealedHead, Seq};
 
-/// Hints a second, to all together.
+/// Maximum number of hints a second, to all addresses together.
 const HINTS_PER_SECOND: u32 = 10;
 
 impl From<RejectHintReason> for Error {
@@ -98,7 +99,7 @@ impl Admission {
             format!("a datagram from {from}, sealed with the key {:08x}, can not be opened", head.key)
         });
         if header.receiver == core.generation {
-            // Whom we ask to let us in may answer, but seal it.
+            // It may be the answer of a member that we ask to let us in, sealed with a key that we do not have.
             self.attempts.refuse_all(from, RejectHintReason::WrongKey);
         }
         if !core.members.is_known(header.sender, header.generation, from) {
@@ -106,7 +107,7 @@ impl Admission {
         }
     }
 
-    /// Somebody says why it does not answer.
+    /// A member says why it does not answer.
     pub(in crate::protocol) fn handle_hint(
         &mut self,
         core: &mut Core,
@@ -122,7 +123,7 @@ impl Admission {
         }
     }
 
-    /// Tells the sender of a datagram why it is not answered.
+    /// Sends a hint to the sender of a datagram: why it is not answered.
     fn hint(
         &mut self,
         core: &mut Core,

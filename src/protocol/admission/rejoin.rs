@@ -1,9 +1,9 @@
 //! Looking for others: a member finds its cluster by itself, and islands of one cluster find each other.
 //!
-//! A seed may be down when a member starts, addresses change, and whoever was cut off for longer than tombstones
-//! last is forgotten. So nobody ever stops looking: the driver is asked now and then for addresses at which members
-//! may be ([`Task::Discover`]), and those that are not in the view get a hello. What comes of that is the same as
-//! for a join by call, save that nobody waits for it.
+//! A seed may be down when a member starts, addresses change, and nodes that were cut off for longer than tombstones
+//! last are forgotten. So no member ever stops looking: the driver is asked now and then for addresses at which members
+//! may be ([`Task::Discover`]), and those that are not in the view get a hello. From there on it goes as with a join by
+//! call, except that nobody waits for it.
 //!
 //! | | pause between two rounds | addresses of one round |
 //! |---|---|---|
@@ -11,9 +11,9 @@
 //! | in company | `rejoin_interval` | 3, drawn from those that are not in the view |
 //!
 //! Each pause is drawn between half and three halves of that, so that hosts that start together do not go on asking
-//! together. A member that finds itself alone again begins anew, within 1/16 of `rejoin_interval`: a cut may leave many
-//! alone at once. Addresses are hints: whoever answers has to show that it is a
-//! member of the cluster, and an address that never answers gets no more than any other (see [`super`]).
+//! together. A member that finds itself alone again starts over, within 1/16 of `rejoin_interval`: a cut may leave many
+//! alone at once. Addresses are hints: a node that answers has to show that it is a member of the cluster, and an
+//! address that never answers gets no more than any other (see [`super`]).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,30 +27,29 @@ use crate::protocol::core::{Core, Timer};
 use crate::protocol::time::Instant;
 use crate::wire::address::canonical;
 
-/// Addresses that a member asks in one round while it holds others, hidden or not. Every member looks, so a few are
-/// enough.
+/// Number of addresses that a member asks in one round while it holds others, hidden or not. Every member looks, so a few
+/// are enough.
 const ASKED_WHILE_OTHERS_ARE_HELD: usize = 3;
-/// Rounds until the pauses of who is alone are as long as they get: two to the power of this is 16.
+/// Number of rounds until the pauses of a member that is alone are as long as they get: two to the power of this is 16.
 const ROUNDS_TO_FULL_PAUSE: u32 = 4;
-/// So many rounds in vain are told to the operator: by then a whole `rejoin_interval` has gone by.
+/// Number of rounds in vain after which that is logged: by then a whole `rejoin_interval` has gone by.
 const VAIN_ROUNDS_TO_TELL: u32 = ROUNDS_TO_FULL_PAUSE + 1;
 
 /// How far the search of a member that is alone has come.
 #[derive(Debug, Default)]
 pub(super) struct Rejoin {
-    /// Rounds that were begun.
+    /// Number of rounds that were begun.
     rounds: u32,
-    /// Addresses that the last one has brought.
+    /// Number of addresses that the last round has brought.
     asked: usize,
-    /// The member that has answered the last one, and why it does not let us in, as it says: anybody can have made that
-    /// up.
+    /// The member that has refused us in the last round, and the reason that it gave. Both can be forged.
     refusal: Option<(SocketAddr, Error)>,
-    /// The operator has been told of a refusal.
+    /// A refusal was logged.
     has_told: bool,
 }
 
 impl Rejoin {
-    /// Somebody who was asked says why it does not let us in.
+    /// A member that was asked says why it does not let us in.
     pub(super) fn refused(&mut self, by: SocketAddr, error: Error) {
         self.refusal = Some((by, error));
     }
@@ -98,7 +97,7 @@ impl Admission {
         self.rejoin.asked = 0;
         self.rejoin.refusal = None;
         core.metrics.rejoins += 1;
-        // First: those who are found are to be told the right address.
+        // This comes first: the members that are found should get the right address.
         core.tasks.push_back(Task::CheckAddress);
         core.tasks.push_back(Task::Discover);
         let pause = self.rejoin_pause(core);
@@ -114,8 +113,8 @@ impl Admission {
         core.settings.rejoin_interval / 2_u32.pow(ROUNDS_TO_FULL_PAUSE - doublings)
     }
 
-    /// If there was a round before this one, it was in vain. After some of them the operator is told, and if somebody
-    /// answers only later, why that is of no use.
+    /// If there was a round before this one, it was in vain. After some of them that is logged; and if a member answers
+    /// only later with a refusal, that is logged then.
     fn note_vain_round(&mut self, core: &mut Core) {
         let Rejoin { rounds, asked, .. } = self.rejoin;
         if rounds == 0 {
@@ -142,7 +141,7 @@ impl Admission {
     }
 }
 
-/// Somebody is gone: if that was the last one, others are looked for soon, or at least the own address is watched.
+/// A node is gone: if it was the last one, others are looked for soon, or at least the own address is watched.
 pub(in crate::protocol) fn rejoin_if_alone(core: &mut Core, now: Instant) {
     if !core.is_alone() {
         return;

@@ -1,22 +1,23 @@
 //! Leave verification: a relayed leave is accepted only from a verified source address.
 //!
-//! A leave can not be checked as a death can, by asking the node (see [`super::super::detection`]): who has left does not
-//! answer, and its word is to be all over the cluster within milliseconds. But who has told of it is still there, and a
-//! source address is easily forged. So it is asked back:
+//! A leave can not be checked as a death can, by asking the node (see [`super::super::detection`]): a node that has
+//! left does not answer, and its leave should reach the whole cluster within milliseconds. But the member that reports
+//! the leave is still there. Its source address is easily forged, so it is asked whether it has sent the report:
 //!
 //! ```text
-//!  a member                                one that it tells
+//!  a member                                a peer that gets its gossip
 //!  verdict: x has left                  →
 //!                                       ←  doubt(x, cookie)
-//!  vouch(cookie, x)                     →  believes it, and tells it on
+//!  vouch(cookie, x)                     →  believes it, and gossips it
 //! ```
 //!
-//! A doubt goes to the address of a known member; whoever forges that address does not receive the cookie. There is no
-//! doubt about what answers a request of ours, what is sealed, and what shows a cookie at once: acks bring cookies, and
-//! the newest are [kept](super::super::core::cookies::GivenCookies), so that in a small cluster a leave costs no round trip more.
-//! The member that reported a leave last is asked again a few times.
+//! A doubt goes to the address of a known member; a forger of that address does not receive the cookie. No doubt is
+//! sent about a leave in an answer to a request of ours, in a sealed datagram, or in one that shows a cookie at once:
+//! acks bring cookies, and the newest are [kept](super::super::core::cookies::GivenCookies), so that in a small cluster
+//! a leave costs no round trip more. The member that reported a leave last is asked again a few times.
 //!
-//! A member that lies under its own address is believed, as in everything that it tells of others; the node refutes it.
+//! A member that lies under its own address is believed, as in everything that it reports about others; the node
+//! refutes the lie.
 //!
 //! Beyond SWIM.
 
@@ -31,14 +32,14 @@ use crate::protocol::time::Instant;
 use crate::wire::body::Vouch;
 use crate::wire::{Body, Cookie, NameHash, Verdict, Writer};
 
-/// Leaves that may be in doubt at the same time; of more, whoever told of them is asked once.
+/// Maximum number of leaves in doubt at the same time; beyond it, the member that reported a leave is asked only once.
 const DOUBTS_MAX: usize = 256;
-/// So often a doubt is repeated …
+/// How often a doubt is repeated …
 const REPEATS_MAX: u32 = 4;
-/// … each time after so many half gossip intervals.
+/// … and after how many half gossip intervals each time.
 const REPEAT_HALVES: u32 = 5;
 
-/// A leave that we were told of, until its teller has vouched for it.
+/// A leave that was reported to us, until the reporter has vouched for it.
 #[derive(Debug, Clone, Copy)]
 struct Doubt {
     subject: NameHash,
@@ -47,7 +48,7 @@ struct Doubt {
     repeats: u32,
 }
 
-/// All leaves in doubt, each with who told of it last, in the order in which they are to be asked again.
+/// All leaves in doubt, each with the member that reported it last, in the order in which these are asked again.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
     by_due: VecDeque<Doubt>,
@@ -75,7 +76,7 @@ impl Doubts {
 }
 
 impl Admission {
-    /// Asks the sender whether it has said that a node left; `back` goes to it when all of its datagram is read.
+    /// Asks the sender whether it has reported that a node left; `back` goes to it when all of its datagram is read.
     pub(in crate::protocol) fn doubt(
         &mut self,
         core: &mut Core,
@@ -89,8 +90,8 @@ impl Admission {
         self.keep_doubt(core, now, Doubt { subject, teller, due: now, repeats: 0 });
     }
 
-    /// Asks those again who have not vouched for what they said, each about all of it at once: their addresses may have
-    /// been forged.
+    /// Asks those members again that have not vouched for their reports, each about all of its reports at once: their
+    /// addresses may have been forged.
     pub(in crate::protocol) fn repeat_doubts(&mut self, core: &mut Core, now: Instant) {
         let mut asked: Option<(Peer, Writer)> = None;
         while let Some(doubt) = self.doubts.pop_due(now) {
@@ -104,7 +105,7 @@ impl Admission {
                 asked.as_mut().is_some_and(|(peer, datagram)| *peer == teller && datagram.push(&body));
             if !is_added {
                 let mut datagram = core.plain_datagram_to(teller.generation);
-                // It is short against the smallest datagram.
+                // It is short compared with the smallest datagram.
                 let _ = datagram.push(&body);
                 if let Some((peer, before)) = asked.replace((teller, datagram)) {
                     core.transmit(now, peer.addr, before);
@@ -130,7 +131,7 @@ impl Admission {
     }
 }
 
-/// Whether somebody else than the sender could have sent the news of a leave.
+/// Whether another node than the sender could have sent the news of a leave.
 pub(in crate::protocol) fn is_doubtful(core: &Core, context: &Context, verdict: &Verdict) -> bool {
     let is_news = core.members.get(verdict.subject).is_some_and(|entry| {
         let held = (entry.incarnation(), entry.status);
@@ -139,7 +140,7 @@ pub(in crate::protocol) fn is_doubtful(core: &Core, context: &Context, verdict: 
     verdict.status == Status::Left && is_news && !context.answered && context.counter.is_none()
 }
 
-/// A peer wants to know whether we have said that a node left.
+/// A peer asks whether we have reported that a node left.
 pub(in crate::protocol) fn handle_doubt(
     core: &Core,
     back: &mut Vec<Body<'static>>,
@@ -151,7 +152,7 @@ pub(in crate::protocol) fn handle_doubt(
     }
 }
 
-/// Whether a peer that says that a node has left has shown that it is the one who says so.
+/// Whether the report of a leave is proven to come from the peer that it seems to come from.
 pub(in crate::protocol) fn is_vouched(core: &Core, context: &mut Context, vouch: &Vouch) -> bool {
     let (now, from, run) = (context.now, context.from, context.generation);
     let is_good = core.cookies.accepts(now, CookiePurpose::Request, vouch.cookie, from, context.sender, run);
@@ -159,13 +160,13 @@ pub(in crate::protocol) fn is_vouched(core: &Core, context: &mut Context, vouch:
     is_good
 }
 
-/// Sends what is to go back together.
+/// Sends all answers to a peer together.
 pub(in crate::protocol) fn send_back(core: &mut Core, context: &Context, back: Vec<Body<'static>>) {
     if back.is_empty() {
         return;
     }
     let mut datagram = core.datagram_back(context);
-    // For what finds no room there are others who tell of it.
+    // A leave that finds no room is reported by others, too.
     let _ = back.into_iter().all(|body| datagram.push(&body));
     core.transmit(context.now, context.from, datagram);
 }

@@ -6,8 +6,8 @@
 //! |---|---|
 //! | Have my probes failed, have I had to defend myself? | the **health** score, 0 to 8, stretches own timeouts (Lifeguard's local health multiplier) |
 //! | Was I asleep? | **lag**: a wake-up or a datagram handled later than T/2 past its time voids running probes and pushes deadlines |
-//! | Do I hear anybody? | **silence** of 4 × T holds all verdicts; the datagram that ends it pushes them by as much |
-//! | Am I alone? | after `isolation_timeout` without an answer all others are hidden, by this member, from this member only |
+//! | Do I hear anybody? | **silence** of 4 × T holds back verdicts; the datagram that ends it postpones them as long |
+//! | Am I alone? | after `isolation_timeout` without an answer this member hides all others, from itself only |
 
 use std::time::Duration;
 
@@ -47,12 +47,12 @@ impl Health {
     }
 }
 
-/// Silence of this long holds all verdicts.
+/// Silence of this length holds back all verdicts.
 pub(crate) fn silence_limit(timeout: Duration) -> Duration {
     timeout * 4
 }
 
-/// When anybody was heard last.
+/// When any node was heard last.
 #[derive(Debug)]
 pub(crate) struct LastContact {
     last: Instant,
@@ -63,7 +63,7 @@ impl LastContact {
         Self { last: now }
     }
 
-    /// Somebody known was heard; answers the silence that this ends, if it was longer than `limit`.
+    /// A known node was heard. Returns the silence that this ends, if it was longer than `limit`.
     pub(crate) fn heard(&mut self, now: Instant, limit: Duration) -> Option<Duration> {
         let silence = now.since(self.last);
         self.last = self.last.max(now);

@@ -2,8 +2,8 @@
 //! Lifeguard).
 //!
 //! **Common rounds** (beyond SWIM). Ping and ack carry a round number. At its tick a member takes a higher one
-//! that it heard since its last tick, else its own plus one, and probes the node at the ring offset that the
-//! number stands for. So each node has one prober a round, and chance leaves nobody unprobed for long.
+//! that it heard since its last tick, else its own plus one, and probes the node at the ring offset that the number
+//! stands for. So each node has one prober a round, and no node stays unprobed for long by chance.
 //!
 //! | file | holds |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | [`reconnect`] | probing the dead |
 //! | [`health`] | doubt about ourselves |
 //! | [`reachability`] | nodes that are hard to reach from here |
-//! | [`void`] | the dead that nobody can prove dead |
+//! | [`void`] | dead nodes whose death nobody can prove |
 
 pub(crate) mod health;
 mod probe;
@@ -51,7 +51,7 @@ use relay::RelayedPings;
 use verify::ReportedDeath;
 use void::Voids;
 
-/// A sleep of more than so many probe timeouts is an absence, in which nodes may have died.
+/// Number of probe timeouts after which a sleep is an absence, in which nodes may have died.
 const AWAY_LAG: u32 = 2;
 
 /// What a probe that is over means to the other parts.
@@ -73,7 +73,7 @@ pub(super) struct Failed(ProbeId);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answered {
     probe: ProbeId,
-    /// How often in a row the target was asked for its view, because it was too early to compare it.
+    /// How often in a row the target was asked for its view because it was too early to compare views.
     pub(super) asked: u32,
     round_trip: Option<Duration>,
     /// The relay that reached the target, if it was not reached directly.
@@ -152,10 +152,10 @@ impl Detection {
         }
     }
 
-    /// Notices that we, and not the others, were away: what was due at `due`, the first of all wake-ups and the
-    /// datagram that is being read, is handled far past its time.
+    /// Notices that we, and not the others, were away: the earliest of all wake-ups and the datagram that is being read
+    /// was due at `due`, and is handled far past its time.
     pub(super) fn observe_lag(&mut self, core: &mut Core, now: Instant, due: Option<Instant>) {
-        // What was late before the lag that was noticed last is part of that one.
+        // What was late before the last noticed lag is part of that lag.
         let due = due.map(|due| self.last_lag.map_or(due, |last| due.max(last)));
         let Some(lag) = due
             .map(|due| now.since(due))
@@ -177,7 +177,7 @@ impl Detection {
         for seq in void.iter().flat_map(Probe::requests) {
             core.requests.end(now, seq, false);
         }
-        // What the others find out would be as wrong: they get the time back.
+        // What the other probes find out would be just as wrong: they get the time back.
         self.probes.push_back(lag);
         core.requests.push_back(lag);
         self.give_time(core, now, lag);
@@ -190,8 +190,8 @@ impl Detection {
         }
     }
 
-    /// Notices that we, and not the others, were cut off: before a datagram is read that comes after a long silence.
-    /// `known`: it ends the silence. One that goes on is noticed once.
+    /// Notices that we, and not the others, were cut off. Called before a datagram is read that comes after a long
+    /// silence. `known`: it ends the silence. One that goes on is noticed once.
     pub(super) fn observe_silence(&self, core: &mut Core, now: Instant, known: bool) {
         let is_noticed = core.returning().is_some_and(|back| now.since(back) < self.contact.silence(now));
         if core.members.roster().len() >= 2
@@ -212,7 +212,7 @@ impl Detection {
         }
     }
 
-    /// This member is not alone any more: from here on there is somebody to hear, and to probe.
+    /// This member is not alone any more: from here on there are others to hear and to probe.
     pub(super) fn has_company(&mut self, core: &mut Core, now: Instant) {
         core.last_answer = now;
         let _ = self.contact.heard(now, Duration::MAX);
@@ -237,7 +237,7 @@ impl Detection {
         }
     }
 
-    /// A sender that is not known learns no more than that we run, and what we hold against it.
+    /// An unknown sender learns only that we run, and what we hold against it.
     pub(super) fn answer_stranger(&self, core: &mut Core, context: &Context, ping: &Ping) {
         let mut datagram = core.datagram_back(context);
         if !datagram.push(&Body::BareAck { seq: ping.seq }) {
@@ -247,8 +247,8 @@ impl Detection {
             && entry.generation() == context.generation
             && !entry.is_active()
         {
-            // Refused only if there is no room, which there is. Where it left it knows itself, and with that the answer
-            // could be longer than the ping.
+            // Refused only if there is no room, which there is. The sender knows itself at which number it left; with
+            // that number the answer could be longer than the ping.
             let verdict = Verdict { left_at: LeftAt::default(), ..entry.verdict(context.sender) };
             let _ = datagram.push(&Body::Verdict(verdict));
         }
@@ -262,7 +262,7 @@ impl Detection {
         }
     }
 
-    /// An ack of a target. None if nobody waits for it, or it is passed on to the member that does.
+    /// An ack of a target. None if no probe waits for it, or if it is passed on to the member that asked for it.
     pub(super) fn handle_ack(
         &mut self,
         core: &mut Core,
@@ -280,8 +280,8 @@ impl Detection {
         Some(Answered { probe, asked, round_trip: reply.round_trip, relay: None })
     }
 
-    /// An ack of a target that does not know us, or of another run, which we do not know. None if it is passed on;
-    /// else the probe that is answered, if it is about this run.
+    /// An ack of a target that does not know us, or of another run that we do not know. None if it is passed on. Else
+    /// the probe that it answers, if that is about this run.
     pub(super) fn handle_bare_ack(
         &mut self,
         core: &mut Core,
@@ -300,7 +300,8 @@ impl Detection {
         Some(reply.of_run.then_some(answered))
     }
 
-    /// A relay has reached the target. Answers the probe, and whether the relay's view may know more of it than ours.
+    /// A relay has reached the target. Returns the probe, and whether the relay's view may know more of the target than
+    /// ours.
     pub(super) fn handle_relayed_ack(
         &self,
         core: &mut Core,
@@ -312,11 +313,11 @@ impl Detection {
         let probe = ProbeId(reply.owner);
         let target = self.probes.get(probe).map(|probe| probe.target);
         let knows_more = target.is_some_and(|target| incarnation > target.incarnation);
-        // The way by a relay is no measure.
+        // A round trip by way of a relay is no measure.
         Some((Answered { probe, asked: 0, round_trip: None, relay: Some(context.sender) }, knows_more))
     }
 
-    /// A relay has not reached the target. Answers whether one of us knows more of it than the other.
+    /// A relay has not reached the target. Returns whether one of us knows more of it than the other.
     pub(super) fn handle_nack(
         &mut self,
         core: &mut Core,
@@ -328,7 +329,7 @@ impl Detection {
             return false;
         };
         let id = ProbeId(reply.owner);
-        // Whoever is hidden here and not active elsewhere died while we were isolated.
+        // A node that is hidden here and not active elsewhere died while we were isolated.
         let hidden = core.members.roster().hidden();
         let is_hidden = self.probes.get(id).is_some_and(|probe| hidden.contains(&probe.target.name));
         self.probes.nacked(id, reason, is_hidden);
@@ -534,7 +535,7 @@ impl Detection {
             // Refused only if there is no room, which there is.
             let _ = datagram.push(&Body::Verdict(verdict));
         }
-        // To an address that nothing can get to from here relays have to ping.
+        // An address that is unreachable from here has to be pinged by relays.
         if core.can_reach(target.addr) && datagram.push(&Body::Ping(ping)) {
             core.add_rumors(&mut datagram, target.name);
             core.transmit(now, target.addr, datagram);
@@ -570,8 +571,8 @@ impl Detection {
         }
     }
 
-    /// A probe that could accuse has failed. It does only with proof, or [at the end of a series](void), and only the
-    /// incarnation that it was about; `reporter` has reported before that the target is dead, or has left.
+    /// A probe that could accuse has failed. It accuses only with proof, or [at the end of a series](void), and only
+    /// the incarnation that it was about. `reporter` has reported before that the target is dead or has left.
     fn judge(
         &mut self,
         core: &mut Core,
@@ -594,7 +595,7 @@ impl Detection {
         };
         core.metrics.probes_failed += 1;
         if let Purpose::Reported { status: Status::Left, left_at, .. } = probe.purpose {
-            // Somebody has heard it say that it goes, and it does not answer: nobody has to suspect it.
+            // Another member has heard its leave, and it does not answer: no suspicion is needed.
             let Target { name, generation, incarnation, .. } = probe.target;
             return Some(Outcome::Left(Verdict::left(name, generation, incarnation, left_at)));
         }
@@ -618,8 +619,8 @@ fn target_of(core: &Core, name: NameHash) -> Option<Target> {
     })
 }
 
-/// The relay that reached the target last, if one is `known`; the node that was heard last, which surely is there; and
-/// then any.
+/// First the relay that reached the target last, if one is `known`; then the node that was heard last, which surely is
+/// there; then any.
 fn choose_relays(core: &mut Core, target: NameHash, wanted: usize, known: Option<NameHash>) -> Vec<NameHash> {
     let known = known.filter(|relay| core.members.visible(*relay).is_some());
     let last = core.members.heard_last_but(target).filter(|_| core.follows(Rule::LastHeard));
@@ -635,7 +636,8 @@ fn choose_relays(core: &mut Core, target: NameHash, wanted: usize, known: Option
     relays
 }
 
-/// Any other node that takes part and is none of these, without a look at all of them: probes may be many.
+/// Any other node that takes part and is none of these. It does not look at all nodes, because there may be many
+/// probes.
 fn draw_another(core: &mut Core, target: NameHash, others: &[NameHash]) -> Option<NameHash> {
     let ring = core.members.ring();
     let not = [core.me, target].into_iter().chain(others.iter().copied());

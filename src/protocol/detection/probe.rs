@@ -4,7 +4,7 @@
 //!  0                          ping
 //!  max(4 × RTT, T/4)          ping again (at most T/2)
 //!  (1 + health) × T/2         ping once more, and ask two relays to ping
-//!  … a relay that hears nothing says so (nack) when 80 % of the time that was left is over
+//!  … a relay that hears nothing answers with a nack when 80 % of the time that was left is over
 //!  (1 + health) × T           verdict
 //! ```
 //!
@@ -16,8 +16,8 @@
 //! - **Binding.** A probe is about one (name, address, generation, incarnation), as known when it began: a late
 //!   ack proves nothing about another one, and a failure accuses only that incarnation. Sequence numbers are
 //!   random, and an answer counts only from the address that was asked.
-//! - **Proof.** A failed probe accuses only if a relay's nack for it came, whenever there is a relay at all:
-//!   who hears nobody accuses nobody. A probe that fails without proof is [void](super::void).
+//! - **Proof.** Whenever there is a relay at all, a failed probe accuses only if a relay's nack for it came: a member
+//!   that hears nobody accuses nobody. A probe that fails without proof is [void](super::void).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -30,32 +30,32 @@ use crate::protocol::time::Instant;
 use crate::wire::body::{LeftAt, NackReason};
 use crate::wire::{NameHash, Seq};
 
-/// Probes that may run at the same time; beyond it none begins but those of the common rounds.
+/// Maximum number of probes at the same time; beyond it, only those of the common rounds begin.
 pub(crate) const PROBES_MAX: usize = 256;
-/// Probes of common rounds that may run at the same time.
+/// Maximum number of probes of common rounds at the same time.
 pub(crate) const ROUNDS_MAX: usize = HEALTH_MAX as usize + 1;
-/// The probe timeout is at least this many round trips. One longer than the configured timeout counts as that: it
-/// tells of a time when a host was slow, and may be the last one that was measured.
+/// The probe timeout is at least this many round trips. A round trip longer than the configured timeout counts as that
+/// timeout: it dates from a time when a host was slow, and may be the last one that was measured.
 const TIMEOUT_RTTS: u32 = 12;
 
-/// The most pings of one probe.
+/// Maximum number of pings of one probe.
 const PINGS_MAX: usize = 3;
 
-/// Why a node is probed, which is what becomes of the outcome.
+/// Why a node is probed. It decides what the outcome is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// The target of a common round.
     Round,
-    /// To check the suspicion of somebody else as a witness, or who had an address before a newcomer: one ping,
+    /// To check another member's suspicion as a witness, or the node that had an address before a newcomer: one ping,
     /// one relay.
     Witness,
     /// The last probe of it was void: more relays are asked.
     Void,
-    /// Somebody reports that it is dead, or has left.
+    /// Another member reports that it is dead or has left.
     Reported { by: NameHash, status: Status, left_at: LeftAt },
     /// Whether a dead node is back: pings only.
     Reconnect,
-    /// To compare views: pings only. `asked`: how many were sent in a row before it.
+    /// To compare views: pings only. `asked`: how many such requests were sent in a row before it.
     Compare { asked: u32 },
     /// A user asks: pings only.
     User(RequestId),
@@ -76,7 +76,7 @@ impl Purpose {
         }
     }
 
-    /// How often in a row the target was asked for its view, because it was too early to compare it.
+    /// How often in a row the target was asked for its view because it was too early to compare views.
     pub(crate) fn asked(self) -> u32 {
         match self {
             Self::Compare { asked } => asked,
@@ -122,20 +122,20 @@ pub(crate) struct Probe {
     pub(crate) purpose: Purpose,
     pub(crate) target: Target,
     began: Instant,
-    /// The pings that were sent, each under a number of its own, so that an ack tells the round trip.
+    /// The pings that were sent, each under a number of its own, so that an ack shows the round trip.
     pings: [Option<Seq>; PINGS_MAX],
     rtt: Option<Duration>,
-    /// When the relays are asked and when the verdict falls, counted from the beginning: stretched by health.
+    /// When the relays are asked and when the verdict falls, counted from the beginning; both are stretched by health.
     relays_after: Duration,
     timeout: Duration,
     /// T, not stretched.
     base_timeout: Duration,
     stage: Stage,
-    /// The numbers of what relays were asked.
+    /// The numbers of the requests to relays.
     relays: Vec<Seq>,
-    /// Whether there was anybody who could have been a relay.
+    /// Whether there was any node that could have been a relay.
     pub(crate) relay_exists: bool,
-    /// A relay has asked in vain: the proof that somebody hears us.
+    /// A relay has asked in vain: the proof that another member hears us.
     pub(crate) proven: bool,
     /// A relay does not hold the target active: it has heard us.
     pub(crate) is_unknown: bool,
@@ -201,19 +201,19 @@ impl Probe {
         }
     }
 
-    /// When the relays are to say that they heard nothing: when 80 % of what is left of the time, less one
-    /// round trip to the relay, is over.
+    /// When the relays should report that they heard nothing: when 80 % of the remaining time, less one round trip to
+    /// the relay, is over.
     pub(crate) fn nack_after(&self, now: Instant, relay_rtt: Duration) -> Duration {
         let left = (self.began + self.timeout).since(now);
         left.saturating_sub(relay_rtt) * 4 / 5
     }
 
-    /// The numbers of all that it has sent.
+    /// The numbers of all its requests.
     pub(super) fn requests(&self) -> impl Iterator<Item = Seq> {
         self.pings.iter().flatten().chain(&self.relays).copied()
     }
 
-    /// Gives it the time back for which we were asleep.
+    /// Gives it back the time for which we were asleep.
     fn push_back(&mut self, lag: Duration) {
         self.began = self.began + lag;
     }
@@ -232,7 +232,7 @@ pub(crate) struct Probes {
 }
 
 impl Probes {
-    /// Begins a probe, whose first ping is to be sent now. `None` if too many run.
+    /// Begins a probe, whose first ping should be sent now. `None` if too many run.
     pub(crate) fn begin(&mut self, probe: Probe) -> Option<ProbeId> {
         if self.running.len() >= PROBES_MAX && probe.purpose != Purpose::Round {
             return None;
@@ -251,7 +251,7 @@ impl Probes {
         }
     }
 
-    /// Gives all probes the time back for which we were asleep.
+    /// Gives all probes back the time for which we were asleep.
     pub(crate) fn push_back(&mut self, lag: Duration) {
         for (_, probe) in &mut self.running {
             probe.push_back(lag);
@@ -279,10 +279,11 @@ impl Probes {
         }
     }
 
-    /// A relay answers that it heard nothing, or that it does not hold the target active. The latter proves
-    /// that we are heard but is no evidence, unless somebody has told us that the target is dead, or we have given it
-    /// up ourselves (`is_hidden`): then it is what everybody who knows that answers. In experiments it makes no
-    /// difference; where views differ for good, for a limit on nodes say, every relay might answer so of a healthy node.
+    /// A relay answers that it heard nothing, or that it does not hold the target active. The latter proves that we are
+    /// heard, but is no evidence against the target: where views differ for good (for a limit on nodes, say), every
+    /// relay might answer so of a healthy node. It is evidence if another member has reported that the target is dead,
+    /// or if we have given it up ourselves (`is_hidden`): then every member that knows of the death answers so. In
+    /// experiments it makes no difference.
     pub(crate) fn nacked(&mut self, id: ProbeId, reason: NackReason, is_hidden: bool) {
         if let Some(probe) = self.get_mut(id) {
             let reported = matches!(probe.purpose, Purpose::Reported { .. });
@@ -297,7 +298,7 @@ impl Probes {
         Some(self.running.remove(place).1)
     }
 
-    /// Ends all probes of some purposes and answers them.
+    /// Ends all probes of some purposes and returns them.
     pub(crate) fn finish_all(&mut self, which: impl Fn(&Probe) -> bool) -> Vec<Probe> {
         let over = self.running.extract_if(.., |(_, probe)| which(probe));
         over.map(|(_, probe)| probe).collect()

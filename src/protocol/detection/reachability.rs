@@ -1,13 +1,13 @@
-//! Nodes that are hard to reach from here, although they run: the relay that reaches them, and the accusations that
-//! they refute.
+//! Nodes that are hard to reach from here, although they run: which relay reaches them, and which accusations they
+//! refute.
 //!
-//! SWIM takes every link for as good as every other one. Where some links never carry anything (routes that are not
-//! transitive, one-way filters) or lose most of what they carry, the probes of the same nodes fail again and again.
-//! Each failure would begin a suspicion, and the node would refute it, for as long as the link stays as it is.
+//! SWIM treats all links as equally good. Where some links never carry anything (routes that are not transitive,
+//! one-way filters) or lose most of what they carry, the probes of the same nodes fail again and again. Each failure
+//! would begin a suspicion, and the node would refute it, for as long as the link stays as it is.
 //!
 //! | what happened | what follows |
 //! |---|---|
-//! | a node answered by a relay, and not directly | that relay is the first one to be asked about it |
+//! | a node answered by way of a relay, and not directly | that relay is the first one to be asked about it |
 //! | a node refuted r accusations since it answered us last | no own suspicion of it for T/2 × 2^(r−1), at most 256 T, after the last of them |
 //! | a node refuted r accusations within a minute | its next suspicion lasts longer, by up to two shortest times |
 //!
@@ -23,13 +23,13 @@ use crate::protocol::api::Bound;
 use crate::protocol::time::Instant;
 use crate::wire::NameHash;
 
-/// Refutations count for this long towards a longer suspicion.
+/// How long a refutation counts towards a longer suspicion.
 const REFUTATION_MEMORY: Duration = Duration::from_secs(60);
-/// More refutations within that time change nothing.
+/// Maximum number of refutations that count within that time.
 const REFUTATIONS_MAX: usize = 3;
 /// The pause between accusations is doubled up to this number of times, from T/2 to 256 T.
 const DOUBLINGS_MAX: u32 = 9;
-/// Nodes that are kept; the one whose news is oldest is dropped first.
+/// Maximum number of nodes that are kept; the one whose news is oldest is dropped first.
 const NODES_MAX: usize = 1_024;
 
 /// What is known of one node that is hard to reach.
@@ -51,7 +51,7 @@ pub(super) struct Reachability {
 }
 
 impl Reachability {
-    /// A node answered a probe, by this relay or directly.
+    /// A node answered a probe, by way of this relay or directly.
     pub(super) fn answered(&mut self, now: Instant, name: NameHash, relay: Option<NameHash>) {
         if relay.is_some() {
             self.node(now, name).relay = relay;
@@ -84,7 +84,7 @@ impl Reachability {
         self.nodes.get(&name).map_or(0, |node| recent(now, &node.refuted))
     }
 
-    /// Whether a failed probe of a node says nothing new: it has refuted the same evidence before.
+    /// Whether a failed probe of a node shows nothing new: the node has refuted the same evidence before.
     pub(super) fn holds(&self, now: Instant, name: NameHash, timeout: Duration) -> bool {
         let Some(node) = self.nodes.get(&name) else {
             return false;

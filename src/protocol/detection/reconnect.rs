@@ -1,11 +1,12 @@
 //! Reconnecting: the dead are probed in the background, so that cuts heal by themselves.
 //!
-//! Beyond SWIM, where a node that was declared dead stays so until somebody starts it anew (Serf's reconnect is
-//! the idea's ancestor). A ping to a dead node carries what is held against it. If it runs, it answers, refutes,
-//! and asks to be let in again; two halves of a cluster then find all their differences by sync.
+//! Beyond SWIM, where a node that was declared dead stays dead until it is started again. The idea comes from Serf's
+//! reconnect. A ping to a dead node carries what is held against it. If it runs, it answers, refutes, and asks to be
+//! let in again; two halves of a cluster then find all their differences by sync.
 //!
-//! A tombstone lasts for `tombstone_ttl`, and a cut may last longer. So the address of a dead node is kept when its
-//! tombstone is forgotten, of the last 64. Nothing is known of the node there any more: it is sent a hello, as a seed is.
+//! A tombstone lasts for `tombstone_ttl`, and a cut may last longer. So the addresses of the last 64 dead nodes are
+//! kept when their tombstones are forgotten. Nothing else is known of these nodes any more: they are sent a hello, as
+//! seeds are.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,17 +19,17 @@ use crate::protocol::core::{Core, Timer};
 use crate::protocol::time::Instant;
 use crate::wire::NameHash;
 
-/// Dead nodes that may be probed at the same time, to see whether they are back.
+/// Maximum number of dead nodes that are probed at the same time, to see whether they are back.
 const RECONNECTS_MAX: usize = 64;
-/// A dead node is asked again at most this much later, however long it has been dead.
+/// The longest time between two probes of a dead node, however long it has been dead.
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(600);
 
 impl Detection {
-    /// Asks some of the dead whether they are back: cuts heal.
+    /// Asks some of the dead whether they are back, so that cuts heal.
     ///
-    /// Each dead node is asked by one member in the cluster and rejoin_interval on average, less often the
-    /// longer it is dead; but some dead node is asked in each rejoin_interval, so that a small half that was away for
-    /// long comes back as soon as another one. Returns the addresses of forgotten ones that should get a hello.
+    /// On average, one member of the whole cluster asks each dead node per `rejoin_interval`, and less often the longer
+    /// the node is dead. But some dead node is asked in each `rejoin_interval`, so that a small half that was away for
+    /// long comes back as soon as any other. Returns the addresses of forgotten ones that should get a hello.
     pub(in crate::protocol) fn reconnect(&mut self, core: &mut Core, now: Instant) -> Vec<SocketAddr> {
         let active = core.members.ring().len().max(1);
         let dead: Vec<(NameHash, Duration)> = core

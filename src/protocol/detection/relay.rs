@@ -13,7 +13,7 @@ use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::body::{NackReason, PingRequest};
 use crate::wire::{Body, Seq};
 
-/// Pings that this member may relay for others at the same time.
+/// Maximum number of pings that this member relays for others at the same time.
 const RELAYED_MAX: usize = 1_024;
 
 /// A ping that this member sends for another one.
@@ -22,11 +22,11 @@ pub(super) struct RelayedPing {
     asker: SocketAddr,
     asker_run: Run,
     asker_seq: Seq,
-    /// Whether the asker was told that nothing came; a late ack is still passed on.
+    /// Whether the nack was sent to the asker; a late ack is still passed on.
     nacked: bool,
 }
 
-/// All relayed pings of this member as a relay.
+/// All pings that this member relays.
 #[derive(Debug)]
 pub(super) struct RelayedPings {
     by_seq: BTreeMap<Seq, RelayedPing>,
@@ -68,7 +68,7 @@ impl RelayedPings {
 }
 
 impl Detection {
-    /// Somebody asks us to ping a node.
+    /// Another member asks us to ping a node.
     pub(in crate::protocol) fn handle_ping_request(
         &mut self,
         core: &mut Core,

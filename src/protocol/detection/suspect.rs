@@ -1,9 +1,9 @@
 //! Suspicions of others from their beginning to their end, and isolation (SWIM, section 4.2; Lifeguard, sections IV.B and
 //! IV.C).
 //!
-//! **Witnesses** (beyond Lifeguard). A new suspicion names five nodes, by a hash that everyone computes alike.
-//! A witness that learns of it probes the suspect at once, and confirms or passes on the refutation: verdicts
-//! do not wait for the rounds.
+//! **Witnesses** (beyond Lifeguard). A new suspicion names five nodes, by a hash that every member computes alike. A
+//! witness that learns of it probes the suspect at once, and confirms or passes on the refutation: verdicts do not wait
+//! for the rounds.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::protocol::time::Instant;
 use crate::wire::body::LeftAt;
 use crate::wire::{NameHash, Verdict};
 
-/// Nodes that check a new suspicion.
+/// Number of nodes that check a new suspicion.
 const WITNESSES: usize = 5;
-/// A confirmation waits for others for this part of the shortest time that a suspect has, at each hop: it gets to all
-/// before that time is over, and brings no verdict later.
+/// At each hop a confirmation waits for others for this part of the shortest time that a suspect has. So it reaches all
+/// members before that time is over, and delays no verdict.
 const CONFIRMATION_WAITS: u32 = 20;
 
 impl Detection {
@@ -69,7 +69,7 @@ impl Detection {
         core.follows(Rule::Damping) && self.reachability.holds(now, name, core.settings.probe_timeout)
     }
 
-    /// A suspicion has lasted half its shortest time: users are told.
+    /// A suspicion has lasted half its shortest time: it is reported to users.
     pub(in crate::protocol) fn show_suspicion(core: &mut Core, name: NameHash) {
         let Some(suspicion) = core.suspicions.get_mut(name) else {
             return;
@@ -81,7 +81,7 @@ impl Detection {
         }
     }
 
-    /// A suspicion has lasted long enough: the verdict that the node is dead, unless it is us who may be wrong.
+    /// A suspicion has lasted long enough. Returns the verdict that the node is dead, unless we may be wrong.
     pub(in crate::protocol) fn declare_dead(
         &mut self,
         core: &mut Core,
@@ -102,8 +102,9 @@ impl Detection {
             return None;
         }
         if suspicion.is_unconfirmed() && another && core.follows(Rule::Confirmed) {
-            // Among so many one would have confirmed it: who accuses may have a bad link, as may its relay. The
-            // probe confirms, or the node refutes; if neither comes, it is we who are not heard.
+            // Among so many members another one would have confirmed it: the accuser may have a bad link, and so may
+            // its relay. The probe confirms the suspicion, or the node refutes it. If neither happens, we are the ones
+            // that are not heard.
             let probe_timeout = core.settings.probe_timeout * (1 + u32::from(self.health.score()));
             core.timers.set(Timer::Suspicion(name), now + probe_timeout * 2);
             self.probe_node(core, now, Purpose::Witness, name);
@@ -169,15 +170,15 @@ impl Detection {
         };
         suspicion.note(evidence);
         let mut grown = false;
-        // What nobody can prove makes no verdict come earlier.
+        // An accusation without proof makes no verdict come earlier.
         for accuser in accusers.iter().filter(|_| evidence != Evidence::Unproven) {
             grown |= suspicion.accuse(*accuser, n);
         }
         let deadline = suspicion.deadline(n, min);
-        // A late confirmation can bring it before now: that is not to look as if we had slept.
+        // A late confirmation can move the deadline before now. That must not look as if we had slept.
         core.timers.set(Timer::Suspicion(subject), deadline.max(now));
         if grown {
-            // The witnesses have all asked at the same time: after a moment what they say goes on as one.
+            // The witnesses have all probed at the same time: after a moment their confirmations are passed on as one.
             core.push_addition(now, now + min / CONFIRMATION_WAITS, subject);
         }
     }
@@ -194,8 +195,8 @@ impl Detection {
         }
     }
 
-    /// Nothing that we asked was answered for so long that we are alone, whoever may still be heard: the others are
-    /// hidden, from us only. Answers whether any was.
+    /// No request of ours was answered for so long that we are alone, even if others are still heard. The others are
+    /// hidden, from us only. Returns whether any was.
     pub(in crate::protocol) fn check_isolation(core: &mut Core, now: Instant) -> bool {
         if core.is_alone() || core.leaving {
             return false;

@@ -1,5 +1,5 @@
-//! Verifying reported deaths: a node that somebody else holds dead, or says that it left, is probed before that is
-//! believed, so that one sick view cannot spread.
+//! Verifying reported deaths: if another member reports that a node is dead or has left, the node is probed before that
+//! is believed, so that one sick view cannot spread.
 //!
 //! Beyond SWIM, which believes what it hears.
 
@@ -10,12 +10,12 @@ use crate::protocol::time::Instant;
 use crate::wire::body::LeftAt;
 use crate::wire::{NameHash, Verdict};
 
-/// Reported deaths that wait for their probe.
+/// Maximum number of reported deaths that wait for their probe.
 pub(super) const REPORTED_MAX: usize = 1_024;
-/// Of those, so many are verified at the same time.
+/// Maximum number of them that are verified at the same time.
 const VERIFIED_AT_ONCE: usize = 26;
 
-/// A node that we hold active and somebody else does not.
+/// A node that we hold active and another member does not.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReportedDeath {
     name: NameHash,
@@ -28,8 +28,8 @@ pub(super) struct ReportedDeath {
 }
 
 impl Detection {
-    /// Somebody holds a node dead, or says that it left, of which nothing was heard here: the reporter may be wrong, so
-    /// the node is probed first. False if there is nothing to verify.
+    /// Another member reports that a node is dead or has left, and nothing of that was heard here. The reporter may be
+    /// wrong, so the node is probed first. False if there is nothing to verify.
     pub(in crate::protocol) fn verify_first(
         &mut self,
         core: &mut Core,
@@ -46,7 +46,7 @@ impl Detection {
         {
             return false;
         }
-        // A newer run that we never heard of is gone there: then ours should be gone for longer.
+        // There, a newer run that we never heard of is gone: then the run that we hold should be gone for longer.
         let same_run = verdict.generation == generation;
         let incarnation = if same_run { verdict.incarnation } else { incarnation };
         let is_verified = |probe: &Probe| {

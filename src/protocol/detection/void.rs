@@ -1,19 +1,19 @@
-//! Void probes in a row: how a node is declared dead that nobody can prove dead.
+//! Void probes in a row: how a node is declared dead when nobody can prove its death.
 //!
-//! A probe that fails without proof is void, because it may be we who are not heard. That keeps healthy nodes alive, and
-//! would keep a dead one alive for good whose relays never answer, or do not know it. So the first void probe of a run
-//! begins a series: it is probed each quarter of `isolation_timeout`, with five relays. Any answer or datagram of that
-//! run ends the series. It is accused without proof when
+//! A probe that fails without proof is void, because we may be the ones that are not heard. That keeps healthy nodes
+//! alive. It would also keep a dead node alive for good if its relays never answer, or do not know it. So the first
+//! void probe of a run begins a series: the run is probed each quarter of `isolation_timeout`, with five relays. Any
+//! answer or datagram of that run ends the series. The node is accused without proof when
 //!
 //! - the fifth probe in a row is void, and
 //! - an `isolation_timeout`, less a probe interval, has passed since the first, and
 //! - others have answered us since then: at least three probes, and three times as many as were void.
 //!
-//! Such an accusation gives the node the longest time that a suspicion can last. So a dead
-//! node is declared dead by a member at the latest n rounds (until its first void probe), `isolation_timeout`, six
-//! shortest suspicions and two probes after its death: 54 s and n rounds with the LAN profile. It takes longer while an
-//! accusation would be [held back](super::reachability), since what a node has refuted proves nothing; while this member
-//! has had an outage of its own within the series; and while there are more than 64 series.
+//! Such an accusation gives the node the longest time that a suspicion can last. So a member declares a dead node dead
+//! at the latest n rounds (until its first void probe), `isolation_timeout`, six shortest suspicions and two probes after
+//! its death: 54 s and n rounds with the LAN profile. It takes longer while an accusation would be
+//! [held back](super::reachability), since evidence that a node has refuted proves nothing; while this member has had an
+//! outage of its own within the series; and while there are more than 64 series.
 //!
 //! Beyond SWIM and Lifeguard.
 
@@ -28,13 +28,13 @@ use crate::protocol::core::Core;
 use crate::protocol::time::Instant;
 use crate::wire::NameHash;
 
-/// So many probes in a row are void before a node is accused without proof.
+/// Number of void probes in a row before a node is accused without proof.
 pub(super) const VOIDS_MIN: u32 = 5;
-/// Meanwhile so many other probes were answered …
+/// Minimum number of other probes that were answered meanwhile …
 const ANSWERED_MIN: u64 = 3;
-/// … and so many for each that was void.
+/// … and minimum number of them for each one that was void.
 const ANSWERED_FOR_A_VOID: u64 = 3;
-/// Nodes of which a series runs. A member that has more of them is badly off itself.
+/// Maximum number of series at the same time. A member that has more of them is badly off itself.
 const SERIES_MAX: usize = 64;
 
 /// What became of probes.
@@ -50,15 +50,15 @@ struct Series {
     generation: Generation,
     first: Instant,
     count: u32,
-    /// Those of them that are in the tally.
+    /// How many of them are in the tally.
     counted: u64,
-    /// When it is probed again.
+    /// When the run is probed again.
     next: Instant,
-    /// What had become of all probes when it began.
+    /// The tally when the series began.
     before: Tally,
 }
 
-/// All series that run, and what became of all probes.
+/// All running series, and what became of all probes.
 #[derive(Debug, Default)]
 pub(super) struct Voids {
     series: BTreeMap<NameHash, Series>,
@@ -66,7 +66,7 @@ pub(super) struct Voids {
 }
 
 impl Voids {
-    /// A run was heard, directly or by a relay, or is accused.
+    /// A run was heard, directly or by way of a relay, or is accused.
     pub(super) fn end(&mut self, name: NameHash) {
         self.series.remove(&name);
     }
@@ -76,7 +76,7 @@ impl Voids {
         self.tally.answered += 1;
     }
 
-    /// Gives all back the time for which we were asleep.
+    /// Gives all series back the time for which we were asleep.
     pub(super) fn push_back(&mut self, lag: Duration) {
         for series in self.series.values_mut() {
             series.first = series.first + lag;
@@ -88,7 +88,7 @@ impl Voids {
         Bound { what: "void probes in a row", count: self.series.len(), max: SERIES_MAX }
     }
 
-    /// A probe was void. Answers whether it accuses all the same.
+    /// A probe was void. Returns whether it accuses all the same.
     fn void(&mut self, core: &Core, now: Instant, probe: &Probe) -> bool {
         let (name, generation) = (probe.target.name, probe.target.generation);
         let is_held = |name, generation| {
@@ -121,7 +121,8 @@ impl Voids {
 }
 
 impl Series {
-    /// Whether others have answered since it began, and hardly any did not: else it is this member that is badly off.
+    /// Whether others have answered since the series began, and hardly any did not. Else this member itself is badly
+    /// off.
     fn others_answer(&self, tally: Tally) -> bool {
         let answered = tally.answered - self.before.answered;
         let void = tally.void - self.before.void - self.counted;
@@ -130,7 +131,7 @@ impl Series {
 }
 
 impl Detection {
-    /// A probe that could accuse has failed without proof. Answers whether it accuses all the same.
+    /// A probe that could accuse has failed without proof. Returns whether it accuses all the same.
     pub(super) fn accuses_without_proof(&mut self, core: &Core, now: Instant, probe: &Probe) -> bool {
         if matches!(probe.purpose, Purpose::Reported { .. }) {
             return false;
@@ -147,7 +148,7 @@ impl Detection {
         accuses
     }
 
-    /// Probes those again of which the last probe was void, unless that could not lead to an accusation.
+    /// Probes again the nodes whose last probe was void, unless that could not lead to an accusation.
     pub(super) fn probe_void(&mut self, core: &mut Core, now: Instant) {
         if self.voids.series.is_empty()
             || now.since(core.last_answer) > silence_limit(core.settings.probe_timeout)

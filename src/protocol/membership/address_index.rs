@@ -1,9 +1,9 @@
 //! The member table's index by address.
 //!
-//! A sorted list with a word for each address of each record, the one that it tells and the one that it has proved. The
-//! upper half of a word is half of the address's hash, the lower one half of the name's: that makes 8 bytes a record,
-//! where addresses and names themselves would need 40. Two words may be equal by chance, so they name candidates, and
-//! the records decide.
+//! A sorted list with a word for each address of each record: the one that it advertises, and its aliases. The upper
+//! half of a word is half of the address's hash, the lower one half of the name's: that makes 8 bytes a record, where
+//! addresses and names themselves would need 40. Two words may be equal by chance, so they name candidates, and the
+//! records decide.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;

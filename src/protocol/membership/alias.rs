@@ -1,17 +1,17 @@
-//! Aliases: the addresses that a run sends from, beside the one that it advertises.
+//! Aliases: the addresses that a run sends from, besides the one that it advertises.
 //!
-//! A translator or a second interface may put another source into what a member sends. From there it counts as itself,
-//! after it has shown with a cookie that both addresses are its own (see [`super::super::admission`]). Aliases are what
-//! this member has seen: they are in no record.
+//! A translator or a second interface may put another source into the datagrams of a member. That source counts as the
+//! member's own once a cookie has shown that both addresses are its own (see [`super::super::admission`]). Aliases are
+//! what this member has seen: they are in no record.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::protocol::time::Instant;
 
-/// So many for one run: of more, the one that was used last the longest ago goes.
+/// Maximum number of aliases of one run; beyond it, the least recently used one is dropped.
 const ALIASES_MAX: usize = 2;
-/// One that nothing has come from for so long is forgotten: a translator gives its port to somebody else.
+/// How long an unused alias is kept: a translator gives its port to another host.
 const ALIAS_MEMORY: Duration = Duration::from_secs(60);
 
 /// All addresses of one node: the one that it advertises, and its aliases.
@@ -57,7 +57,7 @@ impl Aliases {
         }
     }
 
-    /// A datagram has come from an address: notes it, if that is one of them, and forgets those that are not used.
+    /// A datagram has come from an address: notes it, if that is an alias, and forgets the aliases that are not used.
     pub(super) fn heard(&mut self, now: Instant, from: SocketAddr) {
         let Some(aliases) = &mut self.0 else {
             return;

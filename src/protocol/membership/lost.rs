@@ -1,15 +1,15 @@
-//! The addresses of dead nodes whose tombstones were forgotten: the way back to a part of the cluster that was cut off for
-//! longer than tombstones last.
+//! The addresses of dead nodes whose tombstones were forgotten. They lead back to a part of the cluster that was cut
+//! off for longer than tombstones last.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::protocol::api::Bound;
 
-/// Addresses that are kept; the one that was lost first is dropped first.
+/// Maximum number of addresses that are kept; the one that was lost first is dropped first.
 const LOST_MAX: usize = 64;
 
-/// Addresses at which nobody is known any more, oldest first.
+/// Addresses at which no node is known any more, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct LostAddresses(VecDeque<SocketAddr>);
 
@@ -24,7 +24,7 @@ impl LostAddresses {
         self.0.push_back(addr);
     }
 
-    /// Drops those at which somebody is again. Returns the others.
+    /// Drops those at which a node is known again. Returns the others.
     pub(super) fn without(&mut self, is_found: impl Fn(SocketAddr) -> bool) -> Vec<SocketAddr> {
         self.0.retain(|addr| !is_found(*addr));
         self.0.iter().copied().collect()

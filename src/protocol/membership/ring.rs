@@ -1,13 +1,12 @@
 //! One order of all active nodes that every member shares: their name hashes, sorted.
 //!
 //! Beyond SWIM, which draws both the peers of a rumor and the targets of its probes at random. With random
-//! peers a member is missed by all of k copies with probability e^(−k(1−p)) at loss p: chance leaves somebody
-//! out whatever else is done. If all members send along one shared ring, everyone is sent exactly k copies
-//! and is missed with p^k. The same order gives every node exactly one prober a round. Views that differ a
-//! little degrade both towards random choice.
+//! peers a member is missed by all of k copies with probability e^(−k(1−p)) at loss p: by chance some member is always
+//! left out. If all members send along one shared ring, each is sent exactly k copies and is missed with p^k. The same
+//! order gives every node exactly one prober a round. Views that differ a little degrade both towards random choice.
 //!
-//! The order follows from the names, so a stranger who knows them can foresee who tells whom. The retries of
-//! sync and the relays of probes are drawn at random: they are the hedge.
+//! The order follows from the names, so a stranger that knows them can foresee which member sends to which. The retries
+//! of sync and the relays of probes are drawn at random as a hedge.
 
 use crate::node::Incarnation;
 use crate::wire::NameHash;
@@ -75,8 +74,8 @@ impl Rounds {
     }
 }
 
-/// Whether a node is one of the `count` that are to check a suspicion: everyone computes the same ones, of the
-/// `active` without the suspect. Stops at so many that rank before it, which is soon for nearly every node.
+/// Whether a node is one of the `count` witnesses of a suspicion. Every member computes the same ones, among the
+/// `active` nodes without the suspect. Stops when `count` nodes rank before it, which is soon for nearly every node.
 pub(crate) fn is_witness(
     node: NameHash,
     active: &[NameHash],

@@ -1,6 +1,6 @@
 //! The names of all active nodes in order of hash: those that take part, and those that are hidden.
 //!
-//! Nearly always nobody is hidden, and all active nodes take part.
+//! Nearly always no node is hidden, and all active nodes take part.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
-    /// A node takes part from now on, is hidden, or neither.
+    /// From now on a node takes part, is hidden, or is neither of both.
     pub(super) fn set(&mut self, name: NameHash, takes_part: bool, hidden: bool) {
         match self.ring.binary_search(&name) {
             Ok(place) if !takes_part => {
@@ -36,7 +36,7 @@ impl Roster {
         &self.ring
     }
 
-    /// Those that this member alone has given up.
+    /// Nodes that this member alone has given up.
     pub(crate) fn hidden(&self) -> &BTreeSet<NameHash> {
         &self.hidden
     }

@@ -8,10 +8,9 @@
 //! time = max − (max − min) × log(c + 1) / log(K + 1)        min = 4 × T, max = 6 × min, K = min(3, n − 2)
 //! ```
 //!
-//! Beyond Lifeguard: `min` does not grow with the cluster, because a refutation needs milliseconds and not
-//! rounds; the accusers travel with the suspicion, as a set; a node that has refuted a lot lately is given longer;
-//! and one that is accused by nobody but one member when the time is over is probed once more before it is declared
-//! dead.
+//! Beyond Lifeguard: `min` does not grow with the cluster, because a refutation needs milliseconds and not rounds. The
+//! accusers travel with the suspicion, as a set. A node that has refuted a lot lately gets more time. A node that only
+//! one member accuses when the time is over is probed once more before it is declared dead.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,11 +19,11 @@ use crate::node::{Generation, Incarnation};
 use crate::protocol::time::Instant;
 use crate::wire::{Accusers, NameHash};
 
-/// Confirmations beyond this many change nothing.
+/// Maximum number of confirmations that count.
 const CONFIRMATIONS_MAX: usize = 3;
-/// The shortest time, in probe timeouts.
+/// The shortest time of a suspicion, in probe timeouts.
 const MIN_TIMEOUTS: u32 = 4;
-/// The longest time, in shortest ones.
+/// The longest time of a suspicion, in shortest times.
 const MAX_MINS: u32 = 6;
 /// log(c + 1) / log(K + 1) in thousandths, by K and c.
 const SHARE: [[u32; CONFIRMATIONS_MAX + 1]; CONFIRMATIONS_MAX + 1] =
@@ -40,14 +39,14 @@ pub(crate) fn confirmations(n: usize) -> usize {
     n.saturating_sub(2).min(CONFIRMATIONS_MAX)
 }
 
-/// What speaks for an accusation.
+/// The evidence for an accusation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Evidence {
-    /// Somebody else says so.
+    /// Another member reports it.
     Heard,
     /// A probe of ours has failed, and a relay's as well.
     Proven,
-    /// Several probes of ours have failed, and no relay could say more; or one, and there is no relay.
+    /// Several probes of ours have failed, and no relay could confirm it; or one has, and there is no relay.
     Unproven,
 }
 
@@ -58,13 +57,13 @@ pub(crate) struct Suspicion {
     pub(crate) incarnation: Incarnation,
     pub(crate) accusers: Accusers,
     since: Instant,
-    /// Probes of this member that have failed.
+    /// Number of probes of this member that have failed; an accusation without proof counts as two.
     own_evidence: u32,
     /// Whether a relay has asked in vain for one of them.
     has_proof: bool,
-    /// Whether users were told.
+    /// Whether it was reported to users.
     pub(crate) shown: bool,
-    /// How many accusations the suspect has refuted in the last minute.
+    /// Number of accusations that the suspect has refuted in the last minute.
     refutations: u32,
 }
 
@@ -87,12 +86,12 @@ impl Suspicion {
         }
     }
 
-    /// Adds an accuser, up to one more than the deadline waits for; false if that changes nothing.
+    /// Adds an accuser, up to one more than the number that the deadline waits for. False if that changes nothing.
     pub(crate) fn accuse(&mut self, accuser: NameHash, n: usize) -> bool {
         self.accusers.as_slice().len() <= confirmations(n) && self.accusers.insert(accuser)
     }
 
-    /// Notes what this member knows itself.
+    /// Notes this member's own evidence.
     pub(crate) fn note(&mut self, evidence: Evidence) {
         self.own_evidence += match evidence {
             Evidence::Heard => 0,
@@ -118,17 +117,17 @@ impl Suspicion {
         self.since + (time + patience).min(max)
     }
 
-    /// Whether all that speaks against the suspect is one probe of one member.
+    /// Whether the only evidence against the suspect is one probe of one member.
     pub(crate) fn is_unconfirmed(&self) -> bool {
         self.accusers.as_slice().len() < 2 && self.own_evidence < 2
     }
 
-    /// When users are told of it: after half of the shortest time.
+    /// When it is reported to users: after half of the shortest time.
     pub(crate) fn show_at(&self, min: Duration) -> Instant {
         self.since + min / 2
     }
 
-    /// Gives the suspect time that was lost through no fault of its own.
+    /// Gives the suspect back time that it lost through no fault of its own.
     pub(crate) fn push_back(&mut self, by: Duration) {
         self.since = self.since + by;
     }

@@ -15,12 +15,13 @@
 //! in 128 buckets by name hash, so that a change costs O(1) and two views are compared for 8 bytes. The
 //! status is not part of it: a suspicion is a timed opinion, and its end changes another number.
 //!
-//! A node that this member alone has given up is **hidden**: its record stays and it is probed, but it takes no part. It
-//! is left out of the ring, the fingerprint and everything told to others, and users see it as dead. So a view that
-//! hides nodes differs from the others, and ordinary sync brings them back from any node that does not hide them.
+//! A node that this member alone has given up is **hidden**: its record stays and it is probed, but it takes no part.
+//! It is left out of the ring, of the fingerprint and of everything that is sent to others, and users see it as dead.
+//! So a view that hides nodes differs from the others, and ordinary sync brings them back from any node that does not
+//! hide them.
 //!
-//! A record is **vouched** for or not (see [`super::super::core`]). That is this member's own, and part of neither the
-//! order nor the fingerprint.
+//! A record is **vouched** for or not (see [`super::super::core`]). That is this member's own knowledge, and part of
+//! neither the order nor the fingerprint.
 
 mod entry;
 mod vouching;
@@ -47,20 +48,20 @@ pub(crate) use entry::{Before, Entry};
 /// An incarnation above this is not believed: a node that refutes a thousand times a second needs nine
 /// thousand years to get there.
 const INCARNATION_MAX: u64 = 1 << 48;
-/// An incarnation further than this above the one held is not believed; nor is an accusation of one that is as
-/// far, because nobody who has not heard it would believe the refutation.
+/// An incarnation further than this above the one held is not believed. Nor is an accusation of an incarnation that is
+/// as far above it: members that have not heard it would not believe the refutation.
 pub(crate) const INCARNATION_STEP_MAX: u64 = 1 << 16;
 
 /// What merging a piece of news did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Merged {
-    /// The view is as it was: the same is held already.
+    /// The view is unchanged: the same is held already.
     Same,
-    /// The view is as it was: what is held is greater.
+    /// The view is unchanged: what is held is greater.
     Older,
-    /// The view is as it was: the news can not be believed, is about nobody we know, or finds no place.
+    /// The view is unchanged: the news can not be believed, is about an unknown node, or finds no place.
     Refused,
-    /// The record was taken; before it there was this one, or none.
+    /// The record was taken. Before, there was this one, or none.
     Changed(Option<Before>),
 }
 
@@ -68,18 +69,18 @@ pub(crate) enum Merged {
 #[derive(Debug)]
 pub(crate) struct Members {
     tag: ClusterTag,
-    /// Each in memory of its own, because a map leaves a third of its slots free: among 1,000 nodes a record takes 273
-    /// bytes so, and 281 inside the map (`spreading -- speed 1000`). It is an `Arc` for `adopt`, in simulations: views
-    /// share a record until one of them changes it.
+    /// Each in memory of its own, because a map leaves a third of its slots free: among 1,000 nodes a record takes
+    /// 273 bytes this way, and 281 inside the map (`spreading -- speed 1000`). It is an `Arc` for `adopt`, in
+    /// simulations: views share a record until one of them changes it.
     entries: BTreeMap<NameHash, Arc<Entry>>,
     roster: Roster,
     by_addr: AddressIndex,
     suspects: usize,
-    /// Counts the absences of this member, from one: each withdraws what was vouched for before.
+    /// Number of absences of this member, from one: each withdraws all earlier vouching.
     absences: u32,
-    /// Whether there may be records that are not vouched for since the last absence.
+    /// Whether some records may not have been vouched for since the last absence.
     is_unsure: bool,
-    /// The two that were heard last, the latest first.
+    /// The two nodes that were heard last, the latest first.
     heard_last: [Option<NameHash>; 2],
     /// Dead and left ones by the time they became so.
     tombstones: BTreeSet<(Instant, NameHash)>,
@@ -92,13 +93,13 @@ pub(crate) struct Members {
     changed: Instant,
     /// Raised by every change that users can see.
     version: u64,
-    /// The names of records that have changed, if anybody wants them.
+    /// The names of records that have changed, if they are being recorded.
     journal: Option<Vec<String>>,
 }
 
 impl Members {
-    /// A view that holds nobody. `nodes_max` bounds the tombstones and, with a quarter more, the active records:
-    /// others may have let in what we would not.
+    /// An empty view. `nodes_max` bounds the tombstones and, with a quarter more, the active records: other members may
+    /// have admitted nodes that we would not.
     pub(crate) fn new(tag: ClusterTag, nodes_max: usize, now: Instant) -> Self {
         Self {
             tag,
@@ -131,8 +132,7 @@ impl Members {
         self.journal.as_mut()?.pop()
     }
 
-    /// Takes over all records of another view, in place of those held: what both hold is in memory once. The limits
-    /// stay as they are.
+    /// Replaces all records by those of another view; both share them in memory. The limits stay as they are.
     #[cfg(any(test, fuzzing, headcount_bench))]
     pub(crate) fn adopt(&mut self, now: Instant, other: &Self) {
         self.entries.clone_from(&other.entries);
@@ -149,8 +149,8 @@ impl Members {
         }
     }
 
-    /// Merges what a node says about itself. How far it has come with broadcasts is believed only of a run that was
-    /// not known: else it says what there is, and not what was delivered here.
+    /// Merges what a node says about itself. Its broadcast number is taken only for a run that was not known. For a
+    /// known run it says what was sent, and not what was delivered here.
     pub(crate) fn merge_alive(&mut self, now: Instant, name: NameHash, record: &Record<'_>) -> Merged {
         let far = self.entries.get(&name).is_some_and(|entry| {
             record.generation == entry.generation()
@@ -159,7 +159,8 @@ impl Members {
         if far { Merged::Refused } else { self.merge_proven(now, name, record) }
     }
 
-    /// The same of what nobody but the node itself can have said: it may have refuted more than we have heard of.
+    /// The same for what only the node itself can have said: it may have refuted more accusations than we have heard
+    /// of.
     pub(crate) fn merge_proven(&mut self, now: Instant, name: NameHash, record: &Record<'_>) -> Merged {
         if record.incarnation.0 > INCARNATION_MAX {
             return Merged::Refused;
@@ -178,7 +179,7 @@ impl Members {
         let news = (record.generation, record.incarnation, Status::Alive);
         if news <= entry.order() {
             let same = news.0 == entry.generation() && news.1 == entry.incarnation();
-            // An accusation told us of this incarnation before the node itself could: take what it says.
+            // An accusation with this incarnation came before the record of the node itself: take the record.
             if same && !entry.is_complete && entry.is_active() {
                 let before = Before::of(entry);
                 self.update(now, name, Facts::of(record), |entry| entry.is_complete = true);
@@ -205,7 +206,7 @@ impl Members {
         Merged::Changed(Some(before))
     }
 
-    /// Merges an accusation, a death or a leave. About somebody unknown it adds nothing.
+    /// Merges an accusation, a death or a leave. About an unknown node it adds nothing.
     pub(crate) fn merge_verdict(&mut self, now: Instant, verdict: &Verdict) -> Merged {
         let Some(entry) = self.entries.get(&verdict.subject) else {
             return Merged::Refused;
@@ -257,7 +258,7 @@ impl Members {
         }
     }
 
-    /// The broadcasts of a node are dealt with up to this one.
+    /// The broadcasts of a node are delivered or given up, up to this one.
     pub(crate) fn set_broadcast(&mut self, now: Instant, name: NameHash, number: u64) {
         if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
             entry.broadcast = number;
@@ -284,13 +285,14 @@ impl Members {
         }
     }
 
-    /// The node that was heard last of all that take part but one; none if that is not among the two that were.
+    /// Of all nodes that take part except one, the node that was heard last; none if it is not one of the two heard
+    /// last.
     pub(crate) fn heard_last_but(&self, not: NameHash) -> Option<NameHash> {
         let mut last = self.heard_last.into_iter().flatten();
         last.find(|name| *name != not && self.visible(*name).is_some())
     }
 
-    /// Notes that a run has shown that an address is its own, other than the one that it advertises.
+    /// Notes an alias: a run has shown that an address is its own that it does not advertise.
     pub(crate) fn add_alias(&mut self, now: Instant, name: NameHash, addr: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&name).filter(|entry| entry.addr() != addr) {
             let entry = Arc::make_mut(entry);
@@ -300,7 +302,7 @@ impl Members {
         }
     }
 
-    /// Something has come from an address in the name of a node: aliases that are not used are forgotten.
+    /// A datagram has come from an address in the name of a node: aliases that are not used are forgotten.
     pub(crate) fn heard_from(&mut self, now: Instant, name: NameHash, from: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&name).filter(|entry| !entry.aliases.is_empty()) {
             let entry = Arc::make_mut(entry);
@@ -333,7 +335,7 @@ impl Members {
         self.entries.get(&name).map(Arc::as_ref)
     }
 
-    /// The records of which an address is their own, active or not.
+    /// The records that have this address as one of their own, active or not.
     pub(crate) fn at(&self, addr: SocketAddr) -> impl Iterator<Item = (NameHash, &Entry)> {
         let candidates = self.by_addr.candidates(addr).flat_map(|names| self.entries.range(names));
         candidates.filter(move |(_, entry)| entry.is_at(addr)).map(|(name, entry)| (*name, entry.as_ref()))
@@ -349,7 +351,7 @@ impl Members {
         self.get(name).filter(|entry| entry.is_visible())
     }
 
-    /// Whether this sender is the active run that we know, at an address that is its own.
+    /// Whether this sender is the active run that we know, at an address of its own.
     pub(crate) fn is_known(&self, name: NameHash, generation: Generation, from: SocketAddr) -> bool {
         self.active(name).is_some_and(|entry| entry.generation() == generation && entry.is_at(from))
     }
@@ -381,12 +383,12 @@ impl Members {
             .map(|(name, entry)| (*name, entry.as_ref()))
     }
 
-    /// What a visible record adds to the sums.
+    /// The part of a visible record in the sums.
     pub(crate) fn record_hash(&self, entry: &Entry) -> u64 {
         entry.record().hash(self.tag)
     }
 
-    /// Those that take part, in order of name hash: active and not hidden, the own node included.
+    /// The nodes that take part, in order of name hash: active and not hidden, the own node included.
     pub(crate) fn ring(&self) -> &[NameHash] {
         self.roster.ring()
     }
@@ -396,7 +398,7 @@ impl Members {
         &self.roster
     }
 
-    /// Whether no other node can become active.
+    /// Whether no further node can become active.
     pub(crate) fn is_full(&self) -> bool {
         self.roster.len() >= self.nodes_max
     }
@@ -493,10 +495,10 @@ impl Members {
         }
         let (status, hidden, takes_part) = (entry.status, entry.hidden, entry.is_visible());
         let shown = if status == Status::Suspect { Status::Alive } else { status };
-        // A suspicion that users have seen stays visible while only its numbers change.
+        // A suspicion that is shown to users stays so while only its numbers change.
         let shown =
             if status == Status::Suspect && entry.node.status() == Status::Suspect { status } else { shown };
-        // Who is hidden is as good as dead to users of this member.
+        // A hidden node is as good as dead to users of this member.
         let shown = if hidden { Status::Dead } else { shown };
         entry.node = entry.node.updated(facts.addr, shown, facts.generation, facts.incarnation);
         self.version += 1;

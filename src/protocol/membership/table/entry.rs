@@ -16,20 +16,21 @@ pub(crate) struct Entry {
     /// generation and incarnation are the record's, and are not here twice.
     pub(super) node: Node,
     pub(crate) status: Status,
-    /// Up to which its broadcasts were delivered here or given up; of the own node, the last that it made.
+    /// The number up to which its broadcasts were delivered here or given up. For the own node, that of its last
+    /// broadcast.
     pub(crate) broadcast: u64,
-    /// Whether the address came with this incarnation: an accusation raises it without telling one.
+    /// Whether the address came with this incarnation: an accusation raises the incarnation and carries no address.
     pub(super) is_complete: bool,
     /// When the status changed last.
     pub(crate) since: Instant,
-    /// The beginning of time: never.
+    /// When it was heard last; the beginning of time if never.
     pub(crate) last_heard: Instant,
     /// Given up by this member alone.
     pub(crate) hidden: bool,
-    /// How many absences there were when it was vouched for: it is still, if there was none since.
+    /// The number of absences when it was vouched for last. It still is if there was none since.
     pub(super) vouched: u32,
     pub(super) aliases: Aliases,
-    /// What was said about its end, if it has left: passed on as it came.
+    /// What was said about its end, if it has left. It is passed on as it came.
     pub(super) left_at: Option<Box<LeftAt>>,
     /// What the record adds to the sums: zero while it is not counted.
     pub(super) counted: u64,
@@ -56,7 +57,7 @@ impl Entry {
         self.status.is_active()
     }
 
-    /// Whether users and other members are told of it as a participant.
+    /// Whether it is shown to users and other members as a participant.
     pub(crate) fn is_visible(&self) -> bool {
         self.is_active() && !self.hidden
     }
@@ -71,7 +72,7 @@ impl Entry {
         self.aliases.with(self.addr())
     }
 
-    /// The record as it is told to others.
+    /// The record as it is sent to others.
     pub(crate) fn record(&self) -> Record<'_> {
         Record {
             name: self.node.name(),
@@ -95,7 +96,7 @@ impl Entry {
         }
     }
 
-    /// All of it that can be checked from outside.
+    /// Everything of it that can be checked from outside.
     pub(crate) fn seen(&self) -> Seen {
         Seen {
             name: self.node.name().to_owned(),
@@ -117,7 +118,7 @@ impl Entry {
     }
 }
 
-/// A record of another view's own: its snapshots are too, or what one view measures would show in both.
+/// A copy for another view, with snapshots of its own: else the measurements of one view would show in both.
 impl Clone for Entry {
     fn clone(&self) -> Self {
         let node = self.node.with_status(self.node.status());
@@ -125,7 +126,7 @@ impl Clone for Entry {
     }
 }
 
-/// What a record leaves to its snapshot.
+/// The facts of a record that are kept in its snapshot only.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Facts {
     pub(super) addr: SocketAddr,

@@ -7,7 +7,7 @@ use crate::node::Status;
 use crate::wire::{NameHash, Record};
 
 impl Members {
-    /// This member was away: nothing is vouched for any more.
+    /// This member was away: no record is vouched for any more.
     pub(crate) fn withdraw_all(&mut self) {
         self.absences = self.absences.saturating_add(1);
         self.is_unsure = true;
@@ -28,8 +28,8 @@ impl Members {
         entry.map(|entry| Arc::make_mut(entry).vouched = absences).is_some()
     }
 
-    /// Whether a record of this view is vouched for. A suspect that users see as one is not: it may be one that all
-    /// others have given up. Most suspects that run refute before that.
+    /// Whether a record of this view is vouched for. A suspect that is shown to users as one is not: all others may
+    /// have given it up. Most suspects that run refute before that.
     pub(crate) fn vouches(&self, entry: &Entry) -> bool {
         entry.vouched == self.absences && entry.node.status() == Status::Alive
     }
