@@ -296,7 +296,7 @@ impl Protocol {
         }
         let mut others: Vec<_> = self.core.others().collect();
         if others.is_empty() {
-            // The change may be why nobody answers.
+            // The change of address may be the reason why nobody answers.
             others.extend(self.core.members.roster().hidden());
         }
         for _ in 0..TOLD_OF_CHANGE {

@@ -22,12 +22,12 @@ pub(super) enum Source {
     Rumor(NameHash, bool),
     /// From the node itself, by its address.
     Direct,
-    /// From the node itself, in answer to us: nobody else could have sent it.
+    /// From the node itself, in answer to us: no other node could have sent it.
     CallResult,
-    /// From the node itself, which we let in. `proven`: it has shown that it is where the node is
-    /// held, or is new.
+    /// From the node itself, which we let in. `proven`: it has shown that it receives at the address that we hold, or
+    /// it is new.
     Admission { proven: bool },
-    /// Told by this partner when views were compared; whether it vouches for it.
+    /// Sent by this partner when views were compared; whether it vouches for it.
     Sync(NameHash, bool),
 }
 
@@ -40,8 +40,8 @@ impl Source {
         }
     }
 
-    /// Whether it is known by this that the node is there. Not while what is read may be from before an absence, except
-    /// for a node that has just shown a cookie, which is younger.
+    /// Whether this shows that the node is there. It does not while what is read may be from before an absence, except
+    /// for a node that has just shown a cookie, because the cookie is younger than that.
     fn vouches(self, core: &Core) -> bool {
         let is_said = match self {
             Self::Rumor(_, vouched) | Self::Sync(_, vouched) => vouched && core.returning().is_none(),

@@ -270,7 +270,7 @@ impl Protocol {
         self.take_incarnation(context.now, context.sender, ping.incarnation, Source::Direct);
         self.detection.ack(&mut self.core, context, ping);
         if context.source != context.from {
-            // It may have moved, and not know it: somebody who has copied it learns no more than that we run.
+            // The sender may have moved and not know it. A node that has copied the datagram learns only that we run.
             let mut back = self.core.datagram_back(context);
             if back.push(&Body::BareAck { seq: ping.seq }) {
                 self.core.transmit_unchecked(context.source, back);
@@ -364,12 +364,12 @@ impl Protocol {
         }
     }
 
-    /// The record of a member that lets us in, which came beside its welcome: whether we would let it in.
+    /// Whether we would let in a member that lets us in, by the record that came beside its welcome.
     fn takes_host(&mut self, context: &Context, seq: Seq, record: &Record<'_>) -> bool {
         let (core, now, sender) = (&mut self.core, context.now, context.sender);
         let decision = self.admission.decide(core, now, context.from, sender, record);
         let error = match decision {
-            // One that is behind its own run learns that when views are compared.
+            // A member whose number is behind another run of its name learns that when views are compared.
             Decision::Yes | Decision::No(RejectReason::Stale { .. }) => {
                 return self.admission.reaches_host(core, context, seq, record.addr);
             }
@@ -445,7 +445,7 @@ impl Protocol {
         }
     }
 
-    /// We are in, as far as this member is concerned: now its view.
+    /// This member has let us in: its view is next.
     fn handle_welcome(&mut self, context: &Context, welcome: &Welcome) {
         let core = &mut self.core;
         let Some(welcomed) = self.admission.handle_welcome(core, context, welcome.seq) else {

@@ -33,8 +33,8 @@ impl Protocol {
         }
     }
 
-    /// Somebody that does not vouch for it says that a node is at an address, which we do not hold as a participant: it
-    /// is asked.
+    /// A member reports a node at an address and does not vouch for it, and the node does not take part here: it gets a
+    /// hello.
     pub(super) fn follow_hint(&mut self, now: Instant, addr: SocketAddr) {
         if !self.identity.stays_away(now) {
             self.admission.follow_hint(&mut self.core, now, addr);

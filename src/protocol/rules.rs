@@ -19,17 +19,17 @@
 //! | witnesses | first detection, median 3.2 s, and 4.7 s | `rules -- threshold Witnesses` |
 //! | a lone accusation is probed again | healthy nodes buried by grey ones in 72 runs: 0, and 3 (`loss -- grey` has had 1 to 4 in 30) | `rules -- grey full Confirmed` |
 //! | ask first | deaths of healthy nodes at healthy members after a cut: 0, and 177 a run | `rules -- split VerifyFirst` |
-//! | a ping tells a suspect (buddy) | deaths of grey nodes a run: 0, and 148 | `rules -- grey Buddy` |
+//! | a ping carries the suspicion (buddy) | deaths of grey nodes a run: 0, and 148 | `rules -- grey Buddy` |
 //! | the relay that reached a node last is the first | false deaths in half an hour of two cliques with a bridge: 0, and 2.7; datagrams 6.5, and 7.3 | `rules -- bridge KnownRelay` |
 //! | damping | datagrams a second in a circle: 9.3, and 26.8; with starved members: 14.6, and 20.7; with grey ones: 4.2, and 13.1 | `rules -- circle Damping` |
 //! | vouching | crashed nodes that join again when a member goes on after 25 s: 0, and 9 of 9 | `sim::tests::ghosts` |
 //! | more time for a node that refutes | deaths of starved nodes a run: 0, and 450 | `rules -- starved Patience` |
 //!
 //! The staged second ping, the second relay, relays passing on late acks, the growth of a suspicion's time without
-//! confirmations, and the wait of who was buried twice were left out in the same experiments, and missed: under loss,
-//! at long round trips, in small clusters, by nodes that come and go. They have no switch. The pace of refutations, and
-//! that a relay without the target gives no evidence, made no difference: they guard against what is not simulated, and
-//! say so where they stand.
+//! confirmations, and the wait of a member that was buried twice were left out in the same experiments, and missed:
+//! under loss, at long round trips, in small clusters, by nodes that come and go. They have no switch. The pace of
+//! refutations, and that a relay without the target gives no evidence, made no difference: they guard against what is
+//! not simulated, and say so where they stand.
 //!
 //! And the constants:
 //!
@@ -41,15 +41,15 @@
 //! | ladder, relays | T/4, T/2; two | `detector -- slow` |
 //! | silence | 4 × T | `lifeguard -- grid`, and `control` without it |
 //! | sends of a rumor | retransmit + digits of n | `spreading -- misses`, and its control with three sends fewer |
-//! | pause between the phases | 5 × gossip_interval | `spreading -- deaf`: who is deaf for half of that is reached by the second |
+//! | pause between the phases | 5 × gossip_interval | `spreading -- deaf`: a member that is deaf for half of that is reached by the second |
 //! | a confirmation waits for others | 0.2 × T | `lifeguard -- grid`: bytes; `threshold`: verdicts come as early |
 //! | settle time, streak, gap | 7.5 × gossip_interval, 3 s, 0.5 to 30 s | `spreading -- repair` |
 //! | buckets, digests | 128, 8 bytes a record | `spreading -- cost` |
 //! | pulls at a time | 2 | `spreading -- joining` |
 //! | window of messages, bursts, resends | 32 to 128 KiB, 32 KiB, a round trip and its variation | `messages` |
-//! | who was buried again stays away | 10 s × 2^p, at most 320 s | `loss -- flip` |
+//! | stay of a member that was buried again | 10 s × 2^p, at most 320 s | `loss -- flip` |
 //! | isolation, healing | isolation_timeout, rejoin_interval | `healing`, `detector -- survivors` |
-//! | void probes in a row, their time | 5, isolation_timeout | `loss -- grey`, `rules -- deaf`: fewer or sooner declares healthy nodes dead |
+//! | void probes in a row, their time | 5, isolation_timeout | `loss -- grey`, `rules -- deaf`: with fewer, or in less time, healthy nodes are declared dead |
 
 /// A rule of the protocol that an experiment leaves out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,31 +74,32 @@ pub enum Rule {
     Confirmed,
     /// A death is believed only if a suspicion was heard of a while before; without it, at once.
     VerifyFirst,
-    /// A ping to a suspect tells it that it is suspected.
+    /// A ping to a suspect carries the suspicion.
     Buddy,
     /// The relay that reached a node last is the first one to be asked about it.
     KnownRelay,
-    /// A node that refutes, and does not answer this member, is accused by it ever more rarely.
+    /// A member accuses a node ever more rarely if the node refutes, and does not answer it.
     Damping,
     /// A node that has refuted a lot lately has more time to refute again.
     Patience,
-    /// A node that is not held comes in by itself, or on the word of a member that vouches for it.
+    /// A node that is not held comes in by itself, or by the record of a member that vouches for it.
     Vouching,
     /// Views that differ are compared and repaired.
     Sync,
-    /// A node that is accused refutes it. Left out, with the three below, to see that checks find it: nothing holds then.
+    /// A node that is accused refutes the accusation. This rule and the three below are left out only to see that the
+    /// checks notice it: nothing holds without them.
     Refutation,
     /// A record that is older than the one held is not taken.
     Order,
-    /// A newcomer shows that it receives where it says that it is.
+    /// A newcomer shows that it receives at the address that it advertises.
     Cookie,
-    /// A name is taken over only if the run that had it does not answer.
+    /// A name is taken over only if the run that holds it does not answer.
     NameCheck,
 }
 
 #[cfg(any(test, headcount_bench))]
 impl Rule {
-    /// All rules without which clusters hold together.
+    /// All rules that a cluster holds together without.
     pub const ALL: &[Self] = &[
         Self::LastHeard,
         Self::Proof,

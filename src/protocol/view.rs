@@ -85,13 +85,14 @@ impl Protocol {
         Some((name, seen))
     }
 
-    /// All records, with what users are not shown.
+    /// All records, also with what is not shown to users.
     #[cfg(test)]
     pub(crate) fn held(&self) -> impl Iterator<Item = Seen> {
         self.core.members.iter().map(|(_, entry)| entry.seen())
     }
 
-    /// A hash of all that it holds, and of how much it has drawn: what is equal goes on alike.
+    /// A hash of everything that it holds, and of how many random numbers it has drawn: protocols with equal hashes go
+    /// on alike.
     #[cfg(test)]
     pub(crate) fn digest(&self) -> u64 {
         let drawn = self.core.rng.get_word_pos();

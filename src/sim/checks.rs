@@ -6,16 +6,16 @@
 //! | one (name, generation, incarnation) has one content, everywhere | likewise |
 //! | a running node never lists itself dead | likewise |
 //! | states only go forward, as they were [written](super::states) | likewise |
-//! | events tell what the view shows, in a legal order | likewise |
+//! | events report what the view shows, in a legal order | likewise |
 //! | one number of a run stands for one broadcast | when a datagram is made |
-//! | each broadcast is delivered once, in order, unchanged, or told as missed | after each step, at the host that made it |
+//! | each broadcast is delivered once, in order, unchanged, or reported as missed | after each step, at the host that made it |
 //! | views and queues are within their bounds | after each step, at the host that made it |
 //! | no datagram is longer than `max_datagram` | when it is made |
-//! | an address that has proved nothing is not sent more bytes than came from it, save 20 datagrams a second | likewise |
+//! | an address that has proved nothing is not sent more bytes than came from it, except 20 datagrams a second | likewise |
 //! | nobody is let in at an address that has proved nothing | likewise |
-//! | a message that was answered with Ok was delivered once; one that was answered with an error was not, save after `Timeout`, `Restarted` and the end of its sender: then once at most (see [`message_model`](super::message_model)) | when it is delivered, and when its call is answered |
+//! | a message that was answered with Ok was delivered once; one that was answered with an error was not, except after `Timeout`, `Restarted` and the end of its sender: then once at most (see [`message_model`](super::message_model)) | when it is delivered, and when its call is answered |
 //!
-//! A violation is a panic that names the seed. What holds only at rest is asked for by the test:
+//! A violation is a panic that names the seed. For what holds only at rest, a test calls
 //! [`Cluster::assert_buried`](super::Cluster::assert_buried) and
 //! [`Cluster::assert_converged`](super::Cluster::assert_converged).
 
@@ -31,8 +31,8 @@ use crate::node::{Generation, Incarnation, Node, Status};
 use crate::protocol::{Bound, Instant, Seen};
 use crate::wire::{Body, Cookie, Packet, Seq};
 
-/// Datagrams a second to an address that has proved nothing, beyond the bytes that came from there: what is said
-/// first to the addresses of seeds and records.
+/// Maximum number of datagrams a second to an address that has proved nothing, beyond the bytes that came from there:
+/// the first ones to the addresses of seeds and records.
 const UNPROVEN_PER_SECOND: u32 = 20;
 
 /// What one host has shown so far.
@@ -40,11 +40,11 @@ const UNPROVEN_PER_SECOND: u32 = 20;
 pub(crate) struct Observer {
     records: BTreeMap<String, Seen>,
     nodes: BTreeMap<String, Node>,
-    /// Who takes part, as the events told, and whether suspected.
+    /// Which nodes take part, by the events, and whether they are suspected.
     told: BTreeMap<String, bool>,
-    /// What came from each address and went to it, whatever the port: that is what a member tells apart.
+    /// What came from each address and went to it, whatever the port: members do not distinguish ports either.
     accounts: BTreeMap<IpAddr, Account>,
-    /// The number of the last hello that did not come from the address that it advertises, and where it came from.
+    /// The number of the last hello that came from another address than it advertises, and where it came from.
     hello: Option<(Seq, IpAddr)>,
     pub(crate) hearing: Hearing,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Observer {
 /// What passed between a host and an address.
 #[derive(Debug, Default)]
 struct Account {
-    /// Something came from there that only who had heard the host could know: its run, a cookie, or the number of a
+    /// Something came from there that only a node that hears the host could know: its run, a cookie, or the number of a
     /// request.
     proven: bool,
     /// Bytes that came from there and are not answered yet.
@@ -72,7 +72,7 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Notes a record; what is wrong with it, if anything.
+    /// Notes a record; returns what is wrong with it, if anything.
     pub(super) fn check(&mut self, seen: &Seen) -> Result<(), String> {
         if !seen.is_complete {
             return Ok(());
@@ -122,8 +122,8 @@ impl Observer {
         }
     }
 
-    /// A hello repeats the cookie that was sent to the address that its sender advertises because of an earlier hello from
-    /// the same source: it receives there, and sends from here.
+    /// A hello repeats a cookie. An earlier hello from the same source had that cookie sent to the address that its
+    /// sender advertises: so the sender receives there, and sends from here.
     fn note_hello(&mut self, from: IpAddr, body: &Body<'_>) {
         let Body::Hello(hello) = body else {
             return;
@@ -138,8 +138,8 @@ impl Observer {
         }
     }
 
-    /// Notes a datagram that the host sends, as it is before it is sealed; `length`: as it goes. What is wrong with it,
-    /// if anything.
+    /// Notes a datagram that the host sends, as it is before it is sealed; `length`: as it goes. Returns what is wrong
+    /// with it, if anything.
     pub(crate) fn check_sent(
         &mut self,
         now: Instant,
@@ -181,7 +181,7 @@ impl Observer {
         Err(format!("{to} has proved nothing; it is sent {length} bytes, and {credit} came from there"))
     }
 
-    /// Notes what a record is now; what is wrong with it, if anything. `own`: it is the host's own.
+    /// Notes what a record is now; returns what is wrong with it, if anything. `own`: it is the host's own.
     pub(crate) fn check_record(&mut self, own: bool, seen: Seen) -> Result<(), String> {
         if own && seen.status == Status::Dead {
             return Err("it lists itself dead".to_owned());
@@ -197,7 +197,7 @@ impl Observer {
         Ok(())
     }
 
-    /// Notes how the host shows a node now; how it showed it before.
+    /// Notes how the host shows a node now; returns how it showed it before.
     pub(crate) fn shows(&mut self, node: &Node) -> Option<Node> {
         self.nodes.insert(node.name().to_owned(), node.clone())
     }
@@ -209,7 +209,7 @@ impl Observer {
         self.hearing.forget(name);
     }
 
-    /// Notes an event; what is wrong with it, if anything.
+    /// Notes an event; returns what is wrong with it, if anything.
     pub(crate) fn check_event(&mut self, own: &str, event: &Event) -> Result<(), String> {
         self.hearing.note(event);
         let Some(name) = event.node().map(|node| node.name().to_owned()) else {
@@ -250,7 +250,7 @@ impl Observer {
         if legal { Ok(()) } else { Err(format!("{event}, after it was told {there:?} (suspected?)")) }
     }
 
-    /// Whether the events have told what a record shows now.
+    /// Whether the events have reported what a record shows now.
     pub(crate) fn check_told(&self, name: &str, shown: Option<Status>) -> Result<(), String> {
         let shown = shown.map(|status| status == Status::Suspect);
         let told = self.told.get(name).copied();

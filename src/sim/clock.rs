@@ -1,14 +1,14 @@
 //! The wall clocks of hosts.
 //!
-//! Virtual time is the same for all: timers, latencies and deadlines run by it. What a host's wall clock shows is
-//! another matter: it may be years off, and run too fast or too slow. A member reads it once, when it starts, to number
-//! its run; so a clock that is set while a member runs is seen by the next run on that host.
+//! Virtual time is the same for all hosts: timers, latencies and deadlines run by it. A host's wall clock is a
+//! different thing: it may be years off, and run too fast or too slow. A member reads it once, when it starts, to
+//! number its run. So a clock that is set while a member runs affects only the next run on that host.
 
 use std::time::Duration;
 
 use crate::protocol::Instant;
 
-/// What a right clock shows at the beginning: the time since the Unix epoch.
+/// The time since the Unix epoch that a right clock shows at the beginning.
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 
 /// How the wall clock of a simulated host goes: see [`Cluster::clock`](crate::sim::Cluster::clock).
@@ -42,7 +42,8 @@ impl Clock {
         Self { offset: micros(by), drift: 0 }
     }
 
-    /// A clock that is behind by this much. It shows no time before 1970: one that is set behind it stays there.
+    /// A clock that is behind by this much. It shows no time before 1970: a clock that is set before that stays at
+    /// 1970.
     #[must_use]
     pub fn behind(by: Duration) -> Self {
         Self { offset: -micros(by), drift: 0 }

@@ -1,5 +1,5 @@
-//! What a test does to hosts and to the network between them, beyond what stands with [`Cluster`](super::Cluster): one
-//! file for each kind of fault.
+//! What a test can do to hosts and to the network between them, besides the methods beside [`Cluster`](super::Cluster):
+//! one file for each kind of fault.
 
 mod addresses;
 mod clocks;

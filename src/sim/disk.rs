@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How the disk of a simulated host does: see [`Cluster::disk`](crate::sim::Cluster::disk).
+/// The state of a simulated host's disk: see [`Cluster::disk`](crate::sim::Cluster::disk).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DiskState {
-    /// It takes what is written, and gives it back.
+    /// It works: what is written can be read again.
     #[default]
     Well,
-    /// It takes nothing more; what is there can be read.
+    /// It is full: nothing more can be written, and what is there can be read.
     Full,
     /// Reads and writes fail.
     Failing,
@@ -18,8 +18,8 @@ pub enum DiskState {
 
 /// All files of a disk at one moment: see [`Cluster::disk_image`](crate::sim::Cluster::disk_image).
 ///
-/// It can be changed before it is put back, into the same host or into another one: a disk that goes back in time, a
-/// host that was made from a copy of another one, a file that was damaged.
+/// It can be changed before it is put back, into the same host or into another one. So a test can have a disk that goes
+/// back in time, a host that was cloned from another one, or a damaged file.
 ///
 /// ```
 /// use headcount::sim::{Cluster, DiskImage};
@@ -47,7 +47,7 @@ impl DiskImage {
         self.files.insert(path.into(), contents.into());
     }
 
-    /// Removes a file; whether it was there.
+    /// Removes a file; returns whether it was there.
     pub fn remove(&mut self, path: impl AsRef<Path>) -> bool {
         self.files.remove(path.as_ref()).is_some()
     }

@@ -27,9 +27,9 @@ use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
 use crate::protocol::{CallResult, Instant, Protocol, RequestId};
 
-/// Listeners that may be inside each other's blocking calls; events beyond that wait.
+/// Maximum number of listeners inside each other's blocking calls; events beyond that wait.
 const DEPTH_MAX: usize = 64;
-/// An answer comes at its deadline at the latest; this is when the world is broken.
+/// An answer comes at its deadline at the latest. If there is none by this time, the world is broken.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The world, with the one lock around it. No user code runs under the lock.
@@ -118,7 +118,7 @@ impl Sim {
         }
     }
 
-    /// An event that a listener can be told now. Who is in a call is told later, as on its own thread.
+    /// An event that can be passed to a listener now. A listener that is in a call gets it later, as on its own thread.
     fn next_event(&self) -> Option<(usize, Box<dyn Listener>, Event)> {
         let mut world = self.world();
         let waiting: Vec<usize> = world.to_be_told.iter().copied().collect();
@@ -156,7 +156,7 @@ impl Sim {
         self.depth.fetch_sub(1, Ordering::Relaxed);
         let panicked = outcome.is_err();
         if let Err(payload) = outcome {
-            // A broken invariant is not the listener's.
+            // A broken invariant is not the listener's fault.
             if self.world.is_poisoned() {
                 panic::resume_unwind(payload);
             }
@@ -208,7 +208,7 @@ impl Sim {
                 continue;
             }
             if let Err(payload) = outcome {
-                // A broken invariant is not the discovery's.
+                // A broken invariant is not the discovery's fault.
                 if self.world.is_poisoned() {
                     panic::resume_unwind(payload);
                 }
@@ -327,7 +327,7 @@ impl Engine for Process {
         }
         let addrs: Vec<SocketAddr> =
             named.iter().filter_map(|(_, addr)| addr.as_ref().ok().copied()).collect();
-        // Others were named, and none of them can be asked: being alone is no success then.
+        // Other members were named, and none of them can be asked: so being alone is no success.
         if addrs.len() < named.len() && addrs.iter().all(|addr| *addr == self.addr) {
             let failed = named.into_iter().filter_map(|(text, addr)| Some((text, addr.err()?)));
             return Err(Error::Join(failed.collect()));
@@ -388,11 +388,11 @@ impl Engine for Process {
         let (end, mut seen) = {
             let world = self.sim.world();
             world.check_running(self.host, self.run)?;
-            // Before the first look: listeners that are told meanwhile may run the world.
+            // Before the predicate is evaluated first: listeners that get events meanwhile may run the world.
             (world.now + timeout, world.hosts[self.host].protocol.view_version())
         };
         loop {
-            // Looked at outside of the lock: it is user code.
+            // Evaluated outside of the lock: it is user code.
             let nodes = Engine::nodes(self);
             if is_right(&nodes) {
                 return Ok(nodes);

@@ -1,13 +1,14 @@
 //! All that can happen to two or three members within a few steps: a bounded exhaustive search over the real protocol.
 //!
 //! A [scenario](scenarios) begins with members that know each other, or not, and goes on with acts: they join, restart,
-//! leave. At each step one of a few things happens ([`Choice`](choice::Choice)): one of the oldest datagrams on their way arrives, or the
-//! oldest is lost or arrives twice, or the next timer fires, or the next act is done. The [search](search) tries all of
-//! them, breadth first, so the first failure is a shortest one; of worlds that are equal it goes on with one. A world
-//! that was reached is made again by the choices that led there.
+//! leave. At each step one of a few things happens ([`Choice`](choice::Choice)): one of the oldest datagrams in flight
+//! arrives, or the oldest is lost or arrives twice, or the next timer fires, or the next act is done. The
+//! [search](search) tries all of them, breadth first, so the first failure is a shortest one. Of several equal worlds
+//! it continues with one. To return to a world, it repeats the choices that led there.
 //!
-//! After each step the [invariants](super::checks) of all simulations hold, and those of the [`Stage`](stage::Stage). From each world
-//! that was reached the rest of the acts is done, all datagrams arrive, and in the end all who run show each other.
+//! After each step the [invariants](super::checks) of all simulations must hold, and those of the
+//! [`Stage`](stage::Stage). From each world that was reached, the remaining acts are done and all datagrams arrive. In
+//! the end all running members must show each other.
 //!
 //! `HEADCOUNT_EXPLORE=7` looks seven steps deep, at all worlds; without it the number of worlds is bounded.
 

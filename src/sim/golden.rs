@@ -3,10 +3,10 @@
 //! Changes that are meant to keep behaviour must leave every datagram as it was. Other tests ask for outcomes and would
 //! not notice. So here are worlds in which everything happens, and a record of them: for each virtual second a hash of
 //! all datagrams so far, of all events and results of calls so far, and of what all views show ([`record`]). If a world
-//! goes otherwise than recorded, the test names the world, the first second that differs, and which of the three
+//! goes differently than recorded, the test names the world, the first second that differs, and which of the three
 //! hashes does. When a call blocks for several seconds, these seconds have the same hashes.
 //!
-//! A change that is meant to change behaviour writes the record anew, in a commit that says why:
+//! A change that is meant to change behaviour rewrites the record, in a commit that says why:
 //!
 //! ```text
 //! HEADCOUNT_GOLDEN=write cargo test --lib --all-features golden
@@ -35,7 +35,7 @@ use self::world::{Outcome, World};
 /// Where the records are, below the directory of the package.
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/sim/golden");
 
-/// Events, errors and counters that the worlds without keys have to come across, all together.
+/// Events, errors and counters that have to occur in the worlds without keys, taken together.
 const TOUCHED: &[&str] = &[
     // Events.
     "joined",

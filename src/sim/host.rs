@@ -48,14 +48,14 @@ pub(super) struct Waiting {
     pub(super) datagram: Vec<u8>,
 }
 
-/// Where the host of an ended run is kept for the readers of that run, once another run has taken its place.
+/// Holds the host of an ended run for readers of that run, once another run has taken its place.
 pub(super) type Past = Arc<OnceLock<Mutex<Box<Host>>>>;
 
 /// One simulated process. It is the same host after a restart, with another run.
 pub(super) struct Host {
     pub(super) name: String,
     pub(super) cluster: String,
-    /// Where it tells others that it is.
+    /// The address that it advertises.
     pub(super) addr: SocketAddr,
     /// Whether that address was configured.
     pub(super) advertises: bool,
@@ -82,7 +82,7 @@ pub(super) struct Host {
     /// Its discoveries; not here while they are asked.
     pub(super) discoveries: Vec<Box<dyn Discovery>>,
     pub(super) discovery_errors: u64,
-    /// What the listener has still to hear.
+    /// Events that still have to be passed to the listener.
     pub(super) listener_events: Option<Receiver<Event>>,
     pub(super) events_dropped: u64,
     pub(super) listener_panics: u64,
@@ -91,7 +91,7 @@ pub(super) struct Host {
     pub(super) ailments: Ailments,
     pub(super) inbox: VecDeque<Waiting>,
     pub(super) outbox: VecDeque<Transmit>,
-    /// It is slow and handles a datagram until then.
+    /// It is slow, and handles a datagram until this time.
     pub(super) busy_until: Instant,
     /// It is starved and has something to do.
     pub(super) awaits_turn: bool,
@@ -111,8 +111,8 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// The address from which its system sends to another one: of several the one that has most in common with it, as
-    /// routes go. None: of several none is of its family.
+    /// The address from which its system sends to another one: of several, the one with the longest common prefix, as
+    /// if there were a route for each. None if none of several is of that family.
     pub(super) fn source_towards(&self, to: SocketAddr) -> Option<SocketAddr> {
         if let [only] = self.interfaces[..] {
             return Some(only);
@@ -126,12 +126,12 @@ impl Host {
         self.end.is_none()
     }
 
-    /// Tells all consumers of an event.
+    /// Passes an event to all consumers.
     pub(super) fn tell(&mut self, event: &Event) {
         self.events_dropped += consumer::tell(&mut self.consumers, event);
     }
 
-    /// Queues a message for all consumers or for none, and has its sender told.
+    /// Queues a message for all consumers or for none, and has its sender answered.
     pub(super) fn hand_over(&mut self, now: Instant, message: Event) -> EnqueueResult {
         let enqueued = consumer::hand_over(&mut self.consumers, message);
         self.protocol.complete(now, enqueued);

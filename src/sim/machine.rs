@@ -15,9 +15,9 @@ pub(super) struct Machine {
     pub(super) addresses: Vec<SocketAddr>,
     /// The number of the translator that it is behind.
     pub(super) translator: Option<usize>,
-    /// What all that it sends has to go through.
+    /// The width that everything it sends goes through.
     pub(super) uplink: Option<Pipe>,
-    /// What all that it is sent has to go through.
+    /// The width that everything sent to it goes through.
     pub(super) downlink: Option<Pipe>,
     /// What it sends and receives.
     pub(super) largest: Largest,

@@ -1,8 +1,8 @@
-//! The model of messages that the checker keeps: who sent what to whom, how often it came, and what was reported to
-//! the sender.
+//! The model of messages that the checker keeps: which run sent what to which, how often it came, and what was reported
+//! to the sender.
 //!
-//! A message is known by the two runs that it is bound to and by its contents. Programs may send the same one again,
-//! so copies are counted:
+//! A message is identified by the two runs that it is bound to and by its contents. Programs may send the same message
+//! again, so copies are counted:
 //!
 //! ```text
 //!  answered with Ok ≤ delivered ≤ sent − answered with an error that says: never
@@ -65,7 +65,7 @@ impl MessageModel {
         self.open.insert(sending, message);
     }
 
-    /// Notes that a program was given a message; what is wrong with that, if anything.
+    /// Notes that a message was delivered to a program; returns what is wrong with that, if anything.
     pub(super) fn delivered(&mut self, message: &Message) -> Result<(), String> {
         let Some(copies) = self.messages.get_mut(message) else {
             return Err(format!("it was given what nobody has sent: {message:?}"));
@@ -74,7 +74,7 @@ impl MessageModel {
         copies.check(message)
     }
 
-    /// Notes what a program was told; what is wrong with it, if anything.
+    /// Notes what `send` has returned to a program; returns what is wrong with it, if anything.
     pub(super) fn answered(&mut self, sending: Sending, result: &Result<()>) -> Result<(), String> {
         let Some(message) = self.open.remove(&sending) else {
             return Err(format!("it was answered twice, or had not sent: {result:?}"));

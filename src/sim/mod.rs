@@ -1,10 +1,10 @@
 //! A simulator: many members on a virtual network and a virtual clock, in one thread, from one seed.
 //!
-//! It runs the very protocol that the threads run. A simulated node is a [`Member`], and every method of it
-//! works: what blocks ([`join`](Member::join), [`wait_until`](Member::wait_until), [`leave`](Member::leave) …)
-//! runs virtual time until it is answered, also inside a listener. So a program that uses this crate can be
-//! tested, its [`Listener`](crate::Listener) unchanged, against crashes, cuts, pauses and lossy networks: in
-//! milliseconds, and with the same outcome each time.
+//! It runs the very protocol that the threads run. A simulated node is a [`Member`], and every method of it works.
+//! Calls that block ([`join`](Member::join), [`wait_until`](Member::wait_until), [`leave`](Member::leave) …) run
+//! virtual time until they are answered, also inside a listener. So a program that uses this crate can be tested, with
+//! its [`Listener`](crate::Listener) unchanged, against crashes, cuts, pauses and lossy networks: in milliseconds, and
+//! with the same outcome each time.
 //!
 //! ```
 //! use std::time::Duration;
@@ -36,24 +36,24 @@
 //!
 //! | | |
 //! |---|---|
-//! | network | latency (0.2 to 1 ms unless said otherwise) and loss, for all links or for one direction of one; duplication and reordering for all; one-way cuts; splits |
+//! | network | latency (0.2 to 1 ms unless set otherwise) and loss, for all links or for one direction of one; duplication and reordering for all; one-way cuts; splits |
 //! | a process | [`crash`](Cluster::crash), [`restart`](Cluster::restart); [`pause`](Cluster::pause) (a stop signal, a VM that moves): nothing runs, 1,024 datagrams wait, and when it goes on its timers fire late, before the queue is read |
 //! | a sick host | [`deafen`](Cluster::deafen): only receiving stops; [`block`](Cluster::block): sending and receiving stop, timers run (the anomaly of the Lifeguard paper); [`slow`](Cluster::slow): a fixed time for each datagram; [`starve`](Cluster::starve): whenever there is something to do it waits for the processor, for an exponential time, and then does all of it |
 //! | names | are addresses: `join("ann")`. Each host has an address of its own (10.0.0.1:7990 and so on), whatever is bound |
-//! | clocks | virtual time is one for all, and timers run by it; what a host takes for the time of day is its own, as wrong as you like, and drifts ([`clock`](Cluster::clock)) |
+//! | clocks | virtual time is the same for all hosts, and timers run by it; each host has a wall clock of its own, which may be arbitrarily wrong, and drift ([`clock`](Cluster::clock)) |
 //! | width | bytes a second and a bounded queue: for what a host sends ([`uplink`](Cluster::uplink)) and is sent ([`downlink`](Cluster::downlink)), and for links |
 //! | addresses | one for each host, or [several](Cluster::addresses), which may change; [translators](Cluster::translate) between hosts and the network: other source ports and addresses, mapped ports, hairpins, tables that are [flushed](Cluster::flush); addresses that [can not be reached](Cluster::cut_address) |
-//! | damage | [flipped](Cluster::flip) bits; [somebody on the path](Cluster::intercept), who copies datagrams, holds them back and replays them, from where they came or from elsewhere |
+//! | damage | [flipped](Cluster::flip) bits; [an interloper](Cluster::intercept) on the path, which copies datagrams, holds them back and replays them, from their source or from another address |
 //! | size | the [largest](Cluster::largest) datagram that passes links and hosts; larger ones are swallowed, or refused to their senders |
 //! | disks | one for each host, for [snapshots](Config::snapshot); it outlives crashes, and may be [full, or fail](Cluster::disk), or [go back in time](Cluster::put_disk_image) |
 //!
-//! Hosts keep what they are given here when a process ends: clock, disk, addresses, translator, widths. What is said
-//! of a host that does not exist yet holds when it is started.
+//! Hosts keep these settings when a process ends: clock, disk, addresses, translator, widths. Settings of a host that
+//! does not exist yet hold once it is started.
 //!
 //! # Events
 //!
-//! What blocks on a stream of [`events`](Member::events) can not run virtual time: it waits for another thread, and here
-//! is none. Ask for an outcome with [`run_until`](Cluster::run_until), or wait with
+//! A call that blocks on a stream of [`events`](Member::events) can not run virtual time: it waits for another thread,
+//! and there is none. Wait for an outcome with [`run_until`](Cluster::run_until), or for an event with
 //! [`next_event`](Cluster::next_event):
 //!
 //! ```
@@ -77,10 +77,10 @@
 //!
 //! # Checks
 //!
-//! After each step the invariants are [checked](Cluster::check): views only go forward, events tell what the view
-//! shows, queues and datagrams keep their bounds, nobody is a reflector, messages arrive once or their senders know. At
-//! rest a test asks for what must become true: [`Cluster::assert_buried`], [`Cluster::assert_converged`]. What does not
-//! hold is a panic that names the seed.
+//! After each step the invariants are [checked](Cluster::check): views only go forward, events report what the view
+//! shows, queues and datagrams keep their bounds, no member can be used as a reflector, messages arrive once or their
+//! senders get an error. A test asserts what must hold at rest with [`Cluster::assert_buried`] and
+//! [`Cluster::assert_converged`]. A violation is a panic that names the seed.
 //!
 //! # Determinism
 //!
@@ -122,10 +122,10 @@ use crate::protocol::Transmit;
 #[cfg(any(test, headcount_bench))]
 pub use crate::protocol::rules::Rule;
 
-/// How often it is asked whether what holds at rest holds.
+/// The pause between two checks of a condition.
 const AT_REST: Duration = Duration::from_millis(100);
 
-/// A simulated cluster: the network, the clock, and what happens to the hosts. All else is done with the
+/// A simulated cluster: the network, the clock, and what happens to the hosts. Everything else is done with the
 /// [`Member`]s that it makes.
 ///
 /// It is a cheap handle; clones share the world. Names of hosts that do not exist are a mistake of the test, and
@@ -154,15 +154,15 @@ impl Cluster {
         self.sim.start(config)
     }
 
-    /// Has all running members know each other from now on, as if they had joined long ago, for the experiments that
-    /// are not about joining. All are told of all others, by a `Joined` for each. It saves the time that joining
-    /// takes, and most of the memory: a record is kept once for all until a member changes it in its own view, so
-    /// that ten thousand members fit into 4 GB instead of 26, and what they change comes on top.
+    /// Makes all running members know each other from now on, as if they had joined long ago, for experiments that are
+    /// not about joining. Each member gets a `Joined` for each other one. It saves the time that joining takes, and
+    /// most of the memory: all views share a record until a member changes it in its own view. So ten thousand members
+    /// fit into 4 GB instead of 26; what they change comes on top.
     ///
     /// # Panics
     ///
-    /// If they are of several clusters or their lists differ, if one of them knows somebody already, and if there are
-    /// more than the smallest [`Config::max_nodes`] of theirs: mistakes of the test.
+    /// If they belong to several clusters or their lists differ, if one of them knows another node already, or if there
+    /// are more members than the smallest of their [`Config::max_nodes`]. These are mistakes of the test.
     #[cfg(any(test, fuzzing, headcount_bench))]
     #[track_caller]
     pub fn acquaint(&self) {
@@ -178,8 +178,8 @@ impl Cluster {
         let _: Option<()> = self.sim.run(end, |_| None);
     }
 
-    /// Lets virtual time pass until something holds, at most for `limit`; whether it holds. It is asked every
-    /// 5 ms.
+    /// Lets virtual time pass until `holds` returns true, at most for `limit`. Returns whether it did. It is called
+    /// every 5 ms.
     pub fn run_until(&self, limit: Duration, holds: impl FnMut(&Self) -> bool) -> bool {
         self.ask(limit, Duration::from_millis(5), holds)
     }
@@ -195,8 +195,8 @@ impl Cluster {
         self.sim.world().links.all.latency = latency;
     }
 
-    /// How long datagrams take from one host to another. From the first such call on this direction keeps what it
-    /// has: what is said of all links later does not change it, and [`heal`](Self::heal) does not end it.
+    /// How long datagrams take from one host to another. From the first such call on, this direction keeps its own
+    /// settings: later settings for all links do not change it, and [`heal`](Self::heal) does not end it.
     pub fn latency_between(&self, from: &str, to: &str, latency: Range<Duration>) {
         self.between(from, to, |link| link.latency = latency);
     }
@@ -206,9 +206,8 @@ impl Cluster {
         self.sim.world().links.all.loss = millionths(share);
     }
 
-    /// The share of datagrams that is lost from one host to another. From the first such call on this direction
-    /// keeps what it has: what is said of all links later does not change it, and [`heal`](Self::heal) does not
-    /// end it.
+    /// The share of datagrams that is lost from one host to another. From the first such call on, this direction keeps
+    /// its own settings: later settings for all links do not change it, and [`heal`](Self::heal) does not end it.
     pub fn loss_between(&self, from: &str, to: &str, share: f64) {
         self.between(from, to, |link| link.loss = millionths(share));
     }
@@ -223,14 +222,14 @@ impl Cluster {
         self.sim.world().links.all.reordering = millionths(share);
     }
 
-    /// From here on nothing arrives at `to` that `from` sends; the other direction is as it was.
+    /// From here on nothing arrives at `to` that `from` sends; the other direction is unchanged.
     pub fn cut(&self, from: &str, to: &str) {
         let (from, to) = (self.index(from), self.index(to));
         self.sim.world().links.cut(from, to);
     }
 
-    /// From here on these hosts hear each other, and nobody else hears them. Calling it again with others makes
-    /// a third side, and so on.
+    /// From here on these hosts hear each other, and no other host hears them. Another call with other hosts makes a
+    /// third side, and so on.
     pub fn split(&self, together: &[&str]) {
         let together: Vec<usize> = together.iter().map(|name| self.index(name)).collect();
         self.sim.world().links.split(&together);
@@ -256,13 +255,13 @@ impl Cluster {
         self.ail(name, |ailments| ailments.blocked = true);
     }
 
-    /// Has each datagram take a host this long to handle.
+    /// Makes a host take this long to handle each datagram.
     pub fn slow(&self, name: &str, each: Duration) {
         self.ail(name, |ailments| ailments.slow = each);
     }
 
-    /// Has a host wait for the processor whenever there is something to do: for an exponential time with this
-    /// mean. Then it does all that has waited.
+    /// Makes a host wait for the processor whenever there is something to do, for an exponential time with this mean.
+    /// Then it does all that has waited.
     pub fn starve(&self, name: &str, mean: Duration) {
         self.ail(name, |ailments| ailments.starved = mean);
     }
@@ -274,7 +273,7 @@ impl Cluster {
         self.ail(name, |ailments| *ailments = Ailments::default());
     }
 
-    /// Ends a process without a word. Its [`Member`] answers [`Error::Closed`] from here on.
+    /// Ends a process without a leave. Its [`Member`] returns [`Error::Closed`] from here on.
     pub fn crash(&self, name: &str) {
         let host = self.index(name);
         let mut world = self.sim.world();
@@ -305,15 +304,15 @@ impl Cluster {
         self.sim.world().checks = checks;
     }
 
-    /// Has members that are started from here on do without a rule of the protocol: to see in an experiment what
-    /// it is good for, and that the experiment can fail.
+    /// Leaves out a rule of the protocol in members that are started from here on: to see in an experiment what the
+    /// rule is good for, and that the experiment can fail.
     #[cfg(any(test, headcount_bench))]
     pub fn without(&self, rule: Rule) {
         self.sim.world().without.add(rule);
     }
 
-    /// Has a member raise its incarnation and tell it, as if it had refuted an accusation: the smallest piece of
-    /// news there is, for measuring how news spreads.
+    /// Makes a member raise its incarnation and gossip it, as if it had refuted an accusation. This is the smallest
+    /// piece of news there is, for measuring how news spreads.
     pub fn touch(&self, name: &str) {
         let host = self.index(name);
         let mut world = self.sim.world();
@@ -322,7 +321,7 @@ impl Cluster {
         let _ = world.with(host, run, |protocol, now| protocol.touch(now));
     }
 
-    /// Whether all running members show exactly the running members as alive, and agree on all that is told
+    /// Whether all running members show exactly the running members as alive, and agree on everything that is gossiped
     /// about them.
     #[must_use]
     pub fn is_converged(&self) -> bool {
@@ -341,16 +340,16 @@ impl Cluster {
             })
     }
 
-    /// Lets virtual time pass until no running member shows a node that is gone: that was crashed, has left, or was
-    /// dropped. To be called when all who run are well, and hear each other.
+    /// Lets virtual time pass until no running member shows a node that is gone: one that crashed, has left, or was
+    /// dropped. Call it when all running members are well and hear each other.
     ///
-    /// It may take 2 × (n × probe_interval + isolation_timeout), where n counts all hosts there ever were: each is
-    /// probed once in n rounds by each of the others, and two of a hundred need most of that to bury the rest. Who
-    /// is left alone hides the others after the isolation timeout.
+    /// It may take 2 × (n × probe_interval + isolation_timeout), where n is the number of all hosts there ever were:
+    /// each is probed once in n rounds by each of the others, and two of a hundred need most of that time to bury the
+    /// rest. A member that is left alone hides the others after the isolation timeout.
     ///
     /// # Panics
     ///
-    /// If somebody is still shown then, with the seed.
+    /// If a node that is gone is still shown then. The message names the seed.
     #[track_caller]
     pub fn assert_buried(&self) {
         let limit = self.sim.world().burial_limit();
@@ -364,15 +363,16 @@ impl Cluster {
         }
     }
 
-    /// Lets virtual time pass until the cluster [is converged](Self::is_converged). To be called when all who run
+    /// Lets virtual time pass until the cluster [is converged](Self::is_converged). Call it when all running members
     /// are well, hear each other, and have a member or a seed in common.
     ///
-    /// It may take what [`assert_buried`](Self::assert_buried) may, and 20 minutes more: so long may who was buried
-    /// again and again stay away (320 s), and the pause between two questions to the long dead is up to 10 minutes.
+    /// It may take 20 minutes longer than [`assert_buried`](Self::assert_buried): a member that was buried again and
+    /// again may stay away for 320 s, and the pause between two probes of a node that has been dead for long is up to
+    /// 10 minutes.
     ///
     /// # Panics
     ///
-    /// If it is not converged then, with the seed.
+    /// If it is not converged then. The message names the seed.
     #[track_caller]
     pub fn assert_converged(&self) {
         let limit = self.sim.world().burial_limit() + Duration::from_secs(1_200);
@@ -388,7 +388,7 @@ impl Cluster {
         self.sim.world().trace
     }
 
-    /// Gives a host another address. Its member moves there when the protocol has it check its address.
+    /// Gives a host another address. Its member moves there when it next checks its address.
     #[cfg(test)]
     pub(crate) fn relocate(&self, name: &str, addr: SocketAddr) {
         let host = self.index(name);
@@ -420,7 +420,7 @@ impl Cluster {
         self.sim.world().recorded.take().unwrap_or_default()
     }
 
-    /// Asks at once and then again and again whether something holds, until it does or the time is over.
+    /// Evaluates a condition at once and then repeatedly, until it holds or the time is over.
     fn ask(&self, limit: Duration, every: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
         let end = self.now().saturating_add(limit);
         loop {
@@ -447,7 +447,8 @@ impl Cluster {
         world.revive(host);
     }
 
-    /// The host of a name. The world is not locked when that is a mistake, so it goes on after it.
+    /// The host of a name. If there is none, it panics while the world is not locked, so the world can be used after
+    /// that.
     #[track_caller]
     fn index(&self, name: &str) -> usize {
         let found = self.sim.world().index_of(name);

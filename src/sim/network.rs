@@ -5,13 +5,14 @@
 //! | `links` | what a link between two hosts does to a datagram |
 //! | `width` | how many bytes a second fit through, and how many wait |
 //! | `largest` | which datagrams are too large, and what becomes of them |
-//! | `directory` | who receives at which address, and through which translator |
+//! | `directory` | which host receives at which address, and through which translator |
 //! | `translator` | what writes other addresses into datagrams (NAT) |
-//! | `interloper` | somebody on the path, who copies datagrams and holds them back |
+//! | `interloper` | an interloper on the path, which copies datagrams and holds them back |
 //! | `fates` | what became of all that was sent |
 //! | `chance` | how shares and times are drawn |
 //!
-//! What is not asked for draws nothing: a world without a fault goes the same way whether the fault exists or not.
+//! Faults that are not asked for draw no random numbers: a world without a fault goes the same way whether the fault
+//! exists or not.
 
 mod chance;
 mod directory;

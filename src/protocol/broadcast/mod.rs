@@ -79,7 +79,7 @@ impl Broadcasts {
         if size > limit {
             return Err(Error::TooLarge { what: "broadcast", size, limit });
         }
-        // Those that are hidden fetch it when they are back.
+        // Hidden nodes fetch it when they are back.
         if core.members.roster().len() < 2 {
             return Ok(false);
         }

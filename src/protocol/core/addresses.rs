@@ -28,7 +28,7 @@ pub(crate) struct Addresses {
     newcomers: BTreeMap<IpAddr, Newcomers>,
     /// When newcomers that time has made up for were forgotten last.
     swept: Instant,
-    /// The operator was warned of an address that nothing can be sent to from here.
+    /// The warning of an address that is unreachable from here was logged.
     has_warned: bool,
 }
 
@@ -114,7 +114,7 @@ impl Addresses {
         true
     }
 
-    /// Whether to warn of an address that nothing can be sent to from here: of the first one.
+    /// Whether to warn of an address that is unreachable from here: only of the first one.
     pub(crate) fn warns(&mut self) -> bool {
         !std::mem::replace(&mut self.has_warned, true)
     }

@@ -16,14 +16,15 @@ pub(in crate::protocol) const ANYBODY: Run = (NameHash(0), Generation(0));
 #[derive(Debug)]
 pub(in crate::protocol) struct Context {
     pub(in crate::protocol) now: Instant,
-    /// Where it comes from, for its receiver: answers go there. What is sealed for our run comes from its sender, whatever the source
-    /// is, and counts as coming from where that advertises that it is: whoever copies it is not answered.
+    /// The address that it counts as coming from; answers go there. A datagram sealed for our run counts as coming from
+    /// the address that its sender advertises, whatever its source is: so a node that copies it gets at most a bare
+    /// ack.
     pub(in crate::protocol) from: SocketAddr,
-    /// What stands in the datagram: nearly always the same.
+    /// The source of the datagram: nearly always the same.
     pub(in crate::protocol) source: SocketAddr,
     pub(in crate::protocol) sender: NameHash,
     pub(in crate::protocol) generation: Generation,
-    /// Of its seal; none: it came plain.
+    /// The counter of its seal; none if it came plain.
     pub(in crate::protocol) counter: Option<u64>,
     /// Whether the sender is an active node of ours, at an address of its own, that knows our run.
     pub(in crate::protocol) known: bool,

@@ -81,7 +81,7 @@ impl CookieJar {
         bytes[18..26].copy_from_slice(&name.0.to_be_bytes());
         bytes[26..34].copy_from_slice(&run.0.to_be_bytes());
         bytes[34..42].copy_from_slice(&epoch.to_be_bytes());
-        // The length tells the purposes apart.
+        // The length distinguishes the purposes.
         let bytes = match purpose {
             CookiePurpose::Request => &bytes[..42],
             CookiePurpose::Elsewhere { advertised } => {

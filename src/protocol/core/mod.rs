@@ -4,8 +4,8 @@
 //! timers and the outputs. Its verbs are those that all parts need: transmit, note, emit, draw, gossip, check a cookie.
 //!
 //! **Vouching** (beyond SWIM). Deaths are verified before they are believed. So are lives: a member that was away holds
-//! nodes that have crashed meanwhile, and its word would bring them back. It can not be silent, because it does not know
-//! what it does not know, so it marks what it says. Each record is vouched for, or not, and says so where it is sent.
+//! nodes that have crashed meanwhile, and its gossip would bring them back. It cannot know which ones these are, so it
+//! still sends all its records, but marks them. Each record that is sent says whether the sender vouches for it.
 //!
 //! | | vouched for |
 //! |---|---|
@@ -14,11 +14,12 @@
 //! | not for now | users see it as a suspect |
 //! | not at all | this member was **away**: it slept for more than 2 × T, heard nobody for 4 × T, or was isolated |
 //!
-//! After an absence nothing counts until something is answered that was asked after it: what is read before that may
-//! have waited in the receive buffer since before the absence. Cookies that were made before it are worth nothing either.
+//! After an absence, nothing that is read counts until a request is answered that was sent after it: what is read
+//! before that may have waited in the receive buffer since before the absence. Cookies that were made before it are not
+//! accepted either.
 //!
-//! A record that is not vouched for changes what is held of a node that takes part. It does not bring in a node that
-//! does not: that is said hello to, and comes in by its own welcome.
+//! A record that is not vouched for changes what is held of a node that takes part. It does not bring in any other
+//! node: that node gets a hello, and comes in by its own welcome.
 
 pub(super) mod addresses;
 mod context;
@@ -130,7 +131,7 @@ pub(super) struct Core {
     /// Whether this member has said that it leaves.
     pub(super) leaving: bool,
     pub(super) started: Instant,
-    /// When a request of ours was answered last, or this member came into company.
+    /// When a request of ours was answered last, or when this member ceased to be alone.
     pub(super) last_answer: Instant,
     /// Since when this member is back from an absence, until something is answered that it has asked since.
     returning: Option<Instant>,
@@ -373,8 +374,8 @@ impl Core {
         }
     }
 
-    /// Notes that a datagram answers a request of ours: its sender receives where it was asked, and is shown again if it
-    /// was hidden.
+    /// Notes that a datagram answers a request of ours: its sender receives at the address that was asked, and is shown
+    /// again if it was hidden.
     pub(super) fn note_answer(&mut self, context: &mut Context) {
         let Context { now, from, sender, generation, .. } = *context;
         context.answered = true;
@@ -385,7 +386,8 @@ impl Core {
         }
     }
 
-    /// This member was away: it vouches for nobody, and what is read from now on may be from before.
+    /// This member was away: it vouches for no node any more, and what is read from now on may be from before the
+    /// absence.
     pub(super) fn was_away(&mut self, now: Instant) {
         self.members.withdraw_all();
         self.returning = Some(now);
@@ -397,7 +399,7 @@ impl Core {
         self.returning
     }
 
-    /// A node has shown that it is there, or somebody has vouched for it.
+    /// A node has shown that it is there, or another member has vouched for it.
     pub(super) fn vouch(&mut self, name: NameHash) -> bool {
         self.returning.is_none() && self.members.vouch(name)
     }

@@ -116,7 +116,7 @@ impl Core {
         true
     }
 
-    /// A node that was hidden has answered, or is held active by somebody that does not hide it.
+    /// A hidden node has answered, or a member that does not hide it holds it active.
     pub(in crate::protocol) fn unhide(&mut self, now: Instant, name: NameHash) {
         if self.members.roster().hidden().contains(&name) && self.members.set_hidden(now, name, false) {
             self.timers.set_earliest(Timer::Isolation, now + self.settings.isolation_timeout);
@@ -172,7 +172,7 @@ impl Core {
         self.emit_about(name, |node| Event::Died { node, proven });
     }
 
-    /// What there is to tell of a node now. Nothing of one that is hidden.
+    /// What is gossiped about a node now. Nothing for a hidden one.
     fn news_of(&self, subject: NameHash) -> Option<Body<'_>> {
         if subject == self.me {
             let leaves = self.leaving;

@@ -15,8 +15,8 @@ use crate::wire::{Record, Verdict};
 
 /// Random low bits of a generation; above them are milliseconds since the epoch.
 pub(in crate::protocol) const GENERATION_RANDOM_BITS: u32 = 22;
-/// The first of January 2100, since the Unix epoch: no clock that works shows more. What others say of a run is believed
-/// up to here, so that there is room above for the node itself.
+/// The first of January 2100, since the Unix epoch: no clock that works shows more. Generations that others report of a
+/// run are believed up to this time, so that there is room above for the node itself.
 const CLOCKS_END: Duration = Duration::from_secs(4_102_444_800);
 
 impl Core {
@@ -87,13 +87,13 @@ impl Core {
         allow.takes_address(record.addr.ip()) && allow.takes_name(record.name)
     }
 
-    /// Whether our own clock shows a time that no clock should.
+    /// Whether our own clock shows a time that no working clock shows.
     pub(in crate::protocol) fn is_clock_ahead(&self, now: Instant) -> bool {
         self.wall(now) >= CLOCKS_END
     }
 }
 
-/// Whether a run can have begun when its generation says, by the word of somebody else.
+/// Whether a run that another member reports can have begun when its generation says.
 pub(in crate::protocol) fn is_plausible(generation: Generation) -> bool {
     Duration::from_millis(generation.0 >> GENERATION_RANDOM_BITS) < CLOCKS_END
 }

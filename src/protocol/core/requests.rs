@@ -2,8 +2,9 @@
 //!
 //! A request has a random number, which its answer repeats. It keeps whom it went to (address and, where that is known,
 //! name and run), when, and how often. There is one check for all answers: the number has to be open for a request of
-//! this kind, and the answer has to come from the node that was asked, at the address that was asked or another one of its
-//! own. Whether it comes from the run that was asked, the answer says, since another run at the address is news of its own.
+//! this kind, and the answer has to come from the node that was asked, from the address that was asked or another one
+//! of its own. The check also returns whether the answer comes from the run that was asked, because another run at the
+//! address is news in itself.
 //!
 //! **Repeating.** A request that is to be repeated is due after its pause, then after twice that, then after four times
 //! that, each time with a jitter of up to a gossip interval. Those that own it give it up.
@@ -258,7 +259,7 @@ impl Core {
         self.note_reply(context, reply)
     }
 
-    /// The round trip that the answer to a request shows that is over; none if it shows none.
+    /// The round trip that is shown by an answer to a request that is over; none if it shows none.
     pub(in crate::protocol) fn late_answer(
         &mut self,
         context: &Context,
@@ -274,7 +275,7 @@ impl Core {
             return None;
         };
         self.note_answer(context);
-        // What was read before it is older, and what comes after it is not.
+        // Everything that was read before it may be older than the absence; what comes after it is not.
         self.returning = self.returning.filter(|returned| sent.is_none_or(|sent| sent < *returned));
         reply
     }

@@ -280,7 +280,7 @@ impl Rumors {
     /// Ends a round; `full`: something that was to go with it had no room.
     pub(crate) fn end_round(&mut self, now: Instant, full: bool) {
         self.retire(|rumor| rumor.sends == 0 || (rumor.slots == 0 && rumor.next.is_none()));
-        // Lasting news has rounds at the longest pause: that is no quiet time.
+        // Lasting news is sent in rounds at the longest pause: that is no quiet time.
         let quiet = self.last_round.is_none_or(|last| now.since(last) >= self.gossip_interval * PAUSE * 2);
         self.interval = if full || quiet {
             self.gossip_interval

@@ -7,8 +7,8 @@ use crate::wire::body::{BUCKETS, BucketDigest, Digests, Offer, Page, Pull};
 use crate::wire::lists::{Entry, Group, GroupsBuilder};
 use crate::wire::{Body, NameHash, Seq};
 
-/// Somebody compares views with us: digests of the buckets that differ, or hold what we do not vouch for; or, if it has
-/// hardly any, records.
+/// A peer compares views with us. It gets digests of the buckets that differ, or that hold records that we do not vouch
+/// for; or, if it has hardly any records, the records.
 pub(in crate::protocol) fn handle_bucket_digest(
     core: &mut Core,
     context: &mut Context,
@@ -129,7 +129,7 @@ fn send_digests(core: &mut Core, context: &Context, request: &BucketDigest<'_>) 
     }
 }
 
-/// The digest entries of the buckets to be listed from a name hash on, and where the next page begins.
+/// The digest entries, from a name hash on, of the buckets to be listed, and where the next page begins.
 fn digest_page(core: &Core, from: NameHash, listed: &[bool], room: usize) -> (GroupsBuilder, NameHash) {
     let mut groups = GroupsBuilder::new();
     for bucket in from.bucket()..u8::try_from(BUCKETS).unwrap_or(u8::MAX) {

@@ -8,7 +8,7 @@
 //! differed; at most one at a time, and one per 500 ms, doubling to 30 s while syncs change nothing (views may
 //! differ for good: lists, limits) until our view changes or we see a fingerprint that we have not seen.
 //! A fill is followed by a comparison with another member, 10 gossip intervals later. A member that was away does not
-//! wait, and syncs with members that hold the same as well, as long as it holds what nobody vouches for.
+//! wait. As long as it holds records that are not vouched for, it also syncs with members that hold the same.
 //!
 //! **How.** One message each way, idempotent, and without state on the answering side; a page is a datagram; the
 //! asker asks again for what is lost.
@@ -159,7 +159,7 @@ impl Sync {
             // Any member that we hear may bring back those that we have given up. No time to lose.
             settled_at = now;
         }
-        // One that holds the same can vouch for it, and for what it does not vouch for it says so.
+        // A peer that holds the same can vouch for our records, and says which ones it does not vouch for.
         let is_unsure = core.members.is_unsure(core.me);
         if is_unsure {
             settled_at = now;
@@ -467,7 +467,7 @@ impl Sync {
         };
         let reply = core.answered(context, seq, &[RequestKind::Sync])?;
         if core.returning().is_some() {
-            // It may be from before we were away, and the request is repeated.
+            // The answer may be from before we were away, so the request is repeated.
             context.answered = false;
             return None;
         }
@@ -556,7 +556,7 @@ struct Differences {
     wants: Vec<RecordKey>,
     /// What we hold that differs.
     offers: Vec<NameHash>,
-    /// What the peer holds as we do, and vouches for, while we do not.
+    /// What the peer holds as we do and vouches for, and we do not.
     vouched: Vec<NameHash>,
 }
 
@@ -578,7 +578,7 @@ fn differences(core: &Core, digests: &Digests<'_>) -> Differences {
             break;
         }
         let is_vouched = match listed.get_mut(&name.bucket()) {
-            // A bucket that is not listed is alike, and the peer vouches for all of it.
+            // A bucket that is not listed is equal, and the peer vouches for all of it.
             None => true,
             Some(theirs) => match theirs.remove(&name.low()) {
                 Some(theirs) if theirs.record == digest(core.members.record_hash(entry)) => theirs.vouched,
@@ -603,7 +603,7 @@ fn differences(core: &Core, digests: &Digests<'_>) -> Differences {
     found
 }
 
-/// What digests carry of a record hash: the low half, but for its lowest bit.
+/// What digests carry of a record hash: the low half without its lowest bit.
 fn digest(hash: u64) -> u32 {
     let [_, _, _, _, a, b, c, d] = hash.to_be_bytes();
     u32::from_be_bytes([a, b, c, d]) & !1

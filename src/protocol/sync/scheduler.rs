@@ -47,8 +47,8 @@ impl SyncScheduler {
         Self { last_equal: now, differed: 0, last_sync: None, gap: GAP_MIN, ours: 0, seen: VecDeque::new() }
     }
 
-    /// Compares our fingerprint with a peer's. `alike`: they are equal, and that is all that there is to know.
-    /// `settled_at` is when both views will have been quiet for the settle time if nothing happens.
+    /// Compares our fingerprint with a peer's. `alike`: they are equal, and nothing else has to be asked. `settled_at`
+    /// is when both views will have been quiet for the settle time if nothing happens.
     pub(crate) fn compare(
         &mut self,
         now: Instant,

@@ -1,4 +1,4 @@
-//! Who receives at which address.
+//! Which host receives at which address.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ type Realm = Option<usize>;
 pub(in crate::sim) enum Route {
     /// To this host, where it seems to come from this address.
     Host(usize, SocketAddr),
-    /// Nobody is there.
+    /// No host is there.
     Nobody,
     /// A translator does not let it pass.
     Closed,
@@ -28,12 +28,12 @@ pub(in crate::sim) struct Directory {
 }
 
 impl Directory {
-    /// Who receives at an address.
+    /// Which host receives at an address.
     pub(in crate::sim) fn at(&self, realm: Realm, addr: SocketAddr) -> Option<usize> {
         self.hosts.get(&(realm, addr)).copied()
     }
 
-    /// Has a host receive at an address.
+    /// Makes a host receive at an address.
     pub(in crate::sim) fn insert(&mut self, realm: Realm, addr: SocketAddr, host: usize) {
         self.hosts.insert((realm, addr), host);
     }
@@ -51,7 +51,7 @@ impl Directory {
         self.translators.len() - 1
     }
 
-    /// Has a translator forget all ports that it has assigned.
+    /// Makes a translator forget all ports that it has assigned.
     pub(in crate::sim) fn flush(&mut self, translator: usize) {
         if let Some(translation) = self.translators.get_mut(translator) {
             translation.flush();

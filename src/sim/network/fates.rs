@@ -30,8 +30,8 @@ pub struct Fates {
     pub refused: u64,
     /// Sent on with a flipped bit.
     pub flipped: u64,
-    /// Held back by somebody on the path.
+    /// Held back by an interloper on the path.
     pub held: u64,
-    /// Sent once more by somebody on the path. They arrive, or not, like all others.
+    /// Sent once more by an interloper on the path. They arrive, or not, like all others.
     pub copied: u64,
 }

@@ -1,4 +1,4 @@
-//! Somebody on the path between two hosts.
+//! An interloper on the path between two hosts.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use rand::rngs::ChaCha12Rng;
 
 use super::chance::{draw, happens, millionths};
 
-/// Somebody on the path who sees datagrams pass, keeps some of them, and sends them on later or once more: see
+/// An interloper on the path: it sees datagrams pass, keeps some of them, and sends them on later or once more. See
 /// [`Cluster::intercept`](crate::sim::Cluster::intercept).
 ///
 /// ```
@@ -31,7 +31,8 @@ pub struct Interloper {
 }
 
 impl Interloper {
-    /// One that does nothing yet. What it is told to do it does within 10 ms, from the source of each datagram.
+    /// An interloper that does nothing yet. Unless set otherwise, it acts within 10 ms, and from the source of each
+    /// datagram.
     #[must_use]
     pub fn new() -> Self {
         Self { copies: 0, holds: 0, after: Duration::ZERO..Duration::from_millis(10), from: None }
@@ -56,13 +57,13 @@ impl Interloper {
         Self { after: later, ..self }
     }
 
-    /// Has what it sends, copies and what it has held back, come from this address.
+    /// Makes everything that it sends, copies and datagrams that were held back, come from this address.
     #[must_use]
     pub fn from(self, addr: impl Into<SocketAddr>) -> Self {
         Self { from: Some(addr.into()), ..self }
     }
 
-    /// Where what it sends comes from.
+    /// The source of what it sends.
     pub(in crate::sim) fn source(&self, from: SocketAddr) -> SocketAddr {
         self.from.unwrap_or(from)
     }

@@ -13,7 +13,7 @@ use super::largest::Largest;
 use super::width::{Pipe, Width};
 use crate::protocol::Instant;
 
-/// How one direction between two hosts is.
+/// The properties of one direction between two hosts.
 #[derive(Debug, Clone)]
 pub(in crate::sim) struct Link {
     pub(in crate::sim) latency: Range<Duration>,
@@ -61,7 +61,7 @@ impl Link {
     }
 }
 
-/// All links: one way to be for all, and exceptions.
+/// All links: properties for all of them, and exceptions.
 #[derive(Debug)]
 pub(in crate::sim) struct Links {
     pub(in crate::sim) all: Link,
@@ -108,7 +108,7 @@ impl Links {
         self.closed.contains(&(from, to))
     }
 
-    /// These hosts hear each other, and nobody else hears them.
+    /// These hosts hear each other, and no other host hears them.
     pub(in crate::sim) fn split(&mut self, together: &[usize]) {
         let side = self.sides.values().max().map_or(1, |last| last + 1);
         for host in together {

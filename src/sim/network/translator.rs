@@ -1,5 +1,5 @@
-//! The translation of addresses (NAT): what stands between hosts and the network, and writes other addresses into their
-//! datagrams.
+//! The translation of addresses (NAT): a translator stands between hosts and the network, and writes other addresses
+//! into their datagrams.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::protocol::Instant;
 
-/// After how long without use a port is forgotten, unless something else was said.
+/// After how long without use a port is forgotten, unless set otherwise.
 const FORGETS_AFTER: Duration = Duration::from_secs(30);
 /// The first of the ports that are assigned.
 const FIRST_PORT: u16 = 20_000;
-/// With no more flows than this none are cleared away.
+/// Up to this number of flows, none are cleared away.
 const FLOWS_MANY: usize = 10_000;
 
 /// What translates the addresses of hosts that are behind it: see [`Cluster::translate`](crate::sim::Cluster::translate).
@@ -39,13 +39,13 @@ pub struct Translator {
     is_open: bool,
     hairpins: bool,
     forgets_after: Duration,
-    /// To which host a port leads.
+    /// The host that each port leads to.
     mapped: BTreeMap<u16, String>,
 }
 
 impl Translator {
-    /// One with this outside address. It assigns one port to each host, lets in only answers, has no hairpin, and forgets
-    /// a port after 30 s without use.
+    /// A translator with this outside address. It assigns one port to each host, lets in only answers, has no hairpin,
+    /// and forgets a port after 30 s without use.
     #[must_use]
     pub fn new(outside: impl Into<IpAddr>) -> Self {
         Self {
@@ -59,7 +59,7 @@ impl Translator {
         }
     }
 
-    /// Maps an outside port to a host inside: everybody can send to it.
+    /// Maps an outside port to a host inside: every host can send to it.
     #[must_use]
     pub fn map(mut self, port: u16, host: &str) -> Self {
         self.mapped.insert(port, host.to_owned());
@@ -102,7 +102,7 @@ impl Translator {
 #[derive(Debug)]
 pub(super) struct Translation {
     rules: Translator,
-    /// By which port an address inside and one outside talk.
+    /// The port by which an address inside and one outside communicate.
     flows: BTreeMap<(SocketAddr, SocketAddr), Flow>,
     /// The address inside that a port was assigned to.
     owners: BTreeMap<u16, SocketAddr>,
@@ -111,7 +111,7 @@ pub(super) struct Translation {
     flows_many: usize,
 }
 
-/// What an address inside and one outside say to each other.
+/// The flow between an address inside and one outside.
 #[derive(Debug, Clone, Copy)]
 struct Flow {
     port: u16,
@@ -144,7 +144,7 @@ impl Translation {
         self.owners.clear();
     }
 
-    /// Takes a datagram from inside to an address outside: where it seems to come from there.
+    /// Takes a datagram from inside to an address outside. Returns the source that it has there.
     pub(super) fn outgoing(&mut self, now: Instant, inside: SocketAddr, to: SocketAddr) -> SocketAddr {
         let port = match self.flow(now, inside, to) {
             Some(flow) => flow.port,
@@ -154,7 +154,8 @@ impl Translation {
         SocketAddr::new(self.rules.outside, port)
     }
 
-    /// Takes a datagram from outside to one of its ports: to which address inside it goes. None if it may not.
+    /// Takes a datagram from outside to one of its ports. Returns the address inside that it goes to; none if it may
+    /// not pass.
     pub(super) fn incoming(
         &mut self,
         now: Instant,
@@ -174,7 +175,7 @@ impl Translation {
                 inside
             }
         };
-        // What was begun from inside keeps its port.
+        // A flow that was begun from inside keeps its port.
         let port = self.flow(now, inside, from).map_or(port, |flow| flow.port);
         self.note(now, inside, from, port);
         Some(inside)
@@ -189,13 +190,13 @@ impl Translation {
         }
     }
 
-    /// What two addresses say to each other, if that is not forgotten.
+    /// The flow between two addresses, if it is not forgotten.
     fn flow(&self, now: Instant, inside: SocketAddr, outside: SocketAddr) -> Option<Flow> {
         let flow = self.flows.get(&(inside, outside)).copied();
         flow.filter(|flow| now.since(flow.used) < self.rules.forgets_after)
     }
 
-    /// The port that was assigned to an address, if that is not forgotten.
+    /// The port that was assigned to an address, if it is not forgotten.
     fn port_of(&self, now: Instant, inside: SocketAddr) -> Option<u16> {
         let lowest = SocketAddr::from(([0; 4], 0));
         let flows = self.flows.range((inside, lowest)..).take_while(|((of, _), _)| *of == inside);
@@ -203,7 +204,7 @@ impl Translation {
         live.find(|(_, flow)| self.owners.get(&flow.port) == Some(&inside)).map(|(_, flow)| flow.port)
     }
 
-    /// The port for something new that an address says.
+    /// The port for a new flow from an address.
     fn port_for(&mut self, now: Instant, inside: SocketAddr) -> u16 {
         if !self.rules.per_destination
             && let Some(port) = self.port_of(now, inside)
@@ -215,7 +216,7 @@ impl Translation {
             self.owners.insert(own, inside);
             return own;
         }
-        // With more ports in use than there are, the oldest is taken away from its owner.
+        // If all ports are in use, the next one in turn is taken away from its owner.
         let mut port = self.next_port;
         for _ in FIRST_PORT..u16::MAX {
             let is_used = |flow: &Flow| flow.port == port && now.since(flow.used) < self.rules.forgets_after;
