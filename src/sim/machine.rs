@@ -11,7 +11,7 @@ use super::network::{Largest, Pipe};
 pub(super) struct Machine {
     pub(super) clock: WallClock,
     pub(super) disk: Disk,
-    /// Where it can be reached, if that was said.
+    /// Where it can be reached, if that was set.
     pub(super) addresses: Vec<SocketAddr>,
     /// The number of the translator that it is behind.
     pub(super) translator: Option<usize>,

@@ -1,7 +1,8 @@
-//! The snapshot of a simulated member: what its thread does elsewhere, in virtual time.
+//! The snapshot of a simulated member: the work of the snapshot thread, in virtual time.
 //!
-//! It is written when the view or the own state has changed, then rests for a while, and is tried again later each time
-//! when the disk does not take it. What is in the file, and what of it is used, is the [real one's](crate::snapshot).
+//! It is written when the view or the own state has changed, and then rests for a while. If the disk does not take it,
+//! it is tried again, later each time. The contents of the file, and how they are used, are those of the [real
+//! one](crate::snapshot).
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ pub(super) struct SnapshotFile {
     absent: AbsentContacts,
     /// When those are forgotten.
     forget_after: Duration,
-    /// What is there is not ours.
+    /// The file that is there is not ours.
     has_stranger: bool,
     /// What was written last, and its length.
     written: Option<(Snapshot, usize)>,
@@ -34,7 +35,7 @@ pub(super) struct SnapshotFile {
     seen: Option<u64>,
     /// It rests until then.
     rested: Instant,
-    /// Whether somebody is going to look when it has rested.
+    /// Whether a wake-up is scheduled for the end of the rest.
     pub(super) is_awaited: bool,
     pub(super) writes: u64,
     pub(super) errors: u64,

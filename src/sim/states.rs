@@ -5,7 +5,7 @@
 //! | a write is one thing | all over the cluster a key with a version holds one value |
 //! | a copy does not go back | its version never falls while the run is the same |
 //! | nothing is invented or comes back | what is new in a copy was written after all that it held before; so a removed key stays away |
-//! | nothing is lost | what is no longer in a copy was written anew or removed since |
+//! | nothing is lost | what is no longer in a copy was rewritten or removed since |
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Notes what a view shows of a node now, where it showed another version before; what is wrong with it, if
+    /// Notes what a view shows of a node now, where it showed another version before; returns what is wrong with it, if
     /// anything.
     pub(super) fn check(&mut self, before: Option<&Node>, now: &Node) -> Result<(), String> {
         let Some(state) = now.versioned_state() else {

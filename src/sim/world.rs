@@ -32,7 +32,7 @@ use crate::node::Node;
 use crate::protocol::Transmit;
 use crate::protocol::{CallResult, EnqueueResult, Instant, Protocol, RequestId, Settings, Task, TimerKind};
 
-/// Datagrams that wait for a host that does not receive; more are lost, as in a socket's buffer.
+/// Maximum number of datagrams that wait for a host that does not receive; more are lost, as in a socket's buffer.
 const INBOX_MAX: usize = 1_024;
 const TIMER_KINDS: [TimerKind; 2] = [TimerKind::Probe, TimerKind::Disseminate];
 
@@ -43,7 +43,7 @@ enum Happening {
     Arrival { to: usize, waiting: Waiting },
     /// A datagram has passed the downlink of a host.
     Passage { to: usize, waiting: Waiting },
-    /// A slow host has done with the next datagram of its inbox.
+    /// A slow host has finished the next datagram of its inbox.
     Service { host: usize, run: u64 },
     /// A starved host has the processor.
     Turn { host: usize, run: u64 },
@@ -71,21 +71,21 @@ pub(super) struct World {
     ledger: Ledger,
     /// Which messages were sent, and what became of them.
     messages: MessageModel,
-    /// With which number a run began that has taken a higher one since.
+    /// The first number of each run that has taken a higher one since.
     numbers: BTreeMap<(String, u64), u64>,
     said: Said,
     /// Whether the invariants are checked.
     pub(super) checks: bool,
-    /// Rules that members are started without.
+    /// Rules that are left out in members that are started.
     #[cfg(any(test, headcount_bench))]
     pub(super) without: crate::protocol::rules::Without,
-    /// Hosts whose listeners have something to hear.
+    /// Hosts with events for their listeners.
     pub(super) to_be_told: BTreeSet<usize>,
     /// Hosts whose discoveries are to be asked.
     pub(super) to_discover: BTreeSet<usize>,
     /// A hash over all that was sent, and when.
     pub(super) trace: u64,
-    /// To be logged when the guard is gone: a logger is code of the user.
+    /// Lines to be logged when the guard is dropped: a logger is code of the user.
     pub(super) lines: Vec<(log::Level, String)>,
     /// All that was sent, and from where, if it is kept.
     #[cfg(any(test, fuzzing))]
@@ -232,7 +232,7 @@ impl World {
         } else {
             Some(Box::new(std::mem::replace(&mut self.hosts[index], host)))
         };
-        // Its generation is on the disk before anybody hears of it.
+        // Its generation is on the disk before any other node hears of it.
         self.keep_snapshot(index);
         self.drain(index);
         Ok((index, before))
@@ -248,7 +248,7 @@ impl World {
         protocol
     }
 
-    /// Has all who run know each other at once; why that can not be, if it can not.
+    /// Makes all running members know each other at once. The error says why they can not.
     #[cfg(any(test, fuzzing, headcount_bench))]
     pub(super) fn acquaint(&mut self) -> std::result::Result<(), String> {
         let running: Vec<usize> =
@@ -289,7 +289,7 @@ impl World {
         }
     }
 
-    /// Ends the process of a host without a word.
+    /// Ends the process of a host without a leave.
     pub(super) fn end(&mut self, host: usize, error: Error) -> Leftovers {
         self.note_number(host);
         let leftovers = self.hosts[host].end(error);
@@ -393,7 +393,7 @@ impl World {
         }
     }
 
-    /// Has a starved host wait for its processor.
+    /// Makes a starved host wait for its processor.
     fn await_turn(&mut self, host: usize) {
         if std::mem::replace(&mut self.hosts[host].awaits_turn, true) {
             return;
@@ -410,7 +410,7 @@ impl World {
         self.read(host);
     }
 
-    /// Has a host read its inbox: at once, or when it has the processor.
+    /// Makes a host read its inbox: at once, or when it has the processor.
     fn serve(&mut self, host: usize) {
         if self.hosts[host].ailments.starved.is_zero() {
             self.read(host);
@@ -474,7 +474,7 @@ impl World {
         slice.saturating_mul(slices)
     }
 
-    /// Datagrams that are on their way.
+    /// Number of datagrams that are in flight.
     #[cfg(test)]
     pub(super) fn in_flight(&self) -> u64 {
         let is_datagram = |happening: &Happening| {
@@ -538,7 +538,7 @@ impl World {
                 let _ = snapshot.keep_up(self.now, &mut host.machine.disk, &host.protocol);
             }
             host.end = Some(error);
-            // Its streams are over; what is queued is still told.
+            // Its streams end; queued events are still delivered.
             host.consumers.clear();
         }
         if has_moved && host.is_running() {
@@ -557,8 +557,8 @@ impl World {
         }
     }
 
-    /// Tells the consumers of a host what has happened there. Before its datagrams are taken out: the ack of a message
-    /// is one of them.
+    /// Passes to the consumers of a host what has happened there. This comes before its datagrams are taken out: the
+    /// ack of a message is one of them.
     fn tell_events(&mut self, index: usize) {
         let host = &mut self.hosts[index];
         host.consumers.retain_mut(|consumer| consumer.tell_missed().is_some());
@@ -570,7 +570,7 @@ impl World {
         }
     }
 
-    /// Has the consumers of a host told of an event.
+    /// Passes an event to the consumers of a host.
     fn tell(&mut self, index: usize, event: Event) {
         let host = &mut self.hosts[index];
         if !host.is_running() {
@@ -617,7 +617,7 @@ impl World {
         }
     }
 
-    /// Who runs and still shows a node that does not: both names.
+    /// A running member that still shows a node that does not run: both names.
     pub(super) fn first_ghost(&self) -> Option<(&str, &str)> {
         let gone = |name: &str| self.index_of(name).is_none_or(|index| !self.hosts[index].is_running());
         let mut running = self.hosts.iter().filter(|host| host.is_running());
@@ -627,7 +627,7 @@ impl World {
         })
     }
 
-    /// How long those who are well may take to bury those who are gone.
+    /// How long members that are well may take to bury nodes that are gone.
     pub(super) fn burial_limit(&self) -> Duration {
         let n = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
         let running = self.hosts.iter().filter(|host| host.is_running());
@@ -642,7 +642,7 @@ impl World {
         sizes.collect::<Vec<_>>().join(", ")
     }
 
-    /// What a failing check names first, so that it can be seen again.
+    /// The text that a failing check begins with, so that the run can be repeated.
     pub(super) fn place(&self) -> String {
         format!("seed {}, at {} µs", self.seed, self.now.as_micros())
     }

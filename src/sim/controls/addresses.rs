@@ -9,8 +9,8 @@ use crate::sim::network::Translator;
 impl Cluster {
     /// Gives a host these addresses, before it is started or while it runs. It receives at all of them, and sends to
     /// each destination from the one that has most bits in common with it, as if there were a route for each. Without
-    /// [`Config::advertise`](crate::Config::advertise) it tells others the first one; if it runs, and what it has told
-    /// is no longer one of its addresses, it moves.
+    /// [`Config::advertise`](crate::Config::advertise) it advertises the first one. If it runs, and the address that it
+    /// advertises is no longer one of its own, it moves.
     ///
     /// With this the address that a member advertises need not be one of its own.
     ///
@@ -53,8 +53,8 @@ impl Cluster {
         }
     }
 
-    /// From here on nothing that `from` sends arrives at this address. The other addresses of the same host are as they
-    /// were. [`heal`](Self::heal) ends it.
+    /// From here on nothing that `from` sends arrives at this address. The other addresses of the same host are
+    /// unchanged. [`heal`](Self::heal) ends it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -77,9 +77,9 @@ impl Cluster {
     }
 
     /// Puts hosts behind a translator, before they are started or while they run. They reach each other at their own
-    /// addresses, and nobody else does. A member in there advertises its own address, unless
-    /// [`Config::advertise`](crate::Config::advertise) names the mapped port at which it can be reached. `None` removes the
-    /// translator.
+    /// addresses, and no other host does. A member behind it advertises its own address, unless
+    /// [`Config::advertise`](crate::Config::advertise) names the mapped port at which it can be reached. `None` removes
+    /// the translator.
     ///
     /// ```
     /// use headcount::{Config, sim};
@@ -103,7 +103,7 @@ impl Cluster {
         }
     }
 
-    /// Has the translator that a host is behind forget all ports that it has assigned, as if it had been restarted.
+    /// Makes the translator that a host is behind forget all ports that it has assigned, as if it had been restarted.
     /// Mapped ports stay.
     ///
     /// ```

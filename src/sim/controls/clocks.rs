@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::sim::Cluster;
 use crate::sim::clock::{Clock, WallClock};
 
-/// Clocks: what the hosts take for the time of day.
+/// Clocks: the time of day on each host.
 impl Cluster {
     /// Sets the wall clock of a host: before it is started, or while it runs. A member reads it when it starts, to number
     /// its run; so the next run on the host is the first that sees it. Timers do not run by it.

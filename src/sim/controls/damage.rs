@@ -3,7 +3,7 @@
 use crate::sim::Cluster;
 use crate::sim::network::{Interloper, millionths};
 
-/// Damage: what becomes of datagrams on their way.
+/// Damage to datagrams on their way.
 impl Cluster {
     /// The share of datagrams, 0 to 1, that arrives with a flipped bit, on all links.
     ///
@@ -27,8 +27,8 @@ impl Cluster {
         self.sim.world().links.all.flips = millionths(share);
     }
 
-    /// The share of datagrams that arrives with a flipped bit from one host to another. From the first such call on this
-    /// direction keeps what it has, as with [`loss_between`](Self::loss_between).
+    /// The share of datagrams that arrives with a flipped bit from one host to another. From the first such call on,
+    /// this direction keeps its own settings, as with [`loss_between`](Self::loss_between).
     ///
     /// ```
     /// use headcount::{Config, sim};
@@ -46,8 +46,9 @@ impl Cluster {
         self.between(from, to, |link| link.flips = millionths(share));
     }
 
-    /// Puts somebody on the path from one host to another; `None` removes it, and what it holds then still goes on. From the
-    /// first such call on this direction keeps what it has, as with [`loss_between`](Self::loss_between).
+    /// Puts an interloper on the path from one host to another. `None` removes it; datagrams that it holds then are
+    /// still sent on. From the first such call on, this direction keeps its own settings, as with
+    /// [`loss_between`](Self::loss_between).
     ///
     /// ```
     /// use std::time::Duration;
@@ -68,7 +69,7 @@ impl Cluster {
         self.between(from, to, |link| link.interloper = interloper.into());
     }
 
-    /// Puts somebody on all paths; `None` removes it.
+    /// Puts an interloper on all paths; `None` removes it.
     ///
     /// ```
     /// use headcount::sim::{Cluster, Interloper};

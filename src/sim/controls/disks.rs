@@ -3,10 +3,11 @@
 use crate::sim::Cluster;
 use crate::sim::disk::{DiskImage, DiskState};
 
-/// Disks: what stays of a host when its process has ended.
+/// Disks: they outlive the processes of a host.
 impl Cluster {
-    /// Has the disk of a host do well, be full, or fail, before the host is started or while it runs. Members write their
-    /// [snapshots](crate::Config::snapshot) there, at whatever path; each host has a disk of its own.
+    /// Sets the state of a host's disk, before the host is started or while it runs: it works, is full, or fails.
+    /// Members write their [snapshots](crate::Config::snapshot) there, at whatever path; each host has a disk of its
+    /// own.
     ///
     /// ```
     /// use std::time::Duration;
@@ -35,7 +36,7 @@ impl Cluster {
         self.sim.world().machine_of(name).disk.state = state;
     }
 
-    /// All that is on the disk of a host now.
+    /// Everything that is on the disk of a host now.
     ///
     /// ```
     /// use std::time::Duration;
@@ -62,8 +63,8 @@ impl Cluster {
         self.sim.world().machine_of(name).disk.image.clone()
     }
 
-    /// Replaces all that is on the disk of a host, before the host is started or while it runs: by what was there once,
-    /// by what is on the disk of another host, or by something else.
+    /// Replaces everything on the disk of a host, before the host is started or while it runs: by what was there
+    /// earlier, by the disk of another host, or by something else.
     ///
     /// ```
     /// use headcount::{Config, sim};

@@ -10,9 +10,9 @@ use crate::sim::Cluster;
 
 /// Streams of events.
 impl Cluster {
-    /// Waits for the next event of a stream ([`Member::events`](crate::Member::events)), in virtual time. A stream
-    /// itself can not do that: what blocks on it (`recv`, `recv_timeout`, `iter`, `select!`) waits for another thread,
-    /// and there is none that runs the world.
+    /// Waits for the next event of a stream ([`Member::events`](crate::Member::events)), in virtual time. The stream
+    /// itself can not do that: calls that block on it (`recv`, `recv_timeout`, `iter`, `select!`) wait for another
+    /// thread, and no other thread runs the world.
     ///
     /// # Errors
     ///

@@ -3,10 +3,10 @@
 use crate::sim::Cluster;
 use crate::sim::network::{Fates, Largest, Oversize, Pipe, Width};
 
-/// Widths and sizes: what fits through.
+/// Widths and sizes of paths.
 impl Cluster {
-    /// Limits what a host sends, to all others together: how many bytes a second, and how many wait. `None` removes the
-    /// limit. Before the host is started, or while it runs.
+    /// Limits how much a host sends, to all others together: how many bytes a second, and how many wait. `None` removes
+    /// the limit. Before the host is started, or while it runs.
     ///
     /// ```
     /// use std::time::Duration;
@@ -28,8 +28,8 @@ impl Cluster {
         self.sim.world().machine_of(name).uplink = width.into().map(Pipe::new);
     }
 
-    /// Limits what a host receives, from all others together: how many bytes a second, and how many wait. `None` removes
-    /// the limit. Before the host is started, or while it runs.
+    /// Limits how much a host receives, from all others together: how many bytes a second, and how many wait. `None`
+    /// removes the limit. Before the host is started, or while it runs.
     ///
     /// ```
     /// use std::time::Duration;
@@ -51,8 +51,8 @@ impl Cluster {
         self.sim.world().machine_of(name).downlink = width.into().map(Pipe::new);
     }
 
-    /// Limits each link between two hosts, in each direction for itself: how many bytes a second, and how many wait.
-    /// `None` removes the limit.
+    /// Limits each link between two hosts, each direction by itself: how many bytes a second, and how many wait. `None`
+    /// removes the limit.
     ///
     /// ```
     /// use headcount::sim::{Cluster, Width};
@@ -65,8 +65,9 @@ impl Cluster {
         self.sim.world().links.all.width = width.into();
     }
 
-    /// Limits the link from one host to another: how many bytes a second, and how many wait. `None` removes the limit. From
-    /// the first such call on this direction keeps what it has, as with [`loss_between`](Self::loss_between).
+    /// Limits the link from one host to another: how many bytes a second, and how many wait. `None` removes the limit.
+    /// From the first such call on, this direction keeps its own settings, as with
+    /// [`loss_between`](Self::loss_between).
     ///
     /// ```
     /// use headcount::{Config, sim};
@@ -104,8 +105,8 @@ impl Cluster {
         self.sim.world().links.all.largest = Largest::new(bytes, beyond);
     }
 
-    /// The largest datagram that passes from one host to another. From the first such call on this direction keeps what
-    /// it has, as with [`loss_between`](Self::loss_between).
+    /// The largest datagram that passes from one host to another. From the first such call on, this direction keeps its
+    /// own settings, as with [`loss_between`](Self::loss_between).
     ///
     /// ```
     /// use headcount::{Config, sim};
@@ -123,8 +124,8 @@ impl Cluster {
         self.between(from, to, |link| link.largest = Largest::new(bytes, beyond));
     }
 
-    /// The largest datagram that a host sends and receives, before it is started or while it runs. What comes in and is
-    /// larger is swallowed in any case: its sender does not hear of it.
+    /// The largest datagram that a host sends and receives, before it is started or while it runs. Larger datagrams
+    /// that come in are swallowed in any case: their senders get no error.
     ///
     /// ```
     /// use headcount::sim::{Cluster, Oversize};

@@ -3,11 +3,11 @@
 /// What happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sim) enum Choice {
-    /// One of the oldest datagrams arrives.
+    /// One of the oldest datagrams in flight arrives.
     Deliver(usize),
     /// The oldest one is lost.
     Lose,
-    /// The oldest one arrives, and will once more.
+    /// The oldest one arrives now, and once more later.
     Double,
     /// The next timer fires.
     Fire,

@@ -1,11 +1,11 @@
-//! What is done to a few members while everything is tried with their datagrams.
+//! The acts of a few members; the search tries everything with their datagrams.
 
 use std::time::Duration;
 
 use super::stage::Act::{ClockBack, Crash, Join, Leave, Namesake, Start, StartAt, Wait};
 use super::stage::{Act, Scenario};
 
-/// What nobody else has.
+/// An address that no other host has.
 const ELSEWHERE: &str = "10.9.0.1:7990";
 const ALL: &[&str] = &["a", "b", "c"];
 
@@ -13,7 +13,7 @@ fn scenario(label: &'static str, seeds: &'static [&'static str], before: &[Act],
     Scenario { label, seeds, before: before.to_vec(), acts: acts.to_vec() }
 }
 
-/// All that is searched.
+/// All scenarios that are searched.
 pub(super) fn all() -> Vec<Scenario> {
     let apart = [Start("a"), Start("b")];
     let two = [Start("a"), Start("b"), Join("b", "a"), Wait(Duration::from_secs(3))];

@@ -9,25 +9,25 @@ use super::choice::Choice;
 use super::stage::{Scenario, Stage};
 use crate::sim::Rule;
 
-/// Datagrams of which any may arrive next: the oldest ones.
+/// How many of the oldest datagrams in flight may arrive next.
 const DELIVERABLE: usize = 3;
 
 /// How far a search goes.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::sim) struct Limits {
     pub(in crate::sim) depth: usize,
-    /// Worlds that are looked at.
+    /// Maximum number of worlds that are visited.
     pub(in crate::sim) worlds: usize,
 }
 
 /// What a search has seen.
 #[derive(Debug, Clone, Default)]
 pub(in crate::sim) struct Explored {
-    /// Paths that were gone.
+    /// Number of paths that were run.
     pub(in crate::sim) runs: usize,
-    /// Different worlds at their ends.
+    /// Number of different worlds at their ends.
     pub(in crate::sim) worlds: usize,
-    /// The depth to which all of them were looked at.
+    /// The depth to which all worlds were visited.
     pub(in crate::sim) depth: usize,
     /// The longest time until all views were equal.
     pub(in crate::sim) slowest: Duration,
@@ -47,7 +47,7 @@ pub(in crate::sim) struct Failure {
     pub(in crate::sim) wrong: String,
 }
 
-/// Looks at all worlds that a scenario leads to, within limits, with members that do without some rules.
+/// Visits all worlds that a scenario leads to, within limits. The members leave out the rules in `without`.
 pub(in crate::sim) fn explore(
     scenario: &Scenario,
     without: &[Rule],
@@ -73,8 +73,8 @@ pub(in crate::sim) fn explore(
     Ok(explored)
 }
 
-/// Goes one path. If it leads to a world that is new, there is an end to it in which all are well, and it goes on from
-/// there.
+/// Runs one path. If it leads to a new world, the world is brought to an end in which all are well, and the search goes
+/// on from the world.
 fn visit(
     scenario: &Scenario,
     without: &[Rule],

@@ -2,17 +2,17 @@
 //!
 //! | after each step | |
 //! |---|---|
-//! | a record is that of a run that there was | nobody is made up |
-//! | nobody holds a higher incarnation of a run than it has itself | only a node raises its own |
-//! | a run that runs is suspected or dead only if a timer at somebody led to it | no datagram accuses by itself |
-//! | a run that runs has left only if it said so | |
-//! | a join that is Ok has both in each other's view | if both still run |
+//! | each record is of a run that existed | no node is made up |
+//! | no member holds a higher incarnation of a run than the run has itself | only a node raises its own |
+//! | a running run is suspected or dead only if a timer at some member led to it | no datagram accuses by itself |
+//! | a running run has left only if it announced that | |
+//! | after a join that returned Ok, both are in each other's view | if both still run |
 //!
 //! | in the end | |
 //! |---|---|
-//! | all who run show each other, and nobody else | within [`EQUAL_WITHIN`] |
+//! | all running members show each other, and no other node | within [`EQUAL_WITHIN`] |
 //! | each join is answered | |
-//! | of each name that was started one run is left, unless it was ended | the older one, if nothing was late |
+//! | of each name that was started, one run is left, unless it was ended | the older one, if nothing was late |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::sim::{Clock, Cluster, Rule};
 
 /// Views are equal within this time, from any world that a search reaches.
 ///
-/// The longest wait has a name: a member that was buried again stays away, and nobody has a seed.
+/// The longest wait occurs when a member that was buried again stays away, and no member has a seed.
 pub(super) const EQUAL_WITHIN: Duration = Duration::from_secs(120);
 /// How long a process that leaves waits for acks.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,7 +36,7 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Something that an operator does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sim) enum Act {
-    /// A process is started on a host: the first one, or another one in place of the one that runs.
+    /// A process is started on a host: the first one, or another one in place of the running one.
     Start(&'static str),
     /// The same, at another address.
     StartAt(&'static str, &'static str),
@@ -57,7 +57,8 @@ pub(in crate::sim) enum Act {
 #[derive(Debug, Clone)]
 pub(in crate::sim) struct Scenario {
     pub(in crate::sim) label: &'static str,
-    /// Whether members are configured with each other as seeds. Without, what is lost of a join is lost.
+    /// The seeds that members are configured with. Without seeds, a join is not tried again when its datagrams are
+    /// lost.
     pub(in crate::sim) seeds: &'static [&'static str],
     /// What has happened before the search begins.
     pub(in crate::sim) before: Vec<Act>,
@@ -83,9 +84,9 @@ pub(in crate::sim) struct Stage {
     acts: Vec<Act>,
     joins: Vec<Join>,
     leaving: BTreeMap<Run, RequestId>,
-    /// By name and generation, all that there were.
+    /// All runs that there were, by name and generation.
     runs: BTreeMap<(String, u64), Run>,
-    /// Those that a timer has led somebody to suspect.
+    /// Runs that a timer has led some member to suspect.
     accused: BTreeSet<(String, u64)>,
     /// Nothing was lost, and nothing came later than a timer.
     is_fair: bool,
@@ -147,7 +148,7 @@ impl Stage {
         (self.cluster.sim.world().digest(), self.acts.len(), self.leaving.len())
     }
 
-    /// Does all that is still to be done, and lets all datagrams arrive; how long it takes until all views are equal.
+    /// Does all remaining acts, and lets all datagrams arrive. Returns how long it takes until all views are equal.
     pub(super) fn end_well(mut self) -> Duration {
         let millisecond = Duration::from_millis(1);
         self.cluster.latency(millisecond..millisecond);
@@ -159,7 +160,7 @@ impl Stage {
             self.pass(Duration::from_millis(100));
         }
         let since = self.cluster.now();
-        // What was on its way may still change something.
+        // Datagrams in flight may still change something.
         self.pass(Duration::from_secs(1));
         while !self.cluster.is_converged() || !self.joins.is_empty() {
             let after = self.cluster.now() - since;
@@ -277,7 +278,7 @@ impl Stage {
         });
     }
 
-    /// Who has joined and who has let it in show each other, unless one of them is gone.
+    /// A member that has joined and the member that has let it in show each other, unless one of them is gone.
     fn check_joins(&mut self) {
         let mut world = self.cluster.sim.world();
         self.joins.retain(|Join { joiner, seed, call }| {
@@ -329,7 +330,7 @@ impl Stage {
     }
 }
 
-/// Whether one shows the run of another.
+/// Whether a host shows the run of another one.
 fn shows(host: &Host, other: &Host) -> bool {
     let node = host.protocol.nodes().find(|node| node.name() == other.name);
     node.is_some_and(|node| node.generation() == other.protocol.local().generation())

@@ -1,4 +1,4 @@
-//! Nothing is found in the protocol, and what is broken on purpose is.
+//! The search finds no fault in the protocol, and finds the faults that are made on purpose.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use super::scenarios;
 use super::search::{Limits, explore};
 use crate::sim::Rule;
 
-/// Worlds of each scenario, if the environment does not ask for all to some depth.
+/// Maximum number of worlds of each scenario, unless the environment asks for all worlds to some depth.
 const WORLDS: usize = 300;
 
 #[test]
@@ -27,7 +27,7 @@ fn whatever_happens_within_a_few_steps_two_or_three_members_agree_in_the_end() {
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
-/// Looks for what is wrong without a rule.
+/// Searches for a failure with a rule left out.
 fn is_found(rule: Rule, label: &str) -> String {
     let found = explore(&scenarios::one(label), &[rule], Limits { depth: usize::MAX, worlds: 4_000 });
     let failure = found.expect_err("it was not found");

@@ -1,7 +1,7 @@
-//! Steps that somebody else chooses, in place of the clock: what becomes of the datagrams that are on their way.
+//! Steps that a caller chooses, in place of the clock: what happens to the datagrams that are in flight.
 //!
-//! They are counted in an order of their own: by when they arrive, by receiver, by sender, and then as they were sent. So
-//! it makes no difference in which order two hosts have sent.
+//! Datagrams are numbered by arrival time, receiver, sender, and then in the order in which they were sent. So it makes
+//! no difference which of two hosts has sent first.
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
@@ -11,11 +11,11 @@ use crate::protocol::Instant;
 use crate::sim::host::Waiting;
 use crate::wire::hash::siphash;
 
-/// Something that is on its way, as it waits in the world.
+/// A datagram in flight, as it waits in the world.
 type Flight = Reverse<(Instant, u64, Happening)>;
 
 impl World {
-    /// Delivers one of the datagrams that are on their way, now.
+    /// Delivers one of the datagrams that are in flight, now.
     pub(in crate::sim) fn deliver(&mut self, number: usize) {
         let happening = self.take_flight(number);
         self.happen(happening);
@@ -36,7 +36,7 @@ impl World {
         self.happen(happening);
     }
 
-    /// Lets the time of the next timer come, and no datagram meanwhile.
+    /// Moves time to the next timer and fires it; no datagram arrives meanwhile.
     pub(in crate::sim) fn fire(&mut self) {
         if let Some((at, host, slot)) = self.wakes.pop_first() {
             self.now = self.now.max(at);
@@ -44,8 +44,8 @@ impl World {
         }
     }
 
-    /// A hash of all that decides how this world goes on: of two worlds that are equal one can stand for both. What was
-    /// counted and observed is no part of it.
+    /// A hash of everything that decides how this world goes on: of two worlds with equal hashes, one can stand for
+    /// both. Counters and observations are no part of it.
     pub(in crate::sim) fn digest(&self) -> u64 {
         let mut digest = self.now.as_micros();
         let mut add = |bytes: &[u8]| digest = siphash((digest, 0), bytes);
@@ -70,7 +70,7 @@ impl World {
     }
 }
 
-/// Where something has its place among all that is on its way.
+/// The sort key of something in flight.
 fn place(Reverse((at, serial, happening)): &Flight) -> (Instant, usize, Option<SocketAddr>, u64) {
     match happening {
         Happening::Arrival { to, waiting } | Happening::Passage { to, waiting } => {

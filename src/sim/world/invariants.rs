@@ -1,4 +1,4 @@
-//! What is checked at each step, and what becomes of it when it is broken.
+//! The invariants that are checked at each step, and what happens when one is broken.
 
 use super::World;
 use crate::error::Result;
@@ -45,7 +45,7 @@ impl World {
         }
     }
 
-    /// Takes a message from a program, and notes that it did.
+    /// Takes a message from a program, and notes it in the model.
     pub(in crate::sim) fn send_message(
         &mut self,
         host: usize,
@@ -65,7 +65,7 @@ impl World {
         call
     }
 
-    /// A message that a program is given, as the model knows it.
+    /// A message that is delivered to a program, as the model knows it.
     pub(super) fn delivered(&mut self, index: usize, from: &Node, payload: &[u8]) -> Message {
         if let Some(sender) = self.index_of(from.name()) {
             self.note_number(sender);
@@ -75,8 +75,8 @@ impl World {
         Message::new(from, &self.hosts[index].protocol.local(), payload).of_run(first)
     }
 
-    /// Notes the number of a run, if it has taken a higher one than it began with: what it has sent under the first one
-    /// comes under this one.
+    /// Notes the number of a run, if it has taken a higher one than it began with: messages that it has sent under the
+    /// first number arrive under the new one.
     pub(super) fn note_number(&mut self, index: usize) {
         let Host { name, number, protocol, .. } = &self.hosts[index];
         let generation = protocol.local().generation();
@@ -90,7 +90,7 @@ impl World {
         self.expect(index, outcome);
     }
 
-    /// Panics if an invariant is broken, with what is needed to see it again.
+    /// Panics if an invariant is broken, with what is needed to repeat the run.
     pub(super) fn expect(&self, host: usize, outcome: Result<(), String>) {
         if let Err(wrong) = outcome {
             violated(&self.place(), &self.hosts[host].name, &wrong);
@@ -98,7 +98,7 @@ impl World {
     }
 }
 
-/// Ends the run: whoever tests with the simulator is to see it.
+/// Ends the run, so that a test with the simulator fails.
 #[track_caller]
 fn violated(place: &str, host: &str, wrong: &str) -> ! {
     panic!("{place}, {host}: {wrong}")

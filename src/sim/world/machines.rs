@@ -1,4 +1,4 @@
-//! Machines: what hosts have when nothing runs there, and where they are.
+//! Machines: what hosts have even when nothing runs there, and where they are.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -17,13 +17,14 @@ impl World {
         let machine = name.map(|name| self.machine(index, name));
         let (realm, given) =
             machine.map(|machine| (machine.translator, machine.addresses.clone())).unwrap_or_default();
-        // What is told may lead to a translator, and not to the host itself.
+        // The advertised address may lead to a translator, and not to the host itself.
         let told = advertise.filter(|_| realm.is_none());
         let addresses = if given.is_empty() { vec![told.unwrap_or_else(|| addr_of(index))] } else { given };
         (realm, addresses)
     }
 
-    /// Gives a host other addresses. If it `moves`, what it tells others changes with them, as soon as it looks.
+    /// Gives a host other addresses. If it `moves`, the address that it advertises changes with them, when it next
+    /// checks its address.
     pub(in crate::sim) fn readdress(&mut self, index: usize, addresses: Vec<SocketAddr>, moves: bool) {
         let Some(host) = self.hosts.get_mut(index) else {
             return;
@@ -58,7 +59,7 @@ impl World {
         }
     }
 
-    /// The machine of a host; of one that has not been started yet the one that it will be started on.
+    /// The machine of a host. For a host that has not been started yet, the one that it will be started on.
     pub(super) fn machine(&mut self, index: usize, name: &str) -> &mut Machine {
         match self.hosts.get_mut(index) {
             Some(host) => &mut host.machine,
@@ -73,14 +74,14 @@ impl World {
     }
 }
 
-/// Where the socket of a process is bound that receives at all of these addresses.
+/// The address that the socket of a process is bound to if it receives at all of these addresses.
 pub(super) fn bound_to(interfaces: &[SocketAddr]) -> SocketAddr {
     let is_of_both = interfaces.iter().any(|addr| addr.is_ipv4() != interfaces[0].is_ipv4());
     let ip = if is_of_both { Ipv6Addr::UNSPECIFIED.into() } else { interfaces[0].ip() };
     SocketAddr::new(ip, interfaces[0].port())
 }
 
-/// The address of a host that does not say which one it has.
+/// The address of a host that has no address set.
 fn addr_of(index: usize) -> SocketAddr {
     let [_, b, c, d] = u32::try_from(index + 1).unwrap_or(u32::MAX).to_be_bytes();
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, b, c, d)), DEFAULT_PORT)

@@ -100,14 +100,14 @@ impl World {
         }
     }
 
-    /// Where a datagram goes that a host sends from one of its addresses.
+    /// The destination of a datagram that a host sends from one of its addresses.
     fn route(&mut self, sender: usize, own: SocketAddr, to: SocketAddr) -> Route {
         let Self { hosts, directory, by_name, now, .. } = self;
         let address_of = |name: &str| hosts.get(*by_name.get(name)?)?.interfaces.first().copied();
         directory.route(*now, hosts[sender].machine.translator, own, to, address_of)
     }
 
-    /// To which host a datagram goes, and where it seems to come from there.
+    /// The host that a datagram goes to, and the source that it has there.
     #[cfg(test)]
     pub(in crate::sim) fn destination(
         &mut self,

@@ -8,7 +8,7 @@ use crate::sim::snapshots::{Due, SnapshotFile};
 use crate::snapshot::Snapshot;
 
 impl World {
-    /// Opens the snapshot of a member that is to have one, with what an earlier run has left there.
+    /// Opens the snapshot of a member that has one configured, with what an earlier run has left there.
     pub(super) fn open_snapshot(
         &mut self,
         index: usize,
@@ -25,7 +25,7 @@ impl World {
         Ok((Some(file), past))
     }
 
-    /// Has a member write its snapshot, if it has one and something has changed: now, or when it has rested.
+    /// Makes a member write its snapshot, if it has one and something has changed: now, or when it has rested.
     pub(super) fn keep_snapshot(&mut self, index: usize) {
         let host = &mut self.hosts[index];
         let Some(snapshot) = &mut host.snapshot else {
@@ -50,7 +50,7 @@ impl World {
         }
     }
 
-    /// Has a member write its snapshot now, if anything has changed.
+    /// Makes a member write its snapshot now, if anything has changed.
     pub(in crate::sim) fn write_snapshot(&mut self, index: usize) -> Result<()> {
         let host = &mut self.hosts[index];
         let Some(snapshot) = &mut host.snapshot else {
