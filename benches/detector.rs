@@ -113,18 +113,18 @@ fn mass(report: &mut Report, runs: u64) -> AnyResult<()> {
     Ok(())
 }
 
-/// What survivors see of many that crash together, and what they send until all know.
+/// What survivors see of many nodes that crash together, and what they send until all know.
 #[cfg(headcount_bench)]
 struct Together {
     /// Until every survivor sees survivors only.
     known: Duration,
-    /// Datagrams a survivor …
+    /// Datagrams sent by a survivor …
     datagrams: f64,
     /// … in the second with most of them …
     busiest: f64,
     /// … and the most that one survivor sends in a second.
     most: u64,
-    /// Survivors that were declared dead, at all survivors.
+    /// Deaths of survivors, reported at all survivors.
     wrong: usize,
 }
 

@@ -1,4 +1,4 @@
-//! One run of an experiment: a cluster, what is done to it, and what it has sent and lost meanwhile.
+//! One run of an experiment: a cluster, what is done to it, and the datagrams and deaths meanwhile.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Trial {
         self.lab.cluster.run(time);
     }
 
-    /// For two minutes each of the sick ails for a spell, is well for a while, and so on: each in a rhythm of its own.
+    /// For two minutes, each of the sick members is ill and well by turns, in a rhythm of its own.
     pub(crate) fn by_turns(&self, spell: Duration, pause: Duration, ail: impl Fn(&Cluster, &str)) {
         const STEP: Duration = Duration::from_millis(250);
         let (steps, of) =
@@ -58,7 +58,7 @@ impl Trial {
         self.run(QUIET);
     }
 
-    /// What members send in a second.
+    /// Datagrams that members send in a second.
     pub(crate) fn datagrams(&self) -> f64 {
         self.lab.load_since(self.sent, self.began).datagrams
     }
@@ -68,13 +68,13 @@ impl Trial {
         Tally::of(&self.deaths, &self.sick)
     }
 
-    /// Deaths of nodes that are well, of others, and what was sent.
+    /// Deaths of nodes that are well, deaths of others, and datagrams.
     pub(crate) fn plain(mut self) -> Samples {
         let tally = self.tally();
         vec![vec![tally.wrong as f64], vec![tally.of_sick as f64], vec![self.datagrams()]]
     }
 
-    /// Deaths, all of nodes that run, and what was sent.
+    /// Deaths, all of running nodes, and datagrams.
     pub(crate) fn lasting(mut self) -> Samples {
         let tally = self.tally();
         vec![vec![tally.wrong as f64], vec![self.datagrams()]]
@@ -90,7 +90,7 @@ impl Trial {
         ]
     }
 
-    /// Eight nodes of those that are well go away: how fast that is found.
+    /// Eight of the healthy nodes go away. Measures how fast that is detected.
     pub(crate) fn detect(mut self) -> Samples {
         let datagrams = self.datagrams();
         self.tally();

@@ -1,4 +1,4 @@
-//! Random faults: whatever happens, the invariants hold, and when it is over all views become equal.
+//! Random faults: the invariants hold whatever happens, and all views become equal when the faults are over.
 //!
 //! `HEADCOUNT_SEEDS=200` runs that many seeds, `HEADCOUNT_SEED=17` runs one, and with `RUST_LOG=debug` shows what happens
 //! in it. A failing run prints the command that replays it. Kinds of faults that the protocol does not survive yet are
@@ -26,11 +26,11 @@ use crate::event::Event;
 use crate::member::Member;
 use crate::node::Status;
 
-/// Seeds that run by default.
+/// Number of seeds that run by default.
 const SEEDS: u64 = 24;
-/// Hosts in one run, late joiners included.
+/// Maximum number of hosts in one run, late joiners included.
 const HOSTS_MAX: usize = 24;
-/// Members that are never taken away.
+/// Number of members that are never taken away.
 const LEFT_ALONE: usize = 3;
 /// Views are equal within this time after the last fault: a member that was buried again and again stays away for up to
 /// 320 s.
@@ -67,7 +67,7 @@ fn seeds_of_random_faults_end_in_equal_views() {
 }
 
 /// Twenty nodes write 200 keys each, change them and remove half of them, while datagrams are lost and the network is
-/// cut: in the end everybody shows what was written last, and nothing that was removed.
+/// cut: in the end all members show what was written last, and nothing that was removed.
 #[test]
 fn seeds_of_many_writes_end_in_equal_states() {
     let seeds = match number("HEADCOUNT_SEED") {
@@ -128,17 +128,17 @@ fn millis(millis: u64) -> Duration {
 struct Run {
     seed: u64,
     cluster: Cluster,
-    /// Draws what happens; the cluster draws for itself.
+    /// Draws what happens; the cluster has a generator of its own.
     rng: ChaCha12Rng,
     /// The handles of each host; the last one that is dropped ends a process.
     members: Vec<Member>,
     sick: BTreeSet<usize>,
     switches: Switches,
-    /// Links that are not as all others.
+    /// Links with settings of their own.
     paths: BTreeSet<(usize, usize)>,
-    /// What was on disks once.
+    /// Earlier images of disks.
     images: BTreeMap<usize, DiskImage>,
-    /// Seconds that members may still rest, each for itself.
+    /// Seconds that members may still rest, summed over all of them.
     rest_left: usize,
 }
 
@@ -157,7 +157,7 @@ impl Run {
         }
     }
 
-    /// Lets things happen, then ends them all; how long it takes until all views are equal.
+    /// Makes faults happen, then ends them all. Returns how long it takes until all views are equal.
     fn run(mut self) -> Duration {
         self.rest_left = self.rest_secs();
         for _ in 0..self.below(3..20) {
@@ -197,7 +197,7 @@ impl Run {
             5 | 6 if self.members.len() < HOSTS_MAX => self.grow(),
             7 if well && spare => drop(self.members[host].leave(millis(2_000))),
             8 if well && spare => self.members[host].shutdown().unwrap(),
-            // Faster than anybody can notice.
+            // Faster than any member can notice.
             9 if runs => {
                 self.cluster.crash(&own);
                 self.restart(host);
@@ -237,7 +237,7 @@ impl Run {
             }
             24 | 25 if well => self.write(host),
             26 | 27 if well => {
-                // The cluster checks that it comes as this says. Now and then it takes many fragments.
+                // The cluster checks that the message arrives as the result says. Now and then it takes many fragments.
                 let length = self.below(0..100) * self.below(0..100) * self.below(1..20);
                 let _ = self.members[host].send(&peer, &vec![self.rng.random(); length]);
             }
@@ -270,7 +270,7 @@ impl Run {
         }
     }
 
-    /// What a member has written is what all others show.
+    /// Checks that all others show what a member has written.
     fn assert_equal_states(&self) {
         let running = self.running();
         for (host, other) in running.iter().flat_map(|host| running.iter().map(move |other| (*host, *other)))
@@ -298,7 +298,7 @@ impl Run {
         self.cluster.latency(Duration::from_micros(fastest)..Duration::from_micros(slowest));
     }
 
-    /// Ends all that is wrong, but for what members have to live with.
+    /// Ends all faults except those that members have to live with.
     fn calm(&mut self) {
         self.mend();
         self.cluster.heal();
@@ -319,7 +319,7 @@ impl Run {
         self.join(index);
     }
 
-    /// One more host, which knows its seeds.
+    /// One more host, with seeds.
     fn add(&mut self) -> usize {
         let index = self.members.len();
         let config = self.config().name(name(index));
@@ -335,7 +335,7 @@ impl Run {
         self.join(host);
     }
 
-    /// Another process of that name, which knows its seeds.
+    /// Another process of that name, with seeds.
     fn start_again(&mut self, host: usize, elsewhere: bool) {
         self.sick.remove(&host);
         let mut config = self.config();
@@ -343,7 +343,7 @@ impl Run {
             let (a, b) = (self.below(1..250), self.below(1..250));
             let addr = format!("10.{}.{a}.{b}:7990", host + 9).parse().unwrap();
             if !self.cluster.sim.world().hosts[host].machine.addresses.is_empty() {
-                // It would not be reached at what it advertises.
+                // It would not be reached at the address that it advertises.
                 self.cluster.crash(&name(host));
                 self.cluster.addresses(&name(host), [addr]);
             }
@@ -360,7 +360,7 @@ impl Run {
         let config = self.sealed(Config::lan()).seeds((0..HOSTS_MAX).map(name).collect::<Vec<_>>());
         match self.below(0..10) {
             8 | 9 => config.on_event(|member, event| {
-                // Answers what it is sent, and greets who joins.
+                // Answers messages, and greets nodes that join.
                 let _ = match event {
                     Event::Message { from, payload } if payload.len() > 1 => {
                         member.send(from.name(), &payload[1..payload.len() / 2 + 1])
@@ -391,7 +391,7 @@ impl Run {
         }
     }
 
-    /// Every third cluster has a key, where there are keys.
+    /// Every third cluster has a key, if the feature is on.
     #[cfg(feature = "encryption")]
     fn sealed(&self, config: Config) -> Config {
         use crate::keyring::{Key, Keyring};

@@ -447,7 +447,7 @@ fn a_death_is_proven_if_two_have_asked_in_vain() {
     assert_eq!(proven(&world, 0, since), [false; 4], "it is isolated");
 }
 
-/// All probes of it were void, and it was shown for good.
+/// All probes of the node were void, and it was shown for good.
 #[test]
 fn a_node_whose_death_no_relay_can_prove_is_declared_dead_at_the_slowest_pace() {
     for n in [4, 8, 20] {
@@ -471,14 +471,14 @@ fn a_node_whose_death_no_relay_can_prove_is_declared_dead_at_the_slowest_pace() 
     }
 }
 
-/// Half of what it asks is not answered, and no relay answers it: it may be the one that is not heard.
+/// Half of its requests are not answered, and no relay answers it: it may itself be the one that is not heard.
 #[test]
 fn a_member_that_is_hardly_answered_accuses_nobody_without_proof() {
     let mut world = World::cluster(64, 12);
     world.run(secs(5));
     let since = world.now;
     for other in 1..12 {
-        // It gets answers from half of the others only, and nacks from nobody.
+        // It gets answers from only half of the others, and no nacks.
         if other % 2 == 0 {
             world.cuts.insert((other, 0));
         }
@@ -495,7 +495,7 @@ fn a_member_that_is_hardly_answered_accuses_nobody_without_proof() {
     }
 }
 
-/// A relay that knows nothing of it has died is what all answer of the dead of an isolation.
+/// After an isolation, all relays answer that they do not know the nodes that have died meanwhile.
 #[test]
 fn what_no_relay_knows_is_dead_if_it_is_hidden() {
     let mut world = World::cluster(65, 6);

@@ -89,7 +89,7 @@ fn a_reject_tells_the_joiner_why() {
         }
         world.inject(joiner, addr_of(50), &reject);
         if matches!(reason, RejectReason::Unreachable { .. }) {
-            // What would show that it is reached may have been lost.
+            // The datagram that would show that it is reached may have been lost.
             world.run(secs(4));
             assert!(!world.hosts[joiner].answers.contains_key(&call));
             world.run(secs(2));

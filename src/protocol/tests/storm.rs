@@ -300,7 +300,7 @@ fn storms_of_forged_datagrams_evict_nobody_and_hide_no_death() {
         // 20,480 records of 300 bytes or so, and what goes with them.
         assert!(mib < 16.0, "{storm:?}: {mib} MiB");
         assert_eq!(seen.evictions, 0, "{storm:?}");
-        // Names that nobody answers to are probed in their turn until they are gone.
+        // Names at which nobody answers are probed in their turn until they are gone.
         let names = Duration::from_secs(seen.nodes_max - N as u64);
         assert!(
             seen.detected.is_some_and(|after| after < secs(30) + names),

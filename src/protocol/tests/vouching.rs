@@ -1,4 +1,4 @@
-//! Vouching: whom a member knows to be there, and what becomes of the word of one that does not know.
+//! Vouching: which nodes a member knows to be there, and what becomes of records that it does not vouch for.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn was_away(world: &mut World, at: usize) {
     world.call(at, |protocol, now| protocol.core.was_away(now));
 }
 
-/// A node that is nowhere.
+/// A node that does not exist.
 fn nobody(name: &str, incarnation: u64, addr: usize) -> Record<'_> {
     Record {
         name,
@@ -45,7 +45,8 @@ fn nobody(name: &str, incarnation: u64, addr: usize) -> Record<'_> {
     }
 }
 
-/// Has host 1 say to host 0 that nodes are alive. What host 0 sends then: to whom, and whether it is a hello.
+/// Makes host 1 report to host 0 that nodes are alive. Returns what host 0 sends then: the destinations, and whether
+/// each is a hello.
 fn say(world: &mut World, records: &[Record<'_>], vouched: bool) -> Vec<(std::net::SocketAddr, bool)> {
     let bodies: Vec<Body<'_>> =
         records.iter().map(|record| Body::Alive { record: *record, vouched }).collect();
@@ -145,7 +146,7 @@ fn a_node_that_nobody_vouches_for_is_asked_and_not_believed() {
     world.run(millis(1_500));
     assert_eq!(world.story(0, since), Vec::<String>::new());
     assert_eq!(world.hosts[0].protocol.all_nodes().count(), 3);
-    // One that is there comes in by its own welcome.
+    // A node that is there comes in by its own welcome.
     let newcomer = world.add();
     let record = Record { name: "n3", generation: world.generation(newcomer), ..nobody("", 0, newcomer) };
     assert_eq!(say(&mut world, &[record], false), [(addr_of(newcomer), true)]);
@@ -197,14 +198,14 @@ fn what_may_have_waited_since_before_an_absence_vouches_for_nothing() {
     assert_eq!(say(&mut world, &[nobody("x", 0, 50)], true), [(addr_of(50), true)]);
     assert_eq!(vouched(&world, 0), []);
     assert_eq!(world.story(0, since), Vec::<String>::new());
-    // Until something is answered that was asked since.
+    // This holds until a request is answered that was sent since.
     assert!(world.run_until(millis(1_500), |world| !is_returning(world, 0)));
     say(&mut world, &[nobody("x", 0, 50)], true);
     assert_eq!(world.story(0, since), ["joined x"]);
 }
 
-/// Two members that hold a node which is gone, of which these were away. Whether the first vouches for the second and
-/// for that node when it has compared views.
+/// Two members hold a node that is gone; the members in `away` were away. Returns whether the first member vouches for
+/// the second and for that node once it has compared views.
 fn vouched_after_comparison(away: &[usize]) -> (bool, bool) {
     let mut world = World::cluster(10, 2);
     let gone = Node::new("gone", addr_of(77), Status::Alive, Generation(1), Incarnation(0));

@@ -2,7 +2,7 @@
 
 use crate::wire::{Body, Seq};
 
-/// What was asked for.
+/// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// Whether a node is there.
@@ -11,7 +11,7 @@ pub(crate) enum Asked {
     Relay,
     /// To be let in.
     Hello,
-    /// To take note of a leave.
+    /// To ack a leave.
     Leave,
     /// Records: by sums, an offer, or a pull.
     View,
@@ -20,7 +20,7 @@ pub(crate) enum Asked {
 }
 
 impl Asked {
-    /// What a body asks for, if it does, and under which number.
+    /// The request that a body makes, if any, and its number.
     pub(crate) fn by(body: &Body<'_>) -> Option<(Self, Seq)> {
         match body {
             Body::Ping(ping) => Some((Self::Ping, ping.seq)),
@@ -36,8 +36,8 @@ impl Asked {
     }
 }
 
-/// The number of the request that a body answers, if it answers one and proves with it that it was read. A hint
-/// does not: nobody trusts it.
+/// The number of the request that a body answers, if it answers one and so proves that the request was read. A hint
+/// proves nothing: it is not trusted.
 pub(crate) fn answered(body: &Body<'_>) -> Option<Seq> {
     match body {
         Body::Ack(ack) => Some(ack.seq),

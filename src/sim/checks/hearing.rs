@@ -1,8 +1,8 @@
-//! Whether broadcasts arrive as they were made: in order, each once, none left out without a word.
+//! Whether broadcasts arrive as they were made: in order, each once, none left out without a `Missed`.
 //!
-//! An event does not carry its number. But when a step is over, the record of the origin says up to which number all is
-//! dealt with, so the events of the step have the numbers that end there: each delivery takes one, and each `Missed` as
-//! many as it tells.
+//! An event does not carry its number. But when a step is over, the record of the origin says up to which number its
+//! broadcasts are delivered or given up. So the events of the step have the numbers that end there: each delivery takes
+//! one, and each `Missed` as many as it reports.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use crate::protocol::BroadcastProgress;
 use crate::wire::hash::siphash;
 use crate::wire::{Body, NameHash, Packet};
 
-/// What was said under each number, all over the cluster, as a hash.
+/// The hash of the broadcast under each number, all over the cluster.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
     payloads: BTreeMap<(NameHash, Generation, u64), u64>,
 }
 
 impl Said {
-    /// Notes the broadcasts in a datagram; what is wrong with them, if anything.
+    /// Notes the broadcasts in a datagram; returns what is wrong with them, if anything.
     pub(crate) fn check(&mut self, datagram: &[u8]) -> Result<(), String> {
         for body in Packet::decode(datagram).iter().flat_map(Packet::bodies) {
             if let Body::Broadcast(broadcast) | Body::PulledBroadcast(broadcast) = body {
@@ -34,7 +34,7 @@ impl Said {
     }
 }
 
-/// What one step has told of the broadcasts of one run.
+/// What the events of one step report of the broadcasts of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     Delivered { payload: u64 },
@@ -50,7 +50,7 @@ impl Told {
     }
 }
 
-/// How far one host was told of the broadcasts of the others.
+/// How far the events of one host have come with the broadcasts of the others.
 #[derive(Debug, Default)]
 pub(crate) struct Hearing {
     /// By name and run: the last number, and whether from there on none may be left out.
@@ -60,7 +60,7 @@ pub(crate) struct Hearing {
 }
 
 impl Hearing {
-    /// Notes an event, whatever it tells.
+    /// Notes an event of any kind.
     pub(crate) fn note(&mut self, event: &Event) {
         let (from, told) = match event {
             Event::Broadcast { from, payload } => {
@@ -72,13 +72,14 @@ impl Hearing {
         self.step.entry((from.name().to_owned(), from.generation())).or_default().push(told);
     }
 
-    /// The record of a node was forgotten: it begins anew.
+    /// The record of a node was forgotten: counting starts over.
     pub(crate) fn forget(&mut self, name: &str) {
         self.reached.retain(|(of, _), _| of != name);
     }
 
-    /// A step is over; what is wrong with its broadcasts, if anything. `heard`: how far the record of a node says that
-    /// all is dealt with. `gapless`: the host has joined, so from here on none is left out without a word.
+    /// A step is over; returns what is wrong with its broadcasts, if anything. `heard`: the number up to which the
+    /// record of a node says that they are delivered or given up. `gapless`: the host has joined, so from here on none
+    /// is left out without a `Missed`.
     pub(crate) fn check(
         &mut self,
         said: &Said,
@@ -86,7 +87,7 @@ impl Hearing {
         heard: impl Fn(&str) -> Option<BroadcastProgress>,
     ) -> Result<(), String> {
         for ((name, run), told) in std::mem::take(&mut self.step) {
-            // Of a run that was over in the same step nothing is known any more.
+            // Nothing is known any more of a run that ended in the same step.
             let Some(heard) = heard(&name).filter(|heard| heard.generation.0 == run) else {
                 continue;
             };

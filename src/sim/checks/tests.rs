@@ -175,7 +175,7 @@ fn bytes_to_an_address_that_has_proved_nothing_are_counted() {
         assert!(observer.check_sent(at(second), addr(1), &ping, ping.len()).is_err());
         assert_eq!(observer.check_sent(at(second), addr(2), &ping, ping.len()), Ok(()), "another one");
     }
-    // Whoever names the run has heard of it.
+    // A sender that names the run has heard of it.
     let bound = datagram(RUN, &Body::BareAck { seq: Seq(1) });
     observer.received(RUN.0, addr(1), &bound, bound.len());
     for _ in 0..100 {

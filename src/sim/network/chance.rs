@@ -17,12 +17,12 @@ pub(in crate::sim) fn millionths(share: f64) -> u32 {
     millionths
 }
 
-/// Whether something of this chance happens. What can not happen draws nothing.
+/// Whether something of this chance happens. A chance of zero draws no random number.
 pub(super) fn happens(rng: &mut ChaCha12Rng, chance: u32) -> bool {
     chance > 0 && rng.random_range(0..MILLION) < chance
 }
 
-/// A time out of a range; what has no room draws nothing.
+/// A time out of a range; an empty range draws no random number.
 pub(super) fn draw(rng: &mut ChaCha12Rng, range: &Range<Duration>) -> Duration {
     let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let (start, end) = (micros(range.start), micros(range.end));

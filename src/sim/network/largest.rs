@@ -3,7 +3,8 @@
 /// What becomes of a datagram that is too large for a link or a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Oversize {
-    /// Nobody hears of it: a path that is narrower than it looks, with a filter that drops the notice (a black hole).
+    /// It is lost without an error: a path that is narrower than it looks, with a filter that drops the notice (a black
+    /// hole).
     Swallowed,
     /// The sender's system refuses to send it: [`Metrics::socket_errors`](crate::Metrics::socket_errors) counts it.
     Refused,

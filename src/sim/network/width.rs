@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::protocol::Instant;
 
-/// The queue of a width that says nothing about it.
+/// The default queue of a width.
 const QUEUE: Duration = Duration::from_millis(200);
 
 /// How many bytes a second fit through an uplink, a downlink or a link, and how many wait for their turn: see
 /// [`Cluster::uplink`](crate::sim::Cluster::uplink).
 ///
 /// Bytes are counted as they go over the wire, with the headers of IP and UDP: 28 for each datagram, and 48 for one to
-/// an IPv6 address. What finds no room in the queue is dropped.
+/// an IPv6 address. Datagrams that find no room in the queue are dropped.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,19 +50,19 @@ impl Width {
         Self { queue: Queue::Time(time), ..self }
     }
 
-    /// The queue, in bytes: a datagram that finds more waiting than leaves room for it is dropped. One that finds
-    /// nothing waiting passes, however long it is.
+    /// The queue, in bytes: a datagram that finds no room in it is dropped. One that finds an empty queue passes,
+    /// however long it is.
     #[must_use]
     pub fn queue_bytes(self, bytes: u64) -> Self {
         Self { queue: Queue::Bytes(bytes), ..self }
     }
 }
 
-/// Something of a width, and what goes through it.
+/// An uplink, a downlink or a link with a width, and what goes through it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::sim) struct Pipe {
     width: Width,
-    /// When it has done with all that it has taken, in nanoseconds since the beginning.
+    /// When everything that it has taken is through, in nanoseconds since the beginning.
     free: u128,
 }
 
@@ -75,7 +75,7 @@ impl Pipe {
         self.width
     }
 
-    /// Takes a datagram: when all of it is through. None if it finds no room.
+    /// Takes a datagram; returns when all of it is through. None if it finds no room.
     pub(in crate::sim) fn take(&mut self, now: Instant, bytes: u64) -> Option<Instant> {
         let rate = u128::from(self.width.bytes_per_second);
         let start = self.free.max(u128::from(now.as_micros()) * 1_000);

@@ -1,4 +1,4 @@
-//! What is demanded when all faults are over, and views are equal: that it stays so, and costs no more than rest does.
+//! What must hold when all faults are over and views are equal: they stay equal, and traffic is no more than at rest.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use crate::sim::Cluster;
 
 /// Datagrams a second and node of a cluster at rest: a ping and an ack.
 pub(super) const AT_REST: f64 = 2.0;
-/// What a cluster sends at most when nothing changes, a second and node: room for hellos to seeds that are gone, and for
-/// comparisons.
+/// Maximum number of datagrams a second and node when nothing changes: this leaves room for hellos to seeds that are
+/// gone, and for comparisons.
 const CALM: f64 = 5.0 * AT_REST;
-/// A suspicion that began before may still end.
+/// How long a suspicion that began before may still last.
 const SETTLED: Duration = Duration::from_secs(30);
-/// How long it is watched.
+/// How long the cluster is watched.
 const WATCHED: Duration = Duration::from_secs(60);
 
-/// What was seen of a cluster while nothing was done to it.
+/// Observations of a cluster while nothing is done to it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Watched {
     pub(super) running: usize,
     pub(super) time: Duration,
     pub(super) datagrams: u64,
-    /// What members were told of others that run all the time: suspicions, and deaths, leaves and restarts.
+    /// What events reported of nodes that run all the time: suspicions, and deaths, leaves and restarts.
     pub(super) suspected: usize,
     pub(super) gone: Vec<String>,
-    /// Who shows whom, though that one is gone.
+    /// A member and a node that it shows although that node is gone.
     pub(super) ghost: Option<(String, String)>,
     pub(super) is_converged: bool,
 }
@@ -79,7 +79,7 @@ impl Watched {
         watched
     }
 
-    /// Watches a cluster in which views are equal, and has it be at rest.
+    /// Watches a cluster in which views are equal, and asserts that it is at rest.
     pub(super) fn assert_at_rest(cluster: &Cluster, members: &[Member]) {
         cluster.run(SETTLED);
         let watched = Self::new(cluster, members, WATCHED);
@@ -95,7 +95,7 @@ impl Watched {
         f64::from(datagrams) / f64::from(nodes.max(1)) / self.time.as_secs_f64()
     }
 
-    /// What is wrong with a cluster to which nothing happens any more, if anything.
+    /// Fails if something is wrong with a cluster to which nothing happens any more.
     pub(super) fn check_rest(&self) -> Result<(), String> {
         self.check_nobody_gone()?;
         self.check_rate(CALM)?;
@@ -111,7 +111,7 @@ impl Watched {
         Ok(())
     }
 
-    /// Whether a node is gone that runs.
+    /// Fails if a running node was shown as gone.
     pub(super) fn check_nobody_gone(&self) -> Result<(), String> {
         match self.gone.first() {
             Some(first) => Err(format!("{} times a node that runs was gone, first {first}", self.gone.len())),
@@ -119,7 +119,7 @@ impl Watched {
         }
     }
 
-    /// Whether more is sent than so many datagrams a second and node.
+    /// Fails if more datagrams a second and node are sent than `most`.
     pub(super) fn check_rate(&self, most: f64) -> Result<(), String> {
         let rate = self.rate();
         if rate <= most { Ok(()) } else { Err(format!("{rate:.1} datagrams a second and node, not {most}")) }
@@ -158,14 +158,14 @@ fn what_happens_to_members_that_run_is_seen_while_a_cluster_is_watched() {
     cluster.acquaint();
     let watched = Watched::new(&cluster, &members, Duration::from_secs(20));
     assert_eq!(watched.check_rest(), Ok(()));
-    // One that is heard by nobody is gone to the others, and runs.
+    // A node that nobody hears runs, and is gone for the others.
     cluster.split(&["n4"]);
     let watched = Watched::new(&cluster, &members, Duration::from_secs(60));
     assert!(watched.suspected > 0 && watched.check_nobody_gone().is_err(), "{watched:?}");
     assert!(watched.check_rest().is_err());
     cluster.heal();
     cluster.assert_converged();
-    // One that has ended is not told of as gone, and shown as long as nobody has noticed.
+    // The end of a node that does not run is no fault; it is shown until the others notice.
     cluster.crash("n3");
     let watched = Watched::new(&cluster, &members, millis(500));
     assert_eq!(watched.check_nobody_gone(), Ok(()));

@@ -1,4 +1,4 @@
-//! What the field has and a quiet room has not: clocks that are off, narrow and broken paths, translators, disks.
+//! Faults of real networks: clocks that are off, narrow and broken paths, translators, disks.
 
 use super::switches::Kind;
 use super::{Run, millis, name};
@@ -10,7 +10,7 @@ const SNAPSHOT: &str = "members";
 
 /// The faults that have a switch.
 impl Run {
-    /// One of the faults whose switch is open befalls a host, or the path from it to another one.
+    /// Applies one of the faults whose switch is open to a host, or to the path from it to another one.
     pub(super) fn befall(&mut self, host: usize, other: usize) {
         if self.switches.open.is_empty() {
             return;
@@ -38,7 +38,7 @@ impl Run {
                     self.cluster.largest_between(&own, &peer, bytes, beyond);
                 }
             }
-            // What is behind one is drawn when it is started.
+            // Whether a host is behind one is drawn when it is started.
             Kind::Translation => self.cluster.flush(&own),
             Kind::Addresses => self.readdress(host, &peer),
             Kind::Flips => {
@@ -124,14 +124,14 @@ impl Run {
         }
     }
 
-    /// What a member on this host is configured with, beyond what all are.
+    /// Adds the settings of a member on this host that not all members have.
     pub(super) fn in_the_field(&mut self, host: usize, mut config: Config) -> Config {
         if self.switches.has(Kind::Disks) && self.below(0..3) == 0 {
             let keeps = self.below(0..2) == 0;
             config = config.snapshot(SNAPSHOT).keep_state(keeps);
         }
         if self.switches.has(Kind::Translation) {
-            // Nothing leads to one that was behind a translator and advertises another address now.
+            // No path leads to a host that was behind a translator and advertises another address now.
             self.cluster.translate(&[&name(host)], None);
         }
         if self.switches.has(Kind::Translation) && self.below(0..4) == 0 {
@@ -145,8 +145,8 @@ impl Run {
         config
     }
 
-    /// Ends what is wrong and keeps views from being equal. Clocks and addresses stay as they are, and so do narrow
-    /// links, flipped bits, and somebody on the path.
+    /// Ends the faults that keep views from being equal. Clocks and addresses stay as they are, and so do narrow links,
+    /// flipped bits, and interlopers.
     pub(super) fn mend(&self) {
         self.cluster.largest(usize::MAX, Oversize::Swallowed);
         for (from, to) in &self.paths {
@@ -169,7 +169,7 @@ impl Run {
         let mut world = self.cluster.sim.world();
         let all = world.links.all.clone();
         for (from, to) in std::mem::take(&mut self.paths) {
-            // A host that was only named has the same number.
+            // A host that has only been named has the same number.
             *world.links.between(from, to) = all.clone();
         }
     }

@@ -1,14 +1,14 @@
-//! Random networks in which nothing heals for long: not everybody hears everybody, for ten minutes.
+//! Random networks in which nothing heals for long: for ten minutes, not all members hear each other.
 //!
 //! | while it lasts | |
 //! |---|---|
-//! | datagrams a second and node are bounded | [`DATAGRAMS_MAX`], or what it is [today](Shape::datagrams_max) |
-//! | nobody who runs is gone where nothing proves it | [`Shape::proves_nothing`] |
+//! | datagrams a second and node are bounded | [`DATAGRAMS_MAX`], or the [shape's own limit](Shape::datagrams_max) |
+//! | no running node is gone where nothing can prove it | [`Shape::proves_nothing`] |
 //!
 //! | when it is over | |
 //! |---|---|
 //! | views are equal | within [`Shape::equal_within`] |
-//! | a node that has crashed meanwhile is gone, and nobody else | |
+//! | a node that has crashed meanwhile is gone, and no other node | |
 //! | then the cluster is [at rest](Watched::check_rest) | |
 //!
 //! `HEADCOUNT_SEEDS=60` runs that many seeds, `HEADCOUNT_SEED=17` runs one, as in [the other family](super).
@@ -27,28 +27,28 @@ use crate::config::Config;
 use crate::member::Member;
 use crate::sim::Cluster;
 
-/// Seeds that run by default: each shape twice.
+/// Number of seeds that run by default: each shape twice.
 const SEEDS: u64 = 2 * Shape::ALL.len() as u64;
-/// How long a network stays as it is before it is watched, and while it is.
+/// How long a network stays as it is before it is watched, and how long it is watched.
 const SETTLED: Duration = Duration::from_secs(180);
 const WATCHED: Duration = Duration::from_secs(600);
-/// What is to be sent at most while nothing changes, a second and node.
+/// Maximum number of datagrams a second and node while nothing changes.
 const DATAGRAMS_MAX: f64 = 5.0 * AT_REST;
 
-/// Who hears whom.
+/// Which members hear each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     /// Some pairs do not hear each other.
     NotTransitive,
-    /// All hear one, and that one hears all.
+    /// All hear one member, and that member hears all.
     Hub,
     /// Two cliques, and one pair of members that hear each other across.
     Bridge,
-    /// Each hears one other one.
+    /// Each member hears one other member.
     OneWayRing,
-    /// Each hears its two neighbours.
+    /// Each member hears its two neighbours.
     Circle,
-    /// Of each pair one hears the other.
+    /// In each pair, one hears the other.
     Tournament,
 }
 
@@ -56,11 +56,12 @@ impl Shape {
     const ALL: [Self; 6] =
         [Self::NotTransitive, Self::Hub, Self::Bridge, Self::OneWayRing, Self::Circle, Self::Tournament];
 
-    /// Datagrams a second and node that are sent at most.
+    /// Maximum number of datagrams a second and node.
     fn datagrams_max(self) -> f64 {
         match self {
-            // Gossip goes to random members, most of whom it does not reach here. So refutations come too late, and
-            // members declare each other dead and come back: 11.2 and 22.6 were the most in 100 seeds of each.
+            // Gossip goes along the ring of name hashes, and does not reach most of its receivers here. So refutations
+            // come too late, and members declare each other dead and come back: 11.2 and 22.6 were the most in 100
+            // seeds of each.
             Self::Bridge => 15.0,
             Self::Circle => 30.0,
             Self::NotTransitive | Self::Hub | Self::OneWayRing | Self::Tournament => DATAGRAMS_MAX,
@@ -76,12 +77,12 @@ impl Shape {
         }
     }
 
-    /// Whether no relay can say that a node is gone which runs.
+    /// Whether no relay can accuse a node that runs.
     fn proves_nothing(self) -> bool {
         matches!(self, Self::Hub | Self::OneWayRing | Self::Tournament)
     }
 
-    /// The pairs of which the second does not hear the first.
+    /// The pairs in which the second does not hear the first.
     fn cuts(self, n: usize, rng: &mut ChaCha12Rng) -> Vec<(usize, usize)> {
         let mut cuts = Vec::new();
         for a in 0..n {
@@ -114,7 +115,7 @@ impl Shape {
     }
 }
 
-/// What one run has shown.
+/// The result of one run.
 struct Outcome {
     shape: Shape,
     n: usize,

@@ -1,5 +1,5 @@
-//! What operators do to clusters, and what time does: restarts of all, one after the other or at once, leaves and joins of
-//! many, processes that crash again and again, networks that are cut again and again, and days that pass.
+//! The work of operators, and of time: restarts of all members, one after the other or at once; leaves and joins of
+//! many; processes that crash again and again; networks that are cut again and again; and days that pass.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{HOSTS_MAX, LEFT_ALONE, Run, millis, name};
 
 /// Seconds that all members of a run may rest together, in most runs.
 const REST_SECS: usize = 10_000;
-/// And in one of sixteen: for three members a day and more.
+/// The same in one run of sixteen: for three members, a day and more.
 const LONG_REST_SECS: usize = 280_000;
 
 impl Run {
@@ -23,7 +23,7 @@ impl Run {
         }
     }
 
-    /// Time passes, the longer the fewer members there are.
+    /// Lets time pass: the fewer members there are, the more.
     fn rest(&mut self) {
         let secs = self.rest_left / self.running().len();
         if secs > 600 {
@@ -38,7 +38,7 @@ impl Run {
         if self.below(0..16) == 0 { LONG_REST_SECS } else { REST_SECS }
     }
 
-    /// Each member gets a new process, in turn: all where they were, or all elsewhere.
+    /// Each member in turn gets a new process: all at their old addresses, or all at new ones.
     fn restart_one_by_one(&mut self) {
         let (elsewhere, leaves) = (self.below(0..2) == 0, self.below(0..2) == 0);
         for host in self.running() {
@@ -51,7 +51,7 @@ impl Run {
         }
     }
 
-    /// All members crash, and are started together.
+    /// All members crash, and are started again together.
     fn restart_all(&mut self) {
         let elsewhere = self.below(0..2) == 0;
         let running = self.running();
@@ -65,7 +65,7 @@ impl Run {
         }
     }
 
-    /// Many leave, and as many are started, at the same moment.
+    /// Many members leave, and as many are started, at the same moment.
     fn leave_and_join_at_once(&mut self) {
         let mut leaving = self.running();
         leaving.retain(|host| !self.sick.contains(host));
@@ -75,7 +75,7 @@ impl Run {
         for host in &leaving {
             let mut world = self.cluster.sim.world();
             let run = world.hosts[*host].run;
-            // A listener of another one that has ended meanwhile may have ended it.
+            // The listener of another member that has ended meanwhile may have ended it.
             let _ = world.with(*host, run, |protocol, now| protocol.leave(now, millis(2_000)));
         }
         for _ in 0..self.below(0..8) {
@@ -98,7 +98,7 @@ impl Run {
         }
     }
 
-    /// The network is cut and whole, by turns, each time elsewhere.
+    /// The network is cut and healed by turns, each time at another place.
     fn cut_again_and_again(&mut self) {
         for _ in 0..self.below(3..12) {
             self.split();

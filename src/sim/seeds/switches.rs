@@ -1,8 +1,8 @@
 //! The kinds of faults that the random family draws only where their switch is open.
 //!
-//! Those that the protocol does not survive yet are closed, also where most seeds end well: most faults end before views
-//! are compared. What opens one is a change of its constant here, in the commit that mends it. `HEADCOUNT_OPEN=width,size`
-//! opens them for one run, `HEADCOUNT_OPEN=all` all of them.
+//! Kinds that the protocol does not survive yet are closed, also where most seeds end well: most faults end before
+//! views are compared. A switch is opened by changing its constant here, in the commit that mends the fault.
+//! `HEADCOUNT_OPEN=width,size` opens switches for one run, `HEADCOUNT_OPEN=all` opens all.
 
 use std::env;
 
@@ -25,7 +25,7 @@ pub(super) enum Kind {
     Flips,
     /// Datagrams that are held back for long.
     Holds,
-    /// Datagrams that are sent once more, later and from elsewhere.
+    /// Datagrams that are sent once more, later and from another address.
     Copies,
     /// Snapshots, and disks that are full, fail or go back in time.
     Disks,
@@ -39,17 +39,17 @@ pub(super) enum Kind {
     MassLeaves,
     /// A process that crashes again and again.
     CrashLoops,
-    /// Networks that are cut and whole by turns.
+    /// Networks that are cut and healed by turns.
     Cuts,
 }
 
 const CLOCKS: bool = true;
 const FAR_CLOCKS: bool = true;
-/// Closed until requests share a budget: what is asked for again fills the queue, and probes do not get through. While
-/// links stay narrow views do not get equal in all seeds: not in 1 of 64 within 22 minutes.
+/// Closed until requests share a budget: repeated requests fill the queue, and probes do not get through. While links
+/// stay narrow, views do not become equal in all seeds: not in 1 of 64 within 22 minutes.
 const WIDTH: bool = false;
-/// Closed until the size that a path carries is found out: what does not fit is sent again and again. 30 of 30 seeds
-/// pass, because the limit is removed before views are compared.
+/// Closed until the size that a path carries is discovered: datagrams that do not fit are sent again and again. 30 of
+/// 30 seeds pass, because the limit is removed before views are compared.
 const SIZE: bool = false;
 const TRANSLATION: bool = true;
 const ADDRESSES: bool = true;
@@ -84,7 +84,7 @@ impl Kind {
         Self::Cuts,
     ];
 
-    /// What it is opened by, and whether it is open without.
+    /// The name that opens it, and whether it is open without that.
     fn switch(self) -> (&'static str, bool) {
         match self {
             Self::Clocks => ("clocks", CLOCKS),

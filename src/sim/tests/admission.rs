@@ -1,4 +1,4 @@
-//! Members that speak from another address than they advertise, and addresses at which nothing arrives.
+//! Members that send from another address than they advertise, and addresses at which nothing arrives.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ fn outside(last: u8) -> Translator {
     Translator::new([203, 0, 113, last])
 }
 
-/// What a member that could not join was answered by its only seed.
+/// The answer that a member which could not join got from its only seed.
 fn reason(result: Result<Member, Error>) -> Option<Error> {
     match result {
         Err(Error::Join(mut reasons)) => reasons.pop().map(|(_, reason)| reason),
@@ -78,7 +78,7 @@ fn a_member_that_speaks_from_elsewhere_and_is_reached_where_it_says_is_like_all_
     }
 }
 
-/// A member that asks it at another address was let in, and held what it could not reach.
+/// A member that asked the other one at a second address was let in, and held a node that it could not reach.
 #[test]
 fn a_member_whose_advertised_address_nothing_reaches_lets_nobody_in() {
     let cluster = Cluster::new(1);

@@ -99,7 +99,8 @@ fn a_message_may_come_under_a_higher_number_than_it_was_sent_under() {
     }
 }
 
-/// Two that met first, a right one that asks a wrong one or is asked by it, and what became of a join that was Ok.
+/// Two pairs meet first. Then a member with a right clock asks one with a wrong clock, or is asked by it, and the join
+/// has to succeed.
 #[test]
 fn clocks_that_are_years_apart_keep_nobody_out() {
     let year = 365 * DAY;

@@ -1,4 +1,4 @@
-//! A member that was away holds nodes that have crashed meanwhile: nobody joins them again on its word.
+//! A member that was away holds nodes that have crashed meanwhile: its records do not bring them back anywhere.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::member::Member;
 
-/// What keeps members away.
+/// The reason why members are away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Absence {
     Pause,
@@ -19,15 +19,16 @@ enum Absence {
     Deafness,
 }
 
-/// The last members of a cluster of eight are away while three others crash. If there is time, two more come and crash:
-/// news of these waits for those that hear nothing. Before they are back three join, which have never seen the dead.
+/// The last members of a cluster of eight are away while three others crash. If there is time, two more join and crash:
+/// news of these waits for the members that hear nothing. Before those are back, three more join, which have never seen
+/// the dead nodes.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     absence: Absence,
     away: usize,
     span: Duration,
     seed: u64,
-    /// After so long nobody remembers the dead, and no relay can prove that one does not answer.
+    /// After this time no member remembers the dead, and no relay can prove that one does not answer.
     tombstone_ttl: Duration,
 }
 
@@ -44,7 +45,7 @@ fn is_ghost(name: &str) -> bool {
     ["old1", "old2", "old3", "brief0", "brief1"].contains(&name)
 }
 
-/// How often a crashed node has joined somewhere after the return of those that were away.
+/// How often a crashed node has joined somewhere after the members that were away are back.
 fn joined_ghosts(case: Case, without: &[Rule]) -> usize {
     let cluster = Cluster::new(case.seed);
     cluster.check(false);
@@ -136,7 +137,7 @@ fn nobody_joins_the_dead_that_all_others_have_forgotten_for_a_day() {
 fn without_vouching_the_dead_join_again() {
     for (span, tombstone_ttl) in [(20, 24 * HOUR), (60, 24 * HOUR), (400, secs(300))] {
         let case = Case { absence: Absence::Pause, away: 1, span: secs(span), seed: 2, tombstone_ttl };
-        // Three of the dead at three that have never seen them.
+        // Three dead nodes join at three members that have never seen them.
         let joined = joined_ghosts(case, &[Rule::Vouching]);
         assert!(joined >= 6, "{case}: {joined}");
     }

@@ -1,4 +1,4 @@
-//! Members that nobody answers, and the dead that nobody can prove dead.
+//! Members that get no answers, and dead nodes whose death nobody can prove.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use crate::member::Member;
 use crate::node::Status;
 use crate::sim::Cluster;
 
-/// How long after now something holds.
+/// How long it takes from now until a condition holds.
 fn takes(cluster: &Cluster, limit: Duration, holds: impl FnMut(&Cluster) -> bool) -> Option<Duration> {
     let since = cluster.now();
     cluster.run_until(limit, holds).then(|| cluster.now() - since)
 }
 
-/// It went on hearing the others for as long as they held it, and then each new word began the time again: between 132
-/// and 227 s.
+/// It took between 132 and 227 s: the member went on hearing the others for as long as they held it, and everything
+/// that it heard restarted the timeout.
 #[test]
 fn a_member_whose_output_is_lost_is_isolated_after_the_timeout() {
     for (seed, n) in [(4, 8), (5, 16), (6, 3)] {
@@ -38,8 +38,8 @@ fn a_member_whose_output_is_lost_is_isolated_after_the_timeout() {
     }
 }
 
-/// A day later it still held them: two of three of its probes were void, its health was 8, and its writes went to the
-/// dead.
+/// A day later the member still held the dead nodes: two of three of its probes were void, its health was 8, and its
+/// writes went to the dead.
 #[test]
 fn the_dead_of_an_isolation_go_like_all_others() {
     let (cluster, members) = cluster(1, 8);
@@ -64,7 +64,8 @@ fn the_dead_of_an_isolation_go_like_all_others() {
     assert!(read.is_some_and(|read| read < Duration::from_millis(100)), "{read:?}");
 }
 
-/// It held 19 dead nodes, which it could not tell from a cut, and refused everybody for ever.
+/// The survivor held 19 dead nodes, because it could not distinguish their death from a cut, and refused all newcomers
+/// for good.
 #[test]
 fn a_lone_survivor_admits_as_many_as_take_part() {
     let config = |index: usize| Config::lan().max_nodes(20).name(name(index));
@@ -90,7 +91,7 @@ fn a_lone_survivor_admits_as_many_as_take_part() {
     assert_eq!(members[0].metrics().tombstones, 19);
 }
 
-/// Each pair hears each other in one direction only: nobody is ever answered.
+/// Each pair hears each other in one direction only: no request is ever answered.
 #[test]
 fn in_a_tournament_nobody_shows_the_dead() {
     for n in [4, 6, 10] {
@@ -109,7 +110,8 @@ fn in_a_tournament_nobody_shows_the_dead() {
     }
 }
 
-/// Only one member takes the node, by its lists: all relays said that they did not know it, and it was shown for good.
+/// Only one member takes the node, by its lists. All relays answered that they did not know it, and it was shown for
+/// good.
 #[test]
 fn a_dead_node_that_no_relay_knows_is_declared_dead_after_a_minute() {
     for n in [4, 8, 16] {

@@ -1,4 +1,4 @@
-//! Links that never carry anything: what a cluster sends then, and what it still finds.
+//! Links that never carry anything: what a cluster sends then, and what it still detects.
 
 use super::{name, secs};
 use crate::config::Config;
@@ -27,7 +27,7 @@ fn is_bridged(a: usize, b: usize) -> bool {
     a == 16 || b == 16 || (a < 8) == (b < 8)
 }
 
-/// At rest a member sends two datagrams a second. It was forty.
+/// At rest a member sends two datagrams a second. Here it sent forty.
 #[test]
 fn two_cliques_with_a_bridge_send_at_most_five_times_what_they_send_at_rest() {
     let (cluster, members) = cluster(1, 17, is_bridged);
@@ -39,7 +39,7 @@ fn two_cliques_with_a_bridge_send_at_most_five_times_what_they_send_at_rest() {
     assert!(members.iter().all(|member| member.nodes().len() == 17));
 }
 
-/// Nothing reaches a node that is not a neighbour, not even by a relay, if it is three steps off. It was 25.
+/// Nothing reaches a node three steps away, not even by way of a relay. A member sent 25 datagrams a second.
 #[test]
 fn a_circle_sends_at_most_five_times_what_it_sends_at_rest() {
     let (cluster, members) = cluster(1, 8, |a, b| matches!((a + 8 - b) % 8, 0 | 1 | 7));
@@ -50,8 +50,8 @@ fn a_circle_sends_at_most_five_times_what_it_sends_at_rest() {
     assert!(each <= 10.0, "{each}");
 }
 
-/// Accusations from beyond a link that carries nothing are refuted again and again, which makes nobody who has a good
-/// one wait.
+/// Accusations from beyond a link that carries nothing are refuted again and again. That delays no member with a good
+/// link.
 #[test]
 fn a_crash_beyond_a_bridge_is_found_as_soon_as_any_other() {
     let (cluster, members) = cluster(2, 17, is_bridged);

@@ -1,4 +1,4 @@
-//! Members that speak from another address than they advertise.
+//! Members that send from another address than they advertise.
 
 use std::net::SocketAddr;
 
@@ -21,7 +21,7 @@ fn hello(name: &str, addr: SocketAddr, attempt: u32) -> Hello<'_> {
     Hello { seq: Seq(9), cookie: Cookie(0), attempt, cluster: ClusterId(0), record }
 }
 
-/// The only answer to a hello that comes from an address, and where it goes; it is never the longer one.
+/// The only answer to a hello that comes from an address, and where it goes. The answer is never longer than the hello.
 fn answer(world: &mut World, from: SocketAddr, hello: Hello<'_>) -> Option<(SocketAddr, Answer)> {
     let sent = world.forge_stranger(hello.record.name, 0, &[Body::Hello(hello)]);
     let answers = world.answers(0, from, &sent);
@@ -87,7 +87,7 @@ fn an_address_that_can_not_be_a_newcomers_is_refused_at_once() {
     }
 }
 
-/// Of others it is believed: else views would differ for good.
+/// Records from others are believed: else views would differ for good.
 #[test]
 fn an_address_that_can_not_be_reached_from_here_is_held_when_others_tell_of_it() {
     let mut world = World::cluster(4, 3);
@@ -140,7 +140,7 @@ fn what_is_sealed_counts_wherever_it_comes_from_and_is_answered_where_its_sender
     let sent = world.recorded.take().unwrap();
     let (_, to, ping) = &sent[0];
     assert_eq!(*to, addr_of(0));
-    // Somebody on the path is faster.
+    // An interloper on the path is faster.
     let copier = addr_of(700);
     let answers = world.answers(0, copier, ping);
     let whole: Vec<_> = answers.iter().filter(|(to, _)| *to == addr_of(1)).collect();

@@ -1,4 +1,4 @@
-//! Names: whom they belong to, and how soon a successor has one.
+//! Names: which node they belong to, and how soon a successor gets one.
 
 use std::time::Duration;
 
@@ -28,9 +28,9 @@ fn answer(world: &mut World, (host, call): (usize, RequestId)) -> Result<(), Err
     }
 }
 
-/// It was refused at once, for as long as five seconds after somebody else was.
+/// A later newcomer was refused at once, up to five seconds after another one had been refused.
 #[test]
-fn that_a_name_was_taken_serves_nobody_who_comes_later() {
+fn a_refusal_for_a_taken_name_does_not_count_for_later_newcomers() {
     for pause in [Duration::ZERO, secs(3)] {
         let mut world = World::cluster(10, 6);
         world.run(secs(2));
@@ -71,7 +71,7 @@ fn a_successor_that_waits_has_the_name_within_a_second_of_its_holders_end() {
                 assert!(world.run_until(secs(1), left));
             } else {
                 world.crash(2);
-                // It may ask by chance while nobody knows, and be in before that.
+                // It may ask by chance before any member knows of the end, and be admitted earlier.
                 let dead = |world: &World| world.status(0, 2) == Some(Status::Dead) || is_in(world);
                 assert!(world.run_until(secs(20), dead));
             }
@@ -89,7 +89,8 @@ fn a_successor_that_waits_has_the_name_within_a_second_of_its_holders_end() {
     }
 }
 
-/// A member that finds the address of the second process says hello to it: it was let in there, and believed it.
+/// A member that finds the address of the second process says hello to it. It was let in there, and believed the second
+/// process.
 #[test]
 fn a_second_process_does_not_get_a_name_by_letting_others_in() {
     let mut world = World::cluster(12, 4);

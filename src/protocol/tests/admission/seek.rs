@@ -190,7 +190,7 @@ fn whoever_is_alone_forgets_nobody_until_there_is_company() {
     assert!(world.is_converged());
 }
 
-/// A lone member kept its tombstones. Two did not, and without seeds there were two clusters from then on.
+/// A lone member kept its tombstones. Two members did not, and without seeds there were two clusters from then on.
 #[test]
 fn two_parts_that_were_cut_off_for_longer_than_tombstones_last_find_each_other() {
     for seed in 0..8 {
@@ -208,7 +208,7 @@ fn two_parts_that_were_cut_off_for_longer_than_tombstones_last_find_each_other()
     }
 }
 
-/// A node that left has no business here any more, and one that is back at its address is no longer lost.
+/// A node that left is not looked for, and an address where a node is again is no longer lost.
 #[test]
 fn only_addresses_of_the_dead_are_kept_and_only_until_a_node_is_there() {
     let mut world = World::new(10);

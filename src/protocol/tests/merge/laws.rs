@@ -1,19 +1,19 @@
 //! The laws of the merge rule, over all news of one node with two generations and three incarnations.
 //!
-//! News comes late, twice, and in any order, and views are equal in the end all the same, because what is held is the
-//! greatest of all that came:
+//! News comes late, twice, and in any order, and views are still equal in the end, because each view holds the greatest
+//! of all news that came:
 //!
 //! | law | |
 //! |---|---|
-//! | idempotent | news that came before changes nothing |
-//! | commutative | of two pieces of news it makes no difference which one comes first, if neither is refused |
-//! | associative | nor by which way views are merged, each with all of another one |
-//! | monotone | what is held never gets less, and a view that holds more holds no less after the same news |
+//! | idempotent | news that came already changes nothing |
+//! | commutative | it makes no difference which of two pieces of news comes first, if neither is refused |
+//! | associative | it makes no difference in which grouping views are merged, each with all of another one |
+//! | monotone | the held record never gets smaller, and a view that holds more holds no less after the same news |
 //! | confluent | three pieces of news that come again until nothing changes lead to one outcome, in any order, refused or not |
 //!
-//! What is compared is the number and the status, and the address where it belongs to the number and the node is active.
-//! How far a member has come with broadcasts is its own, and not merged. Each law is shown to fail for a rule that breaks
-//! it.
+//! The test compares the number and the status, and also the address if it belongs to the number and the node is
+//! active. How far a member has come with broadcasts is its own knowledge, and not merged. Each law is shown to fail
+//! for a rule that breaks it.
 
 use std::net::SocketAddr;
 
@@ -39,7 +39,7 @@ fn name() -> NameHash {
     NameHash::of(TAG, NAME)
 }
 
-/// All news there is.
+/// All possible news.
 fn news() -> Vec<Order> {
     let numbers = (1..=2).flat_map(|generation| (0..=2).map(move |incarnation| (generation, incarnation)));
     numbers
@@ -78,7 +78,7 @@ fn holding(order: Option<Order>) -> Members {
     members
 }
 
-/// All that a view may hold.
+/// Everything that a view may hold.
 fn views() -> Vec<Option<Order>> {
     [None].into_iter().chain(news().into_iter().map(Some)).collect()
 }
@@ -115,7 +115,7 @@ fn commutative(rule: MergeRule) -> Result<(), String> {
     Ok(())
 }
 
-/// Tells a view all that another one holds: what the node has said, and what is held against it.
+/// Merges into a view everything that another one holds: what the node has said, and what is held against it.
 fn tell_all(rule: MergeRule, members: &mut Members, other: &Members) {
     if let Some((generation, incarnation, status)) = held(other) {
         rule(members, (generation, incarnation, Status::Alive));
@@ -179,7 +179,7 @@ fn the_merge_rule_keeps_its_laws() {
     assert_eq!(confluent(greatest), Ok(()));
 }
 
-/// What came last is held.
+/// A rule that holds the news that came last.
 fn latest(members: &mut Members, news: Order) -> Merged {
     match greatest(members, news) {
         Merged::Older => {
@@ -192,14 +192,14 @@ fn latest(members: &mut Members, news: Order) -> Merged {
 
 #[test]
 fn a_rule_that_takes_the_older_breaks_them() {
-    // The last of all is the last of all, however they are grouped.
+    // The last one of all is the same, however they are grouped.
     assert_eq!(associative(latest), Ok(()));
     assert!(commutative(latest).is_err());
     assert!(monotone(latest).is_err());
     assert!(confluent(latest).is_err());
 }
 
-/// Who is dead is forgotten.
+/// A rule that forgets dead nodes.
 fn forgetful(members: &mut Members, news: Order) -> Merged {
     let merged = greatest(members, news);
     if held(members).is_some_and(|(_, _, status)| !status.is_active()) {
@@ -216,7 +216,7 @@ fn a_rule_without_tombstones_breaks_them() {
     assert!(confluent(forgetful).is_err());
 }
 
-/// An accusation does not beat the incarnation that it accuses.
+/// A rule by which an accusation does not beat the incarnation that it accuses.
 fn credulous(members: &mut Members, news: Order) -> Merged {
     let is_of_the_same = held(members).is_some_and(|held| (held.0, held.1) == (news.0, news.1));
     if is_of_the_same { Merged::Same } else { greatest(members, news) }
@@ -228,7 +228,7 @@ fn a_rule_that_ranks_no_status_breaks_them() {
     assert!(confluent(credulous).is_err());
 }
 
-/// Each accusation is one of the next incarnation.
+/// A rule by which each accusation is one of the next incarnation.
 fn eager(members: &mut Members, news: Order) -> Merged {
     let held = held(members).map_or(0, |(_, incarnation, _)| incarnation);
     let raised = if news.2 == Status::Suspect { held + 1 } else { news.1 };
@@ -240,7 +240,7 @@ fn a_rule_that_counts_accusations_breaks_them() {
     assert!(idempotent(eager).is_err());
 }
 
-/// The address of an accused incarnation is not taken any more.
+/// A rule that does not take the address of an accused incarnation any more.
 fn addressless(members: &mut Members, news: Order) -> Merged {
     let is_accused = held(members).is_some_and(|held| (held.0, held.1) == (news.0, news.1));
     if is_accused && news.2 == Status::Alive { Merged::Older } else { greatest(members, news) }
