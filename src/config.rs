@@ -25,7 +25,7 @@ use crate::listener::Listener;
 use crate::member::Member;
 use crate::transport::Open;
 
-/// The port of a member, unless it is told another one.
+/// The port of a member, unless another one is set.
 pub(crate) const DEFAULT_PORT: u16 = 7990;
 
 /// The settings of a member.
@@ -237,7 +237,7 @@ impl Config {
 
     /// Members to look for in the background, from the start, until one has answered, and again as described in
     /// [`discovery`](crate::discovery). [`Member::create`] does not wait for them, and it is no error when none is
-    /// there yet. Host names are resolved anew each time. The own address among them is skipped. A second call
+    /// there yet. Host names are resolved again each time. The own address among them is skipped. A second call
     /// replaces the first. Default: none.
     pub fn seeds(mut self, seeds: impl IntoSeeds) -> Self {
         self.seeds = texts(seeds);
@@ -394,9 +394,8 @@ impl Config {
     }
 
     /// How many events wait for the listener, and for each stream of [`Member::events`]: 1 to 10,000,000. At
-    /// the limit new ones are dropped, and [`Event::Lagged`] tells how many; messages of other nodes are
-    /// refused instead. Default: 4,096. Raised, slower consumers miss nothing and memory can grow: about 100 bytes an
-    /// event.
+    /// the limit new ones are dropped, and [`Event::Lagged`] reports how many; messages of other nodes are refused
+    /// instead. Default: 4,096. Raised, slower consumers miss nothing and memory can grow: about 100 bytes an event.
     pub fn event_capacity(mut self, events: usize) -> Self {
         self.event_capacity = events;
         self

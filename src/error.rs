@@ -1,4 +1,4 @@
-//! What can go wrong, told to the caller.
+//! What can go wrong, as it is returned to the caller.
 //!
 //! Only two kinds of trouble become an [`Error`]: a mistake of the caller (or of the configuration), and an
 //! answer of the operating system or of the cluster that the caller has to know. What a peer does wrong is a
@@ -134,13 +134,13 @@ pub enum Error {
     },
 
     /// The request was understood and not granted: an active node can not be buried, too much is under way, or the
-    /// receiver of a message has no room for it, or nobody who listens. Of a seed: it does not have this member on its
-    /// lists, or is not on ours ([`Config::allow_networks`](crate::Config::allow_networks),
+    /// receiver of a message has no room for it, or no listener. For a seed: it does not have this member on its lists,
+    /// or is not on ours ([`Config::allow_networks`](crate::Config::allow_networks),
     /// [`allow_names`](crate::Config::allow_names)).
     #[error("refused")]
     Refused,
 
-    /// The node started anew in the meantime.
+    /// The node was started again in the meantime.
     #[error("the node restarted")]
     Restarted,
 

@@ -10,7 +10,7 @@ use crate::node::Node;
 /// One thing that happened in this member's view.
 ///
 /// Events about one node come in order, and none is invented. When an event arrives, the view
-/// ([`Member::nodes`]) already shows what it tells. The own node causes none but
+/// ([`Member::nodes`]) already shows what it reports. The own node causes none but
 /// [`NameConflict`](Event::NameConflict).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,8 +18,8 @@ pub enum Event {
     /// A node has come into the view: it is new here, or a run of it that was dead or had left is back.
     Joined(Node),
     /// A node has not answered for a while. Most suspicions end well and are over before they are shown:
-    /// this is told only when half of the shortest suspicion time has passed. A [`Died`](Event::Died)
-    /// always has one before it.
+    /// this is reported only when half of the shortest suspicion time has passed. A [`Died`](Event::Died) always has
+    /// one before it.
     Suspected(Node),
     /// A node that was shown as suspected has answered.
     Recovered(Node),
@@ -33,10 +33,10 @@ pub enum Event {
         /// counted in [`Metrics::deaths_unproven`](crate::Metrics::deaths_unproven).
         proven: bool,
     },
-    /// A node said that it goes, or somebody buried it for good with [`Member::force_leave`].
+    /// A node announced that it leaves, or it was buried for good with [`Member::force_leave`].
     Left(Node),
-    /// A node that was known under this name runs anew: same name, newer generation, whatever its earlier
-    /// run was.
+    /// A node that was known under this name was started again: same name, newer generation, whatever its earlier run
+    /// was.
     Restarted(Node),
     /// The same run of a node has a new address.
     Moved(Node),
@@ -58,10 +58,10 @@ pub enum Event {
         /// What it sent, as it was given.
         payload: Vec<u8>,
     },
-    /// A node has told something to all ([`Member::broadcast`]). The broadcasts of one run of a node come in the order
+    /// A node has sent something to all ([`Member::broadcast`]). The broadcasts of one run of a node come in the order
     /// in which it made them, each once.
     Broadcast {
-        /// Who has made it.
+        /// The node that has made it.
         from: Node,
         /// What it says.
         payload: Vec<u8>,
@@ -69,13 +69,13 @@ pub enum Event {
     /// Broadcasts of a node that were never delivered here and can no longer be had: this member was cut off for too
     /// long. What comes after this one was made after them.
     Missed {
-        /// Who has made them.
+        /// The node that has made them.
         from: Node,
         /// How many, by the highest number that was heard of. Without encryption a peer with a spoofed source can
         /// inflate this number; use it for display only.
         count: u64,
     },
-    /// Somebody else uses our name and has the newer run of it: this member has fallen silent.
+    /// Another process uses our name and has the newer run of it: this member has fallen silent.
     NameConflict {
         /// Where the other one runs.
         addr: SocketAddr,

@@ -57,7 +57,7 @@ counters! {
     counter unopened,
     /// Datagrams that were not sealed, where all have to be.
     counter plain_refused,
-    /// Sealed datagrams that had come before, or too long after later ones to tell.
+    /// Sealed datagrams that had come before, or so long after later ones that this cannot be known.
     counter replayed,
     /// Bodies that were dropped because their sender is not known.
     counter unknown_sender,

@@ -3,7 +3,7 @@
 //! Joining fills each view with all nodes: among ten thousand members these are a hundred million records, of some
 //! 260 bytes each. A simulation that is not about joining does without. One view is made that holds everybody,
 //! each member takes it over, and a record is in memory once until a member changes it in its own view. From there
-//! on nothing is special: it is the state of a settled cluster, save that nobody has been heard or measured yet.
+//! on nothing is special: it is the state of a settled cluster, except that no node has been heard or measured yet.
 
 use super::Protocol;
 use super::core::Timer;
@@ -16,8 +16,8 @@ impl Protocol {
     ///
     /// # Errors
     ///
-    /// Why they can not have one view, in words: they are of several clusters, some know somebody already, their lists
-    /// differ, or there are too many.
+    /// Why they can not have one view, in words: they are of several clusters, some know another node already, their
+    /// lists differ, or there are too many.
     pub(crate) fn common_view<'a>(
         now: Instant,
         members: impl Iterator<Item = &'a Self> + Clone,
@@ -49,7 +49,7 @@ impl Protocol {
         Ok(view)
     }
 
-    /// Takes over a view that holds this member, too. Users are not told here who is in it.
+    /// Takes over a view that holds this member, too. It reports no nodes to users.
     pub(crate) fn adopt_view(&mut self, now: Instant, view: &Members) {
         self.core.members.adopt(now, view);
         self.detection.has_company(&mut self.core, now);

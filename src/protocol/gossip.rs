@@ -1,4 +1,4 @@
-//! A round of rumors: who gets what, written by those parts that know it.
+//! A round of rumors: which peer gets what, written by the parts that know it.
 
 use super::core::MISFITS_MAX;
 use super::core::rumors::Topic;
@@ -63,7 +63,7 @@ impl Protocol {
         misfits > 0
     }
 
-    /// Adds what there is to tell of a topic now. False if there is no room for it.
+    /// Adds the news of a topic. False if there is no room for it.
     fn add_topic(&mut self, datagram: &mut Writer, topic: Topic, receiver: NameHash) -> bool {
         let core = &self.core;
         match topic {

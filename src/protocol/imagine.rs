@@ -19,7 +19,7 @@ pub(crate) fn identity(index: u32) -> (String, SocketAddr) {
 }
 
 impl Protocol {
-    /// Takes what an imagined node would say about itself, and tells nobody.
+    /// Takes what an imagined node would say about itself, and does not gossip it.
     pub(crate) fn imagine(&mut self, now: Instant, index: u32, incarnation: u64) {
         let (name, addr) = identity(index);
         let record = Record {
@@ -34,7 +34,7 @@ impl Protocol {
         self.detection.has_company(&mut self.core, now);
     }
 
-    /// Makes another member known, in its real run, and tells nobody.
+    /// Makes another member known, in its real run, and does not gossip it.
     pub(crate) fn introduce(&mut self, now: Instant, other: &Self) {
         let name = NameHash::of(self.core.tag, &other.core.settings.name);
         self.core.members.merge_alive(now, name, &other.core.own_record());
@@ -49,7 +49,7 @@ impl Protocol {
         self.core.members.set_broadcast(now, NameHash::of(self.core.tag, &name), number);
     }
 
-    /// Has news of an imagined node told.
+    /// Gossips news of an imagined node.
     pub(crate) fn rumor_about(&mut self, now: Instant, index: u32) {
         let (name, _) = identity(index);
         self.core.push_topic(now, Topic::Node(NameHash::of(self.core.tag, &name)));

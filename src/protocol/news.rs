@@ -138,7 +138,7 @@ impl Protocol {
         merged
     }
 
-    /// Takes the incarnation that a node tells in a ping or ack from its own address.
+    /// Takes the incarnation that a node sends in a ping or ack from its own address.
     pub(super) fn take_incarnation(
         &mut self,
         now: Instant,
@@ -157,9 +157,9 @@ impl Protocol {
 
     /// Hears of an accusation, a death or a leave of another node.
     ///
-    /// Beyond SWIM: who tells of a leave is asked whether it did (see [`admission`]). A death is believed at once
-    /// only if the suspicion before it was heard of too, and long enough ago that a refutation would be here. Else it
-    /// is [verified](super::detection) first.
+    /// Beyond SWIM: the sender of a leave is asked whether it has sent it (see [`admission`]). A death is believed at
+    /// once only if the suspicion before it was heard of too, and long enough ago that a refutation would be here. Else
+    /// it is [verified](super::detection) first.
     pub(super) fn hear_verdict(
         &mut self,
         context: &Context,
@@ -217,7 +217,7 @@ impl Protocol {
         }
     }
 
-    /// Somebody knows a broadcast of ours with this number.
+    /// Another member knows a broadcast of ours with this number.
     pub(super) fn claim_broadcast(&mut self, now: Instant, number: u64) {
         if number > NUMBER_MAX {
             self.core.metrics.implausible += 1;
@@ -230,7 +230,7 @@ impl Protocol {
         }
     }
 
-    /// Somebody holds something against us.
+    /// Another member holds something against us.
     pub(super) fn take_accusation(&mut self, now: Instant, from: std::net::SocketAddr, verdict: &Verdict) {
         let defence = self.identity.handle_accusation(&mut self.core, now, from, verdict);
         self.defend(now, defence);
@@ -246,7 +246,7 @@ impl Protocol {
     /// News about our own name.
     fn take_own_name(&mut self, now: Instant, record: &Record<'_>) {
         if record.generation == self.core.generation && record.incarnation > self.core.incarnation {
-            // Nobody but us raises it: somebody has forged it, or it is an echo from before a fault.
+            // Only we raise it: this is forged, or an echo from before a fault.
             let verdict = Verdict {
                 subject: self.core.me,
                 generation: record.generation,
@@ -280,7 +280,7 @@ impl Protocol {
         !self.sync.has_synced() && (self.admission.is_joining() || self.sync.waiting() > 0)
     }
 
-    /// A record was taken: ends what it refutes, tells users, and decides whether it goes on.
+    /// A record was taken: ends what it refutes, reports it to users, and decides whether it is gossiped on.
     fn record_changed(&mut self, now: Instant, name: NameHash, before: Option<Before>, source: Source) {
         let core = &mut self.core;
         let Some(entry) = core.members.get(name) else {
@@ -288,7 +288,7 @@ impl Protocol {
         };
         let (addr, generation) = (entry.addr(), entry.generation());
         if entry.status == Status::Suspect {
-            // It told what belongs to the incarnation that is accused, and nothing against the accusation.
+            // The record completes the accused incarnation, and does not refute the accusation.
             if before.is_some_and(|before| before.addr != addr) {
                 core.emit_about(name, Event::Moved);
             }

@@ -52,7 +52,7 @@ impl Protocol {
         }
         let from = canonical(from);
         if !self.core.settings.allow.takes_address(from.ip()) {
-            // Not a word to it, not even that somebody is here.
+            // No answer to it, not even one that shows that a member is here.
             self.core.metrics.not_allowed += 1;
             return;
         }
@@ -79,7 +79,7 @@ impl Protocol {
         });
     }
 
-    /// Somebody speaks another version of the format, or can not read ours.
+    /// The sender uses another version of the format, or can not read ours.
     fn count_other_version(&mut self, from: SocketAddr, reads: Versions) {
         self.core.metrics.other_version += 1;
         self.core.note(log::Level::Debug, || {
@@ -286,7 +286,7 @@ impl Protocol {
         if context.known {
             self.take_incarnation(now, context.sender, ack.incarnation, Source::CallResult);
             self.core.given.remember(context.sender, ack.cookie);
-            // States whose news is not told because of a limit come by no other way.
+            // States whose news is not sent because of a limit come by no other way.
             let is_urgent = self.states.is_short(now);
             self.sync.compare(&mut self.core, now, context.sender, &ack.view, answered.asked, is_urgent);
         }
@@ -345,7 +345,7 @@ impl Protocol {
         }
     }
 
-    /// Somebody asks to be let in.
+    /// A newcomer asks to be let in.
     fn handle_hello(&mut self, context: &mut Context, hello: &Hello<'_>) {
         let core = &mut self.core;
         if !self.admission.proves_address(core, context, hello) {
@@ -543,7 +543,7 @@ impl Protocol {
         }
     }
 
-    /// Somebody whose view we compare holds a node dead, or says that it left.
+    /// A peer with which we compare views reports that a node is dead or has left.
     fn handle_sync_verdict(&mut self, context: &Context, reading: &Reading, verdict: &Verdict) {
         let now = context.now;
         if !context.answered {
@@ -562,7 +562,7 @@ impl Protocol {
         self.state_reported(context.now, subject, generation, version, context.sender, false);
     }
 
-    /// Somebody lacks something that we may have.
+    /// A peer lacks something that we may have.
     fn handle_fetch(&mut self, context: &mut Context, fetch: &Fetch<'_>) {
         let core = &mut self.core;
         if !core.has_cookie(context, fetch.seq, fetch.cookie) {

@@ -21,7 +21,7 @@ impl Protocol {
     pub(super) fn observe_lag(&mut self, now: Instant, received: Option<Instant>) {
         let due =
             [TimerKind::Probe, TimerKind::Disseminate].into_iter().filter_map(|kind| self.poll_timeout(kind));
-        // Rumors to be sent at once are due at the beginning of time: they tell nothing.
+        // Rumors that should be sent at once are due at the beginning of time: they do not show a lag.
         let due = due.filter(|at| *at > self.core.started).chain(received).min();
         self.detection.observe_lag(&mut self.core, now, due);
     }

@@ -73,7 +73,7 @@ pub(crate) struct Record<'a> {
     pub(crate) broadcast: u64,
 }
 
-/// What ping and ack tell about the sender's view.
+/// What ping and ack say about the sender's view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ViewMark {
     pub(crate) fingerprint: u64,
@@ -84,7 +84,7 @@ pub(crate) struct ViewMark {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ping {
     pub(crate) seq: Seq,
-    /// Who is meant: an address may have changed hands.
+    /// The node that is meant: an address may have changed hands.
     pub(crate) target: NameHash,
     pub(crate) round: u32,
     pub(crate) view: ViewMark,
@@ -125,7 +125,7 @@ pub(crate) struct Verdict {
     pub(crate) incarnation: Incarnation,
     /// Never `Alive`.
     pub(crate) status: Status,
-    /// Who accuses; empty unless `Suspect`.
+    /// The accusers; empty unless `Suspect`.
     pub(crate) accusers: Accusers,
     /// Zero unless `Left`.
     pub(crate) left_at: LeftAt,
@@ -160,7 +160,7 @@ pub(crate) struct LeftAt {
     pub(crate) broadcast: u64,
 }
 
-/// That a node has left, and that it is the sender who says so.
+/// Confirms that a node has left, and that the sender has reported it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Vouch {
     pub(crate) cookie: Cookie,

@@ -313,7 +313,7 @@ impl WritesBuilder {
     }
 }
 
-/// What somebody lacks of a node's state or broadcasts.
+/// What a peer lacks of a node's state or broadcasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lack {
     /// All that was written after version `from`, of a state with this base.

@@ -178,7 +178,7 @@
 //!
 //! | seq u64 | target u64 | round u32 | fingerprint u64 | quiet u8 | incarnation varint |
 //! |---|---|---|---|---|---|
-//! | | who is meant: an address may have changed hands | of the common probe rounds, a serial number | of the sender | | of the sender |
+//! | | the node that is meant: an address may have changed hands | of the common probe rounds, a serial number | of the sender | | of the sender |
 //!
 //! `0x02` ack: I am. As long as the ping that carries the same incarnation.
 //!
@@ -186,7 +186,7 @@
 //! |---|---|---|---|---|---|
 //! | | for whoever sent the ping | of the common probe rounds | of the sender | | of the sender |
 //!
-//! `0x03` bare ack: somebody is here. Answers the ping of a sender that is not known, and a leave.
+//! `0x03` bare ack: a member is here. Answers the ping of a sender that is not known, and a leave.
 //!
 //! | seq u64 |
 //! |---|
@@ -223,7 +223,7 @@
 //! |---|---|
 //! | | for whoever sent the verdict |
 //!
-//! `0x13` vouch: this node has left, and it is me who says so. Also in place of the verdict, if a cookie is at hand.
+//! `0x13` vouch: this node has left, and I have reported it. Also in place of the verdict, if a cookie is at hand.
 //!
 //! | cookie u64 | subject u64 | generation u64 | incarnation varint | state version varint | broadcast varint |
 //! |---|---|---|---|---|---|
@@ -512,7 +512,7 @@ impl NameHash {
     }
 }
 
-/// Ties an answer to its request; random, so that nobody who did not see the request can answer it.
+/// Ties an answer to its request; random, so that only a node that has seen the request can answer it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct Seq(pub(crate) u64);
 

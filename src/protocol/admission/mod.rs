@@ -8,7 +8,7 @@
 //!                                             and the news goes round
 //!                                        ←    Welcome(fingerprint, count), own record
 //!  … then it is filled, or compares views (see sync)
-//!  … and 10 gossip intervals later compares with another member: what was told while nobody knew it
+//!  … and 10 gossip intervals later compares with another member: news that was sent while no member knew it
 //! ```
 //!
 //! The cookie proves that the joiner receives at its address, so that no address is sent more than it has sent (as in

@@ -1,12 +1,12 @@
 //! Addresses: what is sent to those that have not shown themselves, and how many newcomers one source brings.
 //!
-//! Anybody can make a member send to an address, by telling it of a node there, and whoever has one address can bring
-//! any number of names. Each has a budget, and each table a place of its own: to fill one takes nothing from another,
-//! and gives nobody his budget back.
+//! Anybody can make a member send to an address, by reporting a node there, and a host with one address can bring any
+//! number of names. Each address has a budget, and each table a limit of its own: filling one table takes nothing from
+//! another, and restores no budget.
 //!
 //! | table | by | at the limit |
 //! |---|---|---|
-//! | addresses that have shown themselves | address | starts anew: the budget stands until they are heard again |
+//! | addresses that have shown themselves | address | starts over: the budget applies until they are heard again |
 //! | sends to others, this second | address | nothing is sent to further ones, this second |
 //! | newcomers that were let in | address; of IPv6 the first 64 bits, which one host can have for itself | nobody comes from further ones until some budget is whole again |
 
@@ -134,7 +134,7 @@ impl Addresses {
     }
 }
 
-/// Who is behind an address: of IPv6 a network of 64 bits, because one host may choose the rest.
+/// The owner of an address: for IPv6 a network of 64 bits, because one host may choose the rest.
 fn source_of(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,

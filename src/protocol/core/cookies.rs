@@ -29,7 +29,7 @@ pub(crate) enum CookiePurpose {
     Elsewhere { advertised: SocketAddr },
 }
 
-/// Makes and checks cookies. They are not stored: a cookie is a keyed hash of whom it was made for and when.
+/// Makes and checks cookies. They are not stored: a cookie is a keyed hash of its receiver and of the time.
 #[derive(Debug)]
 pub(crate) struct CookieJar {
     key: (u64, u64),

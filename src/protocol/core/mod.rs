@@ -81,11 +81,11 @@ pub(super) enum Timer {
     Recheck,
     /// Reported deaths are to be verified.
     Verify,
-    /// Those who have told of leaves are to be asked again whether they did.
+    /// Members that have reported leaves should be asked again whether they did.
     Doubts,
     /// A join is out of time.
     Join(RequestId),
-    /// The leave is to be told again, or is out of time.
+    /// The leave should be sent again, or is out of time.
     Leave,
     /// Another run of our name is to be probed.
     Rival,
@@ -241,7 +241,7 @@ impl Core {
         Some(from[self.rng.random_range(0..from.len())])
     }
 
-    /// What ping, ack and welcome tell about our view.
+    /// What ping, ack and welcome say about our view.
     pub(super) fn view_mark(&self, now: Instant) -> ViewMark {
         let quiet = now.since(self.members.quiet_since()).as_millis() / 10;
         ViewMark { fingerprint: self.members.fingerprint(), quiet: u8::try_from(quiet).unwrap_or(u8::MAX) }
@@ -282,7 +282,7 @@ impl Core {
         Writer::new(Vec::new(), &self.header_to(receiver), self.settings.max_datagram)
     }
 
-    /// A datagram to who has sent one and may be a stranger: not sealed if that was not, because a seal could make it
+    /// A datagram to a sender that may be a stranger: not sealed if its datagram was not, because a seal could make it
     /// the longer one.
     pub(super) fn datagram_back(&mut self, context: &Context) -> Writer {
         match context.counter {
@@ -331,7 +331,7 @@ impl Core {
         }
     }
 
-    /// A datagram with a header, to this node; the zero hash: to whoever receives it.
+    /// A datagram with a header, to this node; the zero hash: to any node that receives it.
     #[cfg_attr(
         not(feature = "encryption"),
         expect(unused_variables, reason = "only a seal is bound to a node")

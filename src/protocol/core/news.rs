@@ -9,7 +9,7 @@ use crate::protocol::time::Instant;
 use crate::wire::body::Vouch;
 use crate::wire::{Body, Cookie, NameHash, Verdict, Writer};
 
-/// A rumor that does not fit does not block one that does, for so many tries a datagram.
+/// Maximum number of rumors for each datagram that may not fit, before no further ones are tried.
 pub(in crate::protocol) const MISFITS_MAX: usize = 4;
 
 impl Core {
@@ -70,7 +70,7 @@ impl Core {
         }
     }
 
-    /// Adds what there is to tell of a node now. False if there is no room for it.
+    /// Adds the news of a node. False if there is no room for it.
     pub(in crate::protocol) fn add_node(
         &self,
         datagram: &mut Writer,
@@ -147,7 +147,7 @@ impl Core {
     /// Forgets tombstones that have served their time.
     ///
     /// Beyond SWIM: never while alone. The dead and the left are then all that is left of the cluster, and where they
-    /// were is the way back to it. Once there is company again, it gets a moment to tell which of them is back.
+    /// were is the way back to it. Once there is company again, it gets a moment to report which of them is back.
     pub(in crate::protocol) fn reap(&mut self, now: Instant) {
         if self.is_alone() {
             self.timers.set(Timer::Reap, now + self.settings.rejoin_interval);

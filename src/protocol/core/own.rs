@@ -41,7 +41,7 @@ impl Core {
         Verdict::left(self.me, self.generation, self.incarnation, self.own_left_at())
     }
 
-    /// How far this member has come, as it says when it leaves. It writes and tells nothing more then.
+    /// How far this member has come, as it says when it leaves. After that it writes and sends nothing more.
     pub(in crate::protocol) fn own_left_at(&self) -> LeftAt {
         let Record { state_version, broadcast, .. } = self.own_record();
         LeftAt { state_version, broadcast }

@@ -1,10 +1,10 @@
 //! Requests: all that waits for an answer, whatever it is for.
 //!
-//! A request has a random number, which its answer repeats. It keeps whom it went to (address and, where that is known,
-//! name and run), when, and how often. There is one check for all answers: the number has to be open for a request of
-//! this kind, and the answer has to come from the node that was asked, from the address that was asked or another one
-//! of its own. The check also returns whether the answer comes from the run that was asked, because another run at the
-//! address is news in itself.
+//! A request has a random number, which its answer repeats. It keeps where it went (the address and, where known, name
+//! and run), when, and how often. There is one check for all answers: the number has to be open for a request of this
+//! kind, and the answer has to come from the node that was asked, from the address that was asked or another one of its
+//! own. The check also returns whether the answer comes from the run that was asked, because another run at the address
+//! is news in itself.
 //!
 //! **Repeating.** A request that is to be repeated is due after its pause, then after twice that, then after four times
 //! that, each time with a jitter of up to a gossip interval. Those that own it give it up.
@@ -49,16 +49,16 @@ pub(in crate::protocol) enum RequestKind {
     Leave,
 }
 
-/// Whom a request goes to.
+/// The receiver of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::protocol) struct Asked {
     addr: SocketAddr,
-    /// None: whoever is there.
+    /// None: any node that is there.
     run: Option<(NameHash, Generation)>,
 }
 
 impl Asked {
-    /// Whoever is at an address.
+    /// Any node at an address.
     pub(in crate::protocol) fn anybody_at(addr: SocketAddr) -> Self {
         Self { addr, run: None }
     }

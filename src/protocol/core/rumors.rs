@@ -1,4 +1,4 @@
-//! Rumors: what there is news of, and to whom it has still to go.
+//! Rumors: what there is news of, and which peers it still has to go to.
 //!
 //! Beyond SWIM, whose news waits for the next ping to a random target: a rumor leaves at once, along the shared
 //! ring, in two phases. With k ring peers, numbered from the nearest (0) to the farthest (k−1):
@@ -8,20 +8,21 @@
 //! | first | in the next round | slots 0, k−1, k−2 … 3 |
 //! | second | in the first round a pause (5 × gossip_interval) later | slots 2 and 1 |
 //!
-//! As everyone uses the same slots, everyone is sent exactly k − 2 copies in the first phase and 2 in the
-//! second: a member that is deaf for a moment is reached by the second. Then the rumor is retired; loss beyond
-//! that is repaired by comparing views.
+//! As all members use the same slots, each is sent exactly k − 2 copies in the first phase and 2 in the second: a
+//! member that is deaf for a moment is reached by the second. Then the rumor is retired; loss beyond that is repaired
+//! by comparing views.
 //!
-//! What **adds** to news that was told before is in no such hurry: it waits for a while, in which more of the kind may
-//! come, and then goes round in one phase, that of the slots that come first. Who misses it has the older news.
+//! News that only **adds** to news that was sent before is not urgent: it waits for a while, in which more of the kind
+//! may come, and is then sent in one phase, to the slots of the first phase. A member that misses it has the older
+//! news.
 //!
-//! A rumor is no more than its [`Topic`]: what is told is what the view holds when the datagram is made, so newer
-//! news of a node replaces older by itself.
+//! A rumor is only its [`Topic`]: a datagram carries what the view holds when it is made, so newer news of a node
+//! replaces older news by itself.
 //!
 //! **Lanes.** Nodes, states and broadcasts wait in a lane each, with a bound of its own, so that no kind of news
 //! pushes another out of the queue. In a datagram the lanes come in this order, but of every four datagrams one
-//! begins with the states and one with the broadcasts: none is starved either. News of a state
-//! that is older than a second is no longer told: comparing views brings it in better order.
+//! begins with the states and one with the broadcasts: none is starved either. News of a state that is older than a
+//! second is no longer sent: comparing views brings it in better order.
 //!
 //! A **round** takes place at once after a quiet time, then every `gossip_interval`, doubling up to five times
 //! that while rounds do not fill their datagrams; a token bucket bounds the rounds under lasting news. At rest
@@ -50,7 +51,7 @@ const LANES: usize = 3;
 /// Whose turn it is to come first in a datagram.
 const TURNS: [[usize; LANES]; 4] = [[0, 1, 2], [1, 0, 2], [0, 1, 2], [2, 0, 1]];
 
-/// News of a state is told for so long.
+/// How long news of a state is sent.
 const STATE_MEMORY: Duration = Duration::from_secs(1);
 
 /// What there is news of.
@@ -95,7 +96,7 @@ struct Rumor {
 }
 
 impl Rumor {
-    /// When a round is to tell it.
+    /// When a round should send it.
     fn wanted(&self) -> Instant {
         match self.next {
             Some((at, _)) if self.slots == 0 => at,
@@ -137,10 +138,10 @@ pub(crate) fn slot_order(k: usize) -> impl Iterator<Item = usize> {
     first_phase(k).chain(second_phase(k))
 }
 
-/// How often a rumor is sent, with so many others in its lane.
+/// How often a rumor is sent, by the number of others in its lane.
 fn sends(waiting: usize, k: usize) -> usize {
     if k <= 3 {
-        // Of so few peers some are told twice.
+        // With so few peers, some are sent it twice.
         k + second_phase(k).count()
     } else if waiting > CROWD {
         (k * CROWD / waiting).max(SENDS_MIN)
@@ -174,16 +175,15 @@ impl Rumors {
         }
     }
 
-    /// There is news: it is told, to `k` peers, from the beginning. Answers whether an older rumor had to go for
-    /// it.
+    /// There is news: it is sent to `k` peers, from the beginning. Returns whether an older rumor had to go for it.
     pub(crate) fn push(&mut self, now: Instant, topic: Topic, k: usize) -> bool {
         self.remove(topic);
         let second = (now + self.gossip_interval * PAUSE, bits(second_phase(k)));
         self.insert(now, topic, k, first_slots(k), second)
     }
 
-    /// There is more to tell of something that was told before. It can wait until `at`, if no older news of it goes
-    /// on before that.
+    /// There is more news of something that was sent before. It can wait until `at`, if no older news of it goes on
+    /// before that.
     pub(crate) fn push_addition(&mut self, now: Instant, at: Instant, topic: Topic, k: usize) -> bool {
         let lane = &mut self.lanes[topic.lane()];
         let sends = sends(lane.len(), k);
@@ -201,14 +201,14 @@ impl Rumors {
         false
     }
 
-    /// It is not told any more.
+    /// It is not sent any more.
     pub(crate) fn remove(&mut self, topic: Topic) {
         if let Some(place) = self.places.remove(&topic) {
             self.lanes[topic.lane()].remove(&place);
         }
     }
 
-    /// Whether it is being told.
+    /// Whether it is being sent.
     pub(crate) fn contains(&self, topic: Topic) -> bool {
         self.places.contains_key(&topic)
     }
@@ -242,7 +242,7 @@ impl Rumors {
         true
     }
 
-    /// What a slot is to be told of, in the order of the lanes' turn, each lane oldest first.
+    /// What should be sent to a slot, in the order of the lanes' turn, each lane oldest first.
     pub(crate) fn for_slot(&self, slot: usize) -> impl Iterator<Item = Topic> {
         let bit = bits(std::iter::once(slot));
         self.in_turn().filter(move |rumor| rumor.sends > 0 && rumor.slots & bit != 0).map(|rumor| rumor.topic)
@@ -267,7 +267,7 @@ impl Rumors {
         Bound { what: "rumors", count: waiting.max(self.places.len()), max: RUMORS_MAX * LANES }
     }
 
-    /// A slot was told of it.
+    /// It was sent to a slot.
     pub(crate) fn told(&mut self, slot: usize, topic: Topic) {
         let bit = bits(std::iter::once(slot));
         let lane = &mut self.lanes[topic.lane()];
@@ -305,7 +305,7 @@ impl Rumors {
         Some(wanted.max(earliest))
     }
 
-    /// Drops news of states that is too old to be told.
+    /// Drops news of states that is too old to be sent.
     fn forget_states(&mut self, now: Instant) {
         self.retire(|rumor| matches!(rumor.topic, Topic::State(..)) && now.since(rumor.since) > STATE_MEMORY);
     }

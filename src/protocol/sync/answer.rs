@@ -25,7 +25,7 @@ pub(in crate::protocol) fn handle_bucket_digest(
     send_digests(core, context, sums);
 }
 
-/// Somebody has its view filled.
+/// A peer has its view filled.
 pub(in crate::protocol) fn handle_pull(core: &mut Core, context: &mut Context, pull: &Pull) {
     if core.has_cookie(context, pull.seq, pull.cookie) {
         send_page(core, context, pull.seq, pull.from, pull.until);
@@ -49,7 +49,7 @@ pub(in crate::protocol) fn handle_offer(
     reading.offer = Some(Offered { seq: offer.seq, wants: offer.wants.iter().collect(), better: Vec::new() });
 }
 
-/// All of an offer was read: tell what we have that is newer.
+/// All of an offer was read: sends the records of ours that are newer.
 pub(in crate::protocol) fn answer_offer(core: &mut Core, context: &Context, reading: &mut Reading) {
     let Some(offer) = reading.offer.take() else {
         return;
@@ -71,7 +71,7 @@ pub(in crate::protocol) fn answer_offer(core: &mut Core, context: &Context, read
             Body::SyncVerdict(entry.verdict(name))
         });
     }
-    // Whether all fits is told first, so it must be known first.
+    // Whether everything fits stands at the beginning, so it must be known first.
     let fits = |truncated: bool| {
         let mut datagram = core.long_datagram_to(context.run());
         let mut all = datagram.push(&Body::SyncDelta { seq: offer.seq, truncated });
@@ -103,7 +103,7 @@ fn send_page(core: &mut Core, context: &Context, seq: Seq, from: NameHash, until
         }
         (datagram, first_out)
     };
-    // Where the page ends is told first, so it must be known first; its length does not depend on it.
+    // The end of the page stands at the beginning, so it must be known first; its length does not depend on it.
     let (_, next) = fill(NameHash(0));
     let (datagram, _) = fill(next);
     core.transmit(context.now, context.from, datagram);

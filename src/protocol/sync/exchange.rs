@@ -9,7 +9,7 @@ use crate::wire::{Cookie, NameHash, Seq};
 
 /// Pages of digests that answer one request.
 pub(crate) const DIGEST_PAGES_MAX: usize = 8;
-/// Keys that one offer asks for: so many that the answer is about one datagram.
+/// Maximum number of keys that one offer asks for: the answer is about one datagram.
 pub(crate) const WANTS_MAX: usize = 24;
 /// Offers in flight.
 const OFFERS_MAX: usize = 2;
@@ -19,12 +19,13 @@ const CHAINS: usize = 2;
 pub(super) const TRIES_MAX: u32 = 12;
 /// Exchanges that run at the same time …
 const EXCHANGES_MAX: usize = 4;
-/// … and those that somebody waits for besides: of one join each.
+/// … and besides, those that a join waits for, one for each join.
 const URGENT_MAX: usize = 64;
-/// Requests and probes wait for their answers; so many records may wait for their turn in one exchange.
+/// Maximum number of records that wait for their turn in one exchange, while requests and probes wait for their
+/// answers.
 const BACKLOG_MAX: usize = 65_536;
-/// Pages of digests that one exchange takes, more than the largest view fills: who has still more to tell does not mean
-/// to come to an end, and is given up like one who does not answer.
+/// Maximum number of pages of digests that one exchange takes, more than the largest view fills: a peer that sends
+/// still more does not mean to end, and is given up like one that does not answer.
 const COVERED_MAX: usize = 16_384;
 
 /// Something that was asked for and has not come.

@@ -74,7 +74,7 @@ struct Recheck {
     asked: u32,
 }
 
-/// An offer that is being read: what it asks for, and of what it told we hold something better.
+/// An offer that is being read: what it asks for, and for which of its records we hold something newer.
 #[derive(Debug)]
 pub(super) struct Offered {
     seq: Seq,
@@ -134,7 +134,7 @@ impl Sync {
         }
     }
 
-    /// Compares our view with what a peer told of its own in an ack, having asked for it so often in a row.
+    /// Compares our view with what a peer says of its own in an ack. `asked`: how often in a row it was asked for that.
     /// `is_urgent`: something was held back, and comes by no other way.
     pub(super) fn compare(
         &mut self,
@@ -167,8 +167,8 @@ impl Sync {
         let alike = ours == theirs.fingerprint && !is_unsure;
         match self.scheduler.compare(now, (ours, theirs.fingerprint), alike, settled_at) {
             Compared::Equal | Compared::Known => {}
-            // A view that does not settle soon is left to the rounds: all who know it would ask for as long as that
-            // takes.
+            // A view that does not settle soon is left to the rounds: all members that know it would ask for as long as
+            // that takes.
             Compared::Later(at) if asked < ASKED_MAX => {
                 self.recheck_with(core, now, peer, now + at.since(now) * 2_u32.pow(asked), asked);
             }
@@ -195,7 +195,7 @@ impl Sync {
         core.timers.set_earliest(Timer::Recheck, at.max(now));
     }
 
-    /// The closing sync: what was told while nobody knew us, or what the partner of a sync lacked as well.
+    /// The closing sync: for news that was sent while no member knew us, or that the partner of a sync lacked as well.
     pub(super) fn recheck_with_another(&mut self, core: &mut Core, now: Instant, with: NameHash) {
         let others: Vec<NameHash> = core.others().filter(|name| *name != with).collect();
         if let Some(other) = core.draw(&others) {
@@ -444,7 +444,7 @@ impl Sync {
         self.has_synced
     }
 
-    /// Our view is as good as that of somebody who has been there for long.
+    /// Our view is as good as that of a member that has been there for long.
     pub(super) fn set_synced(&mut self) {
         self.has_synced = true;
     }
@@ -531,13 +531,13 @@ impl Sync {
     }
 }
 
-/// Whether a record tells of more of a node's state or broadcasts than we have.
+/// Whether a record shows more of a node's state or broadcasts than we have.
 pub(super) fn is_behind(core: &Core, record: &Record<'_>) -> bool {
     held_of(core, record)
         .is_some_and(|held| record.state_version > held.state_version || record.broadcast > held.broadcast)
 }
 
-/// Whether we have more of a node's state or broadcasts than a record tells of.
+/// Whether we have more of a node's state or broadcasts than a record shows.
 fn is_ahead(core: &Core, record: &Record<'_>) -> bool {
     held_of(core, record)
         .is_some_and(|held| held.state_version > record.state_version || held.broadcast > record.broadcast)

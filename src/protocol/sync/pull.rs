@@ -34,7 +34,7 @@ const TRIES_MAX: u32 = 6;
 /// Items that may be lacking at the same time: of twice as many nodes as a view usually holds at most.
 const MISSING_MAX: usize = 65_536;
 
-/// Answers have at the most so many times the pause that they have at first.
+/// The longest time that is waited for an answer at first, as a multiple of `retry`.
 const PAUSES_MAX: u32 = 16;
 
 /// What can be missing.
@@ -81,7 +81,7 @@ pub(crate) struct Pulls {
     retry: Duration,
     /// How long answers take, smoothed.
     usual: Duration,
-    /// So many items the next request asks for.
+    /// Number of items that the next request asks for.
     bundle: usize,
 }
 
@@ -99,7 +99,7 @@ impl Pulls {
         }
     }
 
-    /// Somebody has a item up to here, and we do not. `at_once`: it will not come by itself.
+    /// A peer has an item up to here, and we do not. `at_once`: it will not come by itself.
     pub(crate) fn lacks(
         &mut self,
         now: Instant,

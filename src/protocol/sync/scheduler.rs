@@ -9,12 +9,13 @@ use crate::protocol::time::Instant;
 const GAP_MIN: Duration = Duration::from_millis(500);
 /// … and no more often than this when they change nothing.
 const GAP_MAX: Duration = Duration::from_secs(30);
-/// Without an equal comparison for so long …
+/// The time without an equal comparison …
 const STREAK: Duration = Duration::from_secs(3);
-/// … and with so many that differed, it is time.
+/// … and the number of comparisons that differed meanwhile, after which a sync is due.
 const STREAK_MIN: u32 = 3;
 
-/// Fingerprints of others that are remembered: so many views may differ for good without being compared often.
+/// Maximum number of remembered fingerprints of others: this many views may differ for good without frequent
+/// comparisons.
 const SEEN_MAX: usize = 8;
 
 /// Decides when a sync is due.
