@@ -68,7 +68,7 @@ pub enum Error {
     /// error only at its deadline, because datagrams to that address may have been lost.
     ///
     /// Over [TCP](crate::transport::Tcp) a member that is asked has to connect to an address of this member to answer
-    /// anything: If it can connect to none, the join ends with [`NoAnswer`](Self::NoAnswer).
+    /// anything. If it can connect to none, the join ends with [`NoAnswer`](Self::NoAnswer).
     #[error("nobody is reached at {advertised}, though datagrams come from {seen}")]
     Unreachable {
         /// Where the member says that it receives.

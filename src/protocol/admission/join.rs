@@ -506,7 +506,7 @@ fn dead_at(core: &Core, addr: SocketAddr) -> Option<NameHash> {
     dead.min_by_key(|(name, entry)| (entry.since, *name)).map(|(name, _)| name)
 }
 
-/// Copies one of the errors that can become of a seed.
+/// Copies one of the errors with which a seed can fail.
 pub(crate) fn copy(error: &Error) -> Error {
     match error {
         Error::NameTaken { name, addr } => Error::NameTaken { name: name.clone(), addr: *addr },
