@@ -127,9 +127,9 @@ fn nobody_joins_the_dead_on_the_word_of_a_member_that_was_away() {
 }
 
 #[test]
-fn nobody_joins_the_dead_that_all_others_have_forgotten_for_a_day() {
+fn nobody_joins_the_dead_that_all_others_have_forgotten_for_an_hour() {
     let absence = Absence::Pause;
-    let case = Case { absence, away: 1, span: 25 * HOUR, seed: 1, tombstone_ttl: 24 * HOUR };
+    let case = Case { absence, away: 1, span: 3 * HOUR, seed: 1, tombstone_ttl: 2 * HOUR };
     assert_eq!(joined_ghosts(case, &[]), 0, "{case}");
 }
 
