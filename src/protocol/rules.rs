@@ -49,7 +49,7 @@
 //! | window of messages, bursts, resends | 32 to 128 KiB, 32 KiB, a round trip and its variation | `messages` |
 //! | stay of a member that was buried again | 10 s × 2^p, at most 320 s | `loss -- flip` |
 //! | isolation, healing | isolation_timeout, rejoin_interval | `healing`, `detector -- survivors` |
-//! | void probes in a row, their time | 5, isolation_timeout | `loss -- grey`, `rules -- deaf`: with fewer, or in less time, healthy nodes are declared dead |
+//! | void probes in a row, their time | 5, isolation_timeout | `sim::tests::isolation`: a dead node that no relay knows is gone after 54 to 64 s; `loss -- grey`: no healthy node is declared dead |
 
 /// A rule of the protocol that an experiment leaves out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

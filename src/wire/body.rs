@@ -201,8 +201,8 @@ pub(crate) struct Hello<'a> {
     pub(crate) cookie: Cookie,
     /// Which of the hellos of one attempt this is, all with one `seq`: 1, 2 and so on.
     pub(crate) attempt: u32,
-    /// Of the cluster that the address to which this goes belonged to, as the sender remembers; zero: it does not, or
-    /// does not insist. Zero in every hello for now.
+    /// The cluster that the receiver's address belonged to, as far as the sender remembers. Zero: it remembers none, or
+    /// accepts any. Zero in every hello for now.
     pub(crate) cluster: ClusterId,
     pub(crate) record: Record<'a>,
 }

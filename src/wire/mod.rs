@@ -76,7 +76,7 @@
 //! A member that receives a plain datagram of a version that it does not read checks the checksum first. If that is
 //! wrong, the datagram is damaged, and perhaps of no other version at all. If it is right, the member counts a datagram of
 //! another version and says so in its log, and uses nothing else of it. It does the same with a version notice, which
-//! says nothing that can be trusted. Of a sealed datagram of another version nothing can be checked: it counts as
+//! says nothing that can be trusted. Nothing can be checked in a sealed datagram of another version: it counts as
 //! malformed. No member of version 2 sends notices.
 //!
 //! **From one version to the next.** What can be said in a body of a new type needs no new version: members that do not

@@ -11,7 +11,7 @@ use crate::wire::body::{Hello, RejectReason, Welcome};
 use crate::wire::{Body, ClusterId, NameHash, Record, Seq};
 
 /// If hellos come from another address than the advertised one, the first hellos of an attempt, up to this number, are
-/// answered at the advertised address. Of the later ones, every other one is answered at its source.
+/// answered at the advertised address. After that, every other hello is answered at its source.
 const CHALLENGED_FIRST: u32 = 3;
 
 /// A run at an address, which is probed to see whether it still answers.

@@ -12,7 +12,7 @@
 //! | a node refuted r accusations within a minute | its next suspicion lasts longer, by up to two shortest times |
 //!
 //! Only own suspicions are held back, and a direct answer ends that. So a member with a good link to a node accuses it
-//! as soon as it does not answer, and a node that crashes is found as early as any other.
+//! as soon as it does not answer, and a node that crashes is found early wherever somebody has one.
 //!
 //! Beyond SWIM and Lifeguard. The pause is the idea of route flap damping (RFC 2439).
 

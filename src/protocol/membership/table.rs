@@ -412,7 +412,7 @@ impl Members {
         self.tombstones.iter().copied()
     }
 
-    /// The addresses of forgotten dead nodes where no active node is now, oldest first.
+    /// The addresses of forgotten dead nodes where no node is that takes part, oldest first.
     pub(crate) fn lost(&mut self) -> Vec<SocketAddr> {
         let mut lost = std::mem::take(&mut self.lost);
         let addrs = lost.without(|addr| self.at(addr).any(|(_, entry)| entry.is_visible()));
