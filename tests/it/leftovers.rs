@@ -12,6 +12,12 @@ fn count(dir: &str) -> usize {
     fs::read_dir(dir).unwrap().count()
 }
 
+/// The kernel lists a thread for a moment after it was joined: it wakes the joiner first.
+fn nothing_is_left(threads: usize, descriptors: usize) {
+    eventually("no thread is left", || count("/proc/self/task") <= threads);
+    eventually("no descriptor is left", || count("/proc/self/fd") <= descriptors);
+}
+
 #[test]
 fn fifty_members_that_come_and_go_leave_nothing() {
     run_alone("leftovers::fifty_members_that_come_and_go_leave_nothing", || {
@@ -30,8 +36,7 @@ fn fifty_members_that_come_and_go_leave_nothing() {
         (0..3).for_each(cycle);
         let (threads, descriptors) = (count("/proc/self/task"), count("/proc/self/fd"));
         (3..53).for_each(cycle);
-        eventually("no thread is left", || count("/proc/self/task") <= threads);
-        eventually("no descriptor is left", || count("/proc/self/fd") <= descriptors);
+        nothing_is_left(threads, descriptors);
     });
 }
 
@@ -51,7 +56,7 @@ fn twenty_members_with_snapshots_that_come_and_go_leave_nothing() {
         cycle(0);
         let (threads, descriptors) = (count("/proc/self/task"), count("/proc/self/fd"));
         (1..21).for_each(cycle);
-        assert_eq!((count("/proc/self/task"), count("/proc/self/fd")), (threads, descriptors));
+        nothing_is_left(threads, descriptors);
     });
 }
 
@@ -69,6 +74,6 @@ fn thirty_members_over_tcp_that_come_and_go_leave_nothing() {
         cycle(0);
         let (threads, descriptors) = (count("/proc/self/task"), count("/proc/self/fd"));
         (1..11).for_each(cycle);
-        assert_eq!((count("/proc/self/task"), count("/proc/self/fd")), (threads, descriptors));
+        nothing_is_left(threads, descriptors);
     });
 }
