@@ -10,6 +10,7 @@
 //! | `update` | until all know one piece of news, and what that costs; ten thousand do not join for it (see below) |
 //! | `misses` | how many pieces of news pass somebody by, if views are not compared |
 //! | `deaf` | the same while every tenth member receives nothing for a moment |
+//! | `load` | until all others have a write while so many a second are made, and what that costs |
 //! | `rest` | that nothing is sent when there is no news |
 //! | `repair` | until who has missed something has it |
 //! | `cost` | what the comparison of two views costs, and filling an empty one |
@@ -40,7 +41,7 @@ use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use headcount::{Config, Member};
+use headcount::{Config, Event, Member};
 use rand::RngExt;
 
 use crate::group::{Group, News, Sent, name};
@@ -54,6 +55,7 @@ const EXPERIMENTS: &[(&str, Experiment)] = &[
     ("misses", missing::misses),
     #[cfg(headcount_bench)]
     ("deaf", missing::deaf),
+    ("load", load),
     ("rest", rest),
     ("repair", repair),
     ("cost", cost),
@@ -229,6 +231,54 @@ fn cost_of_update(table: &mut Table, group: &mut Group, who: &str) {
         table.note(&what, &format!("{datagrams:.2}"));
     }
     table.at_most(&format!("{who}: bytes a member for an update"), bytes, 1_000.0, "B");
+}
+
+/// Writes a second, the bars for median and p99 in ms, and for the datagrams of a member in a second.
+const LOADS: [(u64, f64, f64, f64); 4] =
+    [(5, 10.0, 20.0, 130.0), (20, 20.0, 60.0, 130.0), (50, 100.0, 200.0, 130.0), (200, 100.0, 200.0, 130.0)];
+
+fn load(table: &mut Table, size: Option<usize>) -> AnyResult<()> {
+    const SECONDS: u64 = 20;
+    /// Writes of the first seconds are not counted: the bucket of tokens is full then.
+    const BURST: u64 = 3;
+    const KEYS: u64 = 16;
+    for (rate, median, p99, datagrams) in LOADS {
+        let mut group = Group::of(9, size.unwrap_or(64))?;
+        let streams: Vec<_> = group.members.iter().map(Member::events).collect();
+        let before = Sent::by(&group.members);
+        let began = group.cluster.now();
+        let (mut written, mut seen): (Vec<Duration>, Vec<Duration>) = (Vec::new(), Vec::new());
+        // A write that is overwritten before it has come to all is not seen by all.
+        let end = began + secs(SECONDS);
+        while group.cluster.now() < end + secs(2) {
+            let now = group.cluster.now();
+            if now < end && began + secs(1) * written.len() as u32 / rate as u32 <= now {
+                let writer = group.draw();
+                let key = format!("k{}", group.rng.random_range(0..KEYS));
+                group.members[writer].set(&key, (written.len() as u64).to_be_bytes())?;
+                written.push(now);
+                seen.push(Duration::ZERO);
+            }
+            group.cluster.run(millis(1));
+            for event in streams.iter().flat_map(|stream| stream.try_iter()) {
+                if let Event::Changed { value: Some(value), .. } = event {
+                    let write = usize::try_from(u64::from_be_bytes(value[..].try_into()?))?;
+                    seen[write] = group.cluster.now() - written[write];
+                }
+            }
+        }
+        let sent = Sent::by(&group.members).since(before).datagrams as f64;
+        let mut times = seen.split_off(usize::try_from(BURST * rate)?);
+        times.sort_unstable();
+        let at =
+            |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)].as_secs_f64() * 1e3;
+        let what = format!("{rate} writes a second in all");
+        table.at_most(&format!("{what}: seen by all, median"), at(50), median, "ms");
+        table.at_most("  99 %", at(99), p99, "ms");
+        let each = sent / group.members.len() as f64 / (SECONDS + 2) as f64;
+        table.at_most("  datagrams of a member in a second", each, datagrams, "");
+    }
+    Ok(())
 }
 
 fn rest(table: &mut Table, size: Option<usize>) -> AnyResult<()> {

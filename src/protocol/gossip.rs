@@ -12,7 +12,6 @@ impl Protocol {
         let Some(slots) = self.dissemination.begin_round(&mut self.core, now) else {
             return;
         };
-        let mut full = false;
         let mut used: Vec<NameHash> = Vec::with_capacity(slots.len());
         for (slot, offset) in slots {
             let topics: Vec<Topic> = self.core.rumors.for_slot(slot).collect();
@@ -20,20 +19,21 @@ impl Protocol {
                 continue;
             }
             match peer_at(&mut self.core, now, offset, &used, &topics) {
+                Some(_) if !self.core.rumors.may_serve(now, slot) => break,
                 Some(peer) => {
                     used.push(peer);
-                    full |= self.send_rumors(now, slot, peer, &topics);
+                    self.send_rumors(now, slot, peer, &topics);
                 }
-                None => topics.iter().for_each(|topic| self.core.rumors.told(slot, *topic)),
+                None => self.core.rumors.settle(slot, &topics),
             }
         }
-        self.core.rumors.end_round(now, full);
+        self.core.rumors.end_round(now);
     }
 
-    /// Sends a peer what a slot has for it, news of ourselves first. Answers whether something had no room.
-    fn send_rumors(&mut self, now: Instant, slot: usize, peer: NameHash, topics: &[Topic]) -> bool {
+    /// Sends a peer what a slot has for it, news of ourselves first.
+    fn send_rumors(&mut self, now: Instant, slot: usize, peer: NameHash, topics: &[Topic]) {
         let Some(entry) = self.core.members.get(peer) else {
-            return false;
+            return;
         };
         let (addr, generation) = (entry.addr(), entry.generation());
         let mut datagram = self.core.datagram_to((peer, generation));
@@ -41,13 +41,13 @@ impl Protocol {
         let ours = Topic::Node(self.core.me);
         let own = topics.iter().filter(|topic| **topic == ours);
         let others = topics.iter().filter(|topic| **topic != ours);
-        let mut told = Vec::with_capacity(topics.len());
+        let mut sent = Vec::with_capacity(topics.len());
         for topic in own.chain(others) {
             if matches!(topic, Topic::State(..)) && !self.states.may_gossip(now) {
                 continue;
             }
             if self.add_topic(&mut datagram, *topic, peer) {
-                told.push(*topic);
+                sent.push(*topic);
             } else {
                 misfits += 1;
                 if misfits == MISFITS_MAX {
@@ -55,12 +55,8 @@ impl Protocol {
                 }
             }
         }
-        self.core.rumors.take_turn();
-        for topic in told {
-            self.core.rumors.told(slot, topic);
-        }
+        self.core.rumors.sent(now, slot, &sent, misfits > 0);
         self.core.transmit(now, addr, datagram);
-        misfits > 0
     }
 
     /// Adds the news of a topic. False if there is no room for it.

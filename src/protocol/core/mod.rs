@@ -184,7 +184,7 @@ impl Core {
             wall,
             members: Members::new(tag, settings.max_nodes, now),
             suspicions: Suspicions::default(),
-            rumors: Rumors::new(now, settings.gossip_interval),
+            rumors: Rumors::new(settings.gossip_interval),
             cookies: CookieJar::new((0, 0)),
             given: GivenCookies::default(),
             addresses: Addresses::default(),

@@ -24,9 +24,12 @@
 //! begins with the states and one with the broadcasts: none is starved either. News of a state that is older than a
 //! second is no longer sent: comparing views brings it in better order.
 //!
-//! A **round** takes place at once after a quiet time, then every `gossip_interval`, doubling up to five times
-//! that while rounds do not fill their datagrams; a token bucket bounds the rounds under lasting news. At rest
-//! there are none.
+//! A **round** takes place at once after a quiet time, then every `gossip_interval` while there is something to send. A
+//! token bucket paces them: a round serves as many slots as there are tokens for, and the next one goes on from there.
+//! So a little more news makes each copy a little later, and no amount of it exceeds the bucket's rate. A datagram that
+//! carries what users have written costs one token, and one with news of nodes only costs two: such news comes in
+//! storms when many nodes die, and is not read by the millisecond. A datagram that is filled by broadcasts costs
+//! nothing, as waiting for more news would not have saved it. At rest there are no rounds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,10 +44,14 @@ const RUMORS_MAX: usize = 4_096;
 const CROWD: usize = 52;
 /// … but never less often than this.
 const SENDS_MIN: usize = 3;
-/// The second phase comes this many gossip intervals after the first; the longest pause between rounds.
+/// The second phase comes this many gossip intervals after the first.
 const PAUSE: u32 = 5;
-/// Rounds that may follow each other without the bucket's refill.
-const BURST: u32 = 50;
+/// Tokens that the bucket gains in `PAUSE` gossip intervals …
+const RATE: u32 = 12;
+/// … and the most that it holds.
+const BURST: u32 = 100;
+/// Tokens for a datagram that carries news of nodes only.
+const NODES_COST: u32 = 2;
 
 /// Kinds of news: nodes, states, broadcasts.
 const LANES: usize = 3;
@@ -115,12 +122,13 @@ pub(crate) struct Rumors {
     turn: usize,
     arrivals: u64,
     gossip_interval: Duration,
-    interval: Duration,
     last_round: Option<Instant>,
     /// When the queue wants a round: at once, or when a second phase begins.
     wanted: Option<Instant>,
-    tokens: u32,
-    refilled: Instant,
+    /// When the bucket is full again.
+    full_at: Instant,
+    /// The slot at which a round ended for want of tokens: the next one begins there.
+    resume: Option<usize>,
 }
 
 /// The slots of the first phase, in the order in which they are served.
@@ -134,7 +142,7 @@ fn second_phase(k: usize) -> impl Iterator<Item = usize> {
 }
 
 /// All slots, in the order in which a round serves them.
-pub(crate) fn slot_order(k: usize) -> impl Iterator<Item = usize> {
+fn slot_order(k: usize) -> impl Iterator<Item = usize> {
     first_phase(k).chain(second_phase(k))
 }
 
@@ -160,26 +168,29 @@ fn bits(slots: impl Iterator<Item = usize>) -> u32 {
 }
 
 impl Rumors {
-    pub(crate) fn new(now: Instant, gossip_interval: Duration) -> Self {
+    pub(crate) fn new(gossip_interval: Duration) -> Self {
         Self {
             lanes: [const { BTreeMap::new() }; LANES],
             turn: 0,
             places: BTreeMap::new(),
             arrivals: 0,
             gossip_interval,
-            interval: gossip_interval,
             last_round: None,
             wanted: None,
-            tokens: BURST,
-            refilled: now,
+            full_at: Instant::default(),
+            resume: None,
         }
     }
 
     /// There is news: it is sent to `k` peers, from the beginning. Returns whether an older rumor had to go for it.
     pub(crate) fn push(&mut self, now: Instant, topic: Topic, k: usize) -> bool {
         self.remove(topic);
+        // Rounds that wait for tokens are phases enough.
+        if self.affordable_at() > now {
+            return self.insert(now, topic, k, bits(0..k), None);
+        }
         let second = (now + self.gossip_interval * PAUSE, bits(second_phase(k)));
-        self.insert(now, topic, k, first_slots(k), second)
+        self.insert(now, topic, k, first_slots(k), Some(second))
     }
 
     /// There is more news of something that was sent before. It can wait until `at`, if no older news of it goes on
@@ -188,7 +199,7 @@ impl Rumors {
         let lane = &mut self.lanes[topic.lane()];
         let sends = sends(lane.len(), k);
         let Some(rumor) = self.places.get(&topic).and_then(|place| lane.get_mut(place)) else {
-            return self.insert(now, topic, k, 0, (at, first_slots(k)));
+            return self.insert(now, topic, k, 0, Some((at, first_slots(k))));
         };
         let (at, slots) = rumor.next.unwrap_or((at, 0));
         let again = slots | first_slots(k);
@@ -237,9 +248,45 @@ impl Rumors {
                 rumor.slots = slots & all;
             }
         }
-        self.refill(now);
-        self.tokens = self.tokens.saturating_sub(1);
         true
+    }
+
+    /// The slots in the order in which this round serves them.
+    pub(crate) fn slots(&self, k: usize) -> Vec<usize> {
+        let mut slots: Vec<usize> = slot_order(k).collect();
+        if let Some(place) = slots.iter().position(|slot| Some(*slot) == self.resume) {
+            slots.rotate_left(place);
+        }
+        slots
+    }
+
+    /// Whether there is a token for a datagram to this slot. If not, the next round begins here.
+    pub(crate) fn may_serve(&mut self, now: Instant, slot: usize) -> bool {
+        let may = self.affordable_at() <= now;
+        self.resume = (!may).then_some(slot);
+        may
+    }
+
+    /// Pays for a datagram that carries these topics, and is `full` if others had no room.
+    fn pay(&mut self, now: Instant, topics: &[Topic], full: bool) {
+        let carries = |is_kind: fn(&Topic) -> bool| topics.iter().any(is_kind);
+        let cost = if carries(|topic| matches!(topic, Topic::Broadcast(..))) {
+            u32::from(!full)
+        } else if carries(|topic| matches!(topic, Topic::State(..))) {
+            1
+        } else {
+            NODES_COST
+        };
+        self.full_at = self.full_at.max(now) + self.token() * cost;
+    }
+
+    /// The time in which the bucket gains a token.
+    fn token(&self) -> Duration {
+        self.gossip_interval * PAUSE / RATE
+    }
+
+    fn affordable_at(&self) -> Instant {
+        self.full_at - self.token() * (BURST - 1)
     }
 
     /// What should be sent to a slot, in the order of the lanes' turn, each lane oldest first.
@@ -253,11 +300,6 @@ impl Rumors {
         self.in_turn().map(|rumor| rumor.topic)
     }
 
-    /// A datagram was filled: another lane may come first in the next one.
-    pub(crate) fn take_turn(&mut self) {
-        self.turn = (self.turn + 1) % TURNS.len();
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
@@ -267,42 +309,37 @@ impl Rumors {
         Bound { what: "rumors", count: waiting.max(self.places.len()), max: RUMORS_MAX * LANES }
     }
 
-    /// It was sent to a slot.
-    pub(crate) fn told(&mut self, slot: usize, topic: Topic) {
+    /// A datagram with these topics was sent to a slot; it was `full` if others had no room. Another lane may come first
+    /// in the next one.
+    pub(crate) fn sent(&mut self, now: Instant, slot: usize, topics: &[Topic], full: bool) {
+        self.pay(now, topics, full);
+        self.turn = (self.turn + 1) % TURNS.len();
+        self.settle(slot, topics);
+    }
+
+    /// These topics need not be sent to a slot any more.
+    pub(crate) fn settle(&mut self, slot: usize, topics: &[Topic]) {
         let bit = bits(std::iter::once(slot));
-        let lane = &mut self.lanes[topic.lane()];
-        if let Some(rumor) = self.places.get(&topic).and_then(|place| lane.get_mut(place)) {
-            rumor.slots &= !bit;
-            rumor.sends = rumor.sends.saturating_sub(1);
+        for topic in topics {
+            let lane = &mut self.lanes[topic.lane()];
+            if let Some(rumor) = self.places.get(topic).and_then(|place| lane.get_mut(place)) {
+                rumor.slots &= !bit;
+                rumor.sends = rumor.sends.saturating_sub(1);
+            }
         }
     }
 
-    /// Ends a round; `full`: something that was to go with it had no room.
-    pub(crate) fn end_round(&mut self, now: Instant, full: bool) {
+    /// Ends a round.
+    pub(crate) fn end_round(&mut self, now: Instant) {
         self.retire(|rumor| rumor.sends == 0 || (rumor.slots == 0 && rumor.next.is_none()));
-        // Lasting news is sent in rounds at the longest pause: that is no quiet time.
-        let quiet = self.last_round.is_none_or(|last| now.since(last) >= self.gossip_interval * PAUSE * 2);
-        self.interval = if full || quiet {
-            self.gossip_interval
-        } else {
-            (self.interval * 2).min(self.gossip_interval * PAUSE)
-        };
-        if full && self.lanes[1..].iter().any(|lane| !lane.is_empty()) {
-            // It was needed: the bucket is for news that comes back again and again, not for what users write.
-            self.tokens = (self.tokens + 1).min(BURST);
-        }
         self.last_round = Some(now);
         self.wanted = self.in_turn().map(Rumor::wanted).min();
     }
 
     /// When the next round is due.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let wanted = self.wanted?;
-        let mut earliest = self.last_round.map_or(Instant::default(), |last| last + self.interval);
-        if self.tokens == 0 {
-            earliest = earliest.max(self.refilled + self.gossip_interval * PAUSE);
-        }
-        Some(wanted.max(earliest))
+        let next = self.last_round.map_or(Instant::default(), |last| last + self.gossip_interval);
+        Some(self.wanted?.max(next).max(self.affordable_at()))
     }
 
     /// Drops news of states that is too old to be sent.
@@ -322,7 +359,14 @@ impl Rumors {
         }
     }
 
-    fn insert(&mut self, now: Instant, topic: Topic, k: usize, slots: u32, next: (Instant, u32)) -> bool {
+    fn insert(
+        &mut self,
+        now: Instant,
+        topic: Topic,
+        k: usize,
+        slots: u32,
+        next: Option<(Instant, u32)>,
+    ) -> bool {
         let lane = &mut self.lanes[topic.lane()];
         let mut dropped = false;
         if lane.len() >= RUMORS_MAX
@@ -331,7 +375,7 @@ impl Rumors {
             self.places.remove(&oldest.topic);
             dropped = true;
         }
-        let rumor = Rumor { topic, since: now, slots, next: Some(next), sends: sends(lane.len(), k) };
+        let rumor = Rumor { topic, since: now, slots, next, sends: sends(lane.len(), k) };
         let wanted = rumor.wanted();
         self.places.insert(topic, self.arrivals);
         lane.insert(self.arrivals, rumor);
@@ -346,16 +390,6 @@ impl Rumors {
 
     fn in_turn(&self) -> impl Iterator<Item = &Rumor> {
         TURNS[self.turn].into_iter().flat_map(|lane| self.lanes[lane].values())
-    }
-
-    fn refill(&mut self, now: Instant) {
-        let pause = self.gossip_interval * PAUSE;
-        let refills = now.since(self.refilled).as_micros() / pause.as_micros().max(1);
-        if refills > 0 {
-            let refills = u32::try_from(refills).unwrap_or(BURST);
-            self.tokens = self.tokens.saturating_add(refills).min(BURST);
-            self.refilled = now;
-        }
     }
 }
 

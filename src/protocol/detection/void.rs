@@ -10,8 +10,8 @@
 //! - others have answered us since then: at least three probes, and three times as many as were void.
 //!
 //! Such an accusation gives the node the longest time that a suspicion can last. So a member declares a dead node dead
-//! at the latest n rounds (until its first void probe), `isolation_timeout`, six shortest suspicions and two probes after
-//! its death: 54 s and n rounds with the LAN profile. It takes longer while an accusation would be
+//! at the latest 2n rounds (until its first void probe, since the order of probing changes after each cycle of n),
+//! `isolation_timeout`, six shortest suspicions and two probes after its death: 54 s and 2n rounds with the LAN profile. It takes longer while an accusation would be
 //! [held back](super::reachability), since evidence that a node has refuted proves nothing; while this member has had an
 //! outage of its own within the series; and while there are more than 64 series.
 //!

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::core::Core;
-use super::core::rumors::{Topic, slot_order};
+use super::core::rumors::Topic;
 use super::membership::{Before, ring};
 use super::time::Instant;
 use crate::node::Status;
@@ -41,11 +41,12 @@ impl Dissemination {
             return None;
         }
         let offsets = self.offsets(core);
-        if !core.rumors.begin_round(now, offsets.len()) {
+        let k = offsets.len();
+        if !core.rumors.begin_round(now, k) {
             return None;
         }
         core.metrics.rumor_rounds += 1;
-        Some(slot_order(offsets.len()).map(|slot| (slot, offsets[slot])).collect())
+        Some(core.rumors.slots(k).into_iter().map(|slot| (slot, offsets[slot])).collect())
     }
 
     /// A node that was out has come back.
