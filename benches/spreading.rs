@@ -250,9 +250,12 @@ fn load(table: &mut Table, size: Option<usize>) -> AnyResult<()> {
         let (mut written, mut seen): (Vec<Duration>, Vec<Duration>) = (Vec::new(), Vec::new());
         // A write that is overwritten before it has come to all is not seen by all.
         let end = began + secs(SECONDS);
+        let mut sent = None;
         while group.cluster.now() < end + secs(2) {
             let now = group.cluster.now();
-            if now < end && began + secs(1) * written.len() as u32 / rate as u32 <= now {
+            if now >= end {
+                sent.get_or_insert_with(|| Sent::by(&group.members));
+            } else if began + secs(1) * written.len() as u32 / rate as u32 <= now {
                 let writer = group.draw();
                 let key = format!("k{}", group.rng.random_range(0..KEYS));
                 group.members[writer].set(&key, (written.len() as u64).to_be_bytes())?;
@@ -267,7 +270,6 @@ fn load(table: &mut Table, size: Option<usize>) -> AnyResult<()> {
                 }
             }
         }
-        let sent = Sent::by(&group.members).since(before).datagrams as f64;
         let mut times = seen.split_off(usize::try_from(BURST * rate)?);
         times.sort_unstable();
         let at =
@@ -275,7 +277,8 @@ fn load(table: &mut Table, size: Option<usize>) -> AnyResult<()> {
         let what = format!("{rate} writes a second in all");
         table.at_most(&format!("{what}: seen by all, median"), at(50), median, "ms");
         table.at_most("  99 %", at(99), p99, "ms");
-        let each = sent / group.members.len() as f64 / (SECONDS + 2) as f64;
+        let sent = sent.ok_or("nothing was sent")?.since(before).datagrams as f64;
+        let each = sent / group.members.len() as f64 / SECONDS as f64;
         table.at_most("  datagrams of a member in a second", each, datagrams, "");
     }
     Ok(())

@@ -76,7 +76,6 @@ pub struct Config {
     rejoin_interval: Duration,
     tombstone_ttl: Duration,
     join_timeout: Duration,
-    max_datagram: usize,
     max_nodes: usize,
     state_rate: Option<u32>,
     event_capacity: usize,
@@ -156,7 +155,6 @@ impl Config {
             rejoin_interval: Duration::from_secs(10),
             tombstone_ttl: Duration::from_secs(24 * 60 * 60),
             join_timeout: Duration::from_secs(5),
-            max_datagram: 1_400,
             max_nodes: 16_384,
             state_rate: None,
             event_capacity: 4_096,
@@ -365,15 +363,6 @@ impl Config {
         self
     }
 
-    /// The largest datagram that is sent, in bytes without IP and UDP headers: 1,200 to 65,000. Default:
-    /// 1,400, which crosses nearly every network in one piece. Raised, more fits into one, and where the
-    /// network cuts it, the loss of a piece is the loss of it all. Larger ones are received in any case. It must not be
-    /// more than the [transport](Self::transport) carries; all that come with the crate carry every value.
-    pub fn max_datagram(mut self, bytes: usize) -> Self {
-        self.max_datagram = bytes;
-        self
-    }
-
     /// How many active nodes this member admits: 1 to 1,000,000. At the limit newcomers are refused (their
     /// [`Error::Join`] says [`Error::Full`]). Nodes that other members have admitted are held up to a quarter beyond
     /// the limit, and as many dead nodes and nodes that have left are remembered as the limit says. Default: 16,384.
@@ -578,7 +567,6 @@ impl fmt::Debug for Config {
             .field("rejoin_interval", &self.rejoin_interval)
             .field("tombstone_ttl", &self.tombstone_ttl)
             .field("join_timeout", &self.join_timeout)
-            .field("max_datagram", &self.max_datagram)
             .field("max_nodes", &self.max_nodes)
             .field("state_rate", &self.state_rate)
             .field("event_capacity", &self.event_capacity)

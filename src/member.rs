@@ -212,9 +212,8 @@ impl Member {
     ///
     /// Nothing was written.
     ///
-    /// - [`Error::TooLarge`]: a key has at most 255 bytes, a value 1,024 (less if
-    ///   [`Config::max_datagram`](crate::Config::max_datagram) is below 1,400: both must fit into one), all keys and
-    ///   values together 65,536; there are at most 1,024 keys.
+    /// - [`Error::TooLarge`]: a key has at most 255 bytes, a value 1,024, both together 1,111
+    ///   (they fit into one datagram), all keys and values together 65,536; there are at most 1,024 keys.
     /// - [`Error::Config`]: the key is empty.
     /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended.
     ///
@@ -264,7 +263,7 @@ impl Member {
     /// Nothing was sent.
     ///
     /// - [`Error::TooLarge`]: a broadcast fits into one datagram: it has at most
-    ///   [`Config::max_datagram`](crate::Config::max_datagram) − 104 bytes, which are 1,296 by default.
+    ///   1,128 bytes.
     /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended.
     ///
     /// ```

@@ -19,6 +19,8 @@ use crate::error::{Error, Result};
 pub(crate) const KEY_MAX: usize = 255;
 /// The longest value, in bytes.
 pub(crate) const VALUE_MAX: usize = 1_024;
+/// The longest key and value together: so much fits into one datagram.
+pub(crate) const PAIR_MAX: usize = 1_111;
 /// The most keys.
 pub(crate) const KEYS_MAX: usize = 1_024;
 /// The most bytes of all keys and values together.
@@ -96,12 +98,12 @@ impl State {
     /// # Errors
     ///
     /// [`Error::TooLarge`], [`Error::Config`]: nothing was written.
-    pub(crate) fn set(&mut self, key: &str, value: &[u8], value_max: usize) -> Result<bool> {
+    pub(crate) fn set(&mut self, key: &str, value: &[u8]) -> Result<bool> {
         if key.is_empty() {
             return Err(Error::Config { field: "key", reason: "is empty".to_owned() });
         }
         at_most("key", key.len(), KEY_MAX)?;
-        at_most("value", value.len(), value_max)?;
+        at_most("value", value.len(), VALUE_MAX.min(PAIR_MAX - key.len()))?;
         let held = self.get(key);
         if held == Some(value) {
             return Ok(false);

@@ -66,7 +66,6 @@ impl Config {
             rejoin_interval: self.rejoin_interval,
             tombstone_ttl: self.tombstone_ttl,
             join_timeout: self.join_timeout,
-            max_datagram: self.max_datagram,
             max_nodes: self.max_nodes,
             state_rate: self.state_rate,
             send_timeout: self.send_timeout,
@@ -108,14 +107,6 @@ impl Config {
     /// What is wanted of it, bound to `bind`.
     pub(crate) fn wanted(&self, bind: SocketAddr, advertise: Option<SocketAddr>) -> Wanted {
         Wanted { advertise, receive_buffer: self.receive_buffer, ..Wanted::at(bind) }
-    }
-
-    /// An error if the transport can not carry the datagrams that are to be sent.
-    pub(crate) fn check_carried(&self, largest: usize) -> Result<()> {
-        if self.max_datagram <= largest {
-            return Ok(());
-        }
-        Err(invalid("max_datagram", format!("{} is more than the transport's {largest}", self.max_datagram)))
     }
 
     /// Where the snapshot is to be.

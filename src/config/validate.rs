@@ -13,8 +13,6 @@ use crate::wire::body::MESSAGE_MAX;
 
 /// Names of nodes and clusters, in bytes.
 const NAME_LEN: RangeInclusive<usize> = 1..=255;
-/// The smallest datagram limit still holds the longest record; the largest fits IPv4 and IPv6.
-const MAX_DATAGRAM: RangeInclusive<usize> = 1_200..=65_000;
 const MAX_NODES: RangeInclusive<usize> = 1..=1_000_000;
 const EVENT_CAPACITY: RangeInclusive<usize> = 1..=10_000_000;
 const RECEIVE_BUFFER: RangeInclusive<usize> = 1..=1_073_741_824;
@@ -45,7 +43,6 @@ impl Config {
         check_range("rejoin_interval", &self.rejoin_interval, &DURATION)?;
         check_range("tombstone_ttl", &self.tombstone_ttl, &DURATION)?;
         check_range("join_timeout", &self.join_timeout, &DURATION)?;
-        check_range("max_datagram", &self.max_datagram, &MAX_DATAGRAM)?;
         check_range("max_nodes", &self.max_nodes, &MAX_NODES)?;
         if self.state_rate == Some(0) {
             return Err(invalid("state_rate", "0 writes a second bring no state anywhere".to_owned()));

@@ -16,8 +16,8 @@ use crate::sim::Cluster;
 use crate::wire::Packet;
 
 /// The choices of settings at the beginning of a script: the usual ones, among nodes that are known or alone.
-const KNOWN: [u8; 8] = [0; 8];
-const ALONE: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 1];
+const KNOWN: [u8; 7] = [0; 7];
+const ALONE: [u8; 7] = [0, 0, 0, 0, 0, 0, 1];
 /// Datagrams that come before the one that a script is about.
 const CONTEXT: usize = 4;
 /// The calls that a script can make …

@@ -366,7 +366,7 @@ impl Rig {
         }
         while let Some(transmit) = self.protocol.poll_transmit() {
             let (length, plain) = (transmit.datagram.len(), self.protocol.in_plain(&transmit.datagram));
-            expect(check_length(length, self.protocol.max_datagram()));
+            expect(check_length(length, crate::wire::DATAGRAM_MAX));
             expect(self.observer.check_sent(self.now, transmit.to, &plain, length));
             match Packet::decode(&plain) {
                 Ok(packet) => self.told.note(transmit.to, &packet),
@@ -406,7 +406,6 @@ fn contents(datagram: &[u8]) -> Vec<u8> {
 /// The configuration that a script begins with.
 fn draw_config(script: &mut Script<'_>) -> Config {
     let config = Config::lan()
-        .max_datagram(script.choice().of(&[1_400, 1_200, 9_000, 65_000]))
         .max_nodes(script.choice().of(&[16_384, KNOWN, 8]))
         .max_message(script.choice().of(&[1 << 20, 1, 5_000]))
         .tombstone_ttl(Duration::from_secs(script.choice().of(&[24 * 3_600, 10])));

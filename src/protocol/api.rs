@@ -28,7 +28,6 @@ pub(crate) struct Settings {
     pub(crate) rejoin_interval: Duration,
     pub(crate) tombstone_ttl: Duration,
     pub(crate) join_timeout: Duration,
-    pub(crate) max_datagram: usize,
     /// Writes of states that may be told a second; none: any number.
     pub(crate) state_rate: Option<u32>,
     pub(crate) max_nodes: usize,

@@ -7,7 +7,7 @@ use super::Protocol;
 use super::core::rumors::Topic;
 use super::time::Instant;
 use crate::node::{Generation, Incarnation};
-use crate::wire::{NameHash, Record, Writer};
+use crate::wire::{DATAGRAM_MAX, NameHash, Record, Writer};
 
 /// The run of every imagined node.
 const GENERATION: Generation = Generation(1 << 60);
@@ -59,7 +59,7 @@ impl Protocol {
     pub(crate) fn pack_rumors(&self, buffer: Vec<u8>, receiver: u32) -> Vec<u8> {
         let (name, _) = identity(receiver);
         let header = self.core.header_to(GENERATION);
-        let mut datagram = Writer::new(buffer, &header, self.core.settings.max_datagram);
+        let mut datagram = Writer::new(buffer, &header, DATAGRAM_MAX);
         self.core.add_rumors(&mut datagram, NameHash::of(self.core.tag, &name));
         datagram.finish()
     }

@@ -67,11 +67,6 @@ impl Protocol {
         self.core.members.fingerprint()
     }
 
-    /// The longest datagram that it makes.
-    pub(crate) fn max_datagram(&self) -> usize {
-        self.core.settings.max_datagram
-    }
-
     /// Has changes of records kept for [`poll_touched`](Self::poll_touched).
     pub(crate) fn keep_journal(&mut self) {
         self.core.members.keep_journal();

@@ -10,7 +10,7 @@
 //! | one number of a run stands for one broadcast | when a datagram is made |
 //! | each broadcast is delivered once, in order, unchanged, or reported as missed | after each step, at the host that made it |
 //! | views and queues are within their bounds | after each step, at the host that made it |
-//! | no datagram is longer than `max_datagram` | when it is made |
+//! | no datagram is longer than 1,232 bytes | when it is made |
 //! | an address that has proved nothing is not sent more bytes than came from it, except 20 datagrams a second | likewise |
 //! | nobody is let in at an address that has proved nothing | likewise |
 //! | a message that was answered with Ok was delivered once; one that was answered with an error was not, except after `Timeout`, `Restarted` and the end of its sender: then once at most (see [`message_model`](super::message_model)) | when it is delivered, and when its call is answered |

@@ -369,7 +369,7 @@ fn handles_of_an_ended_run_show_what_was_last_known() {
     assert!(again.local().generation() > known.0);
     assert!(matches!(second.wait_until(secs(1), |_| true), Err(Error::Closed)));
     // What is wrong with a configuration is found before anything is crashed.
-    assert!(cluster.restart("b", Config::lan().max_datagram(1)).is_err());
+    assert!(cluster.restart("b", Config::lan().max_nodes(0)).is_err());
     assert_eq!(again.nodes().len(), 1);
     again.join("a").unwrap();
 }

@@ -20,6 +20,7 @@ use crate::member::Member;
 use crate::protocol::{self, Protocol, TimerKind};
 use crate::snapshot::{AbsentContacts, Store};
 use crate::transport::Transport;
+use crate::wire::DATAGRAM_MAX;
 
 impl Member {
     /// Opens the socket and starts the threads: the member runs, as a cluster of one, when this returns. The
@@ -150,6 +151,12 @@ fn open(config: &Config, addresses: &Addresses) -> Result<Box<dyn Transport>> {
             Error::Io { what: format!("bind {addr}"), source }
         }
     })?;
-    config.check_carried(transport.max_datagram())?;
+    let largest = transport.max_datagram();
+    if largest < DATAGRAM_MAX {
+        return Err(invalid(
+            "transport",
+            format!("carries {largest} bytes, and datagrams have up to {DATAGRAM_MAX}"),
+        ));
+    }
     Ok(transport)
 }

@@ -142,8 +142,8 @@ pub trait Transport: fmt::Debug + Send + Sync {
     /// Where it receives: the address it is bound to, with the real port. May be a wildcard. Always the same.
     fn local_addr(&self) -> SocketAddr;
 
-    /// The largest datagram that it carries, in bytes. [`Config::max_datagram`](crate::Config::max_datagram) must not
-    /// be larger, or the member is not created.
+    /// The largest datagram that it carries, in bytes. Members send datagrams of up to 1,232: with a transport that
+    /// carries less, none is created.
     fn max_datagram(&self) -> usize;
 
     /// Wakes a blocked `recv` and keeps later ones from blocking. From any thread, any number of times; it

@@ -483,7 +483,7 @@ pub(crate) mod version;
 
 pub(crate) use body::{Accusers, Body, Record, Verdict, ViewMark};
 pub(crate) use header::Header;
-pub(crate) use packet::{Frame, Packet, Writer};
+pub(crate) use packet::{DATAGRAM_MAX, Frame, Packet, Writer};
 pub(crate) use sealed::SealedHead;
 pub(crate) use version::Versions;
 

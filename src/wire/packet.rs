@@ -14,6 +14,12 @@ use super::malformed::Malformed;
 use super::sealed::SealedHead;
 use super::version::{self, Form, Unreadable};
 
+/// The longest datagram that is sent, in bytes: with the headers of IPv6 and UDP it has 1,280, which every IPv6 path
+/// carries in one piece (RFC 8200, section 5). A longer one vanishes on some paths, and on others the loss of one of its
+/// pieces is the loss of all. So no datagram has to be split, tried or given up, whatever the path. Longer ones are
+/// received.
+pub(crate) const DATAGRAM_MAX: usize = 1_232;
+
 /// The most bodies in one datagram, those of unknown types included. The smallest body takes two bytes and some
 /// bodies ask for an answer: without this limit one large datagram could cost its receiver tens of thousands of
 /// steps under its lock, and as many datagrams.

@@ -36,8 +36,6 @@ fn a_wrong_setting_is_an_error_that_names_the_field() {
     expect_config_error("seeds", config("a").seeds("localhost:port"));
     expect_config_error("probe_interval", config("a").probe_interval(Duration::ZERO));
     expect_config_error("probe_timeout", config("a").probe_timeout(Duration::ZERO));
-    expect_config_error("max_datagram", config("a").max_datagram(1_199));
-    expect_config_error("max_datagram", config("a").max_datagram(65_001));
     expect_config_error("max_nodes", config("a").max_nodes(0));
     expect_config_error("event_capacity", config("a").event_capacity(0));
     expect_config_error("snapshot", config("a").snapshot(""));

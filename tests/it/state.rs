@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Instant;
 
-use headcount::{Config, Error, Event, Member, Node, Result};
+use headcount::{Error, Event, Member, Node, Result};
 
 use crate::rig::{PATIENCE, QUIET, Watch, cluster, config, eventually, start, wait_for_count};
 
@@ -182,14 +182,15 @@ fn limits_are_errors_at_the_call_that_change_nothing() {
 }
 
 #[test]
-fn the_longest_key_and_value_fit_into_the_smallest_datagram() {
-    let small = |name: &str| -> Config { config(name).max_datagram(1_200) };
-    let a = Member::create(small("a")).unwrap();
-    let b = Member::create(small("b")).unwrap().join(a.addr()).unwrap();
+fn a_key_and_its_value_fit_into_a_datagram() {
+    let a = start("a");
+    let b = start("b").join(a.addr()).unwrap();
     let key = "k".repeat(255);
-    let (_, _, limit) = refused(a.set(&key, [7; 1_024]));
-    a.set(&key, vec![7; limit]).unwrap();
-    eventually("it has come", || b.node("a").unwrap().get(&key) == Some(&vec![7; limit][..]));
+    assert_eq!(refused(a.set(&key, [7; 1_024])), ("value", 1_024, 856));
+    a.set(&key, [7; 856]).unwrap();
+    a.set(&"k".repeat(87), [7; 1_024]).unwrap();
+    eventually("both have come", || b.node("a").unwrap().state().count() == 2);
+    assert_eq!(b.node("a").unwrap().get(&key), Some(&[7; 856][..]));
 }
 
 #[test]

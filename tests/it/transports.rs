@@ -183,11 +183,11 @@ fn datagrams_from_many_threads_arrive_whole(network: &Network) {
     b.close();
 }
 
-/// The largest datagrams that a member may send are used where there is much to tell: a join of many.
-fn the_largest_datagrams_carry_a_cluster(network: &Network) {
-    let large = |name: &str| Member::create(network.config(name).max_datagram(65_000)).unwrap();
-    let seed = large(&"s".repeat(255));
-    let members: Vec<Member> = (0..15).map(|index| large(&format!("{index:0255}"))).collect();
+/// Datagrams are filled where there is much to send: a join of many with long names.
+fn full_datagrams_carry_a_cluster(network: &Network) {
+    let create = |name: &str| Member::create(network.config(name)).unwrap();
+    let seed = create(&"s".repeat(255));
+    let members: Vec<Member> = (0..15).map(|index| create(&format!("{index:0255}"))).collect();
     for member in &members {
         member.join(seed.addr()).unwrap();
     }
@@ -306,7 +306,7 @@ on_each_transport! {
     a_taken_address_is_an_error_that_names_it,
     datagrams_of_all_sizes_arrive_whole,
     datagrams_from_many_threads_arrive_whole,
-    the_largest_datagrams_carry_a_cluster,
+    full_datagrams_carry_a_cluster,
     the_events_and_the_view_tell_the_same,
     what_each_writes_is_seen_by_all,
     messages_of_all_lengths_arrive_once,
@@ -364,17 +364,17 @@ impl Transport for Odd {
 }
 
 #[test]
-fn a_transport_that_carries_less_than_is_to_be_sent_is_a_contradiction() {
-    let narrow = |name: &str| odd(name, 1_300, Duration::ZERO);
-    match Member::create(narrow("a")) {
+fn a_transport_that_carries_less_than_is_to_be_sent_is_an_error() {
+    match Member::create(odd("a", 1_231, Duration::ZERO)) {
         Err(Error::Config { field, reason }) => {
-            assert_eq!(field, "max_datagram");
-            assert!(reason.contains("1300"), "{reason}");
+            assert_eq!(field, "transport");
+            assert!(reason.contains("1231"), "{reason}");
         }
         other => panic!("{other:?}"),
     }
-    let a = Member::create(narrow("a").max_datagram(1_300)).unwrap();
-    let _b = Member::create(narrow("b").max_datagram(1_300)).unwrap().join(a.addr()).unwrap();
+    let narrow = |name: &str| Member::create(odd(name, 1_232, Duration::ZERO)).unwrap();
+    let a = narrow("a");
+    let _b = narrow("b").join(a.addr()).unwrap();
 }
 
 /// A count of references is zero before the drop is through: the port was still taken.

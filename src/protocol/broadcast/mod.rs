@@ -34,13 +34,15 @@ use crate::wire::body::Broadcast;
 use crate::wire::header::HEADER_SIZE;
 use crate::wire::lists::Lack;
 use crate::wire::sealed::SEAL_SIZE;
-use crate::wire::{Body, NameHash, Record, Writer};
+use crate::wire::{Body, DATAGRAM_MAX, NameHash, Record, Writer};
 pub(super) use store::Gap;
 use store::{BroadcastStore, Key};
 
 /// What a datagram holds beside the payload of a broadcast that is fetched: the header (36), what a sealed datagram
 /// needs more (28), the answer's head (10), type and length (4), and the head of the broadcast (26).
 const OVERHEAD: usize = HEADER_SIZE + SEAL_SIZE + 10 + 4 + 26;
+/// The longest payload.
+const PAYLOAD_MAX: usize = DATAGRAM_MAX - OVERHEAD;
 /// The highest number that is believed. A thousand broadcasts a second take nine thousand years to get there.
 pub(super) const NUMBER_MAX: u64 = 1 << 48;
 /// A member that is claimed to be beyond this goes on as another run: there may not be enough numbers above.
@@ -75,7 +77,7 @@ impl Broadcasts {
     /// [`Error::TooLarge`], [`Error::Closed`]: nothing was sent.
     pub(super) fn broadcast(&mut self, core: &mut Core, now: Instant, payload: &[u8]) -> Result<bool> {
         core.check_running()?;
-        let (size, limit) = (payload.len(), broadcast_max(core));
+        let (size, limit) = (payload.len(), PAYLOAD_MAX);
         if size > limit {
             return Err(Error::TooLarge { what: "broadcast", size, limit });
         }
@@ -100,7 +102,7 @@ impl Broadcasts {
     ) -> Taken {
         let taken = self.take_pulled(core, now, broadcast);
         // Ours may be the shorter datagrams.
-        if taken != Taken::Nothing && broadcast.payload.len() <= broadcast_max(core) {
+        if taken != Taken::Nothing && broadcast.payload.len() <= PAYLOAD_MAX {
             core.push_topic(now, Topic::Broadcast(broadcast.origin, broadcast.number));
         }
         taken
@@ -277,9 +279,4 @@ pub(super) fn held_of_run(core: &Core, origin: NameHash, run: Option<Generation>
 fn held(core: &Core, origin: NameHash, generation: Generation) -> Option<u64> {
     let entry = core.members.visible(origin)?;
     (entry.generation() == generation).then_some(entry.broadcast)
-}
-
-/// The longest payload.
-fn broadcast_max(core: &Core) -> usize {
-    core.settings.max_datagram.saturating_sub(OVERHEAD)
 }

@@ -48,7 +48,9 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::node::{Generation, Incarnation};
-use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Seq, Versions, ViewMark, Writer};
+use crate::wire::{
+    Body, ClusterTag, Cookie, DATAGRAM_MAX, Header, NameHash, Seq, Versions, ViewMark, Writer,
+};
 use addresses::Addresses;
 pub(super) use cookies::CookiePurpose;
 use cookies::{CookieJar, GivenCookies};
@@ -279,7 +281,7 @@ impl Core {
 
     /// A datagram that anybody can read.
     pub(super) fn plain_datagram_to(&self, receiver: Generation) -> Writer {
-        Writer::new(Vec::new(), &self.header_to(receiver), self.settings.max_datagram)
+        Writer::new(Vec::new(), &self.header_to(receiver), DATAGRAM_MAX)
     }
 
     /// A datagram to a sender that may be a stranger: not sealed if its datagram was not, because a seal could make it
@@ -337,12 +339,11 @@ impl Core {
         expect(unused_variables, reason = "only a seal is bound to a node")
     )]
     pub(super) fn writer(&self, memory: Vec<u8>, header: &Header, receiver: NameHash) -> Writer {
-        let limit = self.settings.max_datagram;
         #[cfg(feature = "encryption")]
         if self.seals {
-            return Writer::to_be_sealed(memory, header, receiver, limit);
+            return Writer::to_be_sealed(memory, header, receiver, DATAGRAM_MAX);
         }
-        Writer::new(memory, header, limit)
+        Writer::new(memory, header, DATAGRAM_MAX)
     }
 
     /// How many records are held.

@@ -6,11 +6,11 @@
 //! | phase | when | to |
 //! |---|---|---|
 //! | first | in the next round | slots 0, k−1, k−2 … 3 |
-//! | second | in the first round a pause (5 × gossip_interval) later | slots 2 and 1 |
+//! | second | in the first round one to two pauses (5 × gossip_interval) later | slots 2 and 1 |
 //!
 //! As all members use the same slots, each is sent exactly k − 2 copies in the first phase and 2 in the second: a
 //! member that is deaf for a moment is reached by the second. Then the rumor is retired; loss beyond that is repaired
-//! by comparing views.
+//! by comparing views. The second phases of several rumors share a datagram: they begin at multiples of the pause.
 //!
 //! News that only **adds** to news that was sent before is not urgent: it waits for a while, in which more of the kind
 //! may come, and is then sent in one phase, to the slots of the first phase. A member that misses it has the older
@@ -163,6 +163,12 @@ fn first_slots(k: usize) -> u32 {
     if k <= 3 { bits(0..k) } else { bits(first_phase(k)) }
 }
 
+/// The first moment from `at` on that is a multiple of a duration.
+fn next_multiple(at: Instant, of: Duration) -> Instant {
+    let of = u64::try_from(of.as_micros()).unwrap_or(u64::MAX).max(1);
+    Instant::from_micros(at.as_micros().checked_next_multiple_of(of).unwrap_or(u64::MAX))
+}
+
 fn bits(slots: impl Iterator<Item = usize>) -> u32 {
     slots.fold(0, |bits, slot| bits | 1_u32.checked_shl(u32::try_from(slot).unwrap_or(u32::MAX)).unwrap_or(0))
 }
@@ -186,10 +192,11 @@ impl Rumors {
     pub(crate) fn push(&mut self, now: Instant, topic: Topic, k: usize) -> bool {
         self.remove(topic);
         // Rounds that wait for tokens are phases enough.
-        if self.affordable_at() > now {
+        if self.full_at > now + self.token() * (BURST / 2) {
             return self.insert(now, topic, k, bits(0..k), None);
         }
-        let second = (now + self.gossip_interval * PAUSE, bits(second_phase(k)));
+        let pause = self.gossip_interval * PAUSE;
+        let second = (next_multiple(now + pause, pause), bits(second_phase(k)));
         self.insert(now, topic, k, first_slots(k), Some(second))
     }
 

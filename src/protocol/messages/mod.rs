@@ -39,7 +39,7 @@ use crate::node::Generation;
 use crate::wire::body::{FRAGMENT_OVERHEAD, Fragment, FragmentAck, Refusal};
 use crate::wire::header::HEADER_SIZE;
 use crate::wire::sealed::SEAL_SIZE;
-use crate::wire::{Body, NameHash};
+use crate::wire::{Body, DATAGRAM_MAX, NameHash};
 
 /// A message from where its last fragment came, and how that asked for an ack. A complete one is pending until the
 /// driver says whether it was enqueued.
@@ -66,7 +66,7 @@ pub(super) struct Messages {
 impl Messages {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            outbox: Outbox::new(patience(settings), fragment_size(settings)),
+            outbox: Outbox::new(patience(settings), FRAGMENT_SIZE),
             inbox: Inbox::default(),
             pending: VecDeque::new(),
             checked: 0,
@@ -306,11 +306,9 @@ impl Messages {
     }
 }
 
-/// How many bytes of a message a datagram of these settings carries.
-fn fragment_size(settings: &Settings) -> u32 {
-    let size = settings.max_datagram - HEADER_SIZE - SEAL_SIZE - FRAGMENT_OVERHEAD;
-    u32::try_from(size).unwrap_or(u32::MAX)
-}
+/// How many bytes of a message a datagram carries.
+#[expect(clippy::cast_possible_truncation, reason = "less than a datagram")]
+const FRAGMENT_SIZE: u32 = (DATAGRAM_MAX - HEADER_SIZE - SEAL_SIZE - FRAGMENT_OVERHEAD) as u32;
 
 /// How long the acks of a node are waited for.
 fn patience(settings: &Settings) -> Patience {

@@ -29,12 +29,12 @@ use super::time::Instant;
 use crate::error::Result;
 use crate::event::Event;
 use crate::node::Generation;
-use crate::state::{Change, Collected, KEY_MAX, State, VALUE_MAX, VERSION_MAX, Written};
+use crate::state::{Change, Collected, PAIR_MAX, State, VERSION_MAX, Written};
 use crate::wire::body::Delta;
 use crate::wire::header::HEADER_SIZE;
 use crate::wire::lists::{Lack, Write, WritesBuilder};
 use crate::wire::sealed::SEAL_SIZE;
-use crate::wire::{Body, NameHash, Writer};
+use crate::wire::{Body, DATAGRAM_MAX, NameHash, Writer};
 use budget::Budget;
 
 /// Writes that follow each other closely leave in one rumor up to this size.
@@ -43,17 +43,14 @@ const CHUNK: usize = 512;
 const COLLECTED_MAX: usize = 16;
 /// The head of a delta, at its longest as long as versions are below 2³⁵.
 const DELTA_HEAD: usize = 8 + 8 + 4 * 5;
-/// What a datagram holds beside the value, of a delta with the longest key: header, seal, the body before it in an
-/// answer, type and length, the head, the key with its length, the step of the version, and the value's length.
-const DELTA_OVERHEAD: usize = HEADER_SIZE + SEAL_SIZE + 10 + 3 + DELTA_HEAD + 1 + KEY_MAX + 5 + 2;
+/// What a datagram holds beside a key and its value: header, seal, the body before the delta in an answer, type and length,
+/// the head, the key's length, the step of the version, and the value's length.
+const DELTA_OVERHEAD: usize = HEADER_SIZE + SEAL_SIZE + 10 + 3 + DELTA_HEAD + 1 + 5 + 2;
 /// Nobody gets here by writing. Who is said to have is not told apart by higher versions any more, of which there may
 /// not be enough, but by another run.
 pub(super) const VERSION_CLAIMED_MAX: u64 = VERSION_MAX / 2;
 
-/// The longest value, given how long a datagram may be.
-pub(crate) fn value_max(max_datagram: usize) -> usize {
-    VALUE_MAX.min(max_datagram.saturating_sub(DELTA_OVERHEAD))
-}
+const _: () = assert!(DELTA_OVERHEAD + PAIR_MAX <= DATAGRAM_MAX, "a datagram holds each key with its value");
 
 /// The states of all nodes, as far as more is to be known of them than what the view holds.
 #[derive(Debug)]
@@ -80,7 +77,7 @@ impl States {
     pub(super) fn set(&mut self, core: &mut Core, now: Instant, key: &str, value: &[u8]) -> Result<bool> {
         core.check_running()?;
         let mut state = own_state(core);
-        let is_new = state.set(key, value, value_max(core.settings.max_datagram))?;
+        let is_new = state.set(key, value)?;
         if is_new {
             self.publish(core, now, state);
         }
@@ -121,12 +118,20 @@ impl States {
         now: Instant,
         kept: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) {
-        let value_max = value_max(core.settings.max_datagram);
         let mut state = State::default();
+        let mut dropped = Vec::new();
         for (key, value) in kept {
-            if let Err(error) = state.set(key, value, value_max) {
-                core.note(log::Level::Warn, || format!("the key {key:?} is not kept: {error}"));
+            if let Err(error) = state.set(key, value) {
+                dropped.push((key, error));
             }
+        }
+        if let Some((key, error)) = dropped.first() {
+            core.note(log::Level::Warn, || {
+                format!(
+                    "{} keys of the state before are not kept, among them {key:?}: {error}",
+                    dropped.len()
+                )
+            });
         }
         self.carry(core, now, state);
     }

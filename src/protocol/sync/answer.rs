@@ -5,7 +5,7 @@ use super::{Offered, Reading, digest};
 use crate::protocol::core::{Context, Core};
 use crate::wire::body::{BUCKETS, BucketDigest, Digests, Offer, Page, Pull};
 use crate::wire::lists::{Entry, Group, GroupsBuilder};
-use crate::wire::{Body, NameHash, Seq};
+use crate::wire::{Body, DATAGRAM_MAX, NameHash, Seq};
 
 /// A peer compares views with us. It gets digests of the buckets that differ, or that hold records that we do not vouch
 /// for; or, if it has hardly any records, the records.
@@ -116,7 +116,7 @@ fn send_digests(core: &mut Core, context: &Context, request: &BucketDigest<'_>) 
         listed[usize::from(name.bucket())] |= !core.vouches(name, entry);
     }
     // Header, body head and numbers take less than this.
-    let room = core.settings.max_datagram.saturating_sub(96);
+    let room = DATAGRAM_MAX - 96;
     let mut from = request.from;
     for _ in 0..DIGEST_PAGES_MAX {
         let (groups, next) = digest_page(core, from, &listed, room);

@@ -54,7 +54,6 @@ fn long_name(number: usize) -> String {
 
 fn long_names(n: usize) -> World {
     let mut world = World::new(n as u64);
-    world.settings.max_datagram = 1_200;
     for index in 0..n {
         world.add_named(&long_name(index), addr_of(index));
         if index > 0 {

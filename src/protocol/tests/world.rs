@@ -16,7 +16,9 @@ use crate::protocol::{
     CallResult, EnqueueResult, Instant, LogRecord, Protocol, RequestId, Settings, Task, TimerKind,
 };
 use crate::wire::body::Vouch;
-use crate::wire::{Body, ClusterTag, Cookie, Header, NameHash, Packet, Record, Verdict, Versions, Writer};
+use crate::wire::{
+    Body, ClusterTag, Cookie, DATAGRAM_MAX, Header, NameHash, Packet, Record, Verdict, Versions, Writer,
+};
 
 /// The wall clock at the virtual clock's zero.
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
@@ -100,7 +102,6 @@ pub(in crate::protocol) fn lan() -> Settings {
         rejoin_interval: Duration::from_secs(10),
         tombstone_ttl: Duration::from_secs(24 * 3600),
         join_timeout: Duration::from_secs(5),
-        max_datagram: 1_400,
         max_nodes: 16_384,
         state_rate: None,
         send_timeout: Duration::from_secs(5),
@@ -514,7 +515,7 @@ impl World {
                 continue;
             }
             assert!(
-                transmit.datagram.len() <= self.settings.max_datagram,
+                transmit.datagram.len() <= DATAGRAM_MAX,
                 "a datagram of {} bytes",
                 transmit.datagram.len()
             );

@@ -84,8 +84,8 @@ impl Cluster {
         self.between(from, to, |link| link.width = width.into());
     }
 
-    /// The largest datagram that passes a link, on all of them, in bytes without headers, as with
-    /// [`Config::max_datagram`](crate::Config::max_datagram); and what becomes of larger ones. `usize::MAX` removes the limit.
+    /// The largest datagram that passes a link, on all of them, in bytes without the headers of IP and UDP;
+    /// and what becomes of larger ones. `usize::MAX` removes the limit.
     ///
     /// ```
     /// use std::time::Duration;

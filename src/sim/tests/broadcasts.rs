@@ -196,11 +196,11 @@ fn count(events: &Receiver<Event>) -> u64 {
 fn a_broadcast_longer_than_a_datagram_is_refused_and_so_is_one_after_the_end() {
     let (cluster, members) = cluster(30, 2);
     let events = members[0].events();
-    members[1].broadcast(&[b'x'; 1_296]).unwrap();
-    let refused = members[1].broadcast(&[b'x'; 1_297]);
-    assert!(matches!(refused, Err(Error::TooLarge { what: "broadcast", size: 1_297, limit: 1_296 })));
+    members[1].broadcast(&[b'x'; 1_128]).unwrap();
+    let refused = members[1].broadcast(&[b'x'; 1_129]);
+    assert!(matches!(refused, Err(Error::TooLarge { what: "broadcast", size: 1_129, limit: 1_128 })));
     cluster.run(secs(1));
-    assert_eq!(heard(&events, "n1"), ["x".repeat(1_296)]);
+    assert_eq!(heard(&events, "n1"), ["x".repeat(1_128)]);
     members[1].shutdown().unwrap();
     assert!(matches!(members[1].broadcast(b"late"), Err(Error::Closed)));
 }

@@ -11,7 +11,7 @@ use crate::sim::message_model::Message;
 impl World {
     pub(in crate::sim) fn check_transmit(&mut self, index: usize, transmit: &Transmit) {
         let Host { protocol, observer, .. } = &mut self.hosts[index];
-        let (limit, plain) = (protocol.max_datagram(), protocol.in_plain(&transmit.datagram));
+        let (limit, plain) = (crate::wire::DATAGRAM_MAX, protocol.in_plain(&transmit.datagram));
         let length = transmit.datagram.len();
         let outcome = check_length(length, limit)
             .and_then(|()| self.said.check(&plain))

@@ -86,7 +86,7 @@ fn news_takes_the_place_of_an_addition_that_waits() {
     rumors.push_addition(millis(0), millis(200), node(1), K);
     rumors.push(millis(10), node(1), K);
     let all = rounds(&mut rumors, millis(10), millis(1_000));
-    assert_eq!(all, [(millis(10), vec![0, 6, 5, 4, 3]), (millis(110), vec![2, 1])]);
+    assert_eq!(all, [(millis(10), vec![0, 6, 5, 4, 3]), (millis(200), vec![2, 1])]);
 }
 
 #[test]
@@ -116,9 +116,9 @@ fn lasting_news_is_sent_at_the_rate_of_the_bucket() {
         let nodes = datagrams_under(pause, node);
         assert!(nodes[0] <= 111 && nodes[2..].iter().all(|second| (59..=61).contains(second)), "{nodes:?}");
     }
-    // Sixteen writes a second go to all seven at once.
+    // Sixteen writes a second go to all seven, and share some datagrams of the second phase.
     let writes = datagrams_under(63, state);
-    assert!(writes[2..].iter().all(|second| (105..=119).contains(second)), "{writes:?}");
+    assert!(writes[2..].iter().all(|second| (90..=105).contains(second)), "{writes:?}");
 }
 
 /// Where there are no tokens each slot has its turn, and what is pushed then waits for no second phase.
