@@ -53,7 +53,7 @@ impl Protocol {
                 self.identity.forget_rival();
                 self.renew(now, generation);
             }
-            Some(Outcome::Left(verdict)) => self.take_verdict(now, &verdict),
+            Some(Outcome::Left(verdict)) => self.take_verdict(now, &verdict, verdict.subject),
         }
     }
 
@@ -160,7 +160,10 @@ impl Protocol {
                 self.broadcasts.await_answer(now, gap);
             } else if !gap.urged {
                 self.broadcasts.urge(now, gap);
-                self.pulls.lacks(now, item, gap.generation, gap.upto, gap.origin, true);
+                // One that has left is looked after by others.
+                if self.core.members.visible(gap.origin).is_some() {
+                    self.pulls.lacks(now, item, gap.generation, gap.upto, gap.origin, true);
+                }
             } else {
                 self.broadcasts.skip(&mut self.core, now, &gap);
             }
@@ -185,7 +188,7 @@ impl Protocol {
     }
 
     pub(super) fn pull_from(&mut self, now: Instant, name: NameHash) {
-        let Some(peer) = self.core.peer(name) else {
+        let Some(peer) = self.core.speaker(name) else {
             self.pulls.forget_teller(name);
             self.settle_joins(now, name);
             return;

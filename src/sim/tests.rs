@@ -9,6 +9,7 @@ mod ghosts;
 mod isolation;
 #[cfg(feature = "encryption")]
 mod keys;
+mod last_words;
 mod links;
 mod rules;
 mod widths;

@@ -151,6 +151,20 @@ impl Broadcasts {
         !jumps
     }
 
+    /// A node has left after this number: what is lacking up to there is given up after a while.
+    pub(super) fn left(
+        &mut self,
+        core: &Core,
+        now: Instant,
+        origin: NameHash,
+        generation: Generation,
+        number: u64,
+    ) {
+        if held(core, origin, generation).is_some_and(|held| held < number) {
+            self.store.lack(now, origin, generation, number);
+        }
+    }
+
     /// A gap whose time is over, taken out.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Gap> {
         self.store.pop_due(now)
@@ -186,7 +200,7 @@ impl Broadcasts {
 
     /// Adds a broadcast as a rumor. False if there is no room for it.
     pub(super) fn add_news(&self, core: &Core, datagram: &mut Writer, origin: NameHash, number: u64) -> bool {
-        let Some(entry) = core.members.visible(origin) else {
+        let Some(entry) = core.members.told(origin) else {
             return true;
         };
         let generation = entry.generation();
@@ -216,7 +230,7 @@ impl Broadcasts {
         generation: Generation,
         after: u64,
     ) -> Option<u64> {
-        held(core, origin, generation)?;
+        core.members.told(origin).filter(|entry| entry.generation() == generation)?;
         self.store.after(origin, generation, after).next_back().map(|(newest, _)| newest - after)
     }
 
@@ -230,7 +244,7 @@ impl Broadcasts {
 
     /// Delivers all whose turn has come.
     fn deliver(&mut self, core: &mut Core, now: Instant, origin: NameHash, generation: Generation) {
-        let Some(entry) = core.members.active(origin) else {
+        let Some(entry) = core.members.heeded(origin) else {
             return;
         };
         let mut held = entry.broadcast;
@@ -262,20 +276,20 @@ pub(super) fn progress(core: &Core, name: &str) -> Option<BroadcastProgress> {
 
 /// How to ask for the broadcasts of a node that are missing: after which number of which run.
 pub(super) fn lack(core: &Core, origin: NameHash) -> Option<Lack> {
-    let entry = core.members.active(origin)?;
+    let entry = core.members.heeded(origin)?;
     Some(Lack::Broadcasts { origin, generation: entry.generation(), after: entry.broadcast })
 }
 
-/// How far we are with the broadcasts of an active node, if it is of this run.
+/// How far we are with the broadcasts of a node of which more are taken, if it is of this run.
 pub(super) fn held_of_run(core: &Core, origin: NameHash, run: Option<Generation>) -> Option<u64> {
     let entry =
-        core.members.active(origin).filter(|entry| run.is_none_or(|run| entry.generation() == run))?;
+        core.members.heeded(origin).filter(|entry| run.is_none_or(|run| entry.generation() == run))?;
     Some(entry.broadcast)
 }
 
-/// How far we are with the broadcasts of a node, if this run of it is shown.
+/// How far we are with the broadcasts of a node, if more of this run are taken.
 fn held(core: &Core, origin: NameHash, generation: Generation) -> Option<u64> {
-    let entry = core.members.visible(origin)?;
+    let entry = core.members.heeded(origin).filter(|entry| !entry.hidden)?;
     (entry.generation() == generation).then_some(entry.broadcast)
 }
 
