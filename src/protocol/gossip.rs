@@ -6,6 +6,9 @@ use super::dissemination::peer_at;
 use super::{Instant, Protocol};
 use crate::wire::{NameHash, Writer};
 
+/// Datagrams that a peer is sent in one round: one, and more only of broadcasts, which are long.
+const DATAGRAMS_MAX: usize = 16;
+
 impl Protocol {
     /// Sends a round of rumors, if one is due.
     pub(super) fn gossip(&mut self, now: Instant) {
@@ -28,39 +31,63 @@ impl Protocol {
             }
         }
         self.core.rumors.end_round(now, full);
+        self.broadcasts.go_on_saying(&mut self.core, now);
     }
 
-    /// Sends a peer what a slot has for it, news of ourselves first. Answers whether something had no room.
+    /// Sends a peer what a slot has for it, news of ourselves first. Answers whether a datagram was filled.
     fn send_rumors(&mut self, now: Instant, slot: usize, peer: NameHash, topics: &[Topic]) -> bool {
         let Some(entry) = self.core.members.get(peer) else {
             return false;
         };
-        let (addr, generation) = (entry.addr(), entry.generation());
-        let mut datagram = self.core.datagram_to((peer, generation));
-        let mut misfits = 0;
+        let (to, addr) = ((peer, entry.generation()), entry.addr());
         let ours = Topic::Node(self.core.me);
         let own = topics.iter().filter(|topic| **topic == ours);
         let others = topics.iter().filter(|topic| **topic != ours);
-        let mut told = Vec::with_capacity(topics.len());
-        for topic in own.chain(others) {
-            if matches!(topic, Topic::State(..)) && !self.states.may_gossip(now) {
-                continue;
+        let mut rest: Vec<Topic> = own.chain(others).copied().collect();
+        let mut full = false;
+        for _ in 0..DATAGRAMS_MAX {
+            let mut datagram = self.core.datagram_to(to);
+            let told = self.fill(now, &mut datagram, peer, &mut rest);
+            self.core.rumors.take_turn();
+            for topic in &told {
+                self.core.rumors.told(slot, *topic);
             }
-            if self.add_topic(&mut datagram, *topic, peer) {
+            self.core.transmit(now, addr, datagram);
+            full |= !rest.is_empty();
+            rest.retain(|topic| matches!(topic, Topic::Broadcast(..)));
+            if rest.is_empty() || told.is_empty() {
+                break;
+            }
+        }
+        full
+    }
+
+    /// Adds news to a datagram, as far as there is room. Returns what has found some; what has not is left in `rest`.
+    fn fill(
+        &mut self,
+        now: Instant,
+        datagram: &mut Writer,
+        peer: NameHash,
+        rest: &mut Vec<Topic>,
+    ) -> Vec<Topic> {
+        let mut misfits = 0;
+        let mut told = Vec::with_capacity(rest.len());
+        rest.retain(|topic| {
+            if misfits == MISFITS_MAX {
+                return true;
+            }
+            if matches!(topic, Topic::State(..)) && !self.states.may_gossip(now) {
+                return false;
+            }
+            let fits = self.add_topic(datagram, *topic, peer);
+            if fits {
                 told.push(*topic);
             } else {
                 misfits += 1;
-                if misfits == MISFITS_MAX {
-                    break;
-                }
             }
-        }
-        self.core.rumors.take_turn();
-        for topic in told {
-            self.core.rumors.told(slot, topic);
-        }
-        self.core.transmit(now, addr, datagram);
-        misfits > 0
+            !fits
+        });
+        told
     }
 
     /// Adds the news of a topic. False if there is no room for it.

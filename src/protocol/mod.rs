@@ -216,6 +216,7 @@ impl Protocol {
                 while let Some(due) = self.core.next_due_request(now) {
                     self.repeat(now, &due);
                 }
+                self.broadcasts.go_on_saying(&mut self.core, now);
                 self.close_gaps(now);
                 self.pull_missing(now);
             }
@@ -317,6 +318,7 @@ impl Protocol {
     pub(crate) fn leave(&mut self, now: Instant, timeout: Duration) -> RequestId {
         let (call, begins) = self.admission.leave(&mut self.core, now, timeout);
         if begins {
+            self.broadcasts.close(&mut self.core);
             self.send_leave(now);
         }
         call
@@ -360,16 +362,15 @@ impl Protocol {
         Ok(())
     }
 
-    /// Says something to all others.
+    /// Says something to all others. Answered with [`CallResult::Broadcast`].
     ///
     /// # Errors
     ///
     /// [`Error::TooLarge`], [`Error::Closed`]: nothing was sent.
-    pub(crate) fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<()> {
-        if self.broadcasts.broadcast(&mut self.core, now, payload)? {
-            self.gossip(now);
-        }
-        Ok(())
+    pub(crate) fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<RequestId> {
+        let call = self.broadcasts.broadcast(&mut self.core, now, payload)?;
+        self.gossip(now);
+        Ok(call)
     }
 
     /// Sends a message to an active node. Answered with [`CallResult::Sent`].

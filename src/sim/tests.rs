@@ -11,6 +11,7 @@ mod isolation;
 mod keys;
 mod last_words;
 mod links;
+mod rates;
 mod rules;
 mod widths;
 

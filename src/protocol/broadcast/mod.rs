@@ -21,9 +21,10 @@
 //! before its record came here is not delivered. Of a run that is known only delivering and giving up move the
 //! number, save that, while we are joining, numbers told by the seed are jumped to: nobody owes us what is below.
 
+mod room;
 mod store;
 
-use super::api::{Bound, BroadcastProgress};
+use super::api::{Bound, BroadcastProgress, CallResult, RequestId};
 use super::core::rumors::Topic;
 use super::core::{Core, GENERATION_RANDOM_BITS};
 use super::time::Instant;
@@ -35,6 +36,7 @@ use crate::wire::header::HEADER_SIZE;
 use crate::wire::lists::Lack;
 use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, NameHash, Record, Writer};
+use room::{Room, Waiting};
 pub(super) use store::Gap;
 use store::{BroadcastStore, Key};
 
@@ -50,6 +52,7 @@ pub(super) const NUMBER_CLAIMED_MAX: u64 = NUMBER_MAX / 2;
 #[derive(Debug)]
 pub(super) struct Broadcasts {
     store: BroadcastStore,
+    room: Room,
 }
 
 /// What became of a broadcast that came.
@@ -65,30 +68,58 @@ pub(super) enum Taken {
 
 impl Broadcasts {
     pub(super) fn new() -> Self {
-        Self { store: BroadcastStore::new() }
+        Self { store: BroadcastStore::new(), room: Room::default() }
     }
 
-    /// Says something to all others. Answers whether there is anybody.
+    /// Says something to all others, when there is [room]. Answered with [`CallResult::Broadcast`].
     ///
     /// # Errors
     ///
     /// [`Error::TooLarge`], [`Error::Closed`]: nothing was sent.
-    pub(super) fn broadcast(&mut self, core: &mut Core, now: Instant, payload: &[u8]) -> Result<bool> {
+    pub(super) fn broadcast(&mut self, core: &mut Core, now: Instant, payload: &[u8]) -> Result<RequestId> {
         core.check_running()?;
         let (size, limit) = (payload.len(), broadcast_max(core));
         if size > limit {
             return Err(Error::TooLarge { what: "broadcast", size, limit });
         }
+        let call = core.fresh_call();
+        self.room.wait(call, payload.to_vec(), now + core.settings.send_timeout);
+        self.go_on_saying(core, now);
+        Ok(call)
+    }
+
+    /// Starts broadcasts that wait for room, as far as there is some, and ends those that have waited for as long as
+    /// they may.
+    pub(super) fn go_on_saying(&mut self, core: &mut Core, now: Instant) {
+        while let Some(late) = self.room.next_expired(now) {
+            core.metrics.broadcasts_refused += 1;
+            core.answers.push_back((late.call, CallResult::Broadcast(Err(Error::Refused))));
+        }
+        let is_gossiped = |core: &Core, number| core.rumors.contains(Topic::Broadcast(core.me, number));
+        while let Some(next) = self.room.next(now, |number| is_gossiped(core, number)) {
+            self.say(core, now, &next.payload);
+            core.answers.push_back((next.call, CallResult::Broadcast(Ok(()))));
+        }
+    }
+
+    /// This member leaves: nothing is said any more.
+    pub(super) fn close(&mut self, core: &mut Core) {
+        for Waiting { call, .. } in self.room.close() {
+            core.answers.push_back((call, CallResult::Broadcast(Err(Error::Closed))));
+        }
+    }
+
+    fn say(&mut self, core: &mut Core, now: Instant, payload: &[u8]) {
         // Hidden nodes fetch it when they are back.
         if core.members.roster().len() < 2 {
-            return Ok(false);
+            return;
         }
         let number = core.own_record().broadcast + 1;
         self.store.keep(now, Key { origin: core.me, generation: core.generation, number }, payload);
         core.members.set_broadcast(now, core.me, number);
         core.metrics.broadcasts_sent += 1;
         core.push_topic(now, Topic::Broadcast(core.me, number));
-        Ok(true)
+        self.room.start(number, payload.len());
     }
 
     /// A broadcast of somebody else that goes round: it is kept, delivered when its turn has come, and passed on.
@@ -119,6 +150,7 @@ impl Broadcasts {
         if !self.store.keep(now, Key { origin, generation, number }, payload) {
             return Taken::Nothing;
         }
+        self.room.heard(now, origin);
         if number == held + 1 {
             self.deliver(core, now, origin, generation);
             Taken::Delivered
@@ -235,11 +267,11 @@ impl Broadcasts {
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.store.next_due()
+        [self.store.next_due(), self.room.next_due()].into_iter().flatten().min()
     }
 
-    pub(super) fn bounds(&self) -> [Bound; 3] {
-        self.store.bounds()
+    pub(super) fn bounds(&self) -> impl Iterator<Item = Bound> {
+        self.store.bounds().into_iter().chain(self.room.bounds())
     }
 
     /// Delivers all whose turn has come.
