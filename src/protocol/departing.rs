@@ -3,6 +3,7 @@
 use super::admission;
 use super::core::Context;
 use super::membership::Entry;
+use super::routing::held;
 use super::sync::pull::Item;
 use super::{Instant, Protocol};
 use crate::node::{Incarnation, Status};
@@ -74,7 +75,10 @@ impl Protocol {
             let others: Vec<NameHash> = self.core.others().filter(|name| *name != verdict.subject).collect();
             let teller = if takes_part { Some(verdict.subject) } else { self.core.draw(&others) };
             if self.ask_for_rest(now, &verdict, teller, true) {
-                self.admission.look_again(&mut self.core, now, departure);
+                let run = Some(verdict.generation);
+                let have = |item| held(&self.core, &self.states, item, run).unwrap_or(0);
+                let have = (have(Item::State(verdict.subject)), have(Item::Broadcasts(verdict.subject)));
+                self.admission.look_again(&mut self.core, now, departure, have);
             }
         }
     }

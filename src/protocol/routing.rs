@@ -156,11 +156,11 @@ impl Protocol {
     pub(super) fn close_gaps(&mut self, now: Instant) {
         while let Some(gap) = self.broadcasts.pop_due(now) {
             let item = Item::Broadcasts(gap.origin);
-            if self.pulls.is_asked(item) {
+            if self.pulls.is_asked(item) || self.admission.is_departing(gap.origin) {
                 self.broadcasts.await_answer(now, gap);
             } else if !gap.urged {
                 self.broadcasts.urge(now, gap);
-                // One that has left is looked after by others.
+                // One that has left does not answer any more.
                 if self.core.members.visible(gap.origin).is_some() {
                     self.pulls.lacks(now, item, gap.generation, gap.upto, gap.origin, true);
                 }
