@@ -255,7 +255,7 @@ fn load(table: &mut Table, size: Option<usize>) -> AnyResult<()> {
             let now = group.cluster.now();
             if now >= end {
                 sent.get_or_insert_with(|| Sent::by(&group.members));
-            } else if began + secs(1) * written.len() as u32 / rate as u32 <= now {
+            } else if began + secs(1).mul_f64(written.len() as f64 / rate as f64) <= now {
                 let writer = group.draw();
                 let key = format!("k{}", group.rng.random_range(0..KEYS));
                 group.members[writer].set(&key, (written.len() as u64).to_be_bytes())?;

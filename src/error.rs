@@ -133,8 +133,9 @@ pub enum Error {
         limit: usize,
     },
 
-    /// The request was understood and not granted: an active node can not be buried, too much is under way, or the
-    /// receiver of a message has no room for it, or no listener. For a seed: it does not have this member on its lists,
+    /// The request was understood and not granted: an active node can not be buried, too much is under way (also for a
+    /// broadcast, which has waited for room then), or the receiver of a message has no room for it, or no listener. For a
+    /// seed: it does not have this member on its lists,
     /// or is not on ours ([`Config::allow_networks`](crate::Config::allow_networks),
     /// [`allow_names`](crate::Config::allow_names)).
     #[error("refused")]

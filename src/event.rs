@@ -33,7 +33,8 @@ pub enum Event {
         /// counted in [`Metrics::deaths_unproven`](crate::Metrics::deaths_unproven).
         proven: bool,
     },
-    /// A node announced that it leaves, or it was buried for good with [`Member::force_leave`].
+    /// A node announced that it leaves, or it was buried for good with [`Member::force_leave`]. What it has written and
+    /// broadcast before that usually comes before this event, and some of it may come after it.
     Left(Node),
     /// A node that was known under this name was started again: same name, newer generation, whatever its earlier run
     /// was.

@@ -250,21 +250,27 @@ impl Member {
 
     /// Tells something to all others: each node that is in the cluster now and stays in it delivers it once, after all
     /// that this member has broadcast before ([`Event::Broadcast`]). It returns when the broadcast is on its way and
-    /// waits for nobody; usually all have it within milliseconds. This member itself is not told. While nobody else
+    /// waits for no answer; usually all have it within milliseconds. This member itself is not told. While nobody else
     /// is there nothing is sent, and who joins later hears nothing of what was said before.
+    ///
+    /// It waits while too much of what this member has broadcast is still being passed on: 256 KiB, with 128 bytes for
+    /// each broadcast, divided by the number of members that have broadcast within 10 s. Calls that wait are served in
+    /// order. It may be called in a listener: what it waits for depends on no listener.
     ///
     /// Who has lost a broadcast gets it from somebody who keeps it: each member keeps the newest 1 MiB of all, for a
     /// minute at most. Who was cut off for longer, or has to catch up with more, is told how many it has missed
-    /// ([`Event::Missed`]). What is said in the last seconds before a crash or a leave may not reach all. As with all
-    /// events, a consumer that is too slow loses the newest ones and is told so ([`Event::Lagged`]).
+    /// ([`Event::Missed`]). What is said right before a [`leave`](Self::leave) that returns Ok reaches all; what is said
+    /// in the last seconds before a crash may not. As with all events, a consumer that is too slow loses the newest ones
+    /// and is told so ([`Event::Lagged`]).
     ///
     /// # Errors
     ///
     /// Nothing was sent.
     ///
+    /// - [`Error::Refused`]: there was no room within [`Config::send_timeout`].
     /// - [`Error::TooLarge`]: a broadcast fits into one datagram: it has at most
     ///   1,128 bytes.
-    /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended.
+    /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended, or leaves.
     ///
     /// ```
     /// use headcount::{Config, Event, Member};
@@ -310,8 +316,9 @@ impl Member {
     ///
     /// `Ok` says that it was delivered to the run of the node that was active at the call, once. Messages of several
     /// threads go at the same time, in any order. At most 64 messages and 2 MiB (or one longer message) are under way
-    /// to a node at a time, and 16 MiB to all nodes together; further ones wait, in the order of the calls for each
-    /// node, and their time runs. An empty message is fine.
+    /// to a node at a time, 16 MiB to all nodes together, and to no node more than what is left of that; further ones
+    /// wait, in the order of the calls for each node, and their time runs. So do messages to a node that puts 16 MiB
+    /// together already. An empty message is fine.
     ///
     /// # Errors
     ///
@@ -465,14 +472,15 @@ impl Member {
         Arc::clone(&self.engine).force_leave(name)
     }
 
-    /// Says goodbye and ends the member. Returns when a few others know who stay, at once if there are none, and after
-    /// `timeout` in any case. The socket is closed when it returns. From any thread, also from inside a
-    /// listener, also twice.
+    /// Says goodbye and ends the member. Returns when a few others that stay know it and have all that this member has
+    /// [written](Self::set) and [broadcast](Self::broadcast), at once if there are none, and after `timeout` in any case:
+    /// these few pass it on to all. The socket is closed when it returns. From any thread, also from inside a listener,
+    /// also twice.
     ///
     /// # Errors
     ///
-    /// - [`Error::Timeout`]: too few have confirmed that they know. They may know all the same; if not, they
-    ///   will find this node dead. The member has ended either way.
+    /// - [`Error::Timeout`]: too few have confirmed that they know and have everything. They may all the same; if they do
+    ///   not know, they will find this node dead. The member has ended either way.
     /// - [`Error::Panicked`]: a thread of the member panicked, which had ended it already.
     ///
     /// ```

@@ -99,6 +99,8 @@ counters! {
     counter syncs_idle,
     /// Broadcasts made by this member.
     counter broadcasts_sent,
+    /// Broadcasts that found no room in time, and were not made.
+    counter broadcasts_refused,
     /// Broadcasts of others that were delivered.
     counter broadcasts_delivered,
     /// Broadcasts of others that could no longer be had.
@@ -126,6 +128,8 @@ counters! {
     counter fragments_resent,
     /// Fragments that came after their message was decided.
     counter fragments_late,
+    /// Fragments of messages that have to wait until there is room for them.
+    counter fragments_early,
 
     /// Snapshots written: each is whole on the disk.
     counter snapshots_written,

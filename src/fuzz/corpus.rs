@@ -69,7 +69,7 @@ pub(super) fn kinds_of(datagram: &[u8]) -> BTreeSet<u8> {
 
 /// A script in which a user makes these calls, and then the last of these datagrams come that went to the receiver of
 /// the very last one.
-fn conversation(settings: [u8; 8], calls: Range<u8>, sent: &[(SocketAddr, Transmit)]) -> Vec<u8> {
+fn conversation(settings: [u8; 7], calls: Range<u8>, sent: &[(SocketAddr, Transmit)]) -> Vec<u8> {
     let mut script = settings.to_vec();
     for call in calls {
         write(&mut script, &Step::RequestId { call: Choice(call), whom: Choice(0), text: b"some text" });

@@ -76,6 +76,8 @@ pub(crate) enum CallResult {
     Left(Result<()>),
     /// What became of a message.
     Sent(Result<()>),
+    /// A broadcast is on its way, or there was no room for it in time.
+    Broadcast(Result<()>),
 }
 
 /// Whether a message has found its place with the consumers of events.

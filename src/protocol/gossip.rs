@@ -6,6 +6,9 @@ use super::dissemination::peer_at;
 use super::{Instant, Protocol};
 use crate::wire::{NameHash, Writer};
 
+/// Datagrams that a peer is sent in one round: one, and more only of broadcasts, which are long.
+const DATAGRAMS_MAX: usize = 16;
+
 impl Protocol {
     /// Sends a round of rumors, if one is due.
     pub(super) fn gossip(&mut self, now: Instant) {
@@ -28,6 +31,7 @@ impl Protocol {
             }
         }
         self.core.rumors.end_round(now);
+        self.broadcasts.go_on_saying(&mut self.core, now);
     }
 
     /// Sends a peer what a slot has for it, news of ourselves first.
@@ -35,28 +39,49 @@ impl Protocol {
         let Some(entry) = self.core.members.get(peer) else {
             return;
         };
-        let (addr, generation) = (entry.addr(), entry.generation());
-        let mut datagram = self.core.datagram_to((peer, generation));
-        let mut misfits = 0;
+        let (to, addr) = ((peer, entry.generation()), entry.addr());
         let ours = Topic::Node(self.core.me);
         let own = topics.iter().filter(|topic| **topic == ours);
         let others = topics.iter().filter(|topic| **topic != ours);
-        let mut sent = Vec::with_capacity(topics.len());
-        for topic in own.chain(others) {
-            if matches!(topic, Topic::State(..)) && !self.states.may_gossip(now) {
-                continue;
+        let mut rest: Vec<Topic> = own.chain(others).copied().collect();
+        for _ in 0..DATAGRAMS_MAX {
+            let mut datagram = self.core.datagram_to(to);
+            let sent = self.fill(now, &mut datagram, peer, &mut rest);
+            self.core.rumors.sent(now, slot, &sent, !rest.is_empty());
+            self.core.transmit(now, addr, datagram);
+            rest.retain(|topic| matches!(topic, Topic::Broadcast(..)));
+            if rest.is_empty() || sent.is_empty() {
+                break;
             }
-            if self.add_topic(&mut datagram, *topic, peer) {
+        }
+    }
+
+    /// Adds news to a datagram, as far as there is room. Returns what has found some; what has not is left in `rest`.
+    fn fill(
+        &mut self,
+        now: Instant,
+        datagram: &mut Writer,
+        peer: NameHash,
+        rest: &mut Vec<Topic>,
+    ) -> Vec<Topic> {
+        let mut misfits = 0;
+        let mut sent = Vec::with_capacity(rest.len());
+        rest.retain(|topic| {
+            if misfits == MISFITS_MAX {
+                return true;
+            }
+            if matches!(topic, Topic::State(..)) && !self.states.may_gossip(now) {
+                return false;
+            }
+            let fits = self.add_topic(datagram, *topic, peer);
+            if fits {
                 sent.push(*topic);
             } else {
                 misfits += 1;
-                if misfits == MISFITS_MAX {
-                    break;
-                }
             }
-        }
-        self.core.rumors.sent(now, slot, &sent, misfits > 0);
-        self.core.transmit(now, addr, datagram);
+            !fits
+        });
+        sent
     }
 
     /// Adds the news of a topic. False if there is no room for it.

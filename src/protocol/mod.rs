@@ -54,6 +54,7 @@
 //! | [`news`] | records and verdicts, and what merging them has changed |
 //! | [`gossip`] | a round of rumors: each topic is written by the part that knows it |
 //! | [`routing`] | outcomes of probes, requests, exchanges and pulls |
+//! | [`departing`] | leaves, our own and those of others |
 //! | [`view`], [`bounds`] | nothing: what readers are shown, and how much there is of everything |
 //! | `acquaint`, `imagine`, [`rules`] | for simulations and benchmarks; the rules table says where the numbers come from |
 //!
@@ -83,6 +84,7 @@ mod api;
 mod bounds;
 mod broadcast;
 mod core;
+mod departing;
 mod detection;
 mod dissemination;
 mod gossip;
@@ -214,6 +216,7 @@ impl Protocol {
                 while let Some(due) = self.core.next_due_request(now) {
                     self.repeat(now, &due);
                 }
+                self.broadcasts.go_on_saying(&mut self.core, now);
                 self.close_gaps(now);
                 self.pull_missing(now);
             }
@@ -315,10 +318,8 @@ impl Protocol {
     pub(crate) fn leave(&mut self, now: Instant, timeout: Duration) -> RequestId {
         let (call, begins) = self.admission.leave(&mut self.core, now, timeout);
         if begins {
-            // The rumor goes along the ring as it is with us in it, and at once.
-            self.gossip(now);
-            let verdict = self.core.own_leave();
-            self.core.members.merge_verdict(now, &verdict);
+            self.broadcasts.close(&mut self.core);
+            self.send_leave(now);
         }
         call
     }
@@ -326,7 +327,7 @@ impl Protocol {
     /// Buries a dead node for good: it counts as one that left.
     pub(crate) fn force_leave(&mut self, now: Instant, name: &str) -> Result<()> {
         if let Some(verdict) = admission::force_leave(&self.core, name)? {
-            self.take_verdict(now, &verdict);
+            self.take_verdict(now, &verdict, self.core.me);
             self.gossip(now);
         }
         Ok(())
@@ -361,16 +362,15 @@ impl Protocol {
         Ok(())
     }
 
-    /// Says something to all others.
+    /// Says something to all others. Answered with [`CallResult::Broadcast`].
     ///
     /// # Errors
     ///
     /// [`Error::TooLarge`], [`Error::Closed`]: nothing was sent.
-    pub(crate) fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<()> {
-        if self.broadcasts.broadcast(&mut self.core, now, payload)? {
-            self.gossip(now);
-        }
-        Ok(())
+    pub(crate) fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<RequestId> {
+        let call = self.broadcasts.broadcast(&mut self.core, now, payload)?;
+        self.gossip(now);
+        Ok(call)
     }
 
     /// Sends a message to an active node. Answered with [`CallResult::Sent`].
@@ -417,7 +417,7 @@ impl Protocol {
             Timer::Show(name) => Detection::show_suspicion(core, name),
             Timer::Suspicion(name) => {
                 if let Some(verdict) = self.detection.declare_dead(core, now, name) {
-                    self.take_verdict(now, &verdict);
+                    self.take_verdict(now, &verdict, self.core.me);
                 }
             }
             Timer::Isolation => {
@@ -449,7 +449,8 @@ impl Protocol {
                 Some(seed) => self.view_is_current(now, seed),
                 None => self.admission.join_timeout(core, now, call),
             },
-            Timer::Leave => self.admission.send_leave(core, now),
+            Timer::Leave => self.send_leave(now),
+            Timer::Departures => self.follow_departures(now),
             Timer::Rival => self.probe_rival(now),
             Timer::Claims => self.answer_claims(now),
             Timer::Resend => self.messages.resend(core, now),

@@ -176,19 +176,27 @@ impl Protocol {
         if verdict.status == Status::Dead && is_surprise && self.core.follows(Rule::VerifyFirst) {
             self.detection.verify_first(&mut self.core, context.now, verdict, context.sender);
         } else {
-            self.take_verdict(context.now, verdict);
+            self.take_verdict(context.now, verdict, context.sender);
         }
     }
 
-    /// Takes an accusation, a death or a leave of another node.
-    pub(super) fn take_verdict(&mut self, now: Instant, verdict: &Verdict) {
+    /// Takes an accusation, a death or a leave of another node, from `teller`.
+    pub(super) fn take_verdict(&mut self, now: Instant, verdict: &Verdict, teller: NameHash) {
         let core = &mut self.core;
+        let LeftAt { state_version, broadcast } = verdict.left_at;
+        if state_version > VERSION_MAX || broadcast > NUMBER_MAX {
+            core.metrics.implausible += 1;
+            return;
+        }
         if verdict.status == Status::Suspect {
             self.detection.suspect(core, now, verdict, Evidence::Heard);
             return;
         }
         match core.members.merge_verdict(now, verdict) {
-            Merged::Changed(Some(before)) => self.node_gone(now, verdict.subject, &before),
+            Merged::Changed(Some(before)) => {
+                self.node_gone(now, verdict.subject, &before);
+                self.follow_leave(now, verdict, teller);
+            }
             Merged::Refused if core.members.get(verdict.subject).is_some() => core.metrics.implausible += 1,
             _ => {}
         }

@@ -14,9 +14,9 @@ use super::sealing::Refused;
 use super::sync::pull::{Item, Pulled};
 use super::{Instant, Protocol, admission, state, sync};
 use crate::error::Error;
-use crate::node::Incarnation;
+use crate::node::{Incarnation, Status};
 use crate::wire::address::canonical;
-use crate::wire::body::{Ack, Broadcast, Delta, Fetch, Hello, LeftAt, Ping, RejectReason, Vouch, Welcome};
+use crate::wire::body::{Ack, Broadcast, Delta, Fetch, Hello, Ping, RejectReason, Vouch, Welcome};
 use crate::wire::lists::Lack;
 use crate::wire::malformed::Malformed;
 use crate::wire::version::Unreadable;
@@ -138,7 +138,22 @@ impl Protocol {
             self.detection.hear(&mut self.core, now, header.sender);
         }
         let mut reading = Reading::default();
+        let mut leaves = Vec::new();
         for body in packet.bodies() {
+            if is_leave_of_another(&self.core, &body) {
+                leaves.push(body);
+                continue;
+            }
+            self.handle_body(&mut context, &mut reading, &body);
+            if self.core.ended {
+                return;
+            }
+        }
+        if let Some(pulled) = reading.pull.take() {
+            self.end_pull(now, &pulled);
+        }
+        // What comes with the news that a node has left, it has said before.
+        for body in leaves {
             self.handle_body(&mut context, &mut reading, &body);
             if self.core.ended {
                 return;
@@ -150,9 +165,6 @@ impl Protocol {
         admission::send_back(&mut self.core, &context, reading.back);
         sync::answer_offer(&mut self.core, &context, &mut reading.sync);
         self.sync.ask_unserved(&mut reading.sync);
-        if let Some(pulled) = reading.pull {
-            self.end_pull(now, &pulled);
-        }
         self.sealing.note_sender(&self.core, &context, header.receiver);
         if let Some(ended) = self.sync.go_on(&mut self.core, now, &reading.sync) {
             self.exchange_ended(now, ended);
@@ -339,7 +351,7 @@ impl Protocol {
         if verdict.subject == self.core.me {
             self.take_accusation(context.now, context.from, &verdict);
         } else if admission::is_vouched(&self.core, context, vouch) {
-            self.take_verdict(context.now, &verdict);
+            self.take_verdict(context.now, &verdict, context.sender);
         } else {
             self.hear_verdict(context, &mut reading.back, &verdict);
         }
@@ -499,21 +511,6 @@ impl Protocol {
         }
     }
 
-    /// A peer says that it goes.
-    fn handle_leave(
-        &mut self,
-        context: &mut Context,
-        seq: Seq,
-        cookie: Cookie,
-        (incarnation, left_at): (Incarnation, LeftAt),
-    ) {
-        if admission::is_leave_proven(&mut self.core, context, seq, cookie) {
-            let verdict = Verdict::left(context.sender, context.generation, incarnation, left_at);
-            self.take_verdict(context.now, &verdict);
-            admission::ack_leave(&mut self.core, context, seq);
-        }
-    }
-
     fn handle_sync_record(
         &mut self,
         context: &Context,
@@ -603,6 +600,10 @@ impl Protocol {
                 break;
             }
         }
+        // A peer that has all of it now can ack our leave at once.
+        if let Some(leave) = self.admission.leave_of(core, now, context.sender) {
+            let _ = datagram.push(&leave);
+        }
         core.transmit(now, context.from, datagram);
     }
 
@@ -633,5 +634,14 @@ impl Protocol {
         } else if generation == self.core.generation {
             self.claim_broadcast(context.now, number);
         }
+    }
+}
+
+/// Whether a body says that another node leaves or has left.
+fn is_leave_of_another(core: &Core, body: &Body<'_>) -> bool {
+    match body {
+        Body::Leave { .. } | Body::Vouch(_) => true,
+        Body::Verdict(verdict) => verdict.status == Status::Left && verdict.subject != core.me,
+        _ => false,
     }
 }

@@ -53,7 +53,7 @@ impl Protocol {
                 self.identity.forget_rival();
                 self.renew(now, generation);
             }
-            Some(Outcome::Left(verdict)) => self.take_verdict(now, &verdict),
+            Some(Outcome::Left(verdict)) => self.take_verdict(now, &verdict, verdict.subject),
         }
     }
 
@@ -156,11 +156,14 @@ impl Protocol {
     pub(super) fn close_gaps(&mut self, now: Instant) {
         while let Some(gap) = self.broadcasts.pop_due(now) {
             let item = Item::Broadcasts(gap.origin);
-            if self.pulls.is_asked(item) {
+            if self.pulls.is_asked(item) || self.admission.is_departing(gap.origin) {
                 self.broadcasts.await_answer(now, gap);
             } else if !gap.urged {
                 self.broadcasts.urge(now, gap);
-                self.pulls.lacks(now, item, gap.generation, gap.upto, gap.origin, true);
+                // One that has left does not answer any more.
+                if self.core.members.visible(gap.origin).is_some() {
+                    self.pulls.lacks(now, item, gap.generation, gap.upto, gap.origin, true);
+                }
             } else {
                 self.broadcasts.skip(&mut self.core, now, &gap);
             }
@@ -185,7 +188,7 @@ impl Protocol {
     }
 
     pub(super) fn pull_from(&mut self, now: Instant, name: NameHash) {
-        let Some(peer) = self.core.peer(name) else {
+        let Some(peer) = self.core.speaker(name) else {
             self.pulls.forget_teller(name);
             self.settle_joins(now, name);
             return;

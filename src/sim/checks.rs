@@ -42,6 +42,8 @@ pub(crate) struct Observer {
     nodes: BTreeMap<String, Node>,
     /// Which nodes take part, by the events, and whether they are suspected.
     told: BTreeMap<String, bool>,
+    /// Which nodes have left: what they had said before may still come.
+    left: BTreeSet<String>,
     /// What came from each address and went to it, whatever the port: members do not distinguish ports either.
     accounts: BTreeMap<IpAddr, Account>,
     /// The number of the last hello that came from another address than it advertises, and where it came from.
@@ -221,6 +223,7 @@ impl Observer {
         let there = self.told.get(&name).copied();
         let legal = match event {
             Event::Joined(_) => {
+                self.left.remove(&name);
                 self.told.insert(name, false);
                 there.is_none()
             }
@@ -242,9 +245,11 @@ impl Observer {
             }
             Event::Left(_) => {
                 self.told.remove(&name);
+                self.left.insert(name);
                 true
             }
-            Event::Moved(_) | Event::Broadcast { .. } | Event::Missed { .. } => there.is_some(),
+            Event::Broadcast { .. } | Event::Missed { .. } => there.is_some() || self.left.contains(&name),
+            Event::Moved(_) => there.is_some(),
             _ => true,
         };
         if legal { Ok(()) } else { Err(format!("{event}, after it was told {there:?} (suspected?)")) }

@@ -95,7 +95,7 @@ impl Sim {
             for (level, line) in lines {
                 log::log!(level, "{line}");
             }
-            self.tell_listeners();
+            self.tell_listeners(end);
             self.ask_discoveries();
             let mut world = self.world();
             if let Some(result) = done(&mut world) {
@@ -108,9 +108,10 @@ impl Sim {
         }
     }
 
-    /// Calls the listeners that have something to hear. The world is not locked meanwhile.
-    fn tell_listeners(self: &Arc<Self>) {
-        while self.depth.load(Ordering::Relaxed) < DEPTH_MAX {
+    /// Calls the listeners that have something to hear. The world is not locked meanwhile. Their calls may block, and
+    /// so let time pass: beyond `end` the others wait.
+    fn tell_listeners(self: &Arc<Self>, end: Instant) {
+        while self.depth.load(Ordering::Relaxed) < DEPTH_MAX && self.world().now <= end {
             let Some((host, listener, event)) = self.next_event() else {
                 return;
             };
@@ -421,7 +422,21 @@ impl Engine for Process {
     }
 
     fn broadcast(self: Arc<Self>, payload: &[u8]) -> Result<()> {
-        self.sim.world().with(self.host, self.run, |protocol, now| protocol.broadcast(now, payload))?
+        let (call, timeout) = {
+            let mut world = self.sim.world();
+            let call =
+                world.with(self.host, self.run, |protocol, now| protocol.broadcast(now, payload))??;
+            // Usually there is room, and no time passes.
+            if let Some(CallResult::Broadcast(result)) = world.answer(self.host, call) {
+                return result;
+            }
+            (call, world.hosts[self.host].send_timeout)
+        };
+        match self.wait(call, timeout) {
+            Ok(CallResult::Broadcast(result)) => result,
+            Ok(_) => Err(Error::Closed),
+            Err(error) => Err(error),
+        }
     }
 
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration> {

@@ -9,7 +9,9 @@ mod ghosts;
 mod isolation;
 #[cfg(feature = "encryption")]
 mod keys;
+mod last_words;
 mod links;
+mod rates;
 mod rules;
 mod widths;
 

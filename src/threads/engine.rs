@@ -89,7 +89,12 @@ impl Engine for Shared {
     }
 
     fn broadcast(self: Arc<Self>, payload: &[u8]) -> Result<()> {
-        self.step(|protocol, now| protocol.broadcast(now, payload))?
+        let answer = self.call(|protocol, now| protocol.broadcast(now, payload))?;
+        match answer.recv_timeout(self.send_timeout() + ANSWER_GRACE) {
+            Ok(CallResult::Broadcast(result)) => result,
+            Err(RecvTimeoutError::Timeout) => Err(Error::Refused),
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(self.driver().end_error()),
+        }
     }
 
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration> {

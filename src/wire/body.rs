@@ -151,7 +151,7 @@ impl Verdict {
 }
 
 /// How far a node had come when it left: what is up to there can still be had from others. It says so itself, and
-/// whoever passes it on leaves it as it is. Nobody uses it for now.
+/// whoever passes it on leaves it as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct LeftAt {
     /// Of its state.

@@ -169,7 +169,7 @@
 //!
 //! A node says itself where it left, and others pass it on as it came; only the bare answer to a ping of that node's own
 //! leaves it out, to be no longer than the ping. Of one that was buried by hand, the member that buried it says how far it
-//! had come there. Nobody uses it for now.
+//! had come there. A member that holds less fetches the rest, from the node itself or from others.
 //!
 //! ## Probing
 //!
@@ -275,8 +275,8 @@
 //! |---|---|
 //! | of the hello; the counter of a sealed datagram, which can not be read | 1 another cluster is here; 2 another key is, or one is missing |
 //!
-//! `0x25` leave: I go. Answered by a bare ack, and the other's own leave if it goes as well; without a good cookie by a
-//! challenge.
+//! `0x25` leave: I go. Answered by a bare ack, and the other's own leave if it goes as well, as soon as the other has all
+//! that the numbers say; without a good cookie by a challenge. Also in the answer to a fetch, as its last body.
 //!
 //! | seq u64 | cookie u64 | incarnation varint | state version varint | broadcast varint |
 //! |---|---|---|---|---|

@@ -1,17 +1,23 @@
 //! Leaving: a member announces that it leaves.
 //!
-//! A leave is sent to a few peers directly, which ack it, and gossiped. It keeps everything else that the member has
-//! said of itself. It is over when three peers that stay have acked, or as many as there are. It is also over when one
-//! has acked, and the others have not for two probe timeouts. A peer that leaves as well says so in its ack, and does
-//! not count: else many that leave together would send it only to each other, and be gone.
+//! A leave is sent to a few peers directly, which ack it, and gossiped. It says how far the member has come with its
+//! state and its broadcasts, and a peer acks it when it has all of that (see [`super::departures`]). It is over when
+//! three peers that stay have acked, or as many as there are. It is also over when one has acked, and the others have
+//! not for two probe timeouts. A peer that leaves as well says so in its ack, and does not count: else many that leave
+//! together would send it only to each other, and be gone.
 //!
 //! ```text
 //!  the leaver                              a peer
 //!  leave(cookie, if there is one)       →
 //!                                       ←  challenge(cookie), if there was none, or an old one
-//!  leave(cookie)                        →  gossips it
+//!  leave(cookie)                        →
+//!                                       ←  fetch, if it lacks anything of what was said
+//!  fetched, leave(cookie)               →  gossips it
 //!                                       ←  bare ack, and its own leave if it leaves as well
 //! ```
+//!
+//! While what the member has said last goes round, the leave waits to be gossiped until a peer has all of it: so others
+//! hear that first, and where they do not, there is a peer to ask.
 //!
 //! The cookie shows that the leave comes from an address where the leaver receives. Else anybody that can forge its
 //! address could remove it. Each ack to a ping has brought a cookie, so the leave goes first to the peers that acked
@@ -58,6 +64,10 @@ pub(super) struct Leave {
     open: BTreeMap<Seq, LeavePeer>,
     /// Peers that were sent it since all of them were tried last, whether they acked or not.
     tried: BTreeSet<NameHash>,
+    /// Whether what this member has said last was going round when it began.
+    has_words: bool,
+    /// Whether it is gossiped.
+    is_announced: bool,
     /// Whether the call was answered.
     over: bool,
 }
@@ -70,7 +80,7 @@ pub(super) struct LeavePeer {
     generation: Generation,
     /// The peer's cookie, to be shown to it; zero: none yet.
     cookie: Cookie,
-    /// When the leave was first sent to it.
+    /// When the leave was first sent to it, or it has fetched something of what was said last.
     since: Instant,
 }
 
@@ -114,19 +124,19 @@ impl Admission {
             acked: BTreeSet::new(),
             open: BTreeMap::new(),
             tried: BTreeSet::new(),
+            has_words: core.is_speaking(),
+            is_announced: false,
             over: false,
         });
-        self.send_leave(core, now);
-        core.push_rumor(now, core.me);
         (call, true)
     }
 
     /// Sends the leave to those that have not acked it, and to others in place of those that do not answer, until
-    /// it is over.
-    pub(in crate::protocol) fn send_leave(&mut self, core: &mut Core, now: Instant) {
+    /// it is over. Returns whether it should be gossiped from now on.
+    pub(in crate::protocol) fn send_leave(&mut self, core: &mut Core, now: Instant) -> bool {
         // One that is over stays: a member that has left does not come back by itself.
         let Some(mut leave) = self.leave.take_if(|leave| !leave.over) else {
-            return;
+            return false;
         };
         // Peers may be gone without our having noticed, or leave at the same time.
         let patience = core.settings.probe_timeout * LEAVE_PATIENCE_TIMEOUTS;
@@ -155,7 +165,9 @@ impl Admission {
         // Where others leave as well, most of the peers that do not ack have left.
         let together = acks < leave.acked.len();
         let patience = if together { patience.min(pause * LEAVE_TOGETHER_PAUSES) } else { patience };
-        let enough = !leave.acked.is_empty() && (leave.open.is_empty() || now.since(leave.began) >= patience);
+        // What was said last has to be with a peer that stays, if any does.
+        let is_known = if leave.has_words { acks > 0 } else { !leave.acked.is_empty() };
+        let enough = is_known && (leave.open.is_empty() || now.since(leave.began) >= patience);
         if acks >= others.len().min(LEAVE_ACKS) || enough {
             core.answers.extend(leave.calls.drain(..).map(|call| (call, CallResult::Left(Ok(())))));
             leave.over = true;
@@ -172,7 +184,23 @@ impl Admission {
             }
             core.timers.set(Timer::Leave, (now + pause).min(leave.deadline));
         }
+        let is_due = leave.over || !leave.acked.is_empty() || !core.is_speaking();
+        let begins = is_due && !std::mem::replace(&mut leave.is_announced, is_due);
         self.leave = Some(leave);
+        begins
+    }
+
+    /// Our leave as it is sent to a peer that has not acked it, and fetches what we have said last.
+    pub(in crate::protocol) fn leave_of(
+        &mut self,
+        core: &Core,
+        now: Instant,
+        peer: NameHash,
+    ) -> Option<Body<'static>> {
+        let open = self.leave.as_mut().filter(|leave| !leave.over)?.open.iter_mut();
+        let (seq, peer) = open.into_iter().find(|(_, open)| open.name == peer)?;
+        peer.since = now;
+        Some(leave_body(core, *seq, peer))
     }
 
     /// A peer has acked our leave.
@@ -186,7 +214,7 @@ impl Admission {
         };
         leave.acked.insert(peer.name);
         let acks = leave.acked.iter().filter(|name| core.members.active(**name).is_some()).count();
-        if acks >= LEAVE_ACKS || leave.open.is_empty() {
+        if acks >= LEAVE_ACKS || leave.open.is_empty() || !leave.is_announced {
             // Decided when the rest of the datagram is read, which may say that the peer leaves as well.
             core.timers.set(Timer::Leave, now);
         }
@@ -245,10 +273,11 @@ pub(in crate::protocol) fn is_leave_proven(
     is_sealed_for_us || core.has_cookie(context, seq, cookie)
 }
 
-/// Acks a leave, if its sender counts as gone here.
+/// Acks a leave, if its sender counts as gone here, and all that it has said is here.
 pub(in crate::protocol) fn ack_leave(core: &mut Core, context: &mut Context, seq: Seq) {
     let run = context.generation;
-    let has_left = |entry: &Entry| entry.status == Status::Left || entry.generation() > run;
+    let has_left =
+        |entry: &Entry| (entry.status == Status::Left && !entry.is_unfinished()) || entry.generation() > run;
     if !core.members.get(context.sender).is_some_and(has_left)
         || std::mem::replace(&mut context.replied, true)
     {
@@ -264,9 +293,12 @@ pub(in crate::protocol) fn ack_leave(core: &mut Core, context: &mut Context, seq
 }
 
 fn send_leave_to(core: &mut Core, now: Instant, seq: Seq, peer: &LeavePeer) {
+    core.reply(now, peer.addr, (peer.name, peer.generation), &leave_body(core, seq, peer));
+}
+
+fn leave_body(core: &Core, seq: Seq, peer: &LeavePeer) -> Body<'static> {
     let (incarnation, left_at) = (core.incarnation, core.own_left_at());
-    let body = Body::Leave { seq, cookie: peer.cookie, incarnation, left_at };
-    core.reply(now, peer.addr, (peer.name, peer.generation), &body);
+    Body::Leave { seq, cookie: peer.cookie, incarnation, left_at }
 }
 
 /// The next peer to send the leave to: first the one that was heard last, which surely is there; then those whose

@@ -42,11 +42,13 @@
 //! | [`join`], [`attempts`] | the joining side: calls of `join`, and their hellos |
 //! | [`admit`], [`names`] | the admitting side, and the check of names |
 //! | [`leave`], [`vouch`] | leaving, and the verification of leaves |
+//! | [`departures`] | nodes that leave, while not all is here that they have said |
 //! | [`rejoin`] | looking for others in the background |
 //! | [`reject_hint`] | unauthenticated reasons of a refusal |
 
 mod admit;
 mod attempts;
+mod departures;
 mod join;
 mod leave;
 mod names;
@@ -60,6 +62,7 @@ use super::api::Bound;
 use admit::Incumbent;
 pub(super) use admit::{Decision, reject, welcome};
 use attempts::JoinAttempts;
+use departures::Departures;
 use join::Joins;
 pub(crate) use join::copy as copy_error;
 use leave::Leave;
@@ -81,6 +84,7 @@ pub(super) struct Admission {
     name_checks: NameChecks,
     leave: Option<Leave>,
     doubts: Doubts,
+    departures: Departures,
     /// The warning of a newcomer whose address is not reached was logged.
     has_warned: bool,
     /// A second, and how many hints were sent in it.
@@ -100,6 +104,7 @@ impl Admission {
             name_checks: NameChecks::new(),
             leave: None,
             doubts: Doubts::default(),
+            departures: Departures::default(),
             has_warned: false,
             hints: (0, 0),
             followed: (0, 0),
@@ -111,7 +116,8 @@ impl Admission {
         self.attempts.len() + self.leave.as_ref().map_or(0, Leave::waiting)
     }
 
-    pub(super) fn bounds(&self) -> [Bound; 4] {
-        [self.joins.bound(), self.attempts.bound(), self.name_checks.bound(), self.doubts.bound()]
+    pub(super) fn bounds(&self) -> [Bound; 5] {
+        let (doubts, departures) = (self.doubts.bound(), self.departures.bound());
+        [self.joins.bound(), self.attempts.bound(), self.name_checks.bound(), doubts, departures]
     }
 }

@@ -21,9 +21,10 @@
 //! before its record came here is not delivered. Of a run that is known only delivering and giving up move the
 //! number, save that, while we are joining, numbers told by the seed are jumped to: nobody owes us what is below.
 
+mod room;
 mod store;
 
-use super::api::{Bound, BroadcastProgress};
+use super::api::{Bound, BroadcastProgress, CallResult, RequestId};
 use super::core::rumors::Topic;
 use super::core::{Core, GENERATION_RANDOM_BITS};
 use super::time::Instant;
@@ -35,6 +36,7 @@ use crate::wire::header::HEADER_SIZE;
 use crate::wire::lists::Lack;
 use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, DATAGRAM_MAX, NameHash, Record, Writer};
+use room::{Room, Waiting};
 pub(super) use store::Gap;
 use store::{BroadcastStore, Key};
 
@@ -52,6 +54,7 @@ pub(super) const NUMBER_CLAIMED_MAX: u64 = NUMBER_MAX / 2;
 #[derive(Debug)]
 pub(super) struct Broadcasts {
     store: BroadcastStore,
+    room: Room,
 }
 
 /// What became of a broadcast that came.
@@ -67,30 +70,58 @@ pub(super) enum Taken {
 
 impl Broadcasts {
     pub(super) fn new() -> Self {
-        Self { store: BroadcastStore::new() }
+        Self { store: BroadcastStore::new(), room: Room::default() }
     }
 
-    /// Says something to all others. Answers whether there is anybody.
+    /// Says something to all others, when there is [room]. Answered with [`CallResult::Broadcast`].
     ///
     /// # Errors
     ///
     /// [`Error::TooLarge`], [`Error::Closed`]: nothing was sent.
-    pub(super) fn broadcast(&mut self, core: &mut Core, now: Instant, payload: &[u8]) -> Result<bool> {
+    pub(super) fn broadcast(&mut self, core: &mut Core, now: Instant, payload: &[u8]) -> Result<RequestId> {
         core.check_running()?;
         let (size, limit) = (payload.len(), PAYLOAD_MAX);
         if size > limit {
             return Err(Error::TooLarge { what: "broadcast", size, limit });
         }
+        let call = core.fresh_call();
+        self.room.wait(call, payload.to_vec(), now + core.settings.send_timeout);
+        self.go_on_saying(core, now);
+        Ok(call)
+    }
+
+    /// Starts broadcasts that wait for room, as far as there is some, and ends those that have waited for as long as
+    /// they may.
+    pub(super) fn go_on_saying(&mut self, core: &mut Core, now: Instant) {
+        while let Some(late) = self.room.next_expired(now) {
+            core.metrics.broadcasts_refused += 1;
+            core.answers.push_back((late.call, CallResult::Broadcast(Err(Error::Refused))));
+        }
+        let is_gossiped = |core: &Core, number| core.rumors.contains(Topic::Broadcast(core.me, number));
+        while let Some(next) = self.room.next(now, |number| is_gossiped(core, number)) {
+            self.say(core, now, &next.payload);
+            core.answers.push_back((next.call, CallResult::Broadcast(Ok(()))));
+        }
+    }
+
+    /// This member leaves: nothing is said any more.
+    pub(super) fn close(&mut self, core: &mut Core) {
+        for Waiting { call, .. } in self.room.close() {
+            core.answers.push_back((call, CallResult::Broadcast(Err(Error::Closed))));
+        }
+    }
+
+    fn say(&mut self, core: &mut Core, now: Instant, payload: &[u8]) {
         // Hidden nodes fetch it when they are back.
         if core.members.roster().len() < 2 {
-            return Ok(false);
+            return;
         }
         let number = core.own_record().broadcast + 1;
         self.store.keep(now, Key { origin: core.me, generation: core.generation, number }, payload);
         core.members.set_broadcast(now, core.me, number);
         core.metrics.broadcasts_sent += 1;
         core.push_topic(now, Topic::Broadcast(core.me, number));
-        Ok(true)
+        self.room.start(number, payload.len());
     }
 
     /// A broadcast of somebody else that goes round: it is kept, delivered when its turn has come, and passed on.
@@ -121,6 +152,7 @@ impl Broadcasts {
         if !self.store.keep(now, Key { origin, generation, number }, payload) {
             return Taken::Nothing;
         }
+        self.room.heard(now, origin);
         if number == held + 1 {
             self.deliver(core, now, origin, generation);
             Taken::Delivered
@@ -151,6 +183,20 @@ impl Broadcasts {
             self.store.lack(now, origin, generation, number);
         }
         !jumps
+    }
+
+    /// A node has left after this number: what is lacking up to there is given up after a while.
+    pub(super) fn left(
+        &mut self,
+        core: &Core,
+        now: Instant,
+        origin: NameHash,
+        generation: Generation,
+        number: u64,
+    ) {
+        if held(core, origin, generation).is_some_and(|held| held < number) {
+            self.store.lack(now, origin, generation, number);
+        }
     }
 
     /// A gap whose time is over, taken out.
@@ -188,7 +234,7 @@ impl Broadcasts {
 
     /// Adds a broadcast as a rumor. False if there is no room for it.
     pub(super) fn add_news(&self, core: &Core, datagram: &mut Writer, origin: NameHash, number: u64) -> bool {
-        let Some(entry) = core.members.visible(origin) else {
+        let Some(entry) = core.members.told(origin) else {
             return true;
         };
         let generation = entry.generation();
@@ -218,21 +264,21 @@ impl Broadcasts {
         generation: Generation,
         after: u64,
     ) -> Option<u64> {
-        held(core, origin, generation)?;
+        core.members.told(origin).filter(|entry| entry.generation() == generation)?;
         self.store.after(origin, generation, after).next_back().map(|(newest, _)| newest - after)
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.store.next_due()
+        [self.store.next_due(), self.room.next_due()].into_iter().flatten().min()
     }
 
-    pub(super) fn bounds(&self) -> [Bound; 3] {
-        self.store.bounds()
+    pub(super) fn bounds(&self) -> impl Iterator<Item = Bound> {
+        self.store.bounds().into_iter().chain(self.room.bounds())
     }
 
     /// Delivers all whose turn has come.
     fn deliver(&mut self, core: &mut Core, now: Instant, origin: NameHash, generation: Generation) {
-        let Some(entry) = core.members.active(origin) else {
+        let Some(entry) = core.members.heeded(origin) else {
             return;
         };
         let mut held = entry.broadcast;
@@ -264,19 +310,19 @@ pub(super) fn progress(core: &Core, name: &str) -> Option<BroadcastProgress> {
 
 /// How to ask for the broadcasts of a node that are missing: after which number of which run.
 pub(super) fn lack(core: &Core, origin: NameHash) -> Option<Lack> {
-    let entry = core.members.active(origin)?;
+    let entry = core.members.heeded(origin)?;
     Some(Lack::Broadcasts { origin, generation: entry.generation(), after: entry.broadcast })
 }
 
-/// How far we are with the broadcasts of an active node, if it is of this run.
+/// How far we are with the broadcasts of a node of which more are taken, if it is of this run.
 pub(super) fn held_of_run(core: &Core, origin: NameHash, run: Option<Generation>) -> Option<u64> {
     let entry =
-        core.members.active(origin).filter(|entry| run.is_none_or(|run| entry.generation() == run))?;
+        core.members.heeded(origin).filter(|entry| run.is_none_or(|run| entry.generation() == run))?;
     Some(entry.broadcast)
 }
 
-/// How far we are with the broadcasts of a node, if this run of it is shown.
+/// How far we are with the broadcasts of a node, if more of this run are taken.
 fn held(core: &Core, origin: NameHash, generation: Generation) -> Option<u64> {
-    let entry = core.members.visible(origin)?;
+    let entry = core.members.heeded(origin).filter(|entry| !entry.hidden)?;
     (entry.generation() == generation).then_some(entry.broadcast)
 }

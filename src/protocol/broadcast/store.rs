@@ -21,9 +21,9 @@ use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::NameHash;
 
 /// What is kept in all, payloads and [`OVERHEAD`] each.
-const BYTES_MAX: usize = 1 << 20;
+pub(super) const BYTES_MAX: usize = 1 << 20;
 /// What a broadcast takes beside its payload, roughly: so that empty ones are bounded, too.
-const OVERHEAD: usize = 128;
+pub(super) const OVERHEAD: usize = 128;
 /// For so long a broadcast is kept.
 const MEMORY: Duration = Duration::from_secs(60);
 /// For so long a gap may stay as it is until its origin is asked, and for as long again until it is given up.

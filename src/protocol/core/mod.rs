@@ -89,6 +89,8 @@ pub(super) enum Timer {
     Join(RequestId),
     /// The leave should be sent again, or is out of time.
     Leave,
+    /// What nodes had said when they left should be asked for again.
+    Departures,
     /// Another run of our name is to be probed.
     Rival,
     /// What others have of us that we never said is to be answered.
@@ -116,6 +118,7 @@ const SINGLE: &[Timer] = &[
     Timer::Verify,
     Timer::Doubts,
     Timer::Leave,
+    Timer::Departures,
     Timer::Rival,
     Timer::Claims,
     Timer::Resend,
@@ -428,6 +431,12 @@ impl Core {
     /// A node that takes part as a partner.
     pub(super) fn peer(&self, name: NameHash) -> Option<Peer> {
         let entry = self.members.visible(name)?;
+        Some(Peer { name, addr: entry.addr(), generation: entry.generation() })
+    }
+
+    /// A node that can be asked for what it has said: one that takes part, or that leaves and is heard still.
+    pub(super) fn speaker(&self, name: NameHash) -> Option<Peer> {
+        let entry = self.members.heeded(name).filter(|entry| !entry.hidden)?;
         Some(Peer { name, addr: entry.addr(), generation: entry.generation() })
     }
 

@@ -7,6 +7,7 @@ use rand::Rng;
 use rand::rngs::ChaCha12Rng;
 
 use super::Core;
+use super::rumors::Topic;
 use crate::node::{Generation, Incarnation};
 use crate::protocol::api::Settings;
 use crate::protocol::time::Instant;
@@ -39,6 +40,12 @@ impl Core {
     /// That this member leaves.
     pub(in crate::protocol) fn own_leave(&self) -> Verdict {
         Verdict::left(self.me, self.generation, self.incarnation, self.own_left_at())
+    }
+
+    /// Whether anything that this member has written or broadcast is still being gossiped by it.
+    pub(in crate::protocol) fn is_speaking(&self) -> bool {
+        let is_said = |topic: Topic| !matches!(topic, Topic::Node(_)) && topic.subject() == self.me;
+        self.rumors.topics().any(is_said)
     }
 
     /// How far this member has come, as it says when it leaves. After that it writes and sends nothing more.

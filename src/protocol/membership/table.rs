@@ -351,6 +351,17 @@ impl Members {
         self.get(name).filter(|entry| entry.is_visible())
     }
 
+    /// The record of a node whose writes and broadcasts are still taken: it is active, or has left and not all that it
+    /// had said by then is here.
+    pub(crate) fn heeded(&self, name: NameHash) -> Option<&Entry> {
+        self.get(name).filter(|entry| entry.is_active() || entry.is_unfinished())
+    }
+
+    /// The record of a node whose writes and broadcasts are sent to others: it takes part, or has left.
+    pub(crate) fn told(&self, name: NameHash) -> Option<&Entry> {
+        self.get(name).filter(|entry| entry.is_visible() || entry.status == Status::Left)
+    }
+
     /// Whether this sender is the active run that we know, at an address of its own.
     pub(crate) fn is_known(&self, name: NameHash, generation: Generation, from: SocketAddr) -> bool {
         self.active(name).is_some_and(|entry| entry.generation() == generation && entry.is_at(from))

@@ -41,6 +41,10 @@ use crate::wire::header::HEADER_SIZE;
 use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, DATAGRAM_MAX, NameHash};
 
+/// Number of probe timeouts after which an incomplete message of which nothing comes makes room for others that wait.
+/// Senders try again within one.
+const WAITING_PATIENCE_TIMEOUTS: u32 = 4;
+
 /// A message from where its last fragment came, and how that asked for an ack. A complete one is pending until the
 /// driver says whether it was enqueued.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +71,7 @@ impl Messages {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             outbox: Outbox::new(patience(settings), FRAGMENT_SIZE),
-            inbox: Inbox::default(),
+            inbox: Inbox::new(settings.probe_timeout * WAITING_PATIENCE_TIMEOUTS),
             pending: VecDeque::new(),
             checked: 0,
         }
@@ -156,12 +160,13 @@ impl Messages {
                 Self::refused(core, sender, refusal);
                 self.ack_fragment(core, now, &pending);
             }
-            Taken::Part => {
+            taken @ (Taken::Part | Taken::Filled) => {
                 core.timers.set_earliest(Timer::Stale, now + STALE);
-                if ask != 0 {
+                if ask != 0 || taken == Taken::Filled {
                     self.ack_fragment(core, now, &pending);
                 }
             }
+            Taken::Waits => core.metrics.fragments_early += 1,
             Taken::Complete(payload) => {
                 if let Some(entry) = core.members.get(sender) {
                     let from_node = entry.node().clone();
@@ -170,6 +175,7 @@ impl Messages {
                 }
             }
         }
+        self.begin_waiting(core, now);
     }
 
     pub(super) fn handle_fragment_ack(&mut self, core: &mut Core, context: &Context, ack: &FragmentAck<'_>) {
@@ -200,8 +206,27 @@ impl Messages {
 
     /// Messages of senders that have fallen silent are not going to be complete.
     pub(super) fn drop_stale(&mut self, core: &mut Core, now: Instant) {
-        if let Some(next) = self.inbox.drop_stale(now) {
+        for sender in self.inbox.drop_stale(now) {
+            Self::refused(core, sender, Refusal::Overloaded);
+        }
+        self.begin_waiting(core, now);
+        if let Some(next) = self.inbox.stale_at() {
             core.timers.set(Timer::Stale, next);
+        }
+    }
+
+    /// Begins messages that have waited for room, as far as there is some, and asks their senders for them.
+    fn begin_waiting(&mut self, core: &mut Core, now: Instant) {
+        if !self.inbox.has_waiting() {
+            return;
+        }
+        while let Some((sender, generation, number)) = self.inbox.begin_waiting(now) {
+            if let Some(from) = core.members.active(sender).map(|entry| entry.addr()) {
+                self.ack_fragment(core, now, &PendingDelivery { sender, generation, from, ask: 0, number });
+            }
+        }
+        if let Some(next) = self.inbox.stale_at() {
+            core.timers.set_earliest(Timer::Stale, next);
         }
     }
 
@@ -216,6 +241,7 @@ impl Messages {
             self.inbox.drop_incomplete(|name, generation| {
                 members.active(name).is_some_and(|entry| entry.generation() == generation)
             });
+            self.begin_waiting(core, now);
         }
         if self.outbox.is_idle() {
             return;

@@ -5,12 +5,12 @@
 //!
 //! | question | answer |
 //! |---|---|
-//! | how much may be under way? | a window in bytes: doubled each round trip at first, then by a fragment each round trip; cut to 7/10 by a loss, once each round trip; never below 32 KiB, or a quarter lost at random would leave nothing of it, and never above 128 KiB, which a small receive buffer still holds |
+//! | how much may be under way? | a window in bytes: doubled each round trip at first, then by a fragment each round trip; cut to 7/10 by a loss, once each round trip; never below 32 KiB, or a quarter lost at random would leave nothing of it, and never above 128 KiB, which a small receive buffer still holds, or 256 KiB where round trips take 50 ms or longer |
 //! | how much at once? | 32 KiB; the acks of these release the next |
-//! | who asks for acks? | the sender: with each fourth fragment, and the last of a burst. The receiver needs no timer for it |
+//! | who asks for acks? | the sender: with each fourth fragment, and the last of a burst. The receiver needs no timer for it. It also acks the fragment that closes the gap below one that has asked, or the sender would take it for lost |
 //! | what is lost? | a fragment that has not come, though one has that was sent later, and not within a round trip and four times its variation; time decides, not the order (as in RACK, RFC 8985), because networks reorder |
 //! | what if nothing comes? | after a timeout the oldest few are sent again, and no more: the receiver may be slow, and all else on its way. Acks begin the timeout anew; it is the same time, a gossip interval at least, and doubled every second time (RFC 6298) |
-//! | what starts next? | messages start in the order of the calls, a bounded number at a time; the others wait |
+//! | what starts next? | to one node messages start in the order of the calls, a bounded number at a time; the others wait. What is under way to one node is never more than what is left of the bound for all: nodes that do not answer leave room for messages to others, however many they are |
 //!
 //! Numbers are never used twice for one pair of runs: each fragment also tells the oldest number that is not done
 //! with, and below that the receiver delivers nothing any more.
@@ -378,14 +378,15 @@ impl Peer {
         self.waiting.is_empty() && self.flights.is_empty()
     }
 
-    /// Starts waiting messages in order while there is room for them.
+    /// Starts waiting messages in order while there is room for them. `room`: what is left for all nodes.
     fn start_waiting(&mut self, mut room: usize, size: u32) {
         while let Some(message) = self.waiting.front() {
             let length = message.payload.len();
             let fits = self.flights.is_empty() || self.bytes + length <= PEER_BYTES_MAX;
+            let leaves_room = self.bytes + length + length <= room;
             let oldest = self.flights.keys().next().copied().unwrap_or(self.next);
             let is_near = self.next - oldest < NUMBERS_AHEAD_MAX;
-            if !(fits && is_near && self.flights.len() < MESSAGES_MAX && length <= room) {
+            if !(fits && is_near && self.flights.len() < MESSAGES_MAX && leaves_room) {
                 return;
             }
             let Some(message) = self.waiting.pop_front() else {
@@ -451,7 +452,7 @@ impl Peer {
             let acked = sent.number == ack.number && has_come(sent.index);
             if acked {
                 self.sent_bytes -= sent.length;
-                self.window.grow(sent.length);
+                self.window.grow(sent.length, self.rtt.is_long());
                 // From one that was sent again it is not known which of the two has come (Karn), unless it has asked.
                 if !sent.is_again {
                     longest = longest.max(Some(now.since(sent.at)));

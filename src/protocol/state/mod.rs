@@ -186,7 +186,7 @@ impl States {
     /// How far we have a state, if it is of this run; of one that is collected anew, how far it is collected.
     pub(super) fn held(&self, core: &Core, subject: NameHash, run: Option<Generation>) -> Option<u64> {
         let entry =
-            core.members.active(subject).filter(|entry| run.is_none_or(|run| entry.generation() == run))?;
+            core.members.heeded(subject).filter(|entry| run.is_none_or(|run| entry.generation() == run))?;
         let collected = self.collected.get(&subject).filter(|(run, _)| *run == entry.generation());
         let collected = collected.map_or(0, |(_, collected)| collected.version());
         Some(entry.node().state_version().max(collected))
@@ -194,7 +194,7 @@ impl States {
 
     /// How to ask for the writes of a state that are missing.
     pub(super) fn lack(&self, core: &Core, subject: NameHash) -> Option<Lack> {
-        let entry = core.members.active(subject)?;
+        let entry = core.members.heeded(subject)?;
         let generation = entry.generation();
         if let Some((run, collected)) = self.collected.get(&subject)
             && *run == generation
@@ -248,7 +248,7 @@ impl States {
 
     /// Takes a stretch of writes if it connects. Answers whether it brought anything.
     fn take_delta(&mut self, core: &mut Core, now: Instant, delta: &Delta<'_>) -> bool {
-        let Some(entry) = core.members.active(delta.subject) else {
+        let Some(entry) = core.members.heeded(delta.subject) else {
             return false;
         };
         let version = entry.node().state_version();
@@ -277,7 +277,7 @@ impl States {
 
     /// Takes a stretch of a state that is collected anew, and the whole when it is complete.
     fn collect(&mut self, core: &mut Core, now: Instant, delta: &Delta<'_>) {
-        let Some(entry) = core.members.active(delta.subject) else {
+        let Some(entry) = core.members.heeded(delta.subject) else {
             return;
         };
         let version = entry.node().state_version();
@@ -349,7 +349,7 @@ fn state_of(core: &Core, name: NameHash) -> State {
 
 /// A state that others may be told of, and whose run it is.
 fn told_state(core: &Core, name: NameHash) -> Option<(Generation, &State)> {
-    let entry = core.members.visible(name)?;
+    let entry = core.members.told(name)?;
     Some((entry.generation(), entry.node().versioned_state()?))
 }
 
@@ -374,7 +374,7 @@ fn add_news(core: &Core, datagram: &mut Writer, subject: NameHash, from: u64) ->
 
 /// Emits changes that the view shows already.
 fn emit_changes(core: &mut Core, subject: NameHash, changes: Vec<Change>) {
-    let Some(entry) = core.members.get(subject).filter(|entry| entry.is_visible()) else {
+    let Some(entry) = core.members.told(subject) else {
         return;
     };
     let node = entry.node();

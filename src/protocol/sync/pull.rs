@@ -133,6 +133,21 @@ impl Pulls {
         self.missing.retain(|_, missing| missing.asked || missing.teller != teller);
     }
 
+    /// A peer is gone: what it was asked for can be asked of others.
+    pub(crate) fn abandon(&mut self, core: &mut Core, now: Instant, peer: NameHash) {
+        let Self { requests, missing, .. } = self;
+        requests.retain(|seq, request| {
+            let stays = request.peer.name != peer;
+            if !stays {
+                core.requests.end(now, *seq, false);
+                for (item, _) in &request.items {
+                    missing.remove(item);
+                }
+            }
+            stays
+        });
+    }
+
     /// Whether a request for it is under way.
     pub(crate) fn is_asked(&self, item: Item) -> bool {
         self.missing.get(&item).is_some_and(|missing| missing.asked)

@@ -206,7 +206,7 @@ fn a_doubt_that_is_lost_is_repeated() {
         );
     });
     let verdict = left(&world, 2);
-    world.call(1, |protocol, now| protocol.take_verdict(now, &verdict));
+    world.call(1, |protocol, now| protocol.take_verdict(now, &verdict, verdict.subject));
     world.cut(&[0], &[1, 2], true);
     let told = world.forge(1, 0, &[Body::Verdict(verdict)]);
     world.inject(0, addr_of(1), &told);
@@ -245,7 +245,7 @@ fn who_is_said_to_have_left_when_views_are_compared_and_answers_has_not() {
     let since = world.now;
     let wrong = left(&world, 3);
     world.cut(&[1], &[0, 2, 3], true);
-    world.call(1, |protocol, now| protocol.take_verdict(now, &wrong));
+    world.call(1, |protocol, now| protocol.take_verdict(now, &wrong, wrong.subject));
     world.run(secs(1));
     world.cuts.clear();
     assert!(world.run_until(secs(30), World::is_converged), "{}", world.dump());
@@ -321,6 +321,31 @@ fn of_a_cluster_that_leaves_at_the_same_moment_nobody_waits_long_for_another() {
         let took = leave_together(&mut world, 0..n);
         println!("all of {n}, loss {loss}: over after {took:?}");
         assert!(took < millis(500), "{n}, loss {loss}: {took:?}");
+    }
+}
+
+#[test]
+fn what_many_say_before_they_leave_at_the_same_moment_reaches_who_stays() {
+    for (n, stay, loss) in [(8, 1, 0), (32, 2, 0), (32, 8, 0), (32, 8, 100), (32, 8, 250)] {
+        let mut world = World::introduced(15, n);
+        world.run(secs(5));
+        world.loss = loss;
+        for at in stay..n {
+            world.call(at, |protocol, now| {
+                protocol.broadcast(now, b"so long").unwrap();
+                protocol.set(now, "gone", b"yes").unwrap();
+            });
+        }
+        let took = leave_together(&mut world, stay..n);
+        world.run(secs(10));
+        let heard = |at: usize| world.hosts[at].protocol.metrics().broadcasts_delivered;
+        let keys = |at: usize| {
+            world.hosts[at].protocol.all_nodes().filter(|node| node.get("gone").is_some()).count()
+        };
+        let all: Vec<_> = (0..stay).map(|at| (heard(at), keys(at))).collect();
+        println!("{stay} of {n} stay, loss {loss}: over after {took:?}; {all:?}");
+        assert_eq!(all, vec![((n - stay) as u64, n - stay); stay]);
+        assert!(took < secs(1), "{stay} of {n}, loss {loss}: {took:?}");
     }
 }
 

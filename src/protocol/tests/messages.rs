@@ -350,6 +350,69 @@ fn acks_that_lie_end_no_message_of_others_and_do_no_harm() {
     assert!(matches!(answer(&mut world, 0, call).0, Err(Error::Timeout)));
 }
 
+/// It took 4.9 s: what was under way to the others was all that may be.
+#[test]
+fn a_message_to_a_healthy_node_is_not_held_up_by_others_that_hang() {
+    let mut world = World::cluster(20, 18);
+    world.run(secs(2));
+    for hung in 2..18 {
+        world.pause(hung);
+    }
+    let long = payload(1 << 20);
+    for call in 0..48 {
+        send(&mut world, 0, 2 + call % 16, &long).unwrap();
+    }
+    world.run(Duration::from_millis(100));
+    for length in [5, 1_000, 100_000] {
+        let call = send(&mut world, 0, 1, &payload(length)).unwrap();
+        let (result, time) = answer(&mut world, 0, call);
+        result.unwrap();
+        assert!(time <= Duration::from_millis(10), "{length} bytes took {time:?}");
+    }
+}
+
+/// 32 of 50 were refused, because there was no room to put them together.
+#[test]
+fn fifty_senders_of_long_messages_to_one_node_take_their_turn() {
+    for loss in [0, 100] {
+        let mut world = World::cluster(21, 51);
+        world.run(secs(2));
+        world.loss = loss;
+        let long = payload(1 << 20);
+        let calls: Vec<_> = (1..51).map(|from| (from, send(&mut world, from, 0, &long).unwrap())).collect();
+        for (from, call) in calls {
+            answer(&mut world, from, call).0.unwrap();
+        }
+        let received = world.hosts[0].protocol.metrics().messages_received;
+        println!(
+            "loss {loss}: {received} received, {:?} early",
+            world.hosts[0].protocol.metrics().fragments_early
+        );
+        assert_eq!(received, 50);
+    }
+}
+
+/// Messages that were begun and go on no more stood in the way of all others for 30 s.
+#[test]
+fn senders_that_hang_give_way_to_those_that_wait() {
+    let mut world = World::cluster(22, 40);
+    world.run(secs(2));
+    let long = payload(1 << 20);
+    for from in 1..20 {
+        send(&mut world, from, 0, &long).unwrap();
+    }
+    world.run(Duration::from_millis(3));
+    for hung in 1..20 {
+        world.pause(hung);
+    }
+    let calls: Vec<_> = (20..40).map(|from| (from, send(&mut world, from, 0, &long).unwrap())).collect();
+    for (from, call) in calls {
+        answer(&mut world, from, call).0.unwrap();
+    }
+    let metrics = world.hosts[0].protocol.metrics();
+    assert!((1..=16).contains(&metrics.messages_refused), "{}", metrics.messages_refused);
+}
+
 #[test]
 fn a_message_costs_few_datagrams_and_nothing_when_it_is_over() {
     let mut world = World::cluster(19, 2);

@@ -30,7 +30,7 @@ pub(crate) struct Entry {
     /// The number of absences when it was vouched for last. It still is if there was none since.
     pub(super) vouched: u32,
     pub(super) aliases: Aliases,
-    /// What was said about its end, if it has left. It is passed on as it came.
+    /// How far it had come when it left, if it has left. It is passed on as it came.
     pub(super) left_at: Option<Box<LeftAt>>,
     /// What the record adds to the sums: zero while it is not counted.
     pub(super) counted: u64,
@@ -60,6 +60,16 @@ impl Entry {
     /// Whether it is shown to users and other members as a participant.
     pub(crate) fn is_visible(&self) -> bool {
         self.is_active() && !self.hidden
+    }
+
+    /// Whether it has left, and more of what it had said by then can still be had from others.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.left_at.as_deref().is_some_and(|left_at| self.lacks(left_at))
+    }
+
+    /// Whether less is held of what it has said than up to here.
+    pub(crate) fn lacks(&self, left_at: &LeftAt) -> bool {
+        self.node.state_version() < left_at.state_version || self.broadcast < left_at.broadcast
     }
 
     /// Whether an address is one of its own: the one that it advertises, or one that it sends from.

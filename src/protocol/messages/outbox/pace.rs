@@ -7,6 +7,10 @@ use crate::protocol::time::Instant;
 
 pub(super) const WINDOW_MIN: usize = 32 * 1_024;
 pub(super) const WINDOW_MAX: usize = 128 * 1_024;
+/// The same where round trips are long.
+pub(super) const LONG_WINDOW_MAX: usize = 256 * 1_024;
+/// Round trips from here on are long.
+const LONG: Duration = Duration::from_millis(50);
 /// Asks that are remembered, fewer than there are marks: each mark is that of one of them.
 const ASKS_MAX: usize = 128;
 /// Room for asks that stays for short messages.
@@ -24,12 +28,14 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new() -> Self {
-        Self { size: WINDOW_MIN, threshold: WINDOW_MAX, recovery: 0 }
+        Self { size: WINDOW_MIN, threshold: LONG_WINDOW_MAX, recovery: 0 }
     }
 
-    pub(super) fn grow(&mut self, acked: usize) {
+    /// So much was acked, after a long round trip or a short one.
+    pub(super) fn grow(&mut self, acked: usize, is_long: bool) {
         let step = if self.size < self.threshold { acked } else { acked * acked / self.size };
-        self.size = (self.size + step).min(WINDOW_MAX);
+        let max = if is_long { LONG_WINDOW_MAX } else { WINDOW_MAX };
+        self.size = (self.size + step).min(max);
     }
 
     /// Something was lost that was sent under this order.
@@ -67,6 +73,11 @@ impl RoundTrip {
     /// What a round trip takes at the most, usually.
     pub(super) fn most(&self) -> Option<Duration> {
         self.smoothed.map(|smoothed| smoothed + self.variation * 4)
+    }
+
+    /// Whether most of what is under way is in the network, not in a buffer.
+    pub(super) fn is_long(&self) -> bool {
+        self.smoothed.is_some_and(|smoothed| smoothed >= LONG)
     }
 }
 

@@ -227,7 +227,7 @@ fn messages_start_in_order_while_there_is_room() {
 }
 
 #[test]
-fn the_bytes_to_one_node_and_to_all_are_bounded() {
+fn the_bytes_to_one_node_and_to_all_are_bounded_and_there_is_room_for_yet_another_node() {
     let mut outbox = outbox();
     let mut calls = 0;
     for (node, started) in (0..20).zip(1..) {
@@ -236,8 +236,13 @@ fn the_bytes_to_one_node_and_to_all_are_bounded() {
             push_to(&mut outbox, NameHash(100 + node), calls, 1 << 20);
         }
         outbox.start();
-        let expected = (started * PEER_BYTES_MAX).min(BYTES_MAX);
+        let expected = (started * PEER_BYTES_MAX).min(BYTES_MAX - PEER_BYTES_MAX + (1 << 20));
         assert_eq!(outbox.bound().count, expected);
+    }
+    for length in [1 << 19, 1 << 18, 1_000, 5, 0] {
+        calls += 1;
+        push_to(&mut outbox, NameHash(calls), calls, length);
+        assert_eq!(outbox.start(), [NameHash(calls)], "{length}");
     }
     // A message beyond what one node is sent at a time goes alone.
     let mut outbox = self::outbox();
