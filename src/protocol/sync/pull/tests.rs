@@ -84,7 +84,7 @@ fn what_finds_no_room_in_an_answer_is_asked_for_side_by_side() {
     assert_eq!(pulls.requests[&first[0]].items.len(), 8);
     answer(&mut pulls, &mut core, now, first[0], held);
     let next = ask(&mut pulls, &mut core, now, held);
-    assert_eq!(next.len(), REQUESTS_PER_PEER);
+    assert_eq!(next.len(), WINDOW_FIRST + 1);
     assert!(next.iter().all(|seq| pulls.requests[seq].items.len() == 1));
 }
 
