@@ -28,6 +28,9 @@ pub(crate) use collected::{Collected, Lacking};
 pub(crate) const KEY_MAX: usize = 255;
 /// The longest value, in bytes.
 pub(crate) const VALUE_MAX: usize = 1_024;
+/// The most bytes of one key and its value: with all that goes with them they fit into a datagram of any member, whatever
+/// size it is configured for, so that each member can pass on what it has taken.
+pub(crate) const ENTRY_MAX: usize = 1_060;
 /// The most keys.
 pub(crate) const KEYS_MAX: usize = 1_024;
 /// The most bytes of all keys and values together.
@@ -114,7 +117,7 @@ impl State {
     }
 
     /// What stands of the writes above a version, by version.
-    pub(crate) fn written_after(&self, from: u64) -> impl Iterator<Item = Written<'_>> {
+    pub(crate) fn written_after(&self, from: u64) -> impl DoubleEndedIterator<Item = Written<'_>> {
         self.by_version.range(from.saturating_add(1)..).filter_map(|(version, key)| {
             let value = self.items.get(key)?.value.as_deref();
             Some(Written { key, version: *version, value })
@@ -134,12 +137,13 @@ impl State {
     /// # Errors
     ///
     /// [`Error::TooLarge`], [`Error::Config`]: nothing was written.
-    pub(crate) fn set(&mut self, key: &str, value: &[u8], value_max: usize) -> Result<bool> {
+    pub(crate) fn set(&mut self, key: &str, value: &[u8]) -> Result<bool> {
         if key.is_empty() {
             return Err(Error::Config { field: "key", reason: "is empty".to_owned() });
         }
         at_most("key", key.len(), KEY_MAX)?;
-        at_most("value", value.len(), value_max)?;
+        at_most("value", value.len(), VALUE_MAX)?;
+        at_most("key and value", key.len() + value.len(), ENTRY_MAX)?;
         let held = self.get(key);
         if held == Some(value) {
             return Ok(false);

@@ -10,11 +10,12 @@ use crate::allow::Allow;
 use crate::error::{Result, invalid};
 use crate::transport::canonical;
 use crate::wire::body::MESSAGE_MAX;
+use crate::wire::packet::DATAGRAM_MIN;
 
 /// Names of nodes and clusters, in bytes.
 const NAME_LEN: RangeInclusive<usize> = 1..=255;
-/// The smallest datagram limit still holds the longest record; the largest fits IPv4 and IPv6.
-const MAX_DATAGRAM: RangeInclusive<usize> = 1_200..=65_000;
+/// The largest datagram limit fits IPv4 and IPv6.
+const MAX_DATAGRAM: RangeInclusive<usize> = DATAGRAM_MIN..=65_000;
 const MAX_NODES: RangeInclusive<usize> = 1..=1_000_000;
 const EVENT_CAPACITY: RangeInclusive<usize> = 1..=10_000_000;
 const RECEIVE_BUFFER: RangeInclusive<usize> = 1..=1_073_741_824;

@@ -11,6 +11,7 @@ mod isolation;
 mod keys;
 mod links;
 mod rules;
+mod states;
 mod widths;
 
 use std::panic::{self, AssertUnwindSafe};

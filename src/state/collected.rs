@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{COPY_SLACK, Change, SIZE_MAX, Span, State, Written};
+use super::{COPY_SLACK, Change, KEYS_MAX, SIZE_MAX, Span, State, Written};
 
 /// What is missing of a state besides what comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,8 @@ impl Collected {
     pub(crate) fn add_standing(&mut self, span: &Span, versions: impl Iterator<Item = u64>) {
         let none = || Standing { upto: 0, as_of: u64::MAX, versions: BTreeSet::new() };
         let standing = self.standing.get_or_insert_with(none);
-        if span.from <= standing.upto && span.to > standing.upto {
+        let has_room = standing.versions.len() <= KEYS_MAX * COPY_SLACK;
+        if span.from <= standing.upto && span.to > standing.upto && has_room {
             standing.versions.extend(versions.filter(|version| *version > standing.upto));
             standing.upto = span.to;
             standing.as_of = standing.as_of.min(span.as_of);

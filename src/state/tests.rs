@@ -30,7 +30,7 @@ fn come_and_go(state: &mut State, count: usize) {
 }
 
 fn set(state: &mut State, key: &str, value: &str) {
-    assert!(state.set(key, value.as_bytes(), VALUE_MAX).unwrap());
+    assert!(state.set(key, value.as_bytes()).unwrap());
 }
 
 fn all(state: &State) -> Vec<(&str, &[u8])> {
@@ -43,7 +43,7 @@ fn each_write_takes_the_next_version_and_an_equal_value_is_no_write() {
     set(&mut state, "a", "1");
     set(&mut state, "b", "");
     assert_eq!(state.version(), 2);
-    assert!(!state.set("a", b"1", VALUE_MAX).unwrap());
+    assert!(!state.set("a", b"1").unwrap());
     assert!(!state.remove("c"));
     assert_eq!(state.version(), 2);
     assert!(state.remove("a"));
@@ -56,24 +56,25 @@ fn each_write_takes_the_next_version_and_an_equal_value_is_no_write() {
 fn limits_are_errors_that_change_nothing() {
     let mut state = State::default();
     let long = "k".repeat(KEY_MAX + 1);
-    let refused = |state: &mut State, key: &str, value: &[u8]| match state.set(key, value, VALUE_MAX) {
+    let refused = |state: &mut State, key: &str, value: &[u8]| match state.set(key, value) {
         Err(Error::TooLarge { what, size, limit }) => (what, size, limit),
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(&mut state, &long, b""), ("key", 256, 255));
     assert_eq!(refused(&mut state, "k", &[0; VALUE_MAX + 1]), ("value", 1_025, 1_024));
-    assert!(matches!(state.set("", b"", VALUE_MAX), Err(Error::Config { field: "key", .. })));
+    assert!(matches!(state.set("", b""), Err(Error::Config { field: "key", .. })));
+    assert_eq!(refused(&mut state, &long[..40], &[0; 1_021]), ("key and value", 1_061, 1_060));
     assert_eq!(state, State::default());
 
     for number in 0..63 {
-        assert!(state.set(&format!("{number}"), &[number; VALUE_MAX], VALUE_MAX).unwrap());
+        assert!(state.set(&format!("{number}"), &[number; VALUE_MAX]).unwrap());
     }
     let before = state.clone();
     let (what, _, limit) = refused(&mut state, "last", &[0; VALUE_MAX]);
     assert_eq!((what, limit), ("state", 65_536));
     assert_eq!(state, before);
     // A longer value in place of a shorter one counts once.
-    assert!(state.set("62", &[1; VALUE_MAX], VALUE_MAX).unwrap());
+    assert!(state.set("62", &[1; VALUE_MAX]).unwrap());
 
     let mut state = State::default();
     for number in 0..KEYS_MAX {

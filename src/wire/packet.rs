@@ -18,6 +18,8 @@ use super::version::{self, Form, Unreadable};
 /// bodies ask for an answer: without this limit one large datagram could cost its receiver tens of thousands of
 /// steps under its lock, and as many datagrams.
 pub(crate) const BODIES_MAX: usize = 128;
+/// Members send datagrams of at least this size where they have so much to say: it holds the longest record.
+pub(crate) const DATAGRAM_MIN: usize = 1_200;
 
 /// Room for a ping with a few rumors, taken at once so that a fresh buffer does not grow field by field.
 const USUAL_SIZE: usize = 256;

@@ -10,12 +10,14 @@
 //! ```text
 //!  asker                                          holder
 //!  State: all after version 40            →
-//!                                         ←       Delta: (40, 90], and Cuts: 150, 210, 260
-//!  State: (90, 150]     side by side      →
+//!                                         ←       Delta: (210, 260], and Cuts: 90, 150, 210
+//!  State: (40, 90]     side by side       →
+//!  State: (90, 150]                       →
 //!  State: (150, 210]                      →
-//!  State: (210, 260]                      →
-//!  Standing: (0, 40], if the base is above 40 →
-//!                                         ←       Delta …, Standing: 3, 7, 8, 21, 40
+//!                                         ←       three times Delta
+//!  Standing: (0, 40], if the base is      →
+//!  above 40
+//!                                         ←       Standing: 3, 7, 8, 21, 40
 //! ```
 //!
 //! A stretch of writes only ever gets shorter, because what is written anew gets a higher version. So what is cut once
@@ -45,10 +47,11 @@ use super::time::Instant;
 use crate::error::Result;
 use crate::event::Event;
 use crate::node::Generation;
-use crate::state::{Change, Collected, KEY_MAX, Lacking, Span, State, VALUE_MAX, VERSION_MAX, Written};
+use crate::state::{Change, Collected, ENTRY_MAX, Lacking, Span, State, VERSION_MAX, Written};
 use crate::wire::body::{Cuts, Delta, Standing};
 use crate::wire::header::HEADER_SIZE;
 use crate::wire::lists::{Lack, StepsBuilder, Write, WritesBuilder};
+use crate::wire::packet::DATAGRAM_MIN;
 use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, NameHash, Writer};
 use budget::Budget;
@@ -61,19 +64,17 @@ const COLLECTED_MAX: usize = 64;
 const CUTS_ROOM: usize = 200;
 /// The head of cuts, with type and length.
 const CUTS_HEAD: usize = 3 + 8 + 8 + 5;
-/// The head of a delta, at its longest as long as versions are below 2³⁵.
-const DELTA_HEAD: usize = 8 + 8 + 4 * 5;
-/// What a datagram holds beside the value, of a delta with the longest key: header, seal, the body before it in an
-/// answer, type and length, the head, the key with its length, the step of the version, and the value's length.
-const DELTA_OVERHEAD: usize = HEADER_SIZE + SEAL_SIZE + 10 + 3 + DELTA_HEAD + 1 + KEY_MAX + 5 + 2;
+/// The head of a delta, at its longest: versions are below 2⁴⁹.
+const DELTA_HEAD: usize = 8 + 8 + 4 * 7;
+/// What a datagram holds beside one key and its value: header, seal, the body before the delta in an answer, type and
+/// length, the head, and what a write takes.
+const DELTA_OVERHEAD: usize = HEADER_SIZE + SEAL_SIZE + 10 + 3 + DELTA_HEAD + WRITE_OVERHEAD;
+/// What a write takes beside its key and its value: the key's length, the step of the version, and the value's length.
+const WRITE_OVERHEAD: usize = 1 + 7 + 2;
+const _: () = assert!(DELTA_OVERHEAD + ENTRY_MAX <= DATAGRAM_MIN, "a key does not fit into every datagram");
 /// Nobody gets here by writing. Who is said to have is not told apart by higher versions any more, of which there may
 /// not be enough, but by another run.
 pub(super) const VERSION_CLAIMED_MAX: u64 = VERSION_MAX / 2;
-
-/// The longest value, given how long a datagram may be.
-pub(crate) fn value_max(max_datagram: usize) -> usize {
-    VALUE_MAX.min(max_datagram.saturating_sub(DELTA_OVERHEAD))
-}
 
 /// The states of all nodes, as far as more is to be known of them than what the view holds.
 #[derive(Debug)]
@@ -109,7 +110,7 @@ impl States {
     pub(super) fn set(&mut self, core: &mut Core, now: Instant, key: &str, value: &[u8]) -> Result<bool> {
         core.check_running()?;
         let mut state = own_state(core);
-        let is_new = state.set(key, value, value_max(core.settings.max_datagram))?;
+        let is_new = state.set(key, value)?;
         if is_new {
             self.publish(core, now, state);
         }
@@ -150,12 +151,17 @@ impl States {
         now: Instant,
         kept: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) {
-        let value_max = value_max(core.settings.max_datagram);
         let mut state = State::default();
+        let (mut first, mut count) = (None, 0_usize);
         for (key, value) in kept {
-            if let Err(error) = state.set(key, value, value_max) {
-                core.note(log::Level::Warn, || format!("the key {key:?} is not kept: {error}"));
+            if let Err(error) = state.set(key, value) {
+                first.get_or_insert((key, error));
+                count += 1;
             }
+        }
+        if let Some((key, error)) = first {
+            let text = || format!("{count} keys are not kept, the first is {key:?}: {error}");
+            core.note(log::Level::Warn, text);
         }
         self.carry(core, now, state);
     }
@@ -288,29 +294,25 @@ impl States {
         let Some((generation, state)) = told_state(core, subject) else {
             return true;
         };
-        let is_open = until == 0;
-        let until = if is_open { state.version() } else { until.min(state.version()) };
-        let room = datagram.room().saturating_sub(DELTA_HEAD);
-        let mut builder = WritesBuilder::default();
-        let (mut to, mut writes) = stretch(state, from, until, room, &mut builder);
         // With a limit there is no use in asking for more at once.
-        let is_cut = is_open && to < until && !self.budget.is_limited();
-        if is_cut {
-            builder = WritesBuilder::default();
-            (to, writes) = stretch(state, from, until, room.saturating_sub(CUTS_ROOM), &mut builder);
+        let is_open = until == 0 && !self.budget.is_limited();
+        let until = if until == 0 { state.version() } else { until.min(state.version()) };
+        let room = datagram.room().saturating_sub(head_size(state));
+        let mut builder = WritesBuilder::default();
+        let (to, writes) = stretch(state, from, until, room, &mut builder);
+        if is_open && to < until {
+            let whole = whole.saturating_sub(head_size(state));
+            if let Some(writes) = add_in_parts(datagram, subject, generation, state, from, (room, whole)) {
+                self.budget.spend(writes);
+                return false;
+            }
         }
         if to <= from {
             return false;
         }
         let delta = delta(subject, generation, state, (from, to), &builder);
-        let mut fits = datagram.push(&Body::PulledDelta(delta));
-        if is_cut {
-            let steps = cuts(state, to, whole.saturating_sub(DELTA_HEAD));
-            let cuts = Cuts { subject, generation, from: to, steps: steps.as_steps() };
-            fits &= datagram.push(&Body::Cuts(cuts));
-        }
         self.budget.spend(writes);
-        fits && to == until
+        datagram.push(&Body::PulledDelta(delta)) && to == until
     }
 
     /// Adds which of the writes that somebody holds of a state, after version `from`, up to version `until`, still
@@ -332,7 +334,7 @@ impl States {
             return true;
         };
         let (mut steps, mut to) = (StepsBuilder::new(from), until);
-        let room = datagram.room().saturating_sub(DELTA_HEAD);
+        let room = datagram.room().saturating_sub(head_size(state));
         for version in state.standing(from, until) {
             if !steps.push(version, room) {
                 to = steps.last();
@@ -474,7 +476,8 @@ fn add_news(core: &Core, datagram: &mut Writer, subject: NameHash, from: u64) ->
     };
     let until = core.rumors.next_state(subject, from).unwrap_or(u64::MAX).min(state.version());
     let mut builder = WritesBuilder::default();
-    let (to, writes) = stretch(state, from, until, datagram.room().saturating_sub(DELTA_HEAD), &mut builder);
+    let (to, writes) =
+        stretch(state, from, until, datagram.room().saturating_sub(head_size(state)), &mut builder);
     if to == from {
         return None;
     }
@@ -495,11 +498,62 @@ fn emit_changes(core: &mut Core, subject: NameHash, changes: Vec<Change>) {
     }));
 }
 
-/// Where to cut the writes after `from` so that each stretch has at most `room` bytes, as far as there is room for that.
-fn cuts(state: &State, from: u64, room: usize) -> StepsBuilder {
-    let (mut cuts, mut from) = (StepsBuilder::new(from), from);
-    while from < state.version() {
-        let (to, _) = stretch(state, from, state.version(), room, &mut WritesBuilder::default());
+/// Adds one stretch of the writes after `from`, which have no room in one answer, and where to cut the others. Answers how
+/// many writes it has; none if there is no room for one.
+///
+/// A copy that has nothing yet gets the first stretch, since it can show that at once. Any other gets the last one: a key
+/// that is written again and again stands only there, and has gone on by the time that another stretch is asked for.
+fn add_in_parts(
+    datagram: &mut Writer,
+    subject: NameHash,
+    generation: Generation,
+    state: &State,
+    from: u64,
+    (room, whole): (usize, usize),
+) -> Option<usize> {
+    let (room, version) = (room.saturating_sub(CUTS_ROOM), state.version());
+    let mut builder = WritesBuilder::default();
+    let span = if from == 0 {
+        (0, stretch(state, 0, version, room, &mut builder).0)
+    } else {
+        let begin = last_stretch(state, from, room);
+        (begin, stretch(state, begin, version, room, &mut builder).0)
+    };
+    let writes = builder.as_writes().iter().count();
+    if writes == 0 {
+        return None;
+    }
+    let others = if from == 0 { (span.1, version) } else { (from, span.0) };
+    let steps = cuts(state, others, whole);
+    let cuts = Cuts { subject, generation, from: others.0, steps: steps.as_steps() };
+    let delta = delta(subject, generation, state, span, &builder);
+    (datagram.push(&Body::PulledDelta(delta)) && datagram.push(&Body::Cuts(cuts))).then_some(writes)
+}
+
+/// After which version the last writes begin that have room together.
+fn last_stretch(state: &State, from: u64, mut room: usize) -> u64 {
+    for write in state.written_after(from).rev() {
+        let size = write.key.len() + write.value.map_or(0, <[u8]>::len) + WRITE_OVERHEAD;
+        match room.checked_sub(size) {
+            Some(left) => room = left,
+            None => return write.version,
+        }
+    }
+    from
+}
+
+/// No head of a delta takes more bytes.
+fn head_size(state: &State) -> usize {
+    let version = (u64::BITS - state.version().leading_zeros()).div_ceil(7).max(1) as usize;
+    8 + 8 + 4 * version
+}
+
+/// Where to cut the writes after `from`, up to `until`, so that each stretch has at most `room` bytes, as far as there is
+/// room for that.
+fn cuts(state: &State, (mut from, until): (u64, u64), room: usize) -> StepsBuilder {
+    let mut cuts = StepsBuilder::new(from);
+    while from < until {
+        let (to, _) = stretch(state, from, until, room, &mut WritesBuilder::default());
         if to <= from || !cuts.push(to, CUTS_ROOM - CUTS_HEAD) {
             break;
         }

@@ -8,10 +8,12 @@
 //!
 //! A request asks for as many items as have room in an answer, so that others are asked for side by side. What of a state
 //! has no room in an answer is asked for side by side as well, stretch by stretch, since the answer says where to cut it.
-//! As many requests are under way as answers come in time for: one more for each answer, half as many when none has come
-//! (AIMD: Chiu and Jain, 1989). A request is repeated
-//! when the answer should have come. A second answer shows that this was too early (the Eifel algorithm, RFC 3522), and the
-//! next pauses are longer: a slow peer would be sent everything several times otherwise, and be slower for it.
+//! One more request may be under way after each answer, and half as many when an answer has not come in time (as in
+//! Chiu and Jain, 1989).
+//!
+//! A request is repeated when the answer should have come. A second answer shows that this was too early (the Eifel
+//! algorithm, RFC 3522), and the next pauses are longer: a slow peer would be sent everything several times otherwise, and
+//! be slower for it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,8 +30,8 @@ use crate::wire::{Body, Cookie, NameHash, Seq};
 
 /// Items that one request asks for.
 const ITEMS_MAX: usize = 16;
-/// Requests to one peer that are under way at the same time: at first …
-const WINDOW_FIRST: usize = 4;
+/// Requests to one peer that are under way at the same time: at first and at least …
+const WINDOW_MIN: usize = 4;
 /// … and at most. The answers have to find room in a receive buffer.
 const WINDOW_MAX: usize = 32;
 /// Requests that are under way at the same time.
@@ -132,7 +134,7 @@ impl Pulls {
             retry,
             usual: Duration::ZERO,
             bundle: ITEMS_MAX,
-            window: WINDOW_FIRST,
+            window: WINDOW_MIN,
             narrowed: None,
         }
     }
@@ -277,7 +279,8 @@ impl Pulls {
             self.note_time(took);
         }
         self.window = (self.window + 1).min(WINDOW_MAX);
-        let is_brought = |(item, before): &&(Item, u64)| held(core, *item) > *before;
+        let is_brought =
+            |(item, before): &&(Item, u64)| held(core, *item) > *before || self.waits_for_parts(*item);
         let brought: Vec<Item> = request.items.iter().filter(is_brought).map(|(item, _)| *item).collect();
         let leads_on = !brought.is_empty();
         // What had no room in an answer has it in those to other requests, which need not wait for this one.
@@ -300,7 +303,7 @@ impl Pulls {
     /// asked for.
     fn narrow(&mut self, now: Instant) {
         if self.narrowed.is_none_or(|narrowed| now.since(narrowed) > self.pause()) {
-            self.window = (self.window / 2).max(1);
+            self.window = (self.window / 2).max(WINDOW_MIN);
             self.narrowed = Some(now);
         }
     }

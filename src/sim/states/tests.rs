@@ -12,7 +12,7 @@ fn state(writes: &[(&str, Option<&str>)]) -> State {
     let mut state = State::default();
     for (key, value) in writes {
         match value {
-            Some(value) => assert!(state.set(key, value.as_bytes(), 100).unwrap()),
+            Some(value) => assert!(state.set(key, value.as_bytes()).unwrap()),
             None => assert!(state.remove(key)),
         }
     }
@@ -50,7 +50,7 @@ fn a_removed_key_that_comes_back_is_found() {
     let before = state(&[("a", Some("1")), ("a", None), ("b", Some("2"))]);
     let mut after = state(&[("a", Some("1")), ("b", Some("1")), ("b", Some("2"))]);
     assert!(check(&before, &after).is_err());
-    after.set("c", b"3", 100).unwrap();
+    after.set("c", b"3").unwrap();
     assert!(check(&before, &after).is_err());
 }
 
@@ -59,7 +59,7 @@ fn a_key_that_is_lost_is_found() {
     let before = state(&[("a", Some("1")), ("b", Some("2"))]);
     let mut after = state(&[("b", Some("1")), ("b", Some("2"))]);
     assert!(check(&before, &after).is_err());
-    after.set("c", b"3", 100).unwrap();
+    after.set("c", b"3").unwrap();
     assert!(check(&before, &after).is_err());
 }
 
