@@ -14,6 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{COPY_SLACK, Change, KEYS_MAX, SIZE_MAX, Span, State, Written};
 
+/// What waits is counted with this for a stretch …
+const STRETCH_SIZE: usize = 64;
+/// … and with this for a write in it, beside its key and its value.
+const WRITE_SIZE: usize = 40;
+
 /// What is missing of a state besides what comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lacking {
@@ -28,7 +33,7 @@ pub(crate) enum Lacking {
 pub(crate) struct Collected {
     /// By where they begin.
     stretches: BTreeMap<u64, Stretch>,
-    /// Bytes of all keys and values in them.
+    /// What they take.
     pub(super) size: usize,
     standing: Option<Standing>,
 }
@@ -157,10 +162,11 @@ impl Stretch {
         })
     }
 
+    /// What it takes, about.
     fn size(&self) -> usize {
-        self.writes
-            .iter()
-            .map(|(key, _, value)| key.len() + value.as_ref().map_or(0, |value| value.len()))
-            .sum()
+        let each = |(key, _, value): &(Box<str>, u64, Option<Box<[u8]>>)| {
+            WRITE_SIZE + key.len() + value.as_ref().map_or(0, |value| value.len())
+        };
+        STRETCH_SIZE + self.writes.iter().map(each).sum::<usize>()
     }
 }
