@@ -223,7 +223,7 @@ fn what_waits_is_bounded() {
     assert!(collected.size <= SIZE_MAX * COPY_SLACK + ENTRY_MAX + 200);
     // Also of what has nothing in it.
     let mut collected = Collected::default();
-    for version in 1..100_000 {
+    for version in 1..10_000 {
         let span = Span { from: version * 2 - 1, to: version * 2, as_of: 1 << 40, base: 0 };
         collected.add(span, std::iter::empty());
     }

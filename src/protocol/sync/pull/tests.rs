@@ -114,11 +114,11 @@ fn stretches_of_a_state_are_asked_for_side_by_side_and_the_rest_of_it_after_them
         (1..4).map(|number| Item::Stretch(NameHash(1), number * 10, number * 10 + 10)).collect();
     pulls.lacks(now, state, RUN, 50, peer().name, true);
     let first = ask(&mut pulls, &mut core, now, |_| 0);
+    assert!(pulls.is_asking(peer().name));
     for item in &stretches {
         let Item::Stretch(_, _, to) = *item else { panic!("{item:?}") };
         pulls.lacks(now, *item, RUN, to, peer().name, true);
     }
-    assert!(pulls.is_asking(peer().name));
     answer(&mut pulls, &mut core, now, first[0], |_| 10);
     assert!(!pulls.is_asking(peer().name), "the first of it is here");
     let asked = ask(&mut pulls, &mut core, now, |_| 10);
