@@ -41,7 +41,15 @@ pub(crate) struct Collected {
 #[derive(Debug, Clone)]
 struct Stretch {
     span: Span,
-    writes: Vec<(Box<str>, u64, Option<Box<[u8]>>)>,
+    writes: Vec<Kept>,
+}
+
+/// A write, as a [`Written`] that is kept.
+#[derive(Debug, Clone)]
+struct Kept {
+    key: Box<str>,
+    version: u64,
+    value: Option<Box<[u8]>>,
 }
 
 /// Which of the writes up to version `upto` stood at version `as_of`.
@@ -77,8 +85,12 @@ impl Collected {
         if self.reach(span.from) >= span.to || self.size > SIZE_MAX * COPY_SLACK {
             return;
         }
-        let writes: Vec<_> =
-            writes.map(|write| (write.key.into(), write.version, write.value.map(Into::into))).collect();
+        let kept = |Written { key, version, value }: Written<'_>| Kept {
+            key: key.into(),
+            version,
+            value: value.map(Into::into),
+        };
+        let writes = writes.map(kept).collect();
         let stretch = Stretch { span, writes };
         self.size += stretch.size();
         if let Some(shorter) = self.stretches.insert(span.from, stretch) {
@@ -155,7 +167,7 @@ impl Collected {
 
 impl Stretch {
     fn written(&self) -> impl Iterator<Item = Written<'_>> {
-        self.writes.iter().map(|(key, version, value)| Written {
+        self.writes.iter().map(|Kept { key, version, value }| Written {
             key,
             version: *version,
             value: value.as_deref(),
@@ -164,7 +176,7 @@ impl Stretch {
 
     /// What it takes, about.
     fn size(&self) -> usize {
-        let each = |(key, _, value): &(Box<str>, u64, Option<Box<[u8]>>)| {
+        let each = |Kept { key, value, .. }: &Kept| {
             WRITE_SIZE + key.len() + value.as_ref().map_or(0, |value| value.len())
         };
         STRETCH_SIZE + self.writes.iter().map(each).sum::<usize>()
