@@ -28,8 +28,8 @@ pub(crate) use collected::{Collected, Lacking};
 pub(crate) const KEY_MAX: usize = 255;
 /// The longest value, in bytes.
 pub(crate) const VALUE_MAX: usize = 1_024;
-/// The most bytes of one key and its value: with all that goes with them they fit into a datagram of any member, whatever
-/// size it is configured for, so that each member can pass on what it has taken.
+/// The most bytes of one key and its value: with all that goes with them they fit into a datagram of any member,
+/// whatever size it is configured for, so that each member can pass on what it has taken.
 pub(crate) const ENTRY_MAX: usize = 1_060;
 /// The most keys.
 pub(crate) const KEYS_MAX: usize = 1_024;
@@ -77,8 +77,8 @@ pub(crate) struct Written<'a> {
     pub(crate) value: Option<&'a [u8]>,
 }
 
-/// A stretch of writes: all that stands, in a state of version `as_of` with this base, of the writes after version `from`,
-/// up to version `to`.
+/// A stretch of writes: all that stands, in a state of version `as_of` with this base, of the writes after version
+/// `from`, up to version `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) from: u64,

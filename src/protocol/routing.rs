@@ -141,8 +141,8 @@ impl Protocol {
         }
     }
 
-    /// We hold the records of a seed; if of each of its states the beginning is here, too, or it does not give them, the
-    /// joins are through.
+    /// We hold the records of a seed; if of each of its states the beginning is here, too, or it does not give them,
+    /// the joins are through.
     pub(super) fn settle_joins(&mut self, now: Instant, seed: NameHash) {
         let settling = self.admission.settling_with(seed);
         if settling.is_empty() || self.pulls.is_asking(seed) {

@@ -1,11 +1,11 @@
 //! State: what we write, what we hear of the writes of others, and what we fetch of them.
 //!
 //! A write leaves at once as a rumor: a **delta**, all that stands of the writes after some version. A member that has
-//! all before it takes it, reports it to users and passes it on; one that has not fetches what is missing from the sender
-//! (see [`super::sync::pull`]). What a rumor has missed is found by comparing views, for the version is part of a record:
-//! the one that is behind then fetches. Of many that are behind, the one that lacks most is brought up to date first, and
-//! what does not fit is cut at a version, never in the middle (van Renesse et al., LADIS 2008, section 3: the
-//! Scuttlebutt protocol and its *depth* order; a cut delta is its prefix).
+//! all before it takes it, reports it to users and passes it on; one that has not fetches what is missing from the
+//! sender (see [`super::sync::pull`]). What a rumor has missed is found by comparing views, for the version is part
+//! of a record: the one that is behind then fetches. Of many that are behind, the one that lacks most is brought up
+//! to date first, and what does not fit is cut at a version, never in the middle (van Renesse et al., LADIS 2008,
+//! section 3: the Scuttlebutt protocol and its *depth* order; a cut delta is its prefix).
 //!
 //! ```text
 //!  asker                                          holder
@@ -277,8 +277,8 @@ impl States {
         Some(Lack::Standing { subject, generation, from, until })
     }
 
-    /// Adds the writes of a state that somebody lacks, after version `from`, up to version `until`. False if there is no
-    /// room for all of them, or the budget does not allow it. `whole`: how much room an answer has.
+    /// Adds the writes of a state that somebody lacks, after version `from`, up to version `until`. False if there is
+    /// no room for all of them, or the budget does not allow it. `whole`: how much room an answer has.
     pub(super) fn add_missing(
         &mut self,
         core: &Core,
@@ -498,11 +498,12 @@ fn emit_changes(core: &mut Core, subject: NameHash, changes: Vec<Change>) {
     }));
 }
 
-/// Adds one stretch of the writes after `from`, which have no room in one answer, and where to cut the others. Answers how
-/// many writes it has; none if there is no room for one.
+/// Adds one stretch of the writes after `from`, which have no room in one answer, and where to cut the others.
+/// Answers how many writes it has; none if there is no room for one.
 ///
-/// A copy that has nothing yet gets the first stretch, since it can show that at once. Any other gets the last one: a key
-/// that is written again and again stands only there, and has gone on by the time that another stretch is asked for.
+/// A copy that has nothing yet gets the first stretch, since it can show that at once. Any other gets the last one: a
+/// key that is written again and again stands only there, and has gone on by the time that another stretch is asked
+/// for.
 fn add_in_parts(
     datagram: &mut Writer,
     subject: NameHash,
@@ -548,8 +549,8 @@ fn head_size(state: &State) -> usize {
     8 + 8 + 4 * version
 }
 
-/// Where to cut the writes after `from`, up to `until`, so that each stretch has at most `room` bytes, as far as there is
-/// room for that.
+/// Where to cut the writes after `from`, up to `until`, so that each stretch has at most `room` bytes, as far as
+/// there is room for that.
 fn cuts(state: &State, (mut from, until): (u64, u64), room: usize) -> StepsBuilder {
     let mut cuts = StepsBuilder::new(from);
     while from < until {

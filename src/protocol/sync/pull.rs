@@ -1,19 +1,19 @@
 //! Pulling: what others have of states and broadcasts and this member lacks, and the requests for it.
 //!
-//! A record says how far its sender has come with the node's state and broadcasts, and so does every delta. A member that
-//! hears of more than it has notes it here. What is missing often comes by itself a moment later, by another way; if it
-//! does not, the peer that has it is asked. One request has one answer of one datagram, which brings first what is most
-//! behind. The asker asks again as long as answers bring something. What can not be had is forgotten: comparing views finds
-//! it again.
+//! A record says how far its sender has come with the node's state and broadcasts, and so does every delta. A member
+//! that hears of more than it has notes it here. What is missing often comes by itself a moment later, by another
+//! way; if it does not, the peer that has it is asked. One request has one answer of one datagram, which brings first
+//! what is most behind. The asker asks again as long as answers bring something. What can not be had is forgotten:
+//! comparing views finds it again.
 //!
-//! A request asks for as many items as have room in an answer, so that others are asked for side by side. What of a state
-//! has no room in an answer is asked for side by side as well, stretch by stretch, since the answer says where to cut it.
-//! One more request may be under way after each answer, and half as many when an answer has not come in time (as in
-//! Chiu and Jain, 1989).
+//! A request asks for as many items as have room in an answer, so that others are asked for side by side. What of a
+//! state has no room in an answer is asked for side by side as well, stretch by stretch, since the answer says where
+//! to cut it. One more request may be under way after each answer, and half as many when an answer has not come in
+//! time (as in Chiu and Jain, 1989).
 //!
 //! A request is repeated when the answer should have come. A second answer shows that this was too early (the Eifel
-//! algorithm, RFC 3522), and the next pauses are longer: a slow peer would be sent everything several times otherwise, and
-//! be slower for it.
+//! algorithm, RFC 3522), and the next pauses are longer: a slow peer would be sent everything several times
+//! otherwise, and be slower for it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

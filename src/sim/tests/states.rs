@@ -131,8 +131,8 @@ fn four_hundred_writes_at_once_are_everywhere_in_a_few_round_trips() {
     }
 }
 
-/// A newcomer had nothing at all of it after two minutes, because what it had collected was dropped whenever the owner forgot
-/// tombstones. One that was cut off for a while fell further and further behind.
+/// A newcomer had nothing at all of it after two minutes, because what it had collected was dropped whenever the
+/// owner forgot tombstones. One that was cut off for a while fell further and further behind.
 #[test]
 fn copies_catch_up_with_a_state_whose_keys_come_and_go() {
     for per_second in [30, 200] {
