@@ -74,8 +74,9 @@ impl Member {
     /// member is in sync with the first one that answered. The result is a clone of this handle, so that it
     /// can be chained; it may be ignored.
     ///
-    /// It waits for the states of the nodes as well: [`Node::get`] shows what the seed knew, unless the seed gives no
-    /// states or the time is over before all have come.
+    /// It waits for the beginning of each node's state as well: [`Node::get`] shows of what the seed knew the keys that
+    /// were written first, as many as fit into one datagram, unless the seed gives no states or the time is over. The
+    /// rest follows ([`wait_until`](Self::wait_until), [`Event::Changed`]).
     ///
     /// It takes [`Config::join_timeout`] at most, resolving host names included; all addresses of a name are
     /// asked. The own address among the seeds is skipped: if there is no other one, that is Ok, and this
@@ -212,8 +213,8 @@ impl Member {
     ///
     /// Nothing was written.
     ///
-    /// - [`Error::TooLarge`]: a key has at most 255 bytes, a value 1,024, both together 1,111
-    ///   (they fit into one datagram), all keys and values together 65,536; there are at most 1,024 keys.
+    /// - [`Error::TooLarge`]: a key has at most 255 bytes, a value 1,024, both together 1,100, all keys and values
+    ///   together 65,536; there are at most 1,024 keys.
     /// - [`Error::Config`]: the key is empty.
     /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended.
     ///

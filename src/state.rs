@@ -5,22 +5,31 @@
 //! above v, in order. Two copies never contradict each other: one is behind (van Renesse, Dumitriu, Gough and
 //! Thomas, "Efficient Reconciliation and Flow Control for Anti-Entropy Protocols", LADIS 2008, section 3).
 //!
-//! A removed key stays as a tombstone, or it would come back from whoever has not heard of it. Tombstones can not
-//! stay for ever, so beyond the paper the owner now and then forgets the older half and declares a **base**: of keys
-//! removed up to there nothing can be told any more. A copy whose version is below the base can not be brought up to
-//! date; the state is then [collected](Collected) anew beside it, and takes its place when it is complete.
+//! A removed key stays as a tombstone, or it would come back from a copy that has not heard of it. Tombstones can not
+//! stay for ever, so beyond the paper the owner now and then forgets the older half and declares a **base**: keys that
+//! were removed up to there are not listed any more. A copy that is older asks which of the writes that it holds still
+//! [stand](Collected), which are a byte or two each, and so needs no tombstone.
+//!
+//! | number | of a copy |
+//! |---|---|
+//! | version | it holds all that stands of the writes up to here |
+//! | checked | of what it holds nothing was removed up to here; never below the version |
+//! | base | it can not list the keys that were removed up to here |
 
-use std::collections::BTreeMap;
+mod collected;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+pub(crate) use collected::{Collected, Lacking};
 
 /// The longest key, in bytes of UTF-8.
 pub(crate) const KEY_MAX: usize = 255;
 /// The longest value, in bytes.
 pub(crate) const VALUE_MAX: usize = 1_024;
-/// The longest key and value together: so much fits into one datagram.
-pub(crate) const PAIR_MAX: usize = 1_111;
+/// The most bytes of one key and its value: with all that goes with them they fit into one datagram.
+pub(crate) const ENTRY_MAX: usize = 1_100;
 /// The most keys.
 pub(crate) const KEYS_MAX: usize = 1_024;
 /// The most bytes of all keys and values together.
@@ -31,7 +40,7 @@ pub(crate) const VERSION_MAX: u64 = 1 << 48;
 const TOMBSTONES_MAX: usize = 256;
 /// A copy may be larger than the original ever was by this factor: of a key that was written twice in a row a copy
 /// that is behind may still hold the first, longer value.
-const COPY_SLACK: usize = 2;
+const COPY_SLACK: usize = 3;
 
 /// What a key holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +55,14 @@ struct Item {
 pub(crate) struct State {
     version: u64,
     base: u64,
+    /// Up to where it is checked, if that is above the version; else 0.
+    checked: u64,
     items: BTreeMap<Arc<str>, Item>,
+    /// What stands of the writes. An item whose version is not here has been written anew or removed …
     by_version: BTreeMap<u64, Arc<str>>,
+    /// … and is shown until the copy has come to this version, where it has its new value if it has one. 0: there is
+    /// none.
+    passing_until: u64,
     tombstones: usize,
     /// Bytes of all keys and values that are there.
     size: usize,
@@ -61,6 +76,16 @@ pub(crate) struct Written<'a> {
     pub(crate) value: Option<&'a [u8]>,
 }
 
+/// A stretch of writes: all that stands, in a state of version `as_of` with this base, of the writes after version
+/// `from`, up to version `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) as_of: u64,
+    pub(crate) base: u64,
+}
+
 /// A key whose value is another one than before; none: it was removed.
 pub(crate) type Change = (Arc<str>, Option<Arc<[u8]>>);
 
@@ -70,9 +95,14 @@ impl State {
         self.version
     }
 
-    /// Removals up to this version are no longer known.
+    /// Keys that were removed up to this version are not listed.
     pub(crate) fn base(&self) -> u64 {
         self.base
+    }
+
+    /// Of what is here, nothing was removed up to this version.
+    pub(crate) fn checked(&self) -> u64 {
+        if self.version == 0 { u64::MAX } else { self.checked.max(self.version) }
     }
 
     /// What a key holds.
@@ -86,11 +116,19 @@ impl State {
     }
 
     /// What stands of the writes above a version, by version.
-    pub(crate) fn written_after(&self, from: u64) -> impl Iterator<Item = Written<'_>> {
+    pub(crate) fn written_after(&self, from: u64) -> impl DoubleEndedIterator<Item = Written<'_>> {
         self.by_version.range(from.saturating_add(1)..).filter_map(|(version, key)| {
             let value = self.items.get(key)?.value.as_deref();
             Some(Written { key, version: *version, value })
         })
+    }
+
+    /// The versions of the writes in (`from`, `to`] that still stand, removals not included.
+    pub(crate) fn standing(&self, from: u64, to: u64) -> impl Iterator<Item = u64> {
+        self.written_after(from)
+            .take_while(move |write| write.version <= to)
+            .filter(|write| write.value.is_some())
+            .map(|write| write.version)
     }
 
     /// The owner writes. Answers whether that changed anything.
@@ -103,7 +141,8 @@ impl State {
             return Err(Error::Config { field: "key", reason: "is empty".to_owned() });
         }
         at_most("key", key.len(), KEY_MAX)?;
-        at_most("value", value.len(), VALUE_MAX.min(PAIR_MAX - key.len()))?;
+        at_most("value", value.len(), VALUE_MAX)?;
+        at_most("key and value", key.len() + value.len(), ENTRY_MAX)?;
         let held = self.get(key);
         if held == Some(value) {
             return Ok(false);
@@ -143,21 +182,20 @@ impl State {
         *self = self.rewritten(Self::default());
     }
 
-    /// A copy takes the next stretch of writes: those after `from`, up to `to`, of a state with this base. Answers
-    /// what has changed, by version; none if the stretch does not connect.
+    /// A copy takes the next stretch of writes, as far as it is checked: beyond, it may hold keys whose removal is not
+    /// listed any more. Answers what has changed, by version; none if nothing of it can be taken.
     pub(crate) fn extend<'a>(
         &mut self,
-        base: u64,
-        from: u64,
-        to: u64,
+        span: &Span,
         writes: impl Iterator<Item = Written<'a>>,
     ) -> Option<Vec<Change>> {
-        if from > self.version || base > self.version {
+        let (held, checked) = (self.version, self.checked());
+        let to = if span.base <= checked { span.to } else { span.to.min(checked) };
+        if span.from > held || to <= held {
             return None;
         }
         let mut changes = Vec::new();
-        let held = self.version;
-        for write in writes.filter(|write| write.version > held) {
+        for write in writes.filter(|write| write.version > held && write.version <= to) {
             let value: Option<Arc<[u8]>> = write.value.map(Into::into);
             let was_there = self.get(write.key).is_some();
             let key = self.put(write.key, write.version, value.clone());
@@ -165,24 +203,45 @@ impl State {
                 changes.push((key, value));
             }
         }
-        self.version = self.version.max(to);
-        self.rebase(base);
+        self.version = to;
+        self.set_checked(checked.min(span.as_of));
+        self.rebase(span.base.min(to));
+        self.end_passing(&mut changes);
         Some(changes)
     }
 
-    /// What is different in `newer`, by version, those that are missing there first.
-    pub(crate) fn changes_to(&self, newer: &Self) -> Vec<Change> {
-        let gone = self
-            .items
-            .iter()
-            .filter(|(key, item)| item.value.is_some() && newer.get(key).is_none())
-            .map(|(key, _)| (Arc::clone(key), None));
-        let written = newer.by_version.values().filter_map(|key| {
-            let value = newer.items.get(key)?.value.as_ref()?;
-            let same = self.get(key) == Some(value.as_ref());
-            (!same).then(|| (Arc::clone(key), Some(Arc::clone(value))))
+    /// Of what is here with a version up to `upto` only these versions still stand. The other keys are shown until the
+    /// copy has come to the version `until`: those that were written anew have their new value then.
+    fn keep_standing(&mut self, upto: u64, standing: &BTreeSet<u64>, until: u64) -> Vec<Change> {
+        let Self { items, by_version, .. } = self;
+        by_version.retain(|version, key| {
+            let is_tombstone = items.get(key).is_some_and(|item| item.value.is_none());
+            *version > upto || is_tombstone || standing.contains(version)
         });
-        gone.chain(written).collect()
+        self.passing_until = self.passing_until.max(until);
+        let mut changes = Vec::new();
+        self.end_passing(&mut changes);
+        changes
+    }
+
+    fn set_checked(&mut self, checked: u64) {
+        self.checked = if checked > self.version { checked } else { 0 };
+    }
+
+    /// What was shown up to a version that the copy has come to goes.
+    fn end_passing(&mut self, changes: &mut Vec<Change>) {
+        if self.passing_until == 0 || self.version < self.passing_until {
+            return;
+        }
+        self.passing_until = 0;
+        let is_passing = |item: &Item| !self.by_version.contains_key(&item.version);
+        let passing = self.items.iter().filter(|(_, item)| is_passing(item)).map(|(key, _)| Arc::clone(key));
+        for key in passing.collect::<Vec<_>>() {
+            if let Some(item) = self.items.remove(&key) {
+                self.count_out(&key, &item);
+                changes.push((key, None));
+            }
+        }
     }
 
     /// Whether it is larger than the copy of an honest state can be.
@@ -258,49 +317,6 @@ impl State {
             }
             !is_over
         });
-    }
-}
-
-/// A state that is being collected from its beginning, because the copy at hand is older than its base.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Collected {
-    state: State,
-    base: u64,
-}
-
-impl Collected {
-    /// Up to which version it is collected.
-    pub(crate) fn version(&self) -> u64 {
-        self.state.version
-    }
-
-    /// The base of the state that is being collected. What was collected of one with another base is of no use: a
-    /// key in it may have been removed since, and nobody could tell.
-    pub(crate) fn base(&self) -> u64 {
-        self.base
-    }
-
-    /// Takes the next stretch. Answers whether it connects.
-    pub(crate) fn extend<'a>(
-        &mut self,
-        base: u64,
-        from: u64,
-        to: u64,
-        writes: impl Iterator<Item = Written<'a>>,
-    ) -> bool {
-        if base != self.base && from > 0 {
-            return false;
-        }
-        if base != self.base {
-            *self = Self { state: State::default(), base };
-        }
-        self.state.extend(0, from, to, writes).is_some() && !self.state.is_oversize()
-    }
-
-    /// It is complete.
-    pub(crate) fn into_state(mut self) -> State {
-        self.state.rebase(self.base);
-        self.state
     }
 }
 

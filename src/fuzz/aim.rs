@@ -11,8 +11,8 @@ use crate::node::Generation;
 use crate::protocol::Protocol;
 use crate::sim::checks::asked::Asked;
 use crate::wire::body::{
-    Ack, Broadcast, BucketDigest, Delta, Digests, Fetch, Hello, Offer, Page, Ping, PingRequest, Pull, Vouch,
-    Welcome,
+    Ack, Broadcast, BucketDigest, Cuts, Delta, Digests, Fetch, Hello, Offer, Page, Ping, PingRequest, Pull,
+    Standing, Vouch, Welcome,
 };
 use crate::wire::lists::{Lack, Lacks};
 use crate::wire::{Body, Cookie, NameHash, Packet, Record, Seq, Verdict};
@@ -135,6 +135,13 @@ impl<'a> Aim<'a> {
             }
             Body::Fetched { seq } => Body::Fetched { seq: self.answer(&[Asked::Fetch], seq) },
             Body::PulledDelta(delta) => Body::PulledDelta(self.delta(delta)),
+            Body::Standing(standing) => {
+                let generation = self.run(standing.subject, standing.generation);
+                Body::Standing(Standing { generation, ..standing })
+            }
+            Body::Cuts(cuts) => {
+                Body::Cuts(Cuts { generation: self.run(cuts.subject, cuts.generation), ..cuts })
+            }
             Body::Broadcast(broadcast) => Body::Broadcast(self.broadcast(broadcast)),
             Body::PulledBroadcast(broadcast) => Body::PulledBroadcast(self.broadcast(broadcast)),
             Body::Leave { seq, incarnation, left_at, .. } => {
@@ -177,8 +184,11 @@ impl<'a> Aim<'a> {
 
     fn lack(&self, lack: Lack) -> Lack {
         match lack {
-            Lack::State { subject, generation, from, base } => {
-                Lack::State { subject, generation: self.run(subject, generation), from, base }
+            Lack::State { subject, generation, from, until } => {
+                Lack::State { subject, generation: self.run(subject, generation), from, until }
+            }
+            Lack::Standing { subject, generation, from, until } => {
+                Lack::Standing { subject, generation: self.run(subject, generation), from, until }
             }
             Lack::Broadcasts { origin, generation, after } => {
                 Lack::Broadcasts { origin, generation: self.run(origin, generation), after }

@@ -43,6 +43,8 @@ fn entries(body: &Body<'_>) -> usize {
         Body::Offer(offer) => offer.wants.iter().count(),
         Body::Fetch(fetch) => fetch.lacks.iter().count(),
         Body::Delta(delta) | Body::PulledDelta(delta) => delta.writes.iter().count(),
+        Body::Standing(standing) => standing.steps.versions(standing.from).count(),
+        Body::Cuts(cuts) => cuts.steps.versions(cuts.from).count(),
         _ => 0,
     }
 }

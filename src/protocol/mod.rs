@@ -72,7 +72,7 @@
 //! **A `join`** is one [`admission`] call with a stage. *Asking*: each seed gets a hello ([`core`] keeps the request and
 //! repeats it), a challenge brings the cookie, and a welcome ends it. *Syncing*: [`sync`] fills the view or compares it;
 //! each record goes through [`news`], which notes in the pulls what is missing of states. *Settling*: the pulls bring the
-//! states of the seed ([`state`]). Then the join is answered, our state goes round, and [`sync`] compares views with one
+//! beginning of each state that the seed has ([`state`]). Then the join is answered, our state goes round, and [`sync`] compares views with one
 //! more member.
 //!
 //! Where the numbers come from stands in [`rules`].

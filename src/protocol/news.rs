@@ -218,6 +218,7 @@ impl Protocol {
         }
         if subject != self.core.me {
             self.pulls.lacks(now, Item::State(subject), generation, version, teller, at_once);
+            self.complete_state(now, subject, teller);
         } else if version > VERSION_CLAIMED_MAX {
             self.claim_run(now, generation);
         } else if self.identity.claim_version(&mut self.core, now, version) {

@@ -16,7 +16,7 @@ use super::{Instant, Protocol, admission, state, sync};
 use crate::error::Error;
 use crate::node::{Incarnation, Status};
 use crate::wire::address::canonical;
-use crate::wire::body::{Ack, Broadcast, Delta, Fetch, Hello, Ping, RejectReason, Vouch, Welcome};
+use crate::wire::body::{Ack, Broadcast, Cuts, Delta, Fetch, Hello, Ping, RejectReason, Vouch, Welcome};
 use crate::wire::lists::Lack;
 use crate::wire::malformed::Malformed;
 use crate::wire::version::Unreadable;
@@ -239,10 +239,14 @@ impl Protocol {
                     reading.pull = Some(pulled);
                 }
             }
-            Body::PulledDelta(_) | Body::PulledBroadcast(_) if reading.pull.is_none() => {
+            Body::PulledDelta(_) | Body::Standing(_) | Body::Cuts(_) | Body::PulledBroadcast(_)
+                if reading.pull.is_none() =>
+            {
                 core.metrics.unexpected_answers += 1;
             }
             Body::PulledDelta(delta) => self.states.handle_sync_delta(core, context, delta),
+            Body::Standing(standing) => self.states.handle_standing(core, context, standing),
+            Body::Cuts(cuts) => self.handle_cuts(context, cuts),
             Body::PulledBroadcast(broadcast) => {
                 self.take_broadcast(context, broadcast, Broadcasts::take_pulled);
             }
@@ -559,6 +563,16 @@ impl Protocol {
         self.state_reported(context.now, subject, generation, version, context.sender, false);
     }
 
+    /// The writes of a state that had no room in an answer are to be had in these stretches.
+    fn handle_cuts(&mut self, context: &Context, cuts: &Cuts<'_>) {
+        let Cuts { subject, generation, mut from, steps } = *cuts;
+        for to in steps.versions(from) {
+            let item = Item::Stretch(subject, from, to);
+            self.pulls.lacks(context.now, item, generation, to, context.sender, true);
+            from = to;
+        }
+    }
+
     /// A peer lacks something that we may have.
     fn handle_fetch(&mut self, context: &mut Context, fetch: &Fetch<'_>) {
         let core = &mut self.core;
@@ -574,9 +588,13 @@ impl Protocol {
         if !datagram.push(&Body::Fetched { seq: fetch.seq }) {
             return;
         }
+        let whole = datagram.room();
         // Most behind first (Scuttlebutt's depth order).
         let depth = |lack: &Lack| match *lack {
-            Lack::State { subject, generation, from, .. } => state::depth(core, subject, generation, from),
+            Lack::State { subject, generation, from, .. }
+            | Lack::Standing { subject, generation, from, .. } => {
+                state::depth(core, subject, generation, from)
+            }
             Lack::Broadcasts { origin, generation, after } => {
                 self.broadcasts.depth(core, origin, generation, after)
             }
@@ -588,8 +606,11 @@ impl Protocol {
         let mut misfits = 0;
         for (_, lack) in lacks {
             let fits = match lack {
-                Lack::State { subject, from, base, .. } => {
-                    self.states.add_missing(core, now, &mut datagram, subject, (from, base))
+                Lack::State { subject, from, until, .. } => {
+                    self.states.add_missing(core, now, &mut datagram, subject, (from, until), whole)
+                }
+                Lack::Standing { subject, from, until, .. } => {
+                    self.states.add_standing(core, now, &mut datagram, subject, (from, until))
                 }
                 Lack::Broadcasts { origin, generation, after } => {
                     self.broadcasts.add_missing(&mut datagram, origin, generation, after)
@@ -611,11 +632,14 @@ impl Protocol {
     fn end_pull(&mut self, now: Instant, pulled: &Pulled) {
         let states = &self.states;
         let held = |core: &Core, item| held(core, states, item, None).unwrap_or(0);
-        let peer = self.pulls.close(&mut self.core, now, pulled, held);
-        self.pull_missing(now);
-        if let Some(peer) = peer {
-            self.settle_joins(now, peer);
+        let Some(closed) = self.pulls.close(&mut self.core, now, pulled, held) else {
+            return;
+        };
+        for subject in closed.brought {
+            self.complete_state(now, subject, closed.peer);
         }
+        self.pull_missing(now);
+        self.settle_joins(now, closed.peer);
     }
 
     /// A broadcast that goes round, or that we have asked for.

@@ -6,13 +6,15 @@ use super::core::Core;
 use super::core::requests::{DueRequest, RequestKind};
 use super::detection::{Outcome, Purpose, Target};
 use super::identity::Defence;
+use super::membership::Entry;
 use super::state::States;
 use super::sync::Ended;
-use super::sync::pull::{Item, PullRequest};
+use super::sync::pull::Item;
 use super::{Instant, Protocol, TimerKind, broadcast, identity, state};
 use crate::error::Error;
 use crate::node::{Generation, Incarnation};
 use crate::protocol::core::Timer;
+use crate::state::Lacking;
 use crate::wire::lists::Lack;
 use crate::wire::{NameHash, Seq};
 
@@ -115,7 +117,7 @@ impl Protocol {
                 }
             }
             RequestKind::Pull => match self.pulls.give_up(core, now, due.seq, due.tries) {
-                Some(request) => self.pull_failed(now, &request),
+                Some(request) => self.settle_joins(now, request.peer.name),
                 None => self.send_pull(now, due.seq),
             },
             // Their owners repeat them, or nobody does.
@@ -139,7 +141,8 @@ impl Protocol {
         }
     }
 
-    /// We hold the records of a seed; if its states are here, too, or it does not give them, the joins are through.
+    /// We hold the records of a seed; if of each of its states the beginning is here, too, or it does not give them,
+    /// the joins are through.
     pub(super) fn settle_joins(&mut self, now: Instant, seed: NameHash) {
         let settling = self.admission.settling_with(seed);
         if settling.is_empty() || self.pulls.is_asking(seed) {
@@ -177,14 +180,17 @@ impl Protocol {
         }
     }
 
-    /// What a request has asked for is not to be had there.
-    pub(super) fn pull_failed(&mut self, now: Instant, request: &PullRequest) {
-        for (item, _) in &request.items {
-            if let Item::State(subject) = item {
-                self.states.give_up(*subject);
-            }
-        }
-        self.settle_joins(now, request.peer.name);
+    /// A peer has more of a state: asks for what is missing before that which has come can be taken.
+    pub(super) fn complete_state(&mut self, now: Instant, subject: NameHash, teller: NameHash) {
+        let Some(generation) = self.core.members.active(subject).map(Entry::generation) else {
+            return;
+        };
+        let (item, upto) = match self.states.lacking(&self.core, subject) {
+            Some(Lacking::Standing(upto)) => (Item::Standing(subject), upto),
+            Some(Lacking::Writes(upto)) => (Item::State(subject), upto),
+            None => return,
+        };
+        self.pulls.lacks(now, item, generation, upto, teller, true);
     }
 
     pub(super) fn pull_from(&mut self, now: Instant, name: NameHash) {
@@ -215,6 +221,8 @@ impl Protocol {
 pub(super) fn held(core: &Core, states: &States, item: Item, run: Option<Generation>) -> Option<u64> {
     match item {
         Item::State(subject) => states.held(core, subject, run),
+        Item::Standing(subject) => states.standing(core, subject, run),
+        Item::Stretch(subject, from, _) => states.reach(core, subject, run, from),
         Item::Broadcasts(origin) => broadcast::held_of_run(core, origin, run),
     }
 }
@@ -222,7 +230,9 @@ pub(super) fn held(core: &Core, states: &States, item: Item, run: Option<Generat
 /// How to ask for an item.
 fn lack(core: &Core, states: &States, item: Item) -> Option<Lack> {
     match item {
-        Item::State(subject) => states.lack(core, subject),
+        Item::State(subject) => states.lack(core, subject, (0, 0)),
+        Item::Standing(subject) => states.lack_of_standing(core, subject),
+        Item::Stretch(subject, from, until) => states.lack(core, subject, (from, until)),
         Item::Broadcasts(origin) => broadcast::lack(core, origin),
     }
 }

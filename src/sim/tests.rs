@@ -13,6 +13,7 @@ mod last_words;
 mod links;
 mod rates;
 mod rules;
+mod states;
 mod widths;
 
 use std::panic::{self, AssertUnwindSafe};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-pub(crate) use super::lists::{Bits, Groups, Lacks, SumList, Wants, Writes};
+pub(crate) use super::lists::{Bits, Groups, Lacks, Steps, SumList, Wants, Writes};
 use super::{ClusterId, Cookie, NameHash, Seq, Versions};
 use crate::node::{Generation, Incarnation, Status};
 
@@ -52,6 +52,8 @@ pub(crate) enum Body<'a> {
     Fetch(Fetch<'a>),
     Fetched { seq: Seq },
     PulledDelta(Delta<'a>),
+    Standing(Standing<'a>),
+    Cuts(Cuts<'a>),
     Fragment(Fragment<'a>),
     FragmentAck(FragmentAck<'a>),
     Broadcast(Broadcast<'a>),
@@ -300,11 +302,34 @@ pub(crate) struct Delta<'a> {
     pub(crate) generation: Generation,
     /// The version that the sender holds: there is more if it is above `to`.
     pub(crate) version: u64,
-    /// Of keys removed up to this version nothing is told: who holds less needs the whole state.
+    /// Keys that were removed up to this version are not listed: a copy that is older may hold some of them.
     pub(crate) base: u64,
     pub(crate) from: u64,
     pub(crate) to: u64,
     pub(crate) writes: Writes<'a>,
+}
+
+/// Which of the writes in (`from`, `to`] of a node's state still stand, removals not included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing<'a> {
+    pub(crate) subject: NameHash,
+    pub(crate) generation: Generation,
+    /// The version that the sender holds: the others were written anew or removed by then.
+    pub(crate) version: u64,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    /// Their versions, each as the distance from the one before it; of the first, from `from`.
+    pub(crate) steps: Steps<'a>,
+}
+
+/// Where to cut the writes after version `from` so that each stretch fits into one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cuts<'a> {
+    pub(crate) subject: NameHash,
+    pub(crate) generation: Generation,
+    pub(crate) from: u64,
+    /// The lengths of the stretches, in versions.
+    pub(crate) steps: Steps<'a>,
 }
 
 /// One broadcast, as its origin made it.

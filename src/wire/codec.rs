@@ -4,16 +4,15 @@
 //! left over.
 
 use super::body::{
-    Accusers, Ack, Body, Broadcast, BucketDigest, Delta, Digests, Fetch, Fragment, FragmentAck, Hello,
+    Accusers, Ack, Body, Broadcast, BucketDigest, Cuts, Delta, Digests, Fetch, Fragment, FragmentAck, Hello,
     LeftAt, NackReason, Offer, Page, Ping, PingRequest, Pull, Record, RejectHintReason, RejectReason,
-    Verdict, ViewMark, Vouch, Welcome,
+    Standing, Verdict, ViewMark, Vouch, Welcome,
 };
 use super::cursor::{Reader, Sink};
-use super::lists::{Groups, Lacks, SumList, Wants, Writes};
+use super::lists::{Groups, SumList, Wants};
 use super::malformed::Malformed;
 use super::{ClusterId, Cookie, NameHash, Seq, Versions};
 use crate::node::{Generation, Incarnation, Status};
-use crate::state::VERSION_MAX;
 
 /// The numbers of the types of body. A number is never used for another layout: what changes gets a new one.
 mod kind {
@@ -49,6 +48,8 @@ mod kind {
     pub(super) const FETCH: u8 = 0x41;
     pub(super) const FETCHED: u8 = 0x42;
     pub(super) const SYNC_DELTA: u8 = 0x43;
+    pub(super) const STANDING: u8 = 0x44;
+    pub(super) const CUTS: u8 = 0x45;
 
     pub(super) const BROADCAST: u8 = 0x50;
     pub(super) const SYNC_BROADCAST: u8 = 0x51;
@@ -89,6 +90,8 @@ impl<'a> Body<'a> {
             Body::Fetch(_) => kind::FETCH,
             Body::Fetched { .. } => kind::FETCHED,
             Body::PulledDelta(_) => kind::SYNC_DELTA,
+            Body::Standing(_) => kind::STANDING,
+            Body::Cuts(_) => kind::CUTS,
             Body::Fragment(_) => kind::FRAGMENT,
             Body::FragmentAck(_) => kind::FRAGMENT_ACK,
             Body::Broadcast(_) => kind::BROADCAST,
@@ -152,6 +155,8 @@ impl<'a> Body<'a> {
             Body::Page(page) => page.encode(sink),
             Body::Delta(delta) | Body::PulledDelta(delta) => delta.encode(sink),
             Body::Fetch(fetch) => fetch.encode(sink),
+            Body::Standing(standing) => standing.encode(sink),
+            Body::Cuts(cuts) => cuts.encode(sink),
             Body::Fragment(fragment) => fragment.encode(sink),
             Body::FragmentAck(ack) => ack.encode(sink),
             Body::Broadcast(broadcast) | Body::PulledBroadcast(broadcast) => broadcast.encode(sink),
@@ -199,6 +204,8 @@ impl<'a> Body<'a> {
             kind::FETCH => Body::Fetch(Fetch::decode(&mut reader)?),
             kind::FETCHED => Body::Fetched { seq: reader.seq()? },
             kind::SYNC_DELTA => Body::PulledDelta(Delta::decode(&mut reader)?),
+            kind::STANDING => Body::Standing(Standing::decode(&mut reader)?),
+            kind::CUTS => Body::Cuts(Cuts::decode(&mut reader)?),
             kind::FRAGMENT => Body::Fragment(Fragment::decode(&mut reader)?),
             kind::FRAGMENT_ACK => Body::FragmentAck(FragmentAck::decode(&mut reader)?),
             kind::BROADCAST => Body::Broadcast(Broadcast::decode(&mut reader)?),
@@ -230,7 +237,7 @@ impl Reader<'_> {
     }
 
     /// A cookie from the one who shows it, who may have none.
-    fn shown_cookie(&mut self) -> Result<Cookie, Malformed> {
+    pub(super) fn shown_cookie(&mut self) -> Result<Cookie, Malformed> {
         self.u64().map(Cookie)
     }
 
@@ -639,45 +646,6 @@ impl Page {
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self { seq: reader.seq()?, next: reader.u64().map(NameHash)? })
-    }
-}
-
-impl<'a> Delta<'a> {
-    fn encode(&self, sink: &mut impl Sink) {
-        sink.put_u64(self.subject.0);
-        sink.put_u64(self.generation.0);
-        sink.put_varint(self.version);
-        sink.put_varint(self.version - self.base);
-        sink.put_varint(self.version - self.to);
-        sink.put_varint(self.to - self.from);
-        sink.put(self.writes.0);
-    }
-
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let subject = reader.name_hash()?;
-        let generation = reader.generation()?;
-        let version = reader.varint()?;
-        if version > VERSION_MAX {
-            return Err(Malformed);
-        }
-        let base = version.checked_sub(reader.varint()?).ok_or(Malformed)?;
-        let to = version.checked_sub(reader.varint()?).ok_or(Malformed)?;
-        let reach = reader.varint()?;
-        let from = to.checked_sub(reach).ok_or(Malformed)?;
-        let writes = Writes::decode(reader, reach)?;
-        Ok(Self { subject, generation, version, base, from, to, writes })
-    }
-}
-
-impl<'a> Fetch<'a> {
-    fn encode(&self, sink: &mut impl Sink) {
-        sink.put_u64(self.seq.0);
-        sink.put_u64(self.cookie.0);
-        sink.put(self.lacks.0);
-    }
-
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        Ok(Self { seq: reader.seq()?, cookie: reader.shown_cookie()?, lacks: Lacks::decode(reader)? })
     }
 }
 

@@ -313,11 +313,78 @@ impl WritesBuilder {
     }
 }
 
+/// Versions that ascend, each as its distance from the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Steps<'a>(pub(super) &'a [u8]);
+
+impl<'a> Steps<'a> {
+    /// The list is the rest of its body. Its versions are at most `reach` above that before the first.
+    pub(super) fn decode(reader: &mut Reader<'a>, reach: u64) -> Result<Self, Malformed> {
+        let bytes = reader.take_rest();
+        let mut steps = Reader::new(bytes);
+        let mut left = reach;
+        while !steps.is_empty() {
+            let step = steps.varint()?;
+            left = left.checked_sub(step).filter(|_| step > 0).ok_or(Malformed)?;
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The versions, where that before the first is `from`.
+    pub(crate) fn versions(&self, from: u64) -> impl Iterator<Item = u64> + use<'a> {
+        let mut steps = Reader::new(self.0);
+        std::iter::from_fn(move || steps.varint().ok()).scan(from, |version, step| {
+            *version += step;
+            Some(*version)
+        })
+    }
+}
+
+/// Lays out versions.
+#[derive(Debug)]
+pub(crate) struct StepsBuilder {
+    bytes: Vec<u8>,
+    last: u64,
+}
+
+impl StepsBuilder {
+    /// For versions above `from`.
+    pub(crate) fn new(from: u64) -> Self {
+        Self { bytes: Vec::new(), last: from }
+    }
+
+    /// Appends a version, if all of them are at most `room` bytes then. It must be above the one before it.
+    #[must_use]
+    pub(crate) fn push(&mut self, version: u64, room: usize) -> bool {
+        debug_assert!(version > self.last, "{version} is not above {}", self.last);
+        let length = self.bytes.len();
+        self.bytes.put_varint(version - self.last);
+        let fits = self.bytes.len() <= room;
+        if fits {
+            self.last = version;
+        } else {
+            self.bytes.truncate(length);
+        }
+        fits
+    }
+
+    /// The version that was appended last.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    pub(crate) fn as_steps(&self) -> Steps<'_> {
+        Steps(&self.bytes)
+    }
+}
+
 /// What a peer lacks of a node's state or broadcasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lack {
-    /// All that was written after version `from`, of a state with this base.
-    State { subject: NameHash, generation: Generation, from: u64, base: u64 },
+    /// All that was written after version `from`, up to version `until`; 0: up to the last.
+    State { subject: NameHash, generation: Generation, from: u64, until: u64 },
+    /// Which of the writes after version `from`, up to version `until`, still stand.
+    Standing { subject: NameHash, generation: Generation, from: u64, until: u64 },
     /// All broadcasts with numbers above `after`.
     Broadcasts { origin: NameHash, generation: Generation, after: u64 },
 }
@@ -328,12 +395,19 @@ impl Lack {
 
     fn encode(&self, sink: &mut impl Sink) {
         match self {
-            Self::State { subject, generation, from, base } => {
+            Self::State { subject, generation, from, until } => {
                 sink.put_u8(1);
                 sink.put_u64(subject.0);
                 sink.put_u64(generation.0);
                 sink.put_varint(*from);
-                sink.put_varint(*base);
+                sink.put_varint(*until);
+            }
+            Self::Standing { subject, generation, from, until } => {
+                sink.put_u8(3);
+                sink.put_u64(subject.0);
+                sink.put_u64(generation.0);
+                sink.put_varint(*from);
+                sink.put_varint(*until);
             }
             Self::Broadcasts { origin, generation, after } => {
                 sink.put_u8(2);
@@ -348,8 +422,9 @@ impl Lack {
         let kind = reader.u8()?;
         let (subject, generation) = (reader.name_hash()?, reader.generation()?);
         match kind {
-            1 => Ok(Self::State { subject, generation, from: reader.varint()?, base: reader.varint()? }),
+            1 => Ok(Self::State { subject, generation, from: reader.varint()?, until: reader.varint()? }),
             2 => Ok(Self::Broadcasts { origin: subject, generation, after: reader.varint()? }),
+            3 => Ok(Self::Standing { subject, generation, from: reader.varint()?, until: reader.varint()? }),
             _ => Err(Malformed),
         }
     }

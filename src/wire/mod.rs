@@ -345,7 +345,7 @@
 //!
 //! | subject u64 | generation u64 | version varint | varint | varint | varint | writes, to the end |
 //! |---|---|---|---|---|---|---|
-//! | | | that the sender holds | to the base: removals up to there are not told | to `to` | `to` less `from` | by version |
+//! | | | that the sender holds | to the base: removals up to there are not listed | to `to` | `to` less `from` | by version |
 //!
 //! A write:
 //!
@@ -363,10 +363,11 @@
 //!
 //! | kind u8 | subject u64 | generation u64 | then |
 //! |---|---|---|---|
-//! | 1 of a state | | | from varint: up to which version it is held; base varint: of the state that is held |
+//! | 1 of a state | | | from varint, until varint: the writes above the one version up to the other; 0: all |
 //! | 2 of broadcasts | their origin | | after varint: up to which number they were dealt with |
+//! | 3 standing | | | from varint, until varint: which of these writes still stand |
 //!
-//! `0x42` fetched: this is what I have of it (as `0x43` bodies, and more of them when asked again).
+//! `0x42` fetched: this is what I have of it (as `0x43` to `0x45` bodies, and more of them when asked again).
 //!
 //! | seq u64 |
 //! |---|
@@ -375,6 +376,19 @@
 //! | type | contents | |
 //! |---|---|---|
 //! | `0x43` sync delta | a delta | asked for, hence not gossiped on |
+//!
+//! `0x44` standing: of the writes after version `from`, up to version `to`, only these still stand. The numbers are told
+//! as in a delta.
+//!
+//! | subject u64 | generation u64 | version varint | varint | varint | steps, to the end |
+//! |---|---|---|---|---|---|
+//! | | | that the sender holds | to `to` | `to` less `from` | varints, not 0: each version less the one before, or less `from`; all of them together at most `to` less `from` |
+//!
+//! `0x45` cuts: cut here, the writes after version `from` fit into one answer each.
+//!
+//! | subject u64 | generation u64 | from varint | steps, to the end |
+//! |---|---|---|---|
+//! | | | | varints, not 0: the lengths of the stretches, in versions |
 //!
 //! ## Broadcasts
 //!
@@ -477,6 +491,7 @@ pub(crate) mod packet;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod reproduce;
 pub(crate) mod sealed;
+mod states;
 #[cfg(test)]
 mod tests;
 pub(crate) mod version;

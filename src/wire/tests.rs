@@ -5,17 +5,17 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use super::address::canonical;
 use super::body::{
-    ACCUSERS_MAX, Ack, BUCKETS, Broadcast, BucketDigest, Delta, Digests, FRAGMENT_OVERHEAD, Fetch, Fragment,
-    FragmentAck, Hello, LeftAt, MESSAGE_MAX, NackReason, Offer, Page, Ping, PingRequest, Progress, Pull,
-    Refusal, RejectHintReason, RejectReason, Vouch, Welcome,
+    ACCUSERS_MAX, Ack, BUCKETS, Broadcast, BucketDigest, Cuts, Delta, Digests, FRAGMENT_OVERHEAD, Fetch,
+    Fragment, FragmentAck, Hello, LeftAt, MESSAGE_MAX, NackReason, Offer, Page, Ping, PingRequest, Progress,
+    Pull, Refusal, RejectHintReason, RejectReason, Standing, Vouch, Welcome,
 };
 use super::checksum::{self, CHECKSUM_SIZE, crc32c};
 use super::cursor::{Reader, Sink};
 use super::hash::siphash;
 use super::header::HEADER_SIZE;
 use super::lists::{
-    BITS_SIZE_MAX, Bits, Entry, Groups, GroupsBuilder, Lack, Lacks, RecordKey, SUMS_SIZE, SumList, Wants,
-    Write, WritesBuilder,
+    BITS_SIZE_MAX, Bits, Entry, Groups, GroupsBuilder, Lack, Lacks, RecordKey, SUMS_SIZE, StepsBuilder,
+    SumList, Wants, Write, WritesBuilder,
 };
 use super::malformed::Malformed;
 use super::packet::{BODIES_MAX, plain};
@@ -141,6 +141,7 @@ struct Lists {
     wants: Vec<u8>,
     groups: GroupsBuilder,
     writes: WritesBuilder,
+    steps: StepsBuilder,
     lacks: Vec<u8>,
     bits: Vec<u8>,
     /// The contents of a fragment.
@@ -163,12 +164,15 @@ impl Lists {
         assert!(writes.push(&Write { key: "up", step: 1, value: Some(b"yes") }, LARGE));
         assert!(writes.push(&Write { key: "λ", step: 200, value: None }, LARGE));
         let mut lacks = Vec::new();
-        let state = Lack::State { subject: NODE, generation: GENERATION, from: 300, base: 0 };
+        let state = Lack::State { subject: NODE, generation: GENERATION, from: 300, until: 0 };
         let broadcasts = Lack::Broadcasts { origin: NODE, generation: GENERATION, after: 1 };
-        Lacks::encode(&[state, broadcasts], &mut lacks);
+        let standing = Lack::Standing { subject: NODE, generation: GENERATION, from: 0, until: 300 };
+        Lacks::encode(&[state, broadcasts, standing], &mut lacks);
+        let mut steps = StepsBuilder::new(300);
+        assert!(steps.push(301, LARGE) && steps.push(501, LARGE));
         let mut bits = Vec::new();
         Bits::encode([1, 3, 11], &mut bits);
-        Self { sums, wants, groups, writes, lacks, bits, bytes: b"abc".to_vec() }
+        Self { sums, wants, groups, writes, steps, lacks, bits, bytes: b"abc".to_vec() }
     }
 
     fn random(rng: &mut ChaCha12Rng) -> Self {
@@ -200,19 +204,36 @@ impl Lists {
         }
         let mut lacks = Vec::new();
         let subject = NameHash(rng.next_u64().max(1));
-        let lack =
-            Lack::State { subject, generation: GENERATION, from: rng.next_u64(), base: rng.next_u64() };
+        let (generation, from, until) = (GENERATION, rng.next_u64(), rng.next_u64());
+        let lack = if rng.random_bool(0.5) {
+            Lack::State { subject, generation, from, until }
+        } else {
+            Lack::Standing { subject, generation, from, until }
+        };
         Lacks::encode(&[lack], &mut lacks);
+        let mut steps = StepsBuilder::new(300);
+        for _ in 0..rng.random_range(0..5) {
+            assert!(steps.push(steps.last() + rng.random_range(1..100), LARGE));
+        }
         let mut bits = Vec::new();
         Bits::encode((1..600).filter(|_| rng.random_bool(0.1)), &mut bits);
         let mut bytes = vec![0; rng.random_range(0..5_000)];
         rng.fill(&mut bytes[..]);
-        Self { sums, wants, groups, writes, lacks, bits, bytes }
+        Self { sums, wants, groups, writes, steps, lacks, bits, bytes }
     }
 
     fn delta(&self) -> Delta<'_> {
         let writes = self.writes.as_writes();
         Delta { subject: NODE, generation: GENERATION, version: 1_000, base: 5, from: 300, to: 900, writes }
+    }
+
+    fn standing(&self) -> Standing<'_> {
+        let steps = self.steps.as_steps();
+        Standing { subject: NODE, generation: GENERATION, version: 1_000, from: 300, to: 900, steps }
+    }
+
+    fn cuts(&self) -> Cuts<'_> {
+        Cuts { subject: NODE, generation: GENERATION, from: 300, steps: self.steps.as_steps() }
     }
 
     fn lacks(&self) -> Lacks<'_> {
@@ -373,12 +394,17 @@ fn goldens(lists: &Lists) -> Vec<(Body<'_>, String)> {
         (Body::Delta(lists.delta()), format!("40 {DELTA_HEX}")),
         (
             Body::Fetch(Fetch { seq, cookie: COOKIE, lacks: lists.lacks() }),
-            "41 36 a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 01 b1b2b3b4b5b6b7b8 2122232425262728 ac02 00 \
-             02 b1b2b3b4b5b6b7b8 2122232425262728 01"
+            "41 4a a1a2a3a4a5a6a7a8 c1c2c3c4c5c6c7c8 01 b1b2b3b4b5b6b7b8 2122232425262728 ac02 00 \
+             02 b1b2b3b4b5b6b7b8 2122232425262728 01 03 b1b2b3b4b5b6b7b8 2122232425262728 00 ac02"
                 .into(),
         ),
         (Body::Fetched { seq }, "42 08 a1a2a3a4a5a6a7a8".into()),
         (Body::PulledDelta(lists.delta()), format!("43 {DELTA_HEX}")),
+        (
+            Body::Standing(lists.standing()),
+            "44 18 b1b2b3b4b5b6b7b8 2122232425262728 e807 64 d804 01 c801".into(),
+        ),
+        (Body::Cuts(lists.cuts()), "45 15 b1b2b3b4b5b6b7b8 2122232425262728 ac02 01 c801".into()),
         (
             Body::Fragment(Fragment {
                 ask: 9,
@@ -547,6 +573,8 @@ fn random_bodies<'a>(rng: &mut ChaCha12Rng, lists: &'a Lists, name: &'a str) -> 
         Body::Fetch(Fetch { seq, cookie, lacks: lists.lacks() }),
         Body::Fetched { seq },
         Body::PulledDelta(lists.delta()),
+        Body::Standing(lists.standing()),
+        Body::Cuts(lists.cuts()),
         Body::Fragment(random_fragment(rng, lists)),
         Body::FragmentAck(FragmentAck {
             ask: rng.random(),

@@ -186,11 +186,11 @@ fn a_key_and_its_value_fit_into_a_datagram() {
     let a = start("a");
     let b = start("b").join(a.addr()).unwrap();
     let key = "k".repeat(255);
-    assert_eq!(refused(a.set(&key, [7; 1_024])), ("value", 1_024, 856));
-    a.set(&key, [7; 856]).unwrap();
-    a.set(&"k".repeat(87), [7; 1_024]).unwrap();
+    assert_eq!(refused(a.set(&key, [7; 1_024])), ("key and value", 1_279, 1_100));
+    a.set(&key, [7; 845]).unwrap();
+    a.set(&"k".repeat(76), [7; 1_024]).unwrap();
     eventually("both have come", || b.node("a").unwrap().state().count() == 2);
-    assert_eq!(b.node("a").unwrap().get(&key), Some(&[7; 856][..]));
+    assert_eq!(b.node("a").unwrap().get(&key), Some(&[7; 845][..]));
 }
 
 #[test]

@@ -40,6 +40,11 @@ impl Budget {
         self.note(now, may)
     }
 
+    /// Whether there is a limit at all.
+    pub(super) fn is_limited(&self) -> bool {
+        self.per_second.is_some()
+    }
+
     /// Whether something was held back a moment ago.
     pub(super) fn is_short(&self, now: Instant) -> bool {
         self.short.is_some_and(|short| now.since(short) < SHORT_MEMORY)

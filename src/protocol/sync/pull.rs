@@ -1,14 +1,19 @@
 //! Pulling: what others have of states and broadcasts and this member lacks, and the requests for it.
 //!
-//! A record says how far its sender has come with the node's state and broadcasts, and so does every delta. A member that
-//! hears of more than it has notes it here. What is missing often comes by itself a moment later, by another way; if it
-//! does not, the peer that has it is asked. One request has one answer of one datagram, which brings first what is most
-//! behind. The asker asks again as long as answers bring something. What can not be had is forgotten: comparing views finds
-//! it again.
+//! A record says how far its sender has come with the node's state and broadcasts, and so does every delta. A member
+//! that hears of more than it has notes it here. What is missing often comes by itself a moment later, by another
+//! way; if it does not, the peer that has it is asked. One request has one answer of one datagram, which brings first
+//! what is most behind. The asker asks again as long as answers bring something. What can not be had is forgotten:
+//! comparing views finds it again.
 //!
-//! A request asks for as many items as have room in an answer, so that others are asked for side by side. It is repeated
-//! when the answer should have come. A second answer shows that this was too early (the Eifel algorithm, RFC 3522), and the
-//! next pauses are longer: a slow peer would be sent everything several times otherwise, and be slower for it.
+//! A request asks for as many items as have room in an answer, so that others are asked for side by side. What of a
+//! state has no room in an answer is asked for side by side as well, stretch by stretch, since the answer says where
+//! to cut it. One more request may be under way after each answer, and half as many when an answer has not come in
+//! time (as in Chiu and Jain, 1989).
+//!
+//! A request is repeated when the answer should have come. A second answer shows that this was too early (the Eifel
+//! algorithm, RFC 3522), and the next pauses are longer: a slow peer would be sent everything several times
+//! otherwise, and be slower for it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,8 +30,10 @@ use crate::wire::{Body, Cookie, NameHash, Seq};
 
 /// Items that one request asks for.
 const ITEMS_MAX: usize = 16;
-/// Requests to one peer that are under way at the same time.
-const REQUESTS_PER_PEER: usize = 4;
+/// Requests to one peer that are under way at the same time: at first and at least …
+const WINDOW_MIN: usize = 4;
+/// … and at most. The answers have to find room in a receive buffer.
+const WINDOW_MAX: usize = 32;
 /// Requests that are under way at the same time.
 const REQUESTS_MAX: usize = 64;
 /// A request is repeated this often before it is given up.
@@ -44,6 +51,25 @@ pub(crate) enum Item {
     State(NameHash),
     /// Broadcasts of a node.
     Broadcasts(NameHash),
+    /// Which of the writes that we hold of a node's state still stand.
+    Standing(NameHash),
+    /// The writes of a node's state between two versions.
+    Stretch(NameHash, u64, u64),
+}
+
+impl Item {
+    /// The node whose state it is a part of.
+    pub(crate) fn state(self) -> Option<NameHash> {
+        match self {
+            Self::State(name) | Self::Standing(name) | Self::Stretch(name, ..) => Some(name),
+            Self::Broadcasts(_) => None,
+        }
+    }
+
+    /// Whether it is the first of what is missing of its kind.
+    fn is_first(self) -> bool {
+        matches!(self, Self::State(_) | Self::Broadcasts(_))
+    }
 }
 
 /// One item that is missing.
@@ -71,6 +97,14 @@ pub(crate) struct Pulled {
     round_trip: Option<Duration>,
 }
 
+/// A request that is over.
+#[derive(Debug, Clone)]
+pub(crate) struct Closed {
+    pub(crate) peer: NameHash,
+    /// The nodes of whose states its answer has brought something.
+    pub(crate) brought: Vec<NameHash>,
+}
+
 /// All that is lacking, and all requests.
 #[derive(Debug)]
 pub(crate) struct Pulls {
@@ -83,6 +117,10 @@ pub(crate) struct Pulls {
     usual: Duration,
     /// Number of items that the next request asks for.
     bundle: usize,
+    /// Requests to one peer that may be under way at the same time …
+    window: usize,
+    /// … and when that was made less last.
+    narrowed: Option<Instant>,
 }
 
 impl Pulls {
@@ -96,6 +134,8 @@ impl Pulls {
             retry,
             usual: Duration::ZERO,
             bundle: ITEMS_MAX,
+            window: WINDOW_MIN,
+            narrowed: None,
         }
     }
 
@@ -153,9 +193,10 @@ impl Pulls {
         self.missing.get(&item).is_some_and(|missing| missing.asked)
     }
 
-    /// Whether anything is to be had, or has been asked for, from a peer.
+    /// Whether anything is to be had, or has been asked for, from a peer, besides what had no room in a first answer.
     pub(crate) fn is_asking(&self, peer: NameHash) -> bool {
-        self.missing.values().any(|missing| missing.teller == peer)
+        let mut first = self.missing.iter().take_while(|(item, _)| item.is_first());
+        first.any(|(item, missing)| missing.teller == peer && !self.waits_for_parts(*item))
     }
 
     /// What a peer may be asked for now, as far as `held` says that it is lacking still: the item, its run, and how
@@ -167,30 +208,44 @@ impl Pulls {
         held: impl Fn(Item, Generation) -> Option<u64>,
     ) -> Vec<(Item, u64)> {
         let running = self.requests.values().filter(|request| request.peer.name == peer).count();
-        if running >= REQUESTS_PER_PEER || self.requests.len() >= REQUESTS_MAX {
+        if running >= self.window || self.requests.len() >= REQUESTS_MAX {
             self.asks.set_earliest(peer, now + self.retry);
             return Vec::new();
         }
         // Only as many are looked at as are needed: a joiner lacks the states of all nodes.
         let (mut items, mut had) = (Vec::new(), Vec::new());
-        for (item, missing) in &mut self.missing {
-            if items.len() == self.bundle {
+        for (item, missing) in &self.missing {
+            // A stretch fills an answer.
+            let is_full = !items.is_empty() && matches!(item, Item::Stretch(..));
+            if items.len() == self.bundle || is_full {
                 break;
             }
-            if missing.teller == peer && !missing.asked {
-                match held(*item, missing.generation).filter(|held| *held < missing.upto) {
-                    Some(held) => {
-                        missing.asked = true;
-                        items.push((*item, held));
-                    }
-                    None => had.push(*item),
-                }
+            if missing.teller != peer || missing.asked || self.waits_for_parts(*item) {
+                continue;
+            }
+            match held(*item, missing.generation).filter(|held| *held < missing.upto) {
+                Some(held) => items.push((*item, held)),
+                None => had.push(*item),
             }
         }
         for item in had {
             self.missing.remove(&item);
         }
+        for (item, _) in &items {
+            if let Some(missing) = self.missing.get_mut(item) {
+                missing.asked = true;
+            }
+        }
         items
+    }
+
+    /// Whether parts of a state are missing that come before the rest of it.
+    fn waits_for_parts(&self, item: Item) -> bool {
+        let Item::State(name) = item else {
+            return false;
+        };
+        let stretches = Item::Stretch(name, 0, 0)..=Item::Stretch(name, u64::MAX, u64::MAX);
+        self.missing.contains_key(&Item::Standing(name)) || self.missing.range(stretches).next().is_some()
     }
 
     /// How long the answer to a request is waited for at first.
@@ -213,6 +268,7 @@ impl Pulls {
         tries: u32,
     ) -> Option<PullRequest> {
         if tries < TRIES_MAX {
+            self.narrow(now);
             return None;
         }
         core.requests.end(now, seq, false);
@@ -225,24 +281,26 @@ impl Pulls {
 
     /// A request is over: what it asked for, of which `held` says how far we have it now, is had, or asked for again
     /// if the answer has brought anything, or given up. What the answer has not brought may have had no room in it.
-    /// Answers the peer.
     pub(crate) fn close(
         &mut self,
         core: &mut Core,
         now: Instant,
         pulled: &Pulled,
         held: impl Fn(&Core, Item) -> u64,
-    ) -> Option<NameHash> {
+    ) -> Option<Closed> {
         core.requests.end(now, pulled.seq, true);
         let request = self.requests.remove(&pulled.seq)?;
         if let Some(took) = pulled.round_trip {
             self.note_time(took);
         }
-        let brought = request.items.iter().filter(|(item, before)| held(core, *item) > *before).count();
-        let leads_on = brought > 0;
+        self.window = (self.window + 1).min(WINDOW_MAX);
+        let is_brought =
+            |(item, before): &&(Item, u64)| held(core, *item) > *before || self.waits_for_parts(*item);
+        let brought: Vec<Item> = request.items.iter().filter(is_brought).map(|(item, _)| *item).collect();
+        let leads_on = !brought.is_empty();
         // What had no room in an answer has it in those to other requests, which need not wait for this one.
-        self.bundle =
-            if brought == request.items.len() { self.bundle * 2 } else { brought }.clamp(1, ITEMS_MAX);
+        self.bundle = if brought.len() == request.items.len() { self.bundle * 2 } else { brought.len() }
+            .clamp(1, ITEMS_MAX);
         for (item, _) in request.items {
             match self.missing.get_mut(&item) {
                 Some(missing) if leads_on && held(core, item) < missing.upto => missing.asked = false,
@@ -251,8 +309,18 @@ impl Pulls {
                 }
             }
         }
-        self.asks.set(request.peer.name, now);
-        Some(request.peer.name)
+        let peer = request.peer.name;
+        self.asks.set(peer, now);
+        Some(Closed { peer, brought: brought.into_iter().filter_map(Item::state).collect() })
+    }
+
+    /// An answer has not come in time: fewer requests are under way from now on, unless there were more when it was
+    /// asked for.
+    fn narrow(&mut self, now: Instant) {
+        if self.narrowed.is_none_or(|narrowed| now.since(narrowed) > self.pause()) {
+            self.window = (self.window / 2).max(WINDOW_MIN);
+            self.narrowed = Some(now);
+        }
     }
 
     fn note_time(&mut self, took: Duration) {

@@ -59,11 +59,15 @@ fn after_the_last_generation_of_all_nothing_panics() {
 
 #[test]
 fn the_state_that_was_kept_is_everywhere_again_and_a_key_that_no_longer_fits_is_left_out() {
+    log::set_max_level(log::LevelFilter::Info);
     let mut world = World::cluster(85, 3);
     world.run(secs(2));
     let too_long = [7; 2_000];
-    let kept: [(&str, &[u8]); 3] = [("a", b"1"), ("b", &too_long), ("c", b"3")];
+    let kept: [(&str, &[u8]); 4] = [("a", b"1"), ("b", &too_long), ("c", b"3"), ("d", &too_long)];
     let host = add_again(&mut world, Generation(1), &kept);
+    let warnings = world.hosts[host].notes.iter().filter(|note| note.level == log::Level::Warn);
+    let texts: Vec<&str> = warnings.map(|note| note.text.as_str()).collect();
+    assert_eq!(texts, ["2 keys are not kept, the first is \"b\": value too large: 2000, the limit is 1024"]);
     world.join(host, &[0]);
     world.run(secs(5));
     assert!(world.is_converged(), "{}", world.dump());

@@ -84,7 +84,7 @@ fn what_finds_no_room_in_an_answer_is_asked_for_side_by_side() {
     assert_eq!(pulls.requests[&first[0]].items.len(), 8);
     answer(&mut pulls, &mut core, now, first[0], held);
     let next = ask(&mut pulls, &mut core, now, held);
-    assert_eq!(next.len(), REQUESTS_PER_PEER);
+    assert_eq!(next.len(), WINDOW_MIN + 1);
     assert!(next.iter().all(|seq| pulls.requests[seq].items.len() == 1));
 }
 
@@ -104,6 +104,58 @@ fn what_had_no_room_in_an_answer_is_asked_for_again_as_long_as_answers_bring_som
     assert_eq!(pulls.requests[&second[0]].items.len(), 1);
     answer(&mut pulls, &mut core, now, second[0], held);
     assert_eq!(ask(&mut pulls, &mut core, now, held), [], "it has nothing of it");
+}
+
+#[test]
+fn stretches_of_a_state_are_asked_for_side_by_side_and_the_rest_of_it_after_them() {
+    let (mut pulls, mut core, now) = (Pulls::new(RETRY), core(), Instant::default());
+    let state = Item::State(NameHash(1));
+    let stretches: Vec<Item> =
+        (1..4).map(|number| Item::Stretch(NameHash(1), number * 10, number * 10 + 10)).collect();
+    pulls.lacks(now, state, RUN, 50, peer().name, true);
+    let first = ask(&mut pulls, &mut core, now, |_| 0);
+    assert!(pulls.is_asking(peer().name));
+    for item in &stretches {
+        let Item::Stretch(_, _, to) = *item else { panic!("{item:?}") };
+        pulls.lacks(now, *item, RUN, to, peer().name, true);
+    }
+    answer(&mut pulls, &mut core, now, first[0], |_| 10);
+    assert!(!pulls.is_asking(peer().name), "the first of it is here");
+    let asked = ask(&mut pulls, &mut core, now, |_| 10);
+    let items: Vec<Item> = asked.iter().map(|seq| pulls.requests[seq].items[0].0).collect();
+    assert_eq!((asked.len(), items.iter().all(|item| stretches.contains(item))), (3, true));
+    for seq in &asked[..2] {
+        answer(&mut pulls, &mut core, now, *seq, |_| 40);
+        assert_eq!(ask(&mut pulls, &mut core, now, |_| 10), []);
+    }
+    answer(&mut pulls, &mut core, now, asked[2], |_| 40);
+    let last = ask(&mut pulls, &mut core, now, |_| 40);
+    assert_eq!(pulls.requests[&last[0]].items, [(state, 40)]);
+}
+
+#[test]
+fn more_is_asked_for_at_once_as_long_as_answers_come_in_time() {
+    let (mut pulls, mut core, mut now) = (Pulls::new(RETRY), core(), Instant::default());
+    for number in 0..1_000 {
+        let item = Item::Stretch(NameHash(1), number, number + 1);
+        pulls.lacks(now, item, RUN, number + 1, peer().name, true);
+    }
+    let mut asked = ask(&mut pulls, &mut core, now, |_| 0);
+    assert_eq!(asked.len(), WINDOW_MIN);
+    for _ in 0..10 {
+        for seq in asked {
+            answer(&mut pulls, &mut core, now, seq, |_| 0);
+        }
+        asked = ask(&mut pulls, &mut core, now, |_| 0);
+    }
+    assert_eq!(asked.len(), WINDOW_MAX);
+    now = now + RETRY * 2;
+    let due: Vec<_> = std::iter::from_fn(|| core.next_due_request(now)).collect();
+    assert_eq!(due.len(), WINDOW_MAX);
+    for due in due {
+        assert!(pulls.give_up(&mut core, now, due.seq, due.tries).is_none());
+    }
+    assert_eq!(pulls.window, WINDOW_MAX / 2, "what was lost together counts once");
 }
 
 #[test]
