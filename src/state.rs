@@ -5,9 +5,9 @@
 //! above v, in order. Two copies never contradict each other: one is behind (van Renesse, Dumitriu, Gough and
 //! Thomas, "Efficient Reconciliation and Flow Control for Anti-Entropy Protocols", LADIS 2008, section 3).
 //!
-//! A removed key stays as a tombstone, or it would come back from a copy that has not heard of it. Tombstones can not
-//! stay for ever, so beyond the paper the owner now and then forgets the older half and declares a **base**: keys that
-//! were removed up to there are not listed any more. A copy that is older asks which of the writes that it holds still
+//! A removed key stays as a tombstone, or it would come back from a copy that has not heard of it. Beyond the paper, the
+//! number of tombstones is bounded: the owner forgets the older half of too many, and declares a **base**. Keys that were
+//! removed up to the base are not listed any more. A copy that is older asks which of the writes that it holds still
 //! [stand](Collected), which are a byte or two each, and so needs no tombstone.
 //!
 //! | number | of a copy |

@@ -18,7 +18,7 @@ impl Protocol {
         }
     }
 
-    /// Gossips our own leave. It goes along the ring as it is with us in it.
+    /// Gossips our own leave: along the ring with us in it, if a round is due now.
     pub(super) fn announce_leave(&mut self, now: Instant) {
         self.core.push_rumor(now, self.core.me);
         self.gossip(now);

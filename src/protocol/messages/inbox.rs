@@ -61,7 +61,7 @@ pub(crate) enum Taken {
     Filled,
     /// There is no room for the message yet.
     Waits,
-    /// The whole message; what becomes of it is to be told with [`Inbox::settle`].
+    /// The whole message; what becomes of it is reported with [`Inbox::complete`].
     Complete(Vec<u8>),
 }
 

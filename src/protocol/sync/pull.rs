@@ -314,8 +314,8 @@ impl Pulls {
         Some(Closed { peer, brought: brought.into_iter().filter_map(Item::state).collect() })
     }
 
-    /// An answer has not come in time: fewer requests are under way from now on, unless there were more when it was
-    /// asked for.
+    /// An answer has not come in time: half as many requests may be under way from now on. What is late within one
+    /// pause counts once.
     fn narrow(&mut self, now: Instant) {
         if self.narrowed.is_none_or(|narrowed| now.since(narrowed) > self.pause()) {
             self.window = (self.window / 2).max(WINDOW_MIN);
