@@ -308,9 +308,9 @@ impl Config {
     }
 
     /// The pause between two rounds of gossip. After a quiet time the first round leaves at once. Each piece of news is
-    /// sent in two rounds, the second at least five intervals after the first. Under lasting news a member sends at most
-    /// 2.4 datagrams of gossip in an interval (120 a second by default on a LAN), those not counted that broadcasts
-    /// fill; half of that if all of the news is of nodes that come and go. Default: 20 ms (LAN), 100 ms (WAN), 10 ms
+    /// sent in two rounds, the second at least five intervals after the first; under lasting news in one. A member then
+    /// sends at most 2.4 datagrams of gossip in an interval, after a burst of 100 (120 a second by default on a LAN), those
+    /// not counted that broadcasts fill; half of that if all of the news is of nodes that come and go. Default: 20 ms (LAN), 100 ms (WAN), 10 ms
     /// (local). Raised, more news shares a datagram, and lost news is repeated later.
     pub fn gossip_interval(mut self, interval: Duration) -> Self {
         self.gossip_interval = interval;

@@ -9,8 +9,9 @@
 //! consumers would be refused for ever. Among these may be some that are gone, which nobody knows before something is
 //! queued for them.
 //!
-//! Other events are bounded in bytes, too, with all that they keep alive: an event carries its node, and a node the state
-//! as it was, which for 1,024 keys takes 96 kB. A queue that is full in this way takes events again when half of it is
+//! Other events are bounded in bytes, too, with the tables of the states that they keep alive: an event carries its node,
+//! and a node the state as it was, whose table takes 96 kB for 1,024 keys. Keys and values are not counted: versions of a
+//! state share them. A queue that is full in this way takes events again when half of it is
 //! read.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -49,7 +50,7 @@ pub(crate) fn hand_over(consumers: &mut Vec<Consumer>, message: Event) -> Enqueu
     let mut has_place = true;
     consumers.retain_mut(|consumer| {
         let is_there = consumer.tell_missed().is_some();
-        has_place &= !is_there || consumer.has_place();
+        has_place &= !is_there || (consumer.has_place() && consumer.held.has_room(&message));
         waiting += if is_there { consumer.message_bytes() } else { 0 };
         is_there
     });

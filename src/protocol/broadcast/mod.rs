@@ -132,7 +132,7 @@ impl Broadcasts {
         broadcast: &Broadcast<'_>,
     ) -> Taken {
         let taken = self.take_pulled(core, now, broadcast);
-        // Ours may be the shorter datagrams.
+        // It may come from a run that sends longer ones.
         if taken != Taken::Nothing && broadcast.payload.len() <= PAYLOAD_MAX {
             core.push_topic(now, Topic::Broadcast(broadcast.origin, broadcast.number));
         }

@@ -236,9 +236,8 @@ impl Requests {
 
     /// We were asleep for so long.
     pub(in crate::protocol) fn push_back(&mut self, lag: Duration) {
-        for request in self.open.values_mut() {
-            request.sent = None;
-        }
+        self.open.values_mut().for_each(|request| request.sent = None);
+        self.over.iter_mut().for_each(|over| over.sent = None);
         self.deadlines.push_back(lag);
     }
 

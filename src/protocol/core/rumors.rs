@@ -26,7 +26,9 @@
 //!
 //! A **round** takes place at once after a quiet time, then every `gossip_interval` while there is something to send. A
 //! token bucket paces them: a round serves as many slots as there are tokens for, and the next one goes on from there.
-//! So a little more news makes each copy a little later, and no amount of it exceeds the bucket's rate. A datagram that
+//! So a little more news makes each copy a little later, and no amount of it exceeds the bucket's rate. What is pushed
+//! while the bucket is less than half full goes to all slots in one phase: the rounds that wait for tokens spread it over
+//! time. A datagram that
 //! carries what users have written costs one token, and one with news of nodes only costs two: such news comes in
 //! storms when many nodes die, and is not read by the millisecond. A datagram that is filled by broadcasts costs
 //! nothing, as waiting for more news would not have saved it. At rest there are no rounds.

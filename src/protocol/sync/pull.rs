@@ -169,19 +169,16 @@ impl Pulls {
         self.missing.retain(|_, missing| missing.asked || missing.teller != teller);
     }
 
-    /// A peer is gone: what it was asked for can be asked of others.
+    /// A peer is gone: what it had can be asked of others.
     pub(crate) fn abandon(&mut self, core: &mut Core, now: Instant, peer: NameHash) {
-        let Self { requests, missing, .. } = self;
-        requests.retain(|seq, request| {
+        self.requests.retain(|seq, request| {
             let stays = request.peer.name != peer;
             if !stays {
                 core.requests.end(now, *seq, false);
-                for (item, _) in &request.items {
-                    missing.remove(item);
-                }
             }
             stays
         });
+        self.missing.retain(|_, missing| missing.teller != peer);
     }
 
     /// Whether a request for it is under way.
@@ -316,8 +313,8 @@ impl Pulls {
         Some(Closed { peer, brought: brought.into_iter().filter_map(Item::state).collect() })
     }
 
-    /// An answer has not come in time: fewer requests are under way from now on, unless there were more when it was
-    /// asked for.
+    /// An answer has not come in time: half as many requests may be under way from now on. What is late within one round
+    /// trip counts once.
     fn narrow(&mut self, core: &Core, now: Instant, peer: NameHash) {
         let pause = core.requests.usual_round_trip(peer).unwrap_or_default().max(self.retry);
         if self.narrowed.is_none_or(|narrowed| now.since(narrowed) > pause) {
