@@ -8,17 +8,27 @@
 //! While no message waits at all the next one is taken, whatever it adds up to: else one that is too long for so many
 //! consumers would be refused for ever. Among these may be some that are gone, which nobody knows before something is
 //! queued for them.
+//!
+//! Other events are bounded in bytes, too, with the tables of the states that they keep alive: an event carries its node,
+//! and a node the state as it was, whose table takes 96 kB for 1,024 keys. Keys and values are not counted: versions of a
+//! state share them. A queue that is full in this way takes events again when half of it is
+//! read.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use crate::event::Event;
+use crate::node::Node;
 use crate::protocol::EnqueueResult;
 
 /// The bytes of messages that wait for the consumers of one member, all together. A message counts once for each. One
 /// that comes when none waits may be more.
 const MESSAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+
+/// The bytes that the events keep alive that wait for one consumer, apart from messages. One that comes when none waits
+/// may be more.
+const HELD_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
 /// Queues an event for every consumer, and lets go of those that are gone. Tells how many have dropped it.
 pub(crate) fn tell(consumers: &mut Vec<Consumer>, event: &Event) -> u64 {
@@ -40,7 +50,7 @@ pub(crate) fn hand_over(consumers: &mut Vec<Consumer>, message: Event) -> Enqueu
     let mut has_place = true;
     consumers.retain_mut(|consumer| {
         let is_there = consumer.tell_missed().is_some();
-        has_place &= !is_there || consumer.has_place();
+        has_place &= !is_there || (consumer.has_place() && consumer.held.has_room(&message));
         waiting += if is_there { consumer.message_bytes() } else { 0 };
         is_there
     });
@@ -79,14 +89,87 @@ pub(crate) struct Consumer {
     /// The messages among those that wait, and perhaps some that wait no more: which event it was, and its length.
     messages: VecDeque<(u64, usize)>,
     message_bytes: usize,
+    held: Held,
+}
+
+/// What the events of one queue keep alive.
+#[derive(Debug, Default)]
+struct Held {
+    /// The events that keep anything alive: which it was, its own bytes, and the state of its node.
+    events: VecDeque<(u64, usize, Option<StateId>)>,
+    /// How many events share a state, and its bytes.
+    states: BTreeMap<StateId, (usize, usize)>,
+    bytes: usize,
+}
+
+/// Where a state is in memory: no other one is there while an event keeps it alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct StateId(usize);
+
+/// What an event keeps alive: its own bytes, and the state of its node with its bytes.
+fn weigh(event: &Event) -> (usize, Option<(StateId, usize)>) {
+    let own = match event {
+        Event::Changed { key, value, .. } => key.len() + value.as_ref().map_or(0, Vec::len),
+        Event::Broadcast { payload, .. } => payload.len(),
+        _ => 0,
+    };
+    let state = event.node().and_then(Node::versioned_state);
+    (own, state.map(|state| (StateId(std::ptr::from_ref(state).addr()), state.table_bytes())))
+}
+
+impl Held {
+    /// Whether an event has room.
+    fn has_room(&self, event: &Event) -> bool {
+        let (own, state) = weigh(event);
+        let new = state.filter(|(id, _)| !self.states.contains_key(id)).map_or(0, |(_, bytes)| bytes);
+        self.bytes == 0 || self.bytes + own + new <= HELD_BYTES_MAX
+    }
+
+    fn add(&mut self, place: u64, event: &Event) {
+        let (own, state) = weigh(event);
+        if own == 0 && state.is_none() {
+            return;
+        }
+        self.bytes += own;
+        if let Some((id, bytes)) = state {
+            let (sharers, _) = self.states.entry(id).or_insert((0, bytes));
+            *sharers += 1;
+            self.bytes += if *sharers == 1 { bytes } else { 0 };
+        }
+        self.events.push_back((place, own, state.map(|(id, _)| id)));
+    }
+
+    /// So many events were taken out of the queue.
+    fn take(&mut self, taken: u64) {
+        while let Some((_, own, state)) = self.events.front().copied().filter(|(place, ..)| *place < taken) {
+            self.events.pop_front();
+            self.bytes -= own;
+            if let Some(id) = state
+                && let Some((sharers, bytes)) = self.states.get_mut(&id)
+            {
+                *sharers -= 1;
+                if *sharers == 0 {
+                    self.bytes -= *bytes;
+                    self.states.remove(&id);
+                }
+            }
+        }
+    }
 }
 
 impl Consumer {
     /// A consumer and the events that it is going to see.
     pub(crate) fn new(capacity: usize) -> (Self, Receiver<Event>) {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        let consumer =
-            Self { sender, capacity, missed: 0, pushed: 0, messages: VecDeque::new(), message_bytes: 0 };
+        let consumer = Self {
+            sender,
+            capacity,
+            missed: 0,
+            pushed: 0,
+            messages: VecDeque::new(),
+            message_bytes: 0,
+            held: Held::default(),
+        };
         (consumer, receiver)
     }
 
@@ -94,7 +177,7 @@ impl Consumer {
     /// gone.
     pub(crate) fn offer(&mut self, event: &Event) -> Option<u64> {
         self.tell_missed()?;
-        if self.has_place() {
+        if self.has_place() && self.held.has_room(event) {
             return self.push(event.clone()).map(|()| 0);
         }
         self.missed += 1;
@@ -103,7 +186,8 @@ impl Consumer {
 
     /// Tells of dropped events as soon as there is room. `None` if the receiving end is gone.
     pub(crate) fn tell_missed(&mut self) -> Option<()> {
-        if self.missed > 0 && self.sender.len() < self.capacity {
+        self.held.take(self.taken());
+        if self.missed > 0 && self.sender.len() < self.capacity && self.held.bytes <= HELD_BYTES_MAX / 2 {
             self.push(Event::Lagged(self.missed))?;
             self.missed = 0;
         }
@@ -115,9 +199,14 @@ impl Consumer {
         self.missed == 0 && self.sender.len() < self.capacity
     }
 
+    /// How many events were taken out of the queue, at least.
+    fn taken(&self) -> u64 {
+        self.pushed - self.sender.len() as u64
+    }
+
     /// The bytes of the messages that wait. The receiving end may take one meanwhile: then it is fewer.
     fn message_bytes(&mut self) -> usize {
-        let taken = self.pushed - self.sender.len() as u64;
+        let taken = self.taken();
         while let Some((_, length)) = self.messages.front().copied().filter(|(place, _)| *place < taken) {
             self.messages.pop_front();
             self.message_bytes -= length;
@@ -130,6 +219,7 @@ impl Consumer {
             self.messages.push_back((self.pushed, payload.len()));
             self.message_bytes += payload.len();
         }
+        self.held.add(self.pushed, &event);
         match self.sender.try_send(event) {
             Err(TrySendError::Disconnected(_)) => None,
             Ok(()) | Err(TrySendError::Full(_)) => {

@@ -393,8 +393,9 @@ impl Member {
     /// Opens a stream of the events from now on. Each call opens its own; clones of one receiver share it. It
     /// ends with the end of the member, and does not keep the member running.
     ///
-    /// [`Config::event_capacity`] events wait at most; when it is full, new ones are dropped and
-    /// [`Event::Lagged`] tells how many, as soon as there is room. Messages ([`send`](Self::send)) are not dropped but
+    /// [`Config::event_capacity`] events wait at most, and fewer if they keep more than 16 MiB alive: each event holds
+    /// its node with the state as it was. When the stream is full, new events are dropped and
+    /// [`Event::Lagged`] reports how many, as soon as there is room. Messages ([`send`](Self::send)) are not dropped but
     /// refused, unless they find room in every stream and with the listener, and 16 MiB of them wait in all: a stream
     /// that nobody reads holds them up for all others, so drop it. That one was dropped is noticed with the next event,
     /// and until then it holds some memory: keep one, rather than opening one whenever you wait for something.

@@ -2,10 +2,11 @@ use std::net::SocketAddr;
 
 use crossbeam_channel::Receiver;
 
-use super::{Consumer, MESSAGE_BYTES_MAX, hand_over, tell};
+use super::{Consumer, HELD_BYTES_MAX, MESSAGE_BYTES_MAX, hand_over, tell};
 use crate::event::Event;
 use crate::node::{Generation, Incarnation, Node, Status};
 use crate::protocol::EnqueueResult;
+use crate::state::State;
 
 fn node() -> Node {
     let addr = SocketAddr::from(([10, 0, 0, 1], 7990));
@@ -100,4 +101,36 @@ fn the_bytes_that_wait_are_bounded_for_all_together_and_free_as_they_are_read() 
     );
     assert_eq!(hand_over(&mut consumers, message(quarter)), EnqueueResult::Taken);
     drop(second);
+}
+
+/// A stream that nobody read kept 5,000 versions of a state with 1,024 keys alive: 281 MB.
+#[test]
+fn what_waiting_events_keep_alive_is_bounded() {
+    let (mut consumers, [unread]) = consumers([5_000]);
+    let mut state = State::default();
+    for key in 0..1_024 {
+        state.set(&format!("key {key}"), b"x").unwrap();
+    }
+    let bytes = state.table_bytes();
+    let changed = |state: &State| {
+        let key = "key 1".to_owned();
+        Event::Changed { node: node().with_state(state.clone()), key, value: Some(vec![7; 40]) }
+    };
+    let dropped: u64 = (0..5_000).map(|_| tell(&mut consumers, &changed(&state))).sum();
+    assert!(unread.len() * bytes <= HELD_BYTES_MAX && unread.len() > 100, "{} wait", unread.len());
+    assert_eq!(dropped, 5_000 - unread.len() as u64);
+    // Events that share a version keep it alive once.
+    let one = changed(&state);
+    let (mut others, [events]) = self::consumers([5_000]);
+    assert_eq!((0..5_000).map(|_| tell(&mut others, &one)).sum::<u64>(), 0);
+    assert_eq!(events.try_iter().count(), 5_000);
+    tell(&mut others, &one);
+    assert_eq!(others[0].held.events.len(), 1);
+    // When half of it is read it goes on, and reports what was missed.
+    let waited = unread.len();
+    let read = unread.try_iter().take(waited - 1).count();
+    assert_eq!(read, waited - 1);
+    assert_eq!(tell(&mut consumers, &one), 0);
+    let rest: Vec<Event> = unread.try_iter().collect();
+    assert_eq!(rest[1..], [Event::Lagged(dropped), one]);
 }

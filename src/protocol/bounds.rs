@@ -23,7 +23,7 @@ impl Protocol {
         bounds.extend(admission);
         bounds.extend(self.detection.bounds());
         bounds.extend(self.pulls.bounds());
-        bounds.push(self.states.bound());
+        bounds.extend([self.states.bound(), core.requests.bound()]);
         bounds.extend(self.messages.bounds(core));
         bounds.extend(self.broadcasts.bounds());
         bounds.extend(self.sealing.bounds(core));

@@ -15,9 +15,12 @@ impl Protocol {
         let Some(slots) = self.dissemination.begin_round(&mut self.core, now) else {
             return;
         };
+        let may_send_states = self.states.may_gossip(now);
         let mut used: Vec<NameHash> = Vec::with_capacity(slots.len());
         for (slot, offset) in slots {
-            let topics: Vec<Topic> = self.core.rumors.for_slot(slot).collect();
+            let is_held_back = |topic: &Topic| matches!(topic, Topic::State(..)) && !may_send_states;
+            let topics: Vec<Topic> =
+                self.core.rumors.for_slot(slot).filter(|topic| !is_held_back(topic)).collect();
             if topics.is_empty() {
                 continue;
             }
@@ -46,9 +49,14 @@ impl Protocol {
         let mut rest: Vec<Topic> = own.chain(others).copied().collect();
         for _ in 0..DATAGRAMS_MAX {
             let mut datagram = self.core.datagram_to(to);
-            let sent = self.fill(now, &mut datagram, peer, &mut rest);
-            self.core.rumors.sent(now, slot, &sent, !rest.is_empty());
-            self.core.transmit(now, addr, datagram);
+            let sent = self.fill(&mut datagram, peer, &mut rest);
+            if datagram.is_empty() {
+                // It is news of the peer itself, or news that has become void.
+                self.core.rumors.settle(slot, &sent);
+            } else {
+                self.core.rumors.sent(now, slot, &sent, !rest.is_empty());
+                self.core.transmit(now, addr, datagram);
+            }
             rest.retain(|topic| matches!(topic, Topic::Broadcast(..)));
             if rest.is_empty() || sent.is_empty() {
                 break;
@@ -57,21 +65,12 @@ impl Protocol {
     }
 
     /// Adds news to a datagram, as far as there is room. Returns what has found some; what has not is left in `rest`.
-    fn fill(
-        &mut self,
-        now: Instant,
-        datagram: &mut Writer,
-        peer: NameHash,
-        rest: &mut Vec<Topic>,
-    ) -> Vec<Topic> {
+    fn fill(&mut self, datagram: &mut Writer, peer: NameHash, rest: &mut Vec<Topic>) -> Vec<Topic> {
         let mut misfits = 0;
         let mut sent = Vec::with_capacity(rest.len());
         rest.retain(|topic| {
             if misfits == MISFITS_MAX {
                 return true;
-            }
-            if matches!(topic, Topic::State(..)) && !self.states.may_gossip(now) {
-                return false;
             }
             let fits = self.add_topic(datagram, *topic, peer);
             if fits {

@@ -132,7 +132,7 @@ impl Protocol {
             proven: false,
             replied: false,
         };
-        self.detection.observe_silence(&mut self.core, now, context.known);
+        self.detection.observe_silence(&mut self.core, now, context.sender, context.known);
         if context.known {
             self.core.addresses.heard(from);
             self.detection.hear(&mut self.core, now, header.sender);

@@ -182,7 +182,7 @@ impl Protocol {
 
     /// A peer has more of a state: asks for what is missing before that which has come can be taken.
     pub(super) fn complete_state(&mut self, now: Instant, subject: NameHash, teller: NameHash) {
-        let Some(generation) = self.core.members.active(subject).map(Entry::generation) else {
+        let Some(generation) = self.core.members.heeded(subject).map(Entry::generation) else {
             return;
         };
         let (item, upto) = match self.states.lacking(&self.core, subject) {

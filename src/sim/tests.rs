@@ -12,6 +12,7 @@ mod keys;
 mod last_words;
 mod links;
 mod rates;
+mod requests;
 mod rules;
 mod states;
 mod widths;

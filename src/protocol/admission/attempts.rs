@@ -13,8 +13,8 @@ use crate::wire::{Cookie, NameHash, Seq};
 const ATTEMPTS_MAX: usize = 64;
 /// … and including those. A seed beyond it is refused.
 const ATTEMPTS_CALLED_MAX: usize = 4_096;
-/// Number of tries after which an attempt that no call waits for is given up.
-const ATTEMPT_TRIES_MAX: u32 = 12;
+/// Number of tries after which an attempt that no call waits for is given up: some 20 s, twice the longest round trip.
+const ATTEMPT_TRIES_MAX: u32 = 10;
 /// Number of tries without a challenge after which an attempt for a join is given up, if there is a reason why nobody
 /// answers. They take a second on a local network.
 const REFUSED_TRIES_MAX: u32 = 6;

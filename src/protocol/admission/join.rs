@@ -74,6 +74,11 @@ impl Joins {
         Bound { what: "joins", count: self.by_call.len(), max: JOINS_MAX }
     }
 
+    /// When the last of them is out of time.
+    fn deadline(&self) -> Option<Instant> {
+        self.by_call.values().map(|join| join.deadline).max()
+    }
+
     /// Those that wait for a seed in this stage.
     fn in_stage(&self, is_meant: impl Fn(JoinStage) -> bool) -> Vec<RequestId> {
         let meant = self.by_call.iter().filter(|(_, join)| is_meant(join.stage));
@@ -111,6 +116,7 @@ impl Admission {
             return call;
         }
         let deadline = now + core.settings.join_timeout;
+        core.requests.await_until(Some(deadline).max(self.joins.deadline()));
         let has_room = self.joins.by_call.len() < JOINS_MAX;
         let mut seeds = Vec::with_capacity(others.len());
         for seed in others {
@@ -445,6 +451,7 @@ impl Admission {
         if self.joins.by_call.remove(&call).is_none() {
             return false;
         }
+        core.requests.await_until(self.joins.deadline());
         core.timers.cancel(Timer::Join(call));
         self.attempts.release(call);
         let count = core.members.ring().len();
@@ -495,7 +502,9 @@ impl Admission {
         for seq in self.attempts.end_call(call) {
             core.requests.end(now, seq, false);
         }
-        self.joins.by_call.remove(&call)
+        let ended = self.joins.by_call.remove(&call);
+        core.requests.await_until(self.joins.deadline());
+        ended
     }
 }
 

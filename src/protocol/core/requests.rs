@@ -6,29 +6,42 @@
 //! own. The check also returns whether the answer comes from the run that was asked, because another run at the address
 //! is news in itself.
 //!
-//! **Repeating.** A request that is to be repeated is due after its pause, then after twice that, then after four times
-//! that, each time with a jitter of up to a gossip interval. Those that own it give it up.
+//! **Repeating.** A request that is to be repeated is due after its pause, and after twice the pause before each further
+//! time, with a jitter of up to a gossip interval. Once the node has answered anything, the first pause is at least what
+//! its answers usually take (RFC 6298). Pauses grow to 8 s: so an answer is awaited at any round trip up to 10 s, and a
+//! narrow link is not filled with repetitions. While a caller waits, they grow to four round trips or a 16th of the time
+//! that it still waits, whichever is longer, because an answer after that is of no use to it. Those that own a request
+//! give it up.
 //!
-//! **Late answers.** A request that was repeated, or was given up, is remembered for a while. A second answer to a
-//! repeated one shows that the first answer was to the first try, and so its round trip (the Eifel algorithm, RFC 3522).
+//! **Late answers.** A request that was repeated, or was given up, is remembered for a while. The answer to one that was
+//! given up still counts: it shows that the node is there and what its answers take, and what it brings is used if it
+//! still fits. A second answer to a repeated one shows that the first answer was to the first try, and so its round trip
+//! (the Eifel algorithm, RFC 3522).
 //!
 //! **Our own sleep.** What we were asleep for is nobody's delay: deadlines move by as much, and the round trips of what
 //! was sent before are unknown.
+
+mod round_trip;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub(in crate::protocol) use self::round_trip::RoundTrip;
+use self::round_trip::RoundTrips;
 use super::{Context, Core};
 use crate::node::Generation;
+use crate::protocol::api::Bound;
 use crate::protocol::membership::{Members, Peer};
 use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::{NameHash, Seq};
 
 /// Requests that are remembered for their late answers; the oldest go first.
-const OVER_MAX: usize = 64;
-/// A pause doubles so often.
-const DOUBLINGS_MAX: u32 = 2;
+const OVER_MAX: usize = 128;
+/// The longest pause before a request is repeated.
+const PAUSE_MAX: Duration = Duration::from_secs(8);
+/// While a caller waits, a pause takes no longer than this part of the time that is left.
+const PAUSES_OF_CALL: u32 = 16;
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +93,7 @@ struct Request {
     /// When it was sent first; unknown if we were asleep since.
     sent: Option<Instant>,
     tries: u32,
-    /// The first pause until it is repeated; none: it is not.
+    /// The shortest pause until it is repeated; none: it is not.
     pause: Option<Duration>,
 }
 
@@ -89,6 +102,7 @@ struct Request {
 struct Over {
     seq: Seq,
     kind: RequestKind,
+    owner: u64,
     asked: Asked,
     sent: Option<Instant>,
     tries: u32,
@@ -125,24 +139,56 @@ pub(in crate::protocol) struct Requests {
     open: BTreeMap<Seq, Request>,
     deadlines: Deadlines<Seq>,
     over: VecDeque<Over>,
+    round_trips: RoundTrips,
+    /// Until when a caller waits for what this member asks, if one does.
+    awaited_until: Option<Instant>,
 }
 
 impl Requests {
     pub(super) fn new() -> Self {
-        Self { open: BTreeMap::new(), deadlines: Deadlines::new(), over: VecDeque::new() }
+        Self {
+            open: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+            over: VecDeque::new(),
+            round_trips: RoundTrips::default(),
+            awaited_until: None,
+        }
+    }
+
+    /// Until when a caller waits for what this member asks; none: nobody waits.
+    pub(in crate::protocol) fn await_until(&mut self, until: Option<Instant>) {
+        self.awaited_until = until;
     }
 
     /// A request was sent again out of turn: it waits for as long as after the first time.
     pub(in crate::protocol) fn sent_again(&mut self, now: Instant, seq: Seq) {
-        if let Some(Request { pause: Some(pause), .. }) = self.open.get(&seq) {
-            self.deadlines.set(seq, now + *pause);
+        if let Some(pause) = self.open.get(&seq).and_then(|request| self.pause(now, request, 0)) {
+            self.deadlines.set(seq, now + pause);
         }
+    }
+
+    /// How long an answer of a node usually takes at the most; none if it has not answered lately.
+    pub(in crate::protocol) fn usual_round_trip(&self, node: NameHash) -> Option<Duration> {
+        self.round_trips.get(node).most()
+    }
+
+    /// How long a request waits until it is repeated, after it was repeated so often.
+    fn pause(&self, now: Instant, request: &Request, repeated: u32) -> Option<Duration> {
+        let shortest = request.pause?;
+        let node = request.asked.run.map(|(name, _)| name);
+        let rtt = node.map_or(RoundTrip::new(None), |node| self.round_trips.get(node));
+        let longest = match self.awaited_until.filter(|until| *until > now) {
+            Some(until) => (rtt.smoothed() * 4).max(until.since(now) / PAUSES_OF_CALL).min(PAUSE_MAX),
+            None => PAUSE_MAX,
+        };
+        let first = rtt.most().unwrap_or_default().max(shortest);
+        Some(first.saturating_mul(2_u32.saturating_pow(repeated)).min(longest.max(shortest)))
     }
 
     /// A request is over, answered or not.
     pub(in crate::protocol) fn end(&mut self, now: Instant, seq: Seq, is_answered: bool) {
         self.deadlines.cancel(seq);
-        let Some(Request { kind, asked, sent, tries, .. }) = self.open.remove(&seq) else {
+        let Some(Request { kind, owner, asked, sent, tries, .. }) = self.open.remove(&seq) else {
             return;
         };
         // A second answer to one that was sent once shows nothing.
@@ -150,32 +196,48 @@ impl Requests {
             if self.over.len() == OVER_MAX {
                 self.over.pop_front();
             }
-            self.over.push_back(Over { seq, kind, asked, sent, tries, answered: is_answered.then_some(now) });
+            let answered = is_answered.then_some(now);
+            self.over.push_back(Over { seq, kind, owner, asked, sent, tries, answered });
         }
     }
 
-    /// The round trip that an answer shows whose request is over; none if it shows none. The second answer to a request
-    /// that was repeated shows that the first one was to the first try.
-    fn late(
+    /// The answer to a request that is over. The second answer to a request that was repeated only shows that the first
+    /// one was to the first try, and after how long that came. A call that has ended needs no answer.
+    fn find_late(
         &mut self,
         members: &Members,
         context: &Context,
         seq: Seq,
-        kind: RequestKind,
-    ) -> Option<Duration> {
-        let is_from = |asked: &Asked| is_from(members, asked, context) == Some(true);
-        let is_meant = |over: &Over| over.seq == seq && over.kind == kind && is_from(&over.asked);
+        kinds: &[RequestKind],
+    ) -> Option<Reply> {
+        let is_used = |kind: RequestKind| !matches!(kind, RequestKind::Hello | RequestKind::Leave);
+        let is_meant = |over: &Over| over.seq == seq && kinds.contains(&over.kind) && is_used(over.kind);
         let place = self.over.iter().position(is_meant)?;
-        let Over { sent, tries, answered, .. } = self.over.remove(place)?;
-        let came = answered.or((tries == 1).then_some(context.now))?;
-        sent.map(|sent| came.since(sent))
+        let Over { kind, owner, asked, sent, tries, answered, .. } = self.over[place];
+        let of_run = is_from(members, &asked, context)?;
+        self.over.remove(place);
+        let came = answered.or((tries == 1).then_some(context.now));
+        let round_trip = sent.zip(came).map(|(sent, came)| came.since(sent)).filter(|_| of_run);
+        let reply = Reply { kind, owner, of_run, round_trip, sent };
+        if answered.is_none() {
+            return Some(reply);
+        }
+        self.note_round_trip(context, &reply);
+        None
+    }
+
+    /// Notes what the answer of a node shows of its round trip. A relay answers when it has an answer itself.
+    fn note_round_trip(&mut self, context: &Context, reply: &Reply) {
+        if let Some(rtt) = reply.round_trip.filter(|_| reply.of_run && reply.kind != RequestKind::PingRequest)
+        {
+            self.round_trips.measured(context.now, context.sender, rtt);
+        }
     }
 
     /// We were asleep for so long.
     pub(in crate::protocol) fn push_back(&mut self, lag: Duration) {
-        for request in self.open.values_mut() {
-            request.sent = None;
-        }
+        self.open.values_mut().for_each(|request| request.sent = None);
+        self.over.iter_mut().for_each(|over| over.sent = None);
         self.deadlines.push_back(lag);
     }
 
@@ -194,11 +256,15 @@ impl Requests {
     pub(in crate::protocol) fn len(&self) -> usize {
         self.open.len()
     }
+
+    pub(in crate::protocol) fn bound(&self) -> Bound {
+        self.round_trips.bound()
+    }
 }
 
 impl Core {
-    /// Notes a request that is being sent, under a fresh number. `pause`: how long its answer is waited for before it is
-    /// repeated the first time; none: it is not repeated.
+    /// Notes a request that is being sent, under a fresh number. `pause`: how long its answer is waited for at least
+    /// before it is repeated; none: it is not repeated.
     pub(in crate::protocol) fn request(
         &mut self,
         now: Instant,
@@ -210,7 +276,7 @@ impl Core {
         let seq = self.fresh_seq();
         let request = Request { kind, owner, asked: asked.into(), sent: Some(now), tries: 1, pause };
         self.requests.open.insert(seq, request);
-        if let Some(pause) = pause {
+        if let Some(pause) = self.requests.pause(now, &request, 0) {
             let jitter = self.jitter(self.settings.gossip_interval);
             self.requests.deadlines.set(seq, now + pause + jitter);
         }
@@ -226,25 +292,25 @@ impl Core {
             let Some(request) = self.requests.open.get_mut(&seq) else {
                 continue;
             };
-            let Request { kind, owner, tries, pause, .. } = *request;
+            let Request { kind, owner, tries, .. } = *request;
             request.tries += 1;
-            if let Some(pause) = pause {
-                let wait = pause * 2_u32.pow(tries.min(DOUBLINGS_MAX));
-                self.requests.deadlines.set(seq, now + wait + jitter);
+            let request = *request;
+            if let Some(pause) = self.requests.pause(now, &request, tries) {
+                self.requests.deadlines.set(seq, now + pause + jitter);
             }
             return Some(DueRequest { seq, kind, owner, tries });
         }
     }
 
-    /// The request that an answer of the run that was asked is for, which stays open; none, and counted, if nobody of
-    /// these kinds waits for it.
+    /// The request that an answer of the run that was asked is for, which stays open if it was; none, and counted, if
+    /// nobody of these kinds has waited for it.
     pub(in crate::protocol) fn answered(
         &mut self,
         context: &mut Context,
         seq: Seq,
         kinds: &[RequestKind],
     ) -> Option<Reply> {
-        let reply = self.requests.find(&self.members, context, seq, kinds).filter(|reply| reply.of_run);
+        let reply = self.reply_to(context, seq, kinds).filter(|reply| reply.of_run);
         self.note_reply(context, reply)
     }
 
@@ -255,29 +321,28 @@ impl Core {
         seq: Seq,
         kinds: &[RequestKind],
     ) -> Option<Reply> {
-        let reply = self.requests.find(&self.members, context, seq, kinds);
+        let reply = self.reply_to(context, seq, kinds);
         self.note_reply(context, reply)
     }
 
-    /// The round trip that is shown by an answer to a request that is over; none if it shows none.
-    pub(in crate::protocol) fn late_answer(
-        &mut self,
-        context: &Context,
-        seq: Seq,
-        kind: RequestKind,
-    ) -> Option<Duration> {
-        self.requests.late(&self.members, context, seq, kind)
+    fn reply_to(&mut self, context: &Context, seq: Seq, kinds: &[RequestKind]) -> Option<Reply> {
+        let open = self.requests.find(&self.members, context, seq, kinds);
+        open.or_else(|| self.requests.find_late(&self.members, context, seq, kinds))
     }
 
     fn note_reply(&mut self, context: &mut Context, reply: Option<Reply>) -> Option<Reply> {
-        let Some(Reply { sent, .. }) = reply else {
+        let Some(reply) = reply else {
             self.metrics.unexpected_answers += 1;
             return None;
         };
         self.note_answer(context);
+        self.requests.note_round_trip(context, &reply);
+        if let Some(rtt) = reply.round_trip.filter(|_| reply.of_run && reply.kind == RequestKind::Ping) {
+            self.members.measured(context.sender, rtt);
+        }
         // Everything that was read before it may be older than the absence; what comes after it is not.
-        self.returning = self.returning.filter(|returned| sent.is_none_or(|sent| sent < *returned));
-        reply
+        self.returning = self.returning.filter(|returned| reply.sent.is_none_or(|sent| sent < *returned));
+        Some(reply)
     }
 }
 

@@ -191,11 +191,14 @@ impl Detection {
     }
 
     /// Notices that we, and not the others, were cut off. Called before a datagram is read that comes after a long
-    /// silence. `known`: it ends the silence. One that goes on is noticed once.
-    pub(super) fn observe_silence(&self, core: &mut Core, now: Instant, known: bool) {
-        let is_noticed = core.returning().is_some_and(|back| now.since(back) < self.contact.silence(now));
+    /// silence. `known`: it ends the silence. One that goes on is noticed once. In a silence of two round trips to the
+    /// sender nothing may have been due.
+    pub(super) fn observe_silence(&self, core: &mut Core, now: Instant, sender: NameHash, known: bool) {
+        let silence = self.contact.silence(now);
+        let is_noticed = core.returning().is_some_and(|back| now.since(back) < silence);
+        let usual = core.requests.usual_round_trip(sender).unwrap_or_default();
         if core.members.roster().len() >= 2
-            && self.contact.silence(now) > silence_limit(core.settings.probe_timeout)
+            && silence > silence_limit(core.settings.probe_timeout).max(usual * 2)
             && (known || !is_noticed)
         {
             core.was_away(now);
@@ -388,9 +391,6 @@ impl Detection {
         let probe = self.finish(core, now, answered.probe)?;
         let (target, rtt) = (probe.target, answered.round_trip);
         self.reachability.answered(now, target.name, answered.relay);
-        if let Some(rtt) = rtt {
-            core.members.measured(target.name, rtt);
-        }
         self.voids.end(target.name);
         if matches!(probe.purpose, Purpose::Round | Purpose::Witness | Purpose::Void) {
             self.voids.answered();

@@ -177,7 +177,13 @@ impl Inbox {
         }
         if !sender.parts.contains_key(&number) {
             let length = fragment.total as usize;
-            if sender.parts.len() >= SENDER_PARTS_MAX || sender.bytes + length > SENDER_BYTES_MAX {
+            let is_other = |waiting: &&Waiting| waiting.name == name && waiting.number != number;
+            let waits = self.waiting.iter().filter(is_other);
+            let (count, bytes) =
+                waits.fold((0, 0), |(count, bytes), waiting| (count + 1, bytes + waiting.total as usize));
+            if sender.parts.len() + count >= SENDER_PARTS_MAX
+                || sender.bytes + bytes + length > SENDER_BYTES_MAX
+            {
                 return self.refuse(name, number, Refusal::Overloaded);
             }
             let Fragment { total, size, .. } = *fragment;
@@ -238,6 +244,7 @@ impl Inbox {
 
     /// Drops the incomplete messages of senders that are not to be kept: they can not complete them any more.
     pub(crate) fn drop_incomplete(&mut self, is_kept: impl Fn(NameHash, Generation) -> bool) {
+        self.waiting.retain(|waiting| is_kept(waiting.name, waiting.generation));
         for (name, sender) in &mut self.senders {
             if !is_kept(*name, sender.generation) {
                 self.bytes -= std::mem::take(&mut sender.bytes);

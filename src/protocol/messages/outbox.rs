@@ -20,11 +20,12 @@ mod pace;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use pace::{Asks, RoundTrip, Window};
+use pace::{Asks, LONG, Window};
 
 use crate::node::Generation;
 use crate::protocol::RequestId;
 use crate::protocol::api::Bound;
+use crate::protocol::core::requests::RoundTrip;
 use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::NameHash;
 use crate::wire::body::{Fragment, FragmentAck, NUMBERS_AHEAD_MAX, Progress, fragments_of};
@@ -452,7 +453,7 @@ impl Peer {
             let acked = sent.number == ack.number && has_come(sent.index);
             if acked {
                 self.sent_bytes -= sent.length;
-                self.window.grow(sent.length, self.rtt.is_long());
+                self.window.grow(sent.length, self.rtt.smoothed() >= LONG);
                 // From one that was sent again it is not known which of the two has come (Karn), unless it has asked.
                 if !sent.is_again {
                     longest = longest.max(Some(now.since(sent.at)));

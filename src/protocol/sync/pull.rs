@@ -11,9 +11,8 @@
 //! to cut it. One more request may be under way after each answer, and half as many when an answer has not come in
 //! time (as in Chiu and Jain, 1989).
 //!
-//! A request is repeated when the answer should have come. A second answer shows that this was too early (the Eifel
-//! algorithm, RFC 3522), and the next pauses are longer: a slow peer would be sent everything several times
-//! otherwise, and be slower for it.
+//! A request is repeated until it is answered, or its peer is gone. After a few times another peer that has the items
+//! may be asked as well.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,12 +36,11 @@ const WINDOW_MAX: usize = 32;
 /// Requests that are under way at the same time.
 const REQUESTS_MAX: usize = 64;
 /// A request is repeated this often before it is given up.
-const TRIES_MAX: u32 = 6;
+const TRIES_MAX: u32 = 10;
+/// After this many times without an answer, what it asks for is also asked of another node that has it.
+const PATIENCE: u32 = 4;
 /// Items that may be lacking at the same time: of twice as many nodes as a view usually holds at most.
 const MISSING_MAX: usize = 65_536;
-
-/// The longest time that is waited for an answer at first, as a multiple of `retry`.
-const PAUSES_MAX: u32 = 16;
 
 /// What can be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +78,8 @@ struct Missing {
     upto: u64,
     teller: NameHash,
     asked: bool,
+    /// The answer should have come long ago.
+    is_late: bool,
 }
 
 /// A request that is under way.
@@ -94,7 +94,6 @@ pub(crate) struct PullRequest {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pulled {
     seq: Seq,
-    round_trip: Option<Duration>,
 }
 
 /// A request that is over.
@@ -113,8 +112,6 @@ pub(crate) struct Pulls {
     /// When peers are to be asked.
     asks: Deadlines<NameHash>,
     retry: Duration,
-    /// How long answers take, smoothed.
-    usual: Duration,
     /// Number of items that the next request asks for.
     bundle: usize,
     /// Requests to one peer that may be under way at the same time …
@@ -124,15 +121,13 @@ pub(crate) struct Pulls {
 }
 
 impl Pulls {
-    /// `retry`: how long what is lacking may come by itself, and the pause before a request is repeated the first
-    /// time; later ones are up to four times that.
+    /// `retry`: how long what is lacking may come by itself, and the shortest pause before a request is repeated.
     pub(crate) fn new(retry: Duration) -> Self {
         Self {
             missing: BTreeMap::new(),
             requests: BTreeMap::new(),
             asks: Deadlines::new(),
             retry,
-            usual: Duration::ZERO,
             bundle: ITEMS_MAX,
             window: WINDOW_MIN,
             narrowed: None,
@@ -150,8 +145,9 @@ impl Pulls {
         at_once: bool,
     ) {
         let has_room = self.missing.len() < MISSING_MAX;
-        let news = Missing { generation, upto, teller, asked: false };
+        let news = Missing { generation, upto, teller, asked: false, is_late: false };
         match self.missing.get_mut(&item) {
+            Some(held) if held.is_late && held.teller != teller => *held = news,
             Some(held) if held.generation == generation && held.asked => {
                 held.upto = held.upto.max(upto);
                 return;
@@ -173,19 +169,16 @@ impl Pulls {
         self.missing.retain(|_, missing| missing.asked || missing.teller != teller);
     }
 
-    /// A peer is gone: what it was asked for can be asked of others.
+    /// A peer is gone: what it had can be asked of others.
     pub(crate) fn abandon(&mut self, core: &mut Core, now: Instant, peer: NameHash) {
-        let Self { requests, missing, .. } = self;
-        requests.retain(|seq, request| {
+        self.requests.retain(|seq, request| {
             let stays = request.peer.name != peer;
             if !stays {
                 core.requests.end(now, *seq, false);
-                for (item, _) in &request.items {
-                    missing.remove(item);
-                }
             }
             stays
         });
+        self.missing.retain(|_, missing| missing.teller != peer);
     }
 
     /// Whether a request for it is under way.
@@ -248,11 +241,6 @@ impl Pulls {
         self.missing.contains_key(&Item::Standing(name)) || self.missing.range(stretches).next().is_some()
     }
 
-    /// How long the answer to a request is waited for at first.
-    fn pause(&self) -> Duration {
-        (self.usual * 2).clamp(self.retry, self.retry * PAUSES_MAX)
-    }
-
     /// A peer that is to be asked now.
     pub(crate) fn next_to_ask(&mut self, now: Instant) -> Option<NameHash> {
         self.asks.pop_due(now)
@@ -267,14 +255,25 @@ impl Pulls {
         seq: Seq,
         tries: u32,
     ) -> Option<PullRequest> {
-        if tries < TRIES_MAX {
-            self.narrow(now);
+        let peer = self.requests.get(&seq)?.peer.name;
+        if tries < TRIES_MAX && core.members.visible(peer).is_some() {
+            self.narrow(core, now, peer);
+            if tries >= PATIENCE {
+                for (item, _) in &self.requests.get(&seq)?.items {
+                    if let Some(missing) = self.missing.get_mut(item).filter(|missing| missing.teller == peer)
+                    {
+                        missing.is_late = true;
+                    }
+                }
+            }
             return None;
         }
         core.requests.end(now, seq, false);
         let request = self.requests.remove(&seq)?;
         for (item, _) in &request.items {
-            self.missing.remove(item);
+            if self.missing.get(item).is_some_and(|missing| missing.teller == peer) {
+                self.missing.remove(item);
+            }
         }
         Some(request)
     }
@@ -290,9 +289,6 @@ impl Pulls {
     ) -> Option<Closed> {
         core.requests.end(now, pulled.seq, true);
         let request = self.requests.remove(&pulled.seq)?;
-        if let Some(took) = pulled.round_trip {
-            self.note_time(took);
-        }
         self.window = (self.window + 1).min(WINDOW_MAX);
         let is_brought =
             |(item, before): &&(Item, u64)| held(core, *item) > *before || self.waits_for_parts(*item);
@@ -303,7 +299,10 @@ impl Pulls {
             .clamp(1, ITEMS_MAX);
         for (item, _) in request.items {
             match self.missing.get_mut(&item) {
-                Some(missing) if leads_on && held(core, item) < missing.upto => missing.asked = false,
+                Some(missing) if missing.teller != request.peer.name && held(core, item) < missing.upto => {}
+                Some(missing) if leads_on && held(core, item) < missing.upto => {
+                    (missing.asked, missing.is_late) = (false, false);
+                }
                 _ => {
                     self.missing.remove(&item);
                 }
@@ -314,17 +313,14 @@ impl Pulls {
         Some(Closed { peer, brought: brought.into_iter().filter_map(Item::state).collect() })
     }
 
-    /// An answer has not come in time: half as many requests may be under way from now on. What is late within one
-    /// pause counts once.
-    fn narrow(&mut self, now: Instant) {
-        if self.narrowed.is_none_or(|narrowed| now.since(narrowed) > self.pause()) {
+    /// An answer has not come in time: half as many requests may be under way from now on. What is late within one round
+    /// trip counts once.
+    fn narrow(&mut self, core: &Core, now: Instant, peer: NameHash) {
+        let pause = core.requests.usual_round_trip(peer).unwrap_or_default().max(self.retry);
+        if self.narrowed.is_none_or(|narrowed| now.since(narrowed) > pause) {
             self.window = (self.window / 2).max(WINDOW_MIN);
             self.narrowed = Some(now);
         }
-    }
-
-    fn note_time(&mut self, took: Duration) {
-        self.usual = (self.usual * 7 + took) / 8;
     }
 
     /// Asks a peer for what it has and we lack, as far as `held` says so still: how far we have an item, if that is of
@@ -342,7 +338,7 @@ impl Pulls {
             if items.is_empty() {
                 return;
             }
-            let seq = core.request(now, RequestKind::Pull, 0, peer, Some(self.pause()));
+            let seq = core.request(now, RequestKind::Pull, 0, peer, Some(self.retry));
             self.requests.insert(seq, PullRequest { peer, items });
             self.send(core, now, seq, &lack);
         }
@@ -381,22 +377,8 @@ impl Pulls {
     }
 
     /// A request of ours is answered; what it brings follows in the same datagram. None if nobody waits for it.
-    pub(crate) fn handle_fetched(
-        &mut self,
-        core: &mut Core,
-        context: &mut Context,
-        seq: Seq,
-    ) -> Option<Pulled> {
-        match core.answered(context, seq, &[RequestKind::Pull]) {
-            Some(reply) => Some(Pulled { seq, round_trip: reply.round_trip }),
-            None => {
-                // A second answer: the request was repeated too early.
-                if let Some(took) = core.late_answer(context, seq, RequestKind::Pull) {
-                    self.note_time(took);
-                }
-                None
-            }
-        }
+    pub(crate) fn handle_fetched(&self, core: &mut Core, context: &mut Context, seq: Seq) -> Option<Pulled> {
+        core.answered(context, seq, &[RequestKind::Pull]).map(|_| Pulled { seq })
     }
 
     pub(crate) fn next_due(&self) -> Option<Instant> {

@@ -268,7 +268,7 @@ fn joins_end_with_a_reason_for_each_seed() {
     let call = world.join(joiner, &[0, 1]);
     assert!(world.run_until(secs(6), |world| world.hosts[joiner].answers.contains_key(&call)));
     assert!(matches!(world.hosts[joiner].answers[&call], CallResult::Joined(Ok(()))));
-    world.run(secs(5));
+    world.run(secs(40));
     world.recorded = Some(Vec::new());
     world.run(secs(10));
     let recorded = world.recorded.take().unwrap();

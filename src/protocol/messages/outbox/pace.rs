@@ -1,4 +1,4 @@
-//! How much may be under way to one node, and how long its acks are waited for.
+//! How much may be under way to one node, and which of its acks are waited for.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,7 +10,7 @@ pub(super) const WINDOW_MAX: usize = 128 * 1_024;
 /// The same where round trips are long.
 pub(super) const LONG_WINDOW_MAX: usize = 256 * 1_024;
 /// Round trips from here on are long.
-const LONG: Duration = Duration::from_millis(50);
+pub(super) const LONG: Duration = Duration::from_millis(50);
 /// Asks that are remembered, fewer than there are marks: each mark is that of one of them.
 const ASKS_MAX: usize = 128;
 /// Room for asks that stays for short messages.
@@ -45,39 +45,6 @@ impl Window {
             self.threshold = self.size;
             self.recovery = next_order;
         }
-    }
-}
-
-/// The round trip to a node, smoothed, and how far it varies (RFC 6298).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RoundTrip {
-    smoothed: Option<Duration>,
-    variation: Duration,
-}
-
-impl RoundTrip {
-    pub(super) fn new(known: Option<Duration>) -> Self {
-        Self { smoothed: known, variation: known.unwrap_or_default() / 2 }
-    }
-
-    pub(super) fn measured(&mut self, rtt: Duration) {
-        match self.smoothed {
-            Some(smoothed) => {
-                self.variation = (self.variation * 3 + smoothed.abs_diff(rtt)) / 4;
-                self.smoothed = Some((smoothed * 7 + rtt) / 8);
-            }
-            None => *self = Self::new(Some(rtt)),
-        }
-    }
-
-    /// What a round trip takes at the most, usually.
-    pub(super) fn most(&self) -> Option<Duration> {
-        self.smoothed.map(|smoothed| smoothed + self.variation * 4)
-    }
-
-    /// Whether most of what is under way is in the network, not in a buffer.
-    pub(super) fn is_long(&self) -> bool {
-        self.smoothed.is_some_and(|smoothed| smoothed >= LONG)
     }
 }
 

@@ -1,11 +1,17 @@
 use super::*;
+use crate::node::Status;
 use crate::protocol::tests::world::{addr_of, lan};
+use crate::wire::{Record, Verdict};
 
 const RETRY: Duration = Duration::from_millis(50);
 const RUN: Generation = Generation(1);
 
+/// One that holds the peer.
 fn core() -> Core {
-    Core::new(lan(), Instant::default(), Duration::from_secs(1_800_000_000), [1; 32])
+    let mut core = Core::new(lan(), Instant::default(), Duration::from_secs(1_800_000_000), [1; 32]);
+    let record = Record { name: "peer", addr: addr_of(9), generation: RUN, ..core.own_record() };
+    core.members.merge_alive(Instant::default(), peer().name, &record);
+    core
 }
 
 fn peer() -> Peer {
@@ -47,29 +53,6 @@ fn what_is_lacking_is_asked_for_in_turn_without_looking_at_all_of_it() {
     let names: Vec<u64> = (1..).filter(|name| name % 3 != 1).take(16).collect();
     assert_eq!(items, names.iter().map(|name| (Item::State(NameHash(*name)), 0)).collect::<Vec<_>>());
     assert_eq!(looked.get(), 24);
-}
-
-#[test]
-fn a_request_is_repeated_later_once_second_answers_have_shown_that_it_was_too_early() {
-    let took = Duration::from_millis(300);
-    let item = Item::State(NameHash(1));
-    let pause_after = |comes_twice: bool| {
-        let (mut pulls, mut core, mut now) = (Pulls::new(RETRY), core(), Instant::default());
-        for _ in 0..20 {
-            pulls.lacks(now, item, RUN, 5, peer().name, true);
-            let asked = ask(&mut pulls, &mut core, now, |_| 0);
-            now = now + took;
-            while core.next_due_request(now).is_some() {}
-            answer(&mut pulls, &mut core, now, asked[0], |_| 0);
-            if comes_twice {
-                assert!(pulls.handle_fetched(&mut core, &mut context(now + took), asked[0]).is_none());
-            }
-        }
-        pulls.pause()
-    };
-    // What comes once, and late, may have been lost the first time.
-    assert_eq!(pause_after(false), RETRY);
-    assert!(pause_after(true) > took, "{:?}", pause_after(true));
 }
 
 #[test]
@@ -158,19 +141,58 @@ fn more_is_asked_for_at_once_as_long_as_answers_come_in_time() {
     assert_eq!(pulls.window, WINDOW_MAX / 2, "what was lost together counts once");
 }
 
-#[test]
-fn a_peer_that_does_not_answer_is_given_up() {
-    let (mut pulls, mut core, mut now) = (Pulls::new(RETRY), core(), Instant::default());
-    pulls.lacks(now, Item::State(NameHash(1)), RUN, 5, peer().name, true);
-    ask(&mut pulls, &mut core, now, |_| 0);
-    let mut sent = 1;
+/// Repeats requests until they are given up: how often one was sent, and when it was given up.
+fn repeat_in_vain(pulls: &mut Pulls, core: &mut Core) -> (u32, Instant) {
+    let (mut now, mut sent) = (Instant::default(), 1);
     while let Some(due_at) = core.requests.next_due() {
         now = due_at;
         let due = core.next_due_request(now).unwrap();
-        if pulls.give_up(&mut core, now, due.seq, due.tries).is_none() {
+        if pulls.give_up(core, now, due.seq, due.tries).is_none() {
             sent += 1;
         }
     }
-    assert_eq!((sent, pulls.waiting(), core.requests.len()), (TRIES_MAX, 0, 0));
+    assert_eq!((pulls.waiting(), core.requests.len()), (0, 0));
+    (sent, now)
+}
+
+#[test]
+fn a_peer_that_does_not_answer_is_given_up_after_the_longest_round_trip() {
+    let (mut pulls, mut core, now) = (Pulls::new(RETRY), core(), Instant::default());
+    pulls.lacks(now, Item::State(NameHash(1)), RUN, 5, peer().name, true);
+    ask(&mut pulls, &mut core, now, |_| 0);
+    let (sent, at) = repeat_in_vain(&mut pulls, &mut core);
+    assert_eq!(sent, TRIES_MAX);
+    assert!(at.since(now) > Duration::from_secs(20), "{at:?}");
     assert!(!pulls.is_asking(peer().name));
+}
+
+#[test]
+fn a_peer_that_is_gone_is_given_up_at_once() {
+    let (mut pulls, mut core, now) = (Pulls::new(RETRY), core(), Instant::default());
+    pulls.lacks(now, Item::State(NameHash(1)), RUN, 5, peer().name, true);
+    ask(&mut pulls, &mut core, now, |_| 0);
+    let died =
+        Verdict { status: Status::Dead, ..core.members.get(peer().name).unwrap().verdict(peer().name) };
+    core.members.merge_verdict(now, &died);
+    assert_eq!(repeat_in_vain(&mut pulls, &mut core).0, 1);
+}
+
+#[test]
+fn what_a_peer_does_not_answer_for_long_is_asked_of_another_one() {
+    let (mut pulls, mut core, mut now) = (Pulls::new(RETRY), core(), Instant::default());
+    let (item, other) = (Item::State(NameHash(1)), NameHash(8));
+    pulls.lacks(now, item, RUN, 5, peer().name, true);
+    let seq = ask(&mut pulls, &mut core, now, |_| 0)[0];
+    for tries in 1..=PATIENCE {
+        pulls.lacks(now, item, RUN, 5, other, true);
+        assert!(!pulls.is_asking(other), "after {tries} tries");
+        now = core.requests.next_due().unwrap();
+        let due = core.next_due_request(now).unwrap();
+        assert!(pulls.give_up(&mut core, now, due.seq, due.tries).is_none());
+    }
+    pulls.lacks(now, item, RUN, 5, other, true);
+    assert_eq!(pulls.next_items(now, other, |_, _| Some(0)), [(item, 0)]);
+    // The answer that was late is taken, and the other one is still awaited.
+    answer(&mut pulls, &mut core, now, seq, |_| 3);
+    assert!(pulls.is_asking(other) && !pulls.is_asking(peer().name));
 }
