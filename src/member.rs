@@ -325,8 +325,8 @@ impl Member {
     ///
     /// After these it may have been delivered, once, or not:
     ///
-    /// - [`Error::Timeout`]: nobody said in time what became of it ([`Config::send_timeout`]), or the node was given
-    ///   up or left when all of it had been sent.
+    /// - [`Error::Timeout`]: nobody said in time what became of it ([`Config::send_timeout`]). Or, when all of it had
+    ///   been sent, the node was given up or left, or this member took a higher generation.
     /// - [`Error::Restarted`]: another run of the node has taken the place of the one that it was for.
     /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: this member has ended, before (then it was not
     ///   sent) or meanwhile. Also from the moment when it leaves.

@@ -134,7 +134,7 @@ impl Protocol {
         };
         self.detection.observe_silence(&mut self.core, now, context.sender, context.known);
         if context.known {
-            self.core.addresses.heard(from);
+            self.core.addresses.heard(source);
             self.detection.hear(&mut self.core, now, header.sender);
         }
         let mut reading = Reading::default();
@@ -421,7 +421,7 @@ impl Protocol {
             self.probe_others_at(now, sender, hello.record.addr);
         }
         context.known = self.core.members.is_known(sender, context.generation, from);
-        self.core.note_answer(context);
+        self.core.note_answer(context, from);
         admission::welcome(&mut self.core, context, hello.seq);
         // A newcomer has shown where it is, and has still to show that it runs.
         if context.known && self.core.members.was_heard(sender) {

@@ -88,6 +88,7 @@ impl Protocol {
         let state = state::own_state(&self.core);
         self.identity.renew(&mut self.core, now, above);
         self.states.carry(&mut self.core, now, state);
+        self.messages.restart(&mut self.core, now);
     }
 
     /// Goes on above all that was claimed of us.

@@ -113,14 +113,18 @@ impl Observer {
         }
         let account = self.accounts.entry(from.ip()).or_default();
         account.credit += length;
-        if !account.proven
-            && let Ok(packet) = Packet::decode(datagram)
-        {
-            let echoes = |body: Body<'_>| match body {
-                Body::Hello(hello) => account.cookies.contains(&(hello.cookie, from.ip())),
-                body => asked::answered(&body).is_some_and(|seq| account.asked.contains(&seq)),
-            };
-            account.proven = packet.header().receiver.0 == own || packet.bodies().any(echoes);
+        let Ok(packet) = Packet::decode(datagram) else {
+            return;
+        };
+        let echoes =
+            |body| matches!(body, Body::Hello(hello) if account.cookies.contains(&(hello.cookie, from.ip())));
+        account.proven |= packet.header().receiver.0 == own || packet.bodies().any(echoes);
+        // Whatever the source of an answer is: the request was read where it was sent.
+        for seq in packet.bodies().filter_map(|body| asked::answered(&body)) {
+            self.accounts
+                .values_mut()
+                .filter(|account| account.asked.contains(&seq))
+                .for_each(|account| account.proven = true);
         }
     }
 

@@ -244,7 +244,7 @@ impl Admission {
             return false;
         };
         if attempt.addr == context.from {
-            core.note_answer(context);
+            core.note_answer(context, attempt.addr);
         }
         if attempt.challenged(context.run(), cookie) {
             self.hurry(core, context.now, seq);

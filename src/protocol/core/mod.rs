@@ -378,13 +378,13 @@ impl Core {
         }
     }
 
-    /// Notes that a datagram answers a request of ours: its sender receives at the address that was asked, and is shown
-    /// again if it was hidden.
-    pub(super) fn note_answer(&mut self, context: &mut Context) {
+    /// Notes that a datagram answers what we have sent to `addr`: its sender receives there, and is shown again if it was
+    /// hidden.
+    pub(super) fn note_answer(&mut self, context: &mut Context, addr: SocketAddr) {
         let Context { now, from, sender, generation, .. } = *context;
         context.answered = true;
         self.last_answer = self.last_answer.max(now);
-        self.addresses.heard(from);
+        self.addresses.heard(addr);
         if self.members.is_known(sender, generation, from) {
             self.unhide(now, sender);
         }

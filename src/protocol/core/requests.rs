@@ -121,6 +121,8 @@ pub(in crate::protocol) struct Reply {
     pub(in crate::protocol) round_trip: Option<Duration>,
     /// When the request was sent first; unknown if we were asleep since.
     sent: Option<Instant>,
+    /// Where it was sent.
+    addr: SocketAddr,
 }
 
 /// A request that is due.
@@ -218,7 +220,7 @@ impl Requests {
         self.over.remove(place);
         let came = answered.or((tries == 1).then_some(context.now));
         let round_trip = sent.zip(came).map(|(sent, came)| came.since(sent)).filter(|_| of_run);
-        let reply = Reply { kind, owner, of_run, round_trip, sent };
+        let reply = Reply { kind, owner, of_run, round_trip, sent, addr: asked.addr };
         if answered.is_none() {
             return Some(reply);
         }
@@ -244,9 +246,9 @@ impl Requests {
     fn find(&self, members: &Members, context: &Context, seq: Seq, kinds: &[RequestKind]) -> Option<Reply> {
         let request = self.open.get(&seq).filter(|request| kinds.contains(&request.kind))?;
         let of_run = is_from(members, &request.asked, context)?;
-        let Request { kind, owner, sent, tries, .. } = *request;
+        let Request { kind, owner, asked, sent, tries, .. } = *request;
         let round_trip = sent.filter(|_| tries == 1).map(|sent| context.now.since(sent));
-        Some(Reply { kind, owner, of_run, round_trip, sent })
+        Some(Reply { kind, owner, of_run, round_trip, sent, addr: asked.addr })
     }
 
     pub(in crate::protocol) fn next_due(&self) -> Option<Instant> {
@@ -335,7 +337,7 @@ impl Core {
             self.metrics.unexpected_answers += 1;
             return None;
         };
-        self.note_answer(context);
+        self.note_answer(context, reply.addr);
         self.requests.note_round_trip(context, &reply);
         if let Some(rtt) = reply.round_trip.filter(|_| reply.of_run && reply.kind == RequestKind::Ping) {
             self.members.measured(context.sender, rtt);

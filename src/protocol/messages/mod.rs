@@ -265,6 +265,14 @@ impl Messages {
         self.go_on_sending(core, now, &[]);
     }
 
+    /// This member is another run from now on.
+    pub(super) fn restart(&mut self, core: &mut Core, now: Instant) {
+        for call in self.outbox.restart() {
+            Self::fail(core, call, Error::Timeout);
+        }
+        self.go_on_sending(core, now, &[]);
+    }
+
     /// Starts what may start, and sends what may be sent, to these nodes and to those for whom something starts.
     fn go_on_sending(&mut self, core: &mut Core, now: Instant, names: &[NameHash]) {
         let mut names = names.to_vec();

@@ -255,6 +255,25 @@ impl Outbox {
         ended
     }
 
+    /// This member is another run from now on, to which the receivers know no message. Ends those that were sent as a
+    /// whole, as they may have been delivered; the others begin anew.
+    pub(crate) fn restart(&mut self) -> Vec<RequestId> {
+        let mut ended = Vec::new();
+        for (name, peer) in self.peers.iter_mut().filter(|(_, peer)| !peer.flights.is_empty()) {
+            self.bytes -= peer.bytes;
+            self.due.cancel(*name);
+            for flight in peer.land().into_values().rev() {
+                if flight.unsent == flight.count {
+                    ended.push(flight.message.call);
+                } else {
+                    peer.waiting.push_front(flight.message);
+                    self.queued.insert(*name);
+                }
+            }
+        }
+        ended
+    }
+
     /// Forgets idle nodes that are not to be kept.
     pub(crate) fn forget(&mut self, is_kept: impl Fn(NameHash) -> bool) {
         self.peers.retain(|name, peer| {
@@ -546,14 +565,19 @@ impl Peer {
 
     /// Ends everything; with each call whether all of its message has been sent.
     fn clear(&mut self) -> impl Iterator<Item = (RequestId, bool)> + '_ {
+        let flights =
+            self.land().into_values().map(|flight| (flight.message.call, flight.unsent == flight.count));
+        flights.chain(self.waiting.drain(..).map(|message| (message.call, false)))
+    }
+
+    /// What is under way is so no more.
+    fn land(&mut self) -> BTreeMap<u64, Flight> {
         self.sent.clear();
         self.lost.clear();
         self.asks.clear();
         self.sent_bytes = 0;
         self.bytes = 0;
-        let flights = std::mem::take(&mut self.flights).into_values();
-        let flights = flights.map(|flight| (flight.message.call, flight.unsent == flight.count));
-        flights.chain(self.waiting.drain(..).map(|message| (message.call, false)))
+        std::mem::take(&mut self.flights)
     }
 
     /// When something is to be done about it next.

@@ -7,7 +7,7 @@ use super::world::World;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::node::Status;
-use crate::protocol::{CallResult, EnqueueResult, Instant, RequestId};
+use crate::protocol::{CallResult, EnqueueResult, Instant, Protocol, RequestId};
 use crate::wire::body::{Fragment, FragmentAck, Progress, Refusal};
 use crate::wire::{Body, DATAGRAM_MAX, Packet};
 
@@ -101,6 +101,23 @@ fn datagrams_are_filled_but_for_what_encryption_will_need() {
     let longest = world.recorded.take().unwrap().iter().map(|(_, _, datagram)| datagram.len()).max();
     let full = DATAGRAM_MAX - 28;
     assert!((full - 16..=full).contains(&longest.unwrap()), "{longest:?}");
+}
+
+#[test]
+fn a_member_that_becomes_another_run_repeats_no_message_that_may_have_come() {
+    let mut world = World::cluster(3, 3);
+    let renew = |protocol: &mut Protocol, now| protocol.renew(now, protocol.core.generation);
+    world.deafen(0, true);
+    let short = send(&mut world, 0, 1, b"once").unwrap();
+    let long = send(&mut world, 0, 2, &payload(100_000)).unwrap();
+    assert!(world.run_until(secs(1), |world| !messages(world, 1).is_empty()));
+    world.call(0, renew);
+    world.deafen(0, false);
+    assert!(matches!(answer(&mut world, 0, short).0, Err(Error::Timeout)));
+    answer(&mut world, 0, long).0.unwrap();
+    world.run(secs(6));
+    assert_eq!(messages(&world, 1), [("n0".to_owned(), b"once".to_vec())]);
+    assert_eq!(messages(&world, 2), [("n0".to_owned(), payload(100_000))]);
 }
 
 #[test]

@@ -243,17 +243,22 @@ fn a_member_that_was_away_has_its_view_vouched_for_at_once() {
 
 #[test]
 fn all_members_that_were_away_at_the_same_time_vouch_for_each_other_soon() {
-    let mut world = World::cluster(12, 24);
+    let mut times: Vec<u128> = (0..9).map(time_until_all_vouch).collect();
+    times.sort_unstable();
+    // Over 60 seeds it takes 5.4 to 10.5 s.
+    assert!(times[4] <= 8_000 && times[8] <= 12_000, "{times:?}");
+}
+
+/// All of a cluster are away and one crashes meanwhile: after how many milliseconds all vouch for all that remain.
+fn time_until_all_vouch(seed: u64) -> u128 {
+    let mut world = World::cluster(seed, 24);
     world.run(secs(3));
     world.crash(23);
-    for at in 0..23 {
-        was_away(&mut world, at);
-    }
-    for _ in 0..40 {
-        world.run(millis(100));
-        assert!((0..23).all(|at| !vouches(&world, at, world.hash(23))));
-    }
-    world.run(secs(4));
-    let least = (0..23).map(|at| vouched(&world, at).len()).min();
-    assert_eq!(least, Some(22));
+    (0..23).for_each(|at| was_away(&mut world, at));
+    let returned = world.now;
+    assert!(world.run_until(secs(20), |world| {
+        assert!((0..23).all(|at| !vouches(world, at, world.hash(23))));
+        (0..23).all(|at| vouched(world, at).len() == 22)
+    }));
+    world.now.since(returned).as_millis()
 }

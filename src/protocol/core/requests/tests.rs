@@ -66,7 +66,14 @@ fn an_answer_counts_only_from_the_node_that_was_asked_and_for_what_it_was_asked(
     assert_eq!(answer(&mut context(5), Seq(seq.0 ^ 1), &KINDS), None);
     assert_eq!(answer(&mut context(5), seq, &[RequestKind::Hello]), None);
     let round_trip = Some(Duration::from_millis(5));
-    let reply = Reply { kind: RequestKind::Ping, owner: 3, of_run: true, round_trip, sent: Some(at(0)) };
+    let reply = Reply {
+        kind: RequestKind::Ping,
+        owner: 3,
+        of_run: true,
+        round_trip,
+        sent: Some(at(0)),
+        addr: peer().addr,
+    };
     assert_eq!(answer(&mut context(5), seq, &KINDS), Some(reply));
     assert_eq!(core.metrics.unexpected_answers, 5);
     let another_run = &mut Context { generation: Generation(71), ..context(5) };
