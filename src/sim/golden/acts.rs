@@ -190,7 +190,7 @@ pub(super) const PLAIN: [Plan; 25] = [
     plan(Theme::Discovery, Profile::Lan, 8, 50, 1_500, 10_000),
     plan(Theme::Allow, Profile::Local, 9, 35, 1_200, 6_000),
     plan(Theme::Full, Profile::Wan, 10, 110, 3_000, 20_000),
-    plan(Theme::Broadcasts, Profile::Local, 4, 120, 2_500, 70_000),
+    plan(Theme::Broadcasts, Profile::Local, 3, 160, 4_000, 70_000),
 ];
 
 /// The number of the first world with keys: worlds without keys may be added without changing it.
