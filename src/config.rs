@@ -8,6 +8,7 @@ mod seeds;
 mod start;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -86,6 +87,8 @@ pub struct Config {
     max_message: usize,
     #[cfg(feature = "encryption")]
     keyring: Keyring,
+    /// What the own state begins with.
+    state: BTreeMap<String, Vec<u8>>,
     snapshot: Option<PathBuf>,
     keep_state: bool,
     allow_networks: Option<Vec<String>>,
@@ -166,6 +169,7 @@ impl Config {
             keyring: Keyring::plain(),
             snapshot: None,
             keep_state: false,
+            state: BTreeMap::new(),
             allow_networks: None,
             allow_names: None,
         }
@@ -482,6 +486,25 @@ impl Config {
     /// ```
     pub fn snapshot(mut self, path: impl Into<PathBuf>) -> Self {
         self.snapshot = Some(path.into());
+        self
+    }
+
+    /// A key of the own state ([`Member::set`]) that is there from the start. What fits into one datagram of all such keys
+    /// goes with the first record: other members see it in [`Event::Joined`](crate::Event::Joined) already, unless they
+    /// learn of this member by comparing views. Of a state that the [snapshot](Self::snapshot) keeps, these keys replace
+    /// those of the same name. Of two calls with one key the second counts. Default: none.
+    ///
+    /// [`Member::create`](crate::Member::create) returns the errors of [`Member::set`](crate::Member::set).
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let config = Config::local().bind("127.0.0.1:0").state("role", "web").state("version", "1.4");
+    /// assert_eq!(Member::create(config)?.local().text("role"), Some("web"));
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn state(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.state.insert(key.into(), value.into());
         self
     }
 

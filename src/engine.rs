@@ -29,8 +29,8 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn node(&self, name: &str) -> Option<Node>;
     fn all_nodes(&self) -> Nodes;
     fn wait_until(&self, timeout: Duration, is_right: &mut dyn FnMut(&Nodes) -> bool) -> Result<Nodes>;
-    fn set(self: Arc<Self>, key: &str, value: &[u8]) -> Result<()>;
-    fn remove(self: Arc<Self>, key: &str) -> Result<()>;
+    /// Writes keys of the own state, and removes those without a value.
+    fn update(self: Arc<Self>, changes: &[(&str, Option<&[u8]>)]) -> Result<()>;
     fn broadcast(self: Arc<Self>, payload: &[u8]) -> Result<()>;
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration>;
     fn send(self: Arc<Self>, name: &str, payload: &[u8]) -> Result<()>;

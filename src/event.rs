@@ -16,6 +16,11 @@ use crate::node::Node;
 #[non_exhaustive]
 pub enum Event {
     /// A node has come into the view: it is new here, or a run of it that was dead or had left is back.
+    ///
+    /// It shows the state that came together with the news. When a node joins a cluster, that is for the others what it
+    /// had written before, as far as one datagram holds it ([`Config::state`](crate::Config::state)). For a member that
+    /// learns of nodes by comparing views, as one that has just joined does, that is none. The rest is reported key by
+    /// key, as [`Changed`](Event::Changed).
     Joined(Node),
     /// A node has not answered for a while. Most suspicions end well and are over before they are shown:
     /// this is reported only when half of the shortest suspicion time has passed. A [`Died`](Event::Died) always has
@@ -38,10 +43,13 @@ pub enum Event {
     Left(Node),
     /// A node that was known under this name was started again: same name, newer generation, whatever its earlier run
     /// was.
+    ///
+    /// It shows the state of the new run, as far as [`Joined`](Event::Joined) does. The keys of the earlier run are gone
+    /// with it. No [`Changed`](Event::Changed) reports that: most of them are written again in the same moment.
     Restarted(Node),
     /// The same run of a node has a new address.
     Moved(Node),
-    /// A node has written something into its state, or removed it.
+    /// A node has written something into its state, or removed it, or it had done so before and that is known only now.
     Changed {
         /// The node, with the state as it is now: when several changes arrive together, each event carries the final
         /// state.

@@ -129,9 +129,9 @@ pub use crate::event::Event;
 #[cfg(feature = "encryption")]
 pub use crate::keyring::{Key, KeyId, Keyring};
 pub use crate::listener::Listener;
-pub use crate::member::Member;
 #[cfg(feature = "encryption")]
 pub use crate::member::MemberKeyring;
+pub use crate::member::{Member, Update};
 pub use crate::metrics::Metrics;
 pub use crate::node::{Node, Nodes};
 pub use crate::status::Status;

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "encryption")]
 mod keyring;
+mod update;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use crossbeam_channel::Receiver;
 
 #[cfg(feature = "encryption")]
 pub use self::keyring::MemberKeyring;
+pub use self::update::Update;
 #[cfg(doc)]
 use crate::config::Config;
 use crate::config::{IntoSeeds, texts};
@@ -227,7 +229,7 @@ impl Member {
     /// # Ok::<(), headcount::Error>(())
     /// ```
     pub fn set(&self, key: &str, value: impl AsRef<[u8]>) -> Result<()> {
-        Arc::clone(&self.engine).set(key, value.as_ref())
+        Arc::clone(&self.engine).update(&[(key, Some(value.as_ref()))])
     }
 
     /// Removes a key of this member's own state; one that is not there is fine.
@@ -246,7 +248,36 @@ impl Member {
     /// # Ok::<(), headcount::Error>(())
     /// ```
     pub fn remove(&self, key: &str) -> Result<()> {
-        Arc::clone(&self.engine).remove(key)
+        Arc::clone(&self.engine).update(&[(key, None)])
+    }
+
+    /// Writes and removes several keys of this member's own state in one step: each handle of this member shows all of it
+    /// or nothing. It leaves together, so the others show it in one step too if keys and values fit into one datagram
+    /// (1,100 bytes or less, and 10 more for each key); of more, the earlier ones may be shown first.
+    ///
+    /// `change` is called once, before anything is written, and may use this member. If it writes one key twice, the
+    /// second one counts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`set`](Self::set): nothing was written, none of it.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let member = Member::create(Config::local().bind("127.0.0.1:0"))?;
+    /// member.update(|state| {
+    ///     state.set("role", "leader").set("term", "7").remove("candidate");
+    /// })?;
+    /// assert_eq!(member.local().text("term"), Some("7"));
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    pub fn update(&self, change: impl FnOnce(&mut Update)) -> Result<()> {
+        let mut update = Update::default();
+        change(&mut update);
+        let changes: Vec<_> =
+            update.changes.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
+        Arc::clone(&self.engine).update(&changes)
     }
 
     /// Tells something to all others: each node that is in the cluster now and stays in it delivers it once, after all

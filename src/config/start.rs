@@ -10,6 +10,7 @@ use crate::discovery::Discovery;
 use crate::error::{Result, invalid};
 use crate::listener::Listener;
 use crate::protocol::Settings;
+use crate::snapshot::Snapshot;
 use crate::transport::{Open, Udp, Wanted};
 
 /// Where a valid configuration wants the socket, and whom it wants to meet.
@@ -112,6 +113,17 @@ impl Config {
     /// Where the snapshot is to be.
     pub(crate) fn snapshot_path(&self) -> Option<&Path> {
         self.snapshot.as_deref()
+    }
+
+    /// What the own state begins with: the configured keys, and those that an earlier run has kept.
+    pub(crate) fn first_state<'a>(
+        &'a self,
+        past: Option<&'a Snapshot>,
+    ) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let kept = past.into_iter().flat_map(|past| past.state.iter().flatten());
+        let kept = kept.filter(|(key, _)| self.keep_state && !self.state.contains_key(key));
+        let kept = kept.map(|(key, value)| (key.as_str(), value.as_slice()));
+        self.state.iter().map(|(key, value)| (key.as_str(), value.as_slice())).chain(kept)
     }
 
     /// Whether the snapshot is to hold the own state.

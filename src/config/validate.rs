@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{Addresses, Config, DEFAULT_PORT, Profile, Seed};
 use crate::allow::Allow;
 use crate::error::{Result, invalid};
+use crate::state::State;
 use crate::transport::canonical;
 use crate::wire::body::MESSAGE_MAX;
 
@@ -53,6 +54,8 @@ impl Config {
         check_range("max_message", &self.max_message, &MAX_MESSAGE)?;
         #[cfg(feature = "encryption")]
         self.keyring.check()?;
+        let mut state = State::default();
+        self.state.iter().try_for_each(|(key, value)| state.set(key, value).map(|_| ()))?;
         if self.snapshot.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
             return Err(invalid("snapshot", "is empty"));
         }

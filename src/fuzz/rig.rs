@@ -342,8 +342,8 @@ impl Rig {
         match call.0 % 10 {
             0 => drop(protocol.join(now, &[addr])),
             1 => drop(protocol.ping(now, &name)),
-            2 => drop(protocol.set(now, &key, text)),
-            3 => drop(protocol.remove(now, &key)),
+            2 => drop(protocol.update(now, &[(&key, Some(text))])),
+            3 => drop(protocol.update(now, &[(&key, None)])),
             // Longer than the bytes at hand, to be cut into fragments.
             4 => drop(protocol.send(now, &name, text.repeat(64))),
             5 => drop(protocol.broadcast(now, text)),

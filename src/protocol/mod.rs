@@ -182,16 +182,14 @@ impl Protocol {
         }
     }
 
-    /// Comes back after an earlier run: as a later one, also if the clock went back meanwhile, and with the keys and
-    /// values that are to be kept. Before anything was told to anybody.
-    pub(crate) fn resume<'a>(
-        &mut self,
-        now: Instant,
-        earlier: Generation,
-        kept: impl Iterator<Item = (&'a str, &'a [u8])>,
-    ) {
+    /// Comes back after an earlier run: as a later one, also if the clock went back meanwhile. Before anything is sent.
+    pub(crate) fn resume(&mut self, now: Instant, earlier: Generation) {
         identity::resume(&mut self.core, now, earlier);
-        self.states.resume(&mut self.core, now, kept);
+    }
+
+    /// Begins with these keys and values. Before anything is sent.
+    pub(crate) fn begin_with<'a>(&mut self, now: Instant, items: impl Iterator<Item = (&'a str, &'a [u8])>) {
+        self.states.begin(&mut self.core, now, items);
     }
 
     /// The time that [`poll_timeout`](Self::poll_timeout) returned for a kind of timer has come.
@@ -338,25 +336,13 @@ impl Protocol {
         self.detection.ping(&mut self.core, now, name)
     }
 
-    /// Writes a key of our own state.
+    /// Writes keys of our own state, and removes those without a value.
     ///
     /// # Errors
     ///
     /// [`Error::TooLarge`], [`Error::Config`], [`Error::Closed`]: nothing was written.
-    pub(crate) fn set(&mut self, now: Instant, key: &str, value: &[u8]) -> Result<()> {
-        if self.states.set(&mut self.core, now, key, value)? {
-            self.gossip(now);
-        }
-        Ok(())
-    }
-
-    /// Removes a key of our own state.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Closed`]: nothing was removed.
-    pub(crate) fn remove(&mut self, now: Instant, key: &str) -> Result<()> {
-        if self.states.remove(&mut self.core, now, key)? {
+    pub(crate) fn update(&mut self, now: Instant, changes: &[(&str, Option<&[u8]>)]) -> Result<()> {
+        if self.states.update(&mut self.core, now, changes)? {
             self.gossip(now);
         }
         Ok(())

@@ -138,10 +138,15 @@ impl Protocol {
             self.detection.hear(&mut self.core, now, header.sender);
         }
         let mut reading = Reading::default();
-        let mut leaves = Vec::new();
+        let (mut of_unknown, mut leaves) = (Vec::new(), Vec::new());
+        let events_before = self.core.events.len();
         for body in packet.bodies() {
             if is_leave_of_another(&self.core, &body) {
                 leaves.push(body);
+                continue;
+            }
+            if is_of_unknown_run(&self.core, &body) {
+                of_unknown.push(body);
                 continue;
             }
             self.handle_body(&mut context, &mut reading, &body);
@@ -152,13 +157,14 @@ impl Protocol {
         if let Some(pulled) = reading.pull.take() {
             self.end_pull(now, &pulled);
         }
-        // What comes with the news that a node has left, it has said before.
-        for body in leaves {
+        // Their records may have come behind them. What comes with the news that a node has left, it has said before.
+        for body in of_unknown.into_iter().chain(leaves) {
             self.handle_body(&mut context, &mut reading, &body);
             if self.core.ended {
                 return;
             }
         }
+        self.core.merge_first_states(events_before);
         if reading.is_stranger {
             self.attempt_join(now, from);
         }
@@ -659,6 +665,16 @@ impl Protocol {
             self.claim_broadcast(context.now, number);
         }
     }
+}
+
+/// Whether a body is something that a run has said which is not known yet.
+fn is_of_unknown_run(core: &Core, body: &Body<'_>) -> bool {
+    let (subject, generation) = match body {
+        Body::Delta(delta) => (delta.subject, delta.generation),
+        Body::Broadcast(broadcast) => (broadcast.origin, broadcast.generation),
+        _ => return false,
+    };
+    core.members.heeded(subject).is_none_or(|entry| entry.generation() != generation)
 }
 
 /// Whether a body says that another node leaves or has left.

@@ -5,6 +5,7 @@ mod clocks;
 mod damage;
 mod discovery;
 mod disks;
+mod first_states;
 mod ghosts;
 mod isolation;
 #[cfg(feature = "encryption")]

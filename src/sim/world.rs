@@ -166,10 +166,9 @@ impl World {
         let wall = self.machine(index, &settings.name).clock.shows(now);
         let mut protocol = self.new_protocol(&settings, wall);
         if let Some(past) = &past {
-            let kept = past.state.iter().flatten().filter(|_| config.keeps_state());
-            let kept = kept.map(|(key, value)| (key.as_str(), value.as_slice()));
-            protocol.resume(now, past.generation, kept);
+            protocol.resume(now, past.generation);
         }
+        protocol.begin_with(now, config.first_state(past.as_ref()));
         let machine = std::mem::take(self.machine(index, &settings.name));
         self.machines.remove(&settings.name);
         let mut host = Host {

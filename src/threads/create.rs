@@ -64,12 +64,11 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut protocol = Protocol::new(settings.clone(), protocol::Instant::default(), wall, entropy()?);
     if let Some(past) = &past {
-        let kept = past.state.iter().flatten().filter(|_| config.keeps_state());
-        let kept = kept.map(|(key, value)| (key.as_str(), value.as_slice()));
-        protocol.resume(protocol::Instant::default(), past.generation, kept);
+        protocol.resume(protocol::Instant::default(), past.generation);
         let count = past.nodes.len();
         log::info!("{}: the snapshot of the run before knows {count} nodes", settings.name);
     }
+    protocol.begin_with(protocol::Instant::default(), config.first_state(past.as_ref()));
     let (transport, transport_gone) = TransportHandle::new(transport);
     let transport = Arc::new(transport);
     let seeds = addresses.seeds.clone();

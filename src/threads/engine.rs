@@ -80,12 +80,8 @@ impl Engine for Shared {
         }
     }
 
-    fn set(self: Arc<Self>, key: &str, value: &[u8]) -> Result<()> {
-        self.step(|protocol, now| protocol.set(now, key, value))?
-    }
-
-    fn remove(self: Arc<Self>, key: &str) -> Result<()> {
-        self.step(|protocol, now| protocol.remove(now, key))?
+    fn update(self: Arc<Self>, changes: &[(&str, Option<&[u8]>)]) -> Result<()> {
+        self.step(|protocol, now| protocol.update(now, changes))?
     }
 
     fn broadcast(self: Arc<Self>, payload: &[u8]) -> Result<()> {

@@ -212,6 +212,10 @@ impl Admission {
             // Without room it gets the verdict later.
             let _ = datagram.push(&Body::Verdict(verdict));
         }
+        // Without a cookie nobody reads it.
+        if cookie != Cookie::default() {
+            core.add_own_state(&mut datagram);
+        }
         core.transmit(now, addr, datagram);
     }
 

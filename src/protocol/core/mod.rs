@@ -24,6 +24,7 @@
 pub(super) mod addresses;
 mod context;
 pub(super) mod cookies;
+pub(super) mod delta;
 mod news;
 mod own;
 pub(super) mod requests;

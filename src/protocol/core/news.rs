@@ -1,5 +1,7 @@
 //! The view as others and users hear of it: what is held against a node, what there is news of, and the events.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::rumors::Topic;
 use super::{Core, Timer};
 use crate::event::Event;
@@ -164,6 +166,35 @@ impl Core {
         if let Some(entry) = self.members.get(name) {
             self.events.push_back(event(entry.node().clone()));
         }
+    }
+
+    /// A run that comes into the view shows what has come of its state in the same datagram: in its first event, and not in
+    /// events of their own. `since`: how many events there were before the datagram was read.
+    pub(in crate::protocol) fn merge_first_states(&mut self, since: usize) {
+        let mut latest: BTreeMap<(String, u64), Node> = BTreeMap::new();
+        for event in self.events.range(since..) {
+            if let Event::Changed { node, .. } = event {
+                latest.insert((node.name().to_owned(), node.generation()), node.clone());
+            }
+        }
+        if latest.is_empty() {
+            return;
+        }
+        let mut merged = BTreeSet::new();
+        for event in self.events.range_mut(since..) {
+            if let Event::Joined(node) | Event::Restarted(node) = event
+                && let Some(latest) = latest.get(&(node.name().to_owned(), node.generation()))
+            {
+                *node = latest.with_status(node.status());
+                merged.insert((node.name().to_owned(), node.generation()));
+            }
+        }
+        let is_merged = |event: &Event| {
+            matches!(event, Event::Changed { node, .. }
+            if merged.contains(&(node.name().to_owned(), node.generation())))
+        };
+        let new = self.events.split_off(since);
+        self.events.extend(new.into_iter().filter(|event| !is_merged(event)));
     }
 
     /// Queues the event of a death.

@@ -40,6 +40,7 @@ mod budget;
 use std::collections::BTreeMap;
 
 use super::api::Bound;
+use super::core::delta::{WRITE_OVERHEAD, delta, head_size, sendable, stretch};
 use super::core::rumors::Topic;
 use super::core::{Context, Core};
 use super::membership::Entry;
@@ -50,7 +51,7 @@ use crate::node::Generation;
 use crate::state::{Change, Collected, ENTRY_MAX, Lacking, Span, State, VERSION_MAX, Written};
 use crate::wire::body::{Cuts, Delta, Standing};
 use crate::wire::header::HEADER_SIZE;
-use crate::wire::lists::{Lack, StepsBuilder, Write, WritesBuilder};
+use crate::wire::lists::{Lack, StepsBuilder, WritesBuilder};
 use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, DATAGRAM_MAX, NameHash, Writer};
 use budget::Budget;
@@ -68,8 +69,6 @@ const DELTA_HEAD: usize = 8 + 8 + 4 * 7;
 /// What a datagram holds beside one key and its value: header, seal, the body before the delta in an answer, type and
 /// length, the head, and what a write takes.
 const DELTA_OVERHEAD: usize = HEADER_SIZE + SEAL_SIZE + 10 + 3 + DELTA_HEAD + WRITE_OVERHEAD;
-/// What a write takes beside its key and its value: the key's length, the step of the version, and the value's length.
-const WRITE_OVERHEAD: usize = 1 + 7 + 2;
 const _: () = assert!(DELTA_OVERHEAD + ENTRY_MAX <= DATAGRAM_MAX, "a datagram holds each key with its value");
 /// Nobody gets here by writing. Who is said to have is not told apart by higher versions any more, of which there may
 /// not be enough, but by another run.
@@ -100,35 +99,32 @@ impl States {
         Self { collected: BTreeMap::new(), open_chunk: 0, budget: Budget::new(now, per_second) }
     }
 
-    /// Writes a key of our own state. Answers whether that is news.
+    /// Writes keys of our own state, and removes those without a value. Returns whether that is news.
     ///
     /// # Errors
     ///
     /// [`Error::TooLarge`](crate::Error::TooLarge), [`Error::Config`](crate::Error::Config),
     /// [`Error::Closed`](crate::Error::Closed): nothing was written.
-    pub(super) fn set(&mut self, core: &mut Core, now: Instant, key: &str, value: &[u8]) -> Result<bool> {
+    pub(super) fn update(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        changes: &[(&str, Option<&[u8]>)],
+    ) -> Result<bool> {
         core.check_running()?;
         let mut state = own_state(core);
-        let is_new = state.set(key, value)?;
-        if is_new {
+        let before = state.version();
+        for (key, value) in changes {
+            match value {
+                Some(value) => _ = state.set(key, value)?,
+                None => _ = state.remove(key),
+            }
+        }
+        let is_news = state.version() > before;
+        if is_news {
             self.publish(core, now, state);
         }
-        Ok(is_new)
-    }
-
-    /// Removes a key of our own state. Answers whether it was there.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Closed`](crate::Error::Closed): nothing was removed.
-    pub(super) fn remove(&mut self, core: &mut Core, now: Instant, key: &str) -> Result<bool> {
-        core.check_running()?;
-        let mut state = own_state(core);
-        let was_there = state.remove(key);
-        if was_there {
-            self.publish(core, now, state);
-        }
-        Ok(was_there)
+        Ok(is_news)
     }
 
     /// Others have writes of ours up to a version that we have not made: our state is written anew above it. False if
@@ -143,16 +139,16 @@ impl States {
         true
     }
 
-    /// A run of ours begins with the keys and values that are to be kept.
-    pub(super) fn resume<'a>(
+    /// A run of ours begins with these keys and values.
+    pub(super) fn begin<'a>(
         &mut self,
         core: &mut Core,
         now: Instant,
-        kept: impl Iterator<Item = (&'a str, &'a [u8])>,
+        items: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) {
         let mut state = State::default();
         let (mut first, mut count) = (None, 0_usize);
-        for (key, value) in kept {
+        for (key, value) in items {
             if let Err(error) = state.set(key, value) {
                 first.get_or_insert((key, error));
                 count += 1;
@@ -290,7 +286,7 @@ impl States {
         if !self.budget.may_answer(now) {
             return false;
         }
-        let Some((generation, state)) = told_state(core, subject) else {
+        let Some((generation, state)) = sendable(core, subject) else {
             return true;
         };
         // With a limit there is no use in asking for more at once.
@@ -328,7 +324,7 @@ impl States {
             return false;
         }
         let Some((generation, state)) =
-            told_state(core, subject).filter(|(_, state)| from < until && until <= state.version())
+            sendable(core, subject).filter(|(_, state)| from < until && until <= state.version())
         else {
             return true;
         };
@@ -447,7 +443,7 @@ pub(super) fn own_state(core: &Core) -> State {
 
 /// How far behind somebody is that has a state up to `from`; none if we have nothing for it.
 pub(super) fn depth(core: &Core, subject: NameHash, run: Generation, from: u64) -> Option<u64> {
-    let (held_run, state) = told_state(core, subject)?;
+    let (held_run, state) = sendable(core, subject)?;
     (held_run == run).then(|| state.version().saturating_sub(from)).filter(|depth| *depth > 0)
 }
 
@@ -460,16 +456,10 @@ fn state_of(core: &Core, name: NameHash) -> State {
     core.members.get(name).and_then(|entry| entry.node().versioned_state()).cloned().unwrap_or_default()
 }
 
-/// A state that others may be told of, and whose run it is.
-fn told_state(core: &Core, name: NameHash) -> Option<(Generation, &State)> {
-    let entry = core.members.told(name)?;
-    Some((entry.generation(), entry.node().versioned_state()?))
-}
-
 /// Adds what a rumor about a state has to tell: the writes after `from`, up to where the next such rumor begins.
 /// Answers how many; none if there is no room for one.
 fn add_news(core: &Core, datagram: &mut Writer, subject: NameHash, from: u64) -> Option<usize> {
-    let Some((generation, state)) = told_state(core, subject).filter(|(_, state)| state.version() > from)
+    let Some((generation, state)) = sendable(core, subject).filter(|(_, state)| state.version() > from)
     else {
         return Some(0);
     };
@@ -542,12 +532,6 @@ fn last_stretch(state: &State, from: u64, mut room: usize) -> u64 {
     from
 }
 
-/// No head of a delta takes more bytes.
-fn head_size(state: &State) -> usize {
-    let version = (u64::BITS - state.version().leading_zeros()).div_ceil(7).max(1) as usize;
-    8 + 8 + 4 * version
-}
-
 /// Where to cut the writes after `from`, up to `until`, so that each stretch has at most `room` bytes, as far as
 /// there is room for that.
 fn cuts(state: &State, (mut from, until): (u64, u64), room: usize) -> StepsBuilder {
@@ -560,39 +544,6 @@ fn cuts(state: &State, (mut from, until): (u64, u64), room: usize) -> StepsBuild
         from = to;
     }
     cuts
-}
-
-/// Lays out the writes after `from`, up to `until`, as far as there is room: how far that is, and how many.
-fn stretch(state: &State, from: u64, until: u64, room: usize, builder: &mut WritesBuilder) -> (u64, usize) {
-    let (mut to, mut count) = (from, 0);
-    for write in state.written_after(from).take_while(|write| write.version <= until) {
-        let laid_out = Write { key: write.key, step: write.version - to, value: write.value };
-        if !builder.push(&laid_out, room) {
-            return (to, count);
-        }
-        to = write.version;
-        count += 1;
-    }
-    // What was written in between and no longer stands is part of it.
-    (until.max(from), count)
-}
-
-fn delta<'a>(
-    subject: NameHash,
-    generation: Generation,
-    state: &State,
-    (from, to): (u64, u64),
-    builder: &'a WritesBuilder,
-) -> Delta<'a> {
-    Delta {
-        subject,
-        generation,
-        version: state.version(),
-        base: state.base(),
-        from,
-        to,
-        writes: builder.as_writes(),
-    }
 }
 
 fn written<'a>(delta: &Delta<'a>) -> impl Iterator<Item = Written<'a>> {

@@ -132,8 +132,8 @@ fn the_hellos_of_an_attempt_are_counted_from_one() {
 fn a_leave_says_how_far_the_leaver_had_come_and_whoever_tells_it_on_says_the_same() {
     let mut world = World::cluster(4, 12);
     for _ in 0..3 {
-        world.call(11, |protocol, now| protocol.set(now, "key", b"value")).unwrap();
-        world.call(11, |protocol, now| protocol.remove(now, "key")).unwrap();
+        world.call(11, |protocol, now| protocol.update(now, &[("key", Some(b"value"))])).unwrap();
+        world.call(11, |protocol, now| protocol.update(now, &[("key", None)])).unwrap();
         world.call(11, |protocol, now| protocol.broadcast(now, b"news")).unwrap();
     }
     // One has nothing of it.
@@ -171,7 +171,7 @@ fn a_sealed_datagram_counts_at_the_node_that_it_is_for_though_another_one_has_it
     world.grow(3);
     world.run(secs(2));
     world.recorded = Some(Vec::new());
-    world.call(0, |protocol, now| protocol.set(now, "key", b"value")).unwrap();
+    world.call(0, |protocol, now| protocol.update(now, &[("key", Some(b"value"))])).unwrap();
     world.run(secs(1));
     // Whatever went from the first host to the second, as if the third had the generation of the second.
     world.hosts[2].protocol.core.generation = world.generation(1);

@@ -333,7 +333,7 @@ fn what_many_say_before_they_leave_at_the_same_moment_reaches_who_stays() {
         for at in stay..n {
             world.call(at, |protocol, now| {
                 protocol.broadcast(now, b"so long").unwrap();
-                protocol.set(now, "gone", b"yes").unwrap();
+                protocol.update(now, &[("gone", Some(b"yes"))]).unwrap();
             });
         }
         let took = leave_together(&mut world, stay..n);

@@ -12,7 +12,10 @@ const HOUR: u64 = (3_600 * 1_000) << GENERATION_RANDOM_BITS;
 /// A host whose earlier run had this generation and these keys.
 fn add_again(world: &mut World, earlier: Generation, kept: &[(&str, &[u8])]) -> usize {
     let host = world.add();
-    world.call(host, |protocol, now| protocol.resume(now, earlier, kept.iter().copied()));
+    world.call(host, |protocol, now| {
+        protocol.resume(now, earlier);
+        protocol.begin_with(now, kept.iter().copied());
+    });
     host
 }
 
@@ -34,7 +37,7 @@ fn an_earlier_run_leaves_the_clock_alone_if_that_is_past_it() {
     let host = world.add();
     let by_the_clock = world.generation(host);
     let earlier = Generation(by_the_clock.0 - HOUR);
-    world.call(host, |protocol, now| protocol.resume(now, earlier, iter::empty()));
+    world.call(host, |protocol, now| protocol.resume(now, earlier));
     assert_eq!(world.generation(host), by_the_clock);
 }
 
@@ -85,13 +88,16 @@ fn a_run_after_a_kill_replaces_the_one_before_with_its_state() {
     let mut world = World::cluster(86, 3);
     world.run(secs(2));
     for number in 0..100 {
-        world.call(2, |protocol, now| protocol.set(now, "key", &[number]).unwrap());
+        world.call(2, |protocol, now| protocol.update(now, &[("key", Some(&[number]))]).unwrap());
     }
     world.run(secs(2));
     let earlier = world.generation(2);
     world.crash(2);
     world.restart(2);
-    world.call(2, |protocol, now| protocol.resume(now, earlier, iter::once(("key", &b"kept"[..]))));
+    world.call(2, |protocol, now| {
+        protocol.resume(now, earlier);
+        protocol.begin_with(now, iter::once(("key", &b"kept"[..])));
+    });
     world.call(2, |protocol, now| protocol.addresses_found(now, &[addr_of(2), addr_of(1), addr_of(0)]));
     world.run(secs(3));
     assert!(world.is_converged(), "{}", world.dump());

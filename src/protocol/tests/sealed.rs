@@ -67,7 +67,7 @@ fn lived(world: &mut World) -> Recorded {
     for round in 0..3_u8 {
         for (from, to) in [(0, 1), (1, 2), (2, 3), (3, 0), (2, 1)] {
             send(world, from, to, &[round; 3_000]);
-            world.call(from, |protocol, now| protocol.set(now, "round", &[round])).unwrap();
+            world.call(from, |protocol, now| protocol.update(now, &[("round", Some(&[round]))])).unwrap();
         }
         world.call(3, |protocol, now| protocol.broadcast(now, &[round; 100])).unwrap();
         world.run(secs(2));

@@ -21,7 +21,7 @@ fn shown(world: &World, at: usize, of: usize) -> Option<Vec<u8>> {
 fn settled(seed: u64) -> World {
     let mut world = World::cluster(seed, 3);
     world.run(secs(2));
-    world.call(0, |protocol, now| protocol.set(now, "key", b"true").unwrap());
+    world.call(0, |protocol, now| protocol.update(now, &[("key", Some(b"true"))]).unwrap());
     world.run(secs(1));
     assert_eq!(shown(&world, 2, 0).as_deref(), Some(&b"true"[..]));
     world
@@ -73,7 +73,7 @@ fn a_forged_write_of_any_version_is_taken_back_when_its_owner_hears_of_the_versi
         assert_eq!(shown(&world, 2, 0).as_deref(), Some(&b"forged"[..]), "version {version}");
         let is_repaired = |world: &World| world.is_converged() && all_show(world, b"true");
         assert!(world.run_until(secs(20), is_repaired), "version {version}: {}", world.dump());
-        world.call(0, |protocol, now| protocol.set(now, "key", b"later").unwrap());
+        world.call(0, |protocol, now| protocol.update(now, &[("key", Some(b"later"))]).unwrap());
         world.run(secs(2));
         assert!(all_show(&world, b"later"), "version {version}: {}", world.dump());
         let newcomer = world.add();
@@ -89,7 +89,7 @@ fn an_owner_that_is_said_to_have_written_a_lot_is_still_heard() {
     for version in [3, 1 << 32, (1 << 32) + 1, VERSION_MAX] {
         let mut world = settled(73);
         forge_write(&mut world, 0, version);
-        world.call(0, |protocol, now| protocol.set(now, "key", b"later").unwrap());
+        world.call(0, |protocol, now| protocol.update(now, &[("key", Some(b"later"))]).unwrap());
         world.run(secs(10));
         assert!(world.is_converged() && all_show(&world, b"later"), "version {version}: {}", world.dump());
     }
@@ -121,7 +121,7 @@ fn a_join_comes_through_though_the_states_of_the_seed_have_come_by_another_way()
 fn a_rumor_of_writes_that_begins_below_the_base_tells_of_writes() {
     let mut world = settled(75);
     for key in ["other", "more"] {
-        world.call(0, |protocol, now| protocol.set(now, key, b"").unwrap());
+        world.call(0, |protocol, now| protocol.update(now, &[(key, Some(b""))]).unwrap());
     }
     world.recorded = Some(Vec::new());
     forge_write(&mut world, 0, 9);

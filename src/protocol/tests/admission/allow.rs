@@ -136,7 +136,7 @@ fn lists_that_differ_cost_a_comparison_now_and_then_and_no_storm() {
     let before = syncs(&world);
     let sent = world.sent;
     for number in 0..1_200_u32 {
-        world.call(0, |protocol, now| protocol.set(now, "k", &number.to_be_bytes()).unwrap());
+        world.call(0, |protocol, now| protocol.update(now, &[("k", Some(&number.to_be_bytes()))]).unwrap());
         world.run(Duration::from_millis(500));
     }
     let (busy, bytes) = (syncs(&world) - before, world.sent.1 - sent.1);

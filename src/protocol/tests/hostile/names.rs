@@ -127,7 +127,7 @@ fn who_missed_three_forged_accusations_of_the_largest_step_still_believes_what_r
 #[test]
 fn claims_of_what_a_member_never_said_are_answered_once_a_probe_timeout() {
     let mut world = World::cluster(22, 4);
-    world.call(0, |protocol, now| protocol.set(now, "k", b"v").unwrap());
+    world.call(0, |protocol, now| protocol.update(now, &[("k", Some(b"v"))]).unwrap());
     world.run(secs(2));
     let node = world.hosts[0].protocol.local();
     let (mut versions, mut runs) = (BTreeSet::new(), BTreeSet::new());
