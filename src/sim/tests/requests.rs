@@ -37,7 +37,8 @@ fn far(seed: u64, n: usize, config: fn() -> Config, one_way: Duration) -> (Clust
 #[test]
 fn a_state_arrives_in_a_few_round_trips_however_long_they_are() {
     const KEYS: usize = 40;
-    let places: [(fn() -> Config, usize, u64); 7] = [
+    type Place = (fn() -> Config, usize, u64);
+    let places: [Place; 7] = [
         (Config::local, 8, 500),
         (Config::local, 2, 500),
         (Config::lan, 8, 500),
