@@ -6,8 +6,7 @@
 //! A message is not dropped so: it takes its place in the queue of each consumer, or in none, and its sender is told.
 //! The messages in all queues have 16 MiB together, so a consumer that reads nothing holds up the messages for all.
 //! While no message waits at all the next one is taken, whatever it adds up to: else one that is too long for so many
-//! consumers would be refused for ever. Among these may be some that are gone, which nobody knows before something is
-//! queued for them.
+//! consumers would be refused for ever.
 //!
 //! Other events are bounded in bytes, too, with the tables of the states that they keep alive: an event carries its node,
 //! and a node the state as it was, whose table takes 96 kB for 1,024 keys. Keys and values are not counted: versions of a
@@ -15,10 +14,12 @@
 //! read.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Weak};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::Sender;
 
 use crate::event::Event;
+use crate::events::Events;
 use crate::node::Node;
 use crate::protocol::EnqueueResult;
 
@@ -30,42 +31,42 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// may be more.
 const HELD_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
-/// Queues an event for every consumer, and lets go of those that are gone. Tells how many have dropped it.
+/// Adds a consumer, and lets go of those that are gone.
+pub(crate) fn add(consumers: &mut Vec<Consumer>, consumer: Consumer) {
+    consumers.retain(Consumer::is_there);
+    consumers.push(consumer);
+}
+
+/// Queues an event for every consumer, and lets go of those that are gone. Returns how many have dropped it.
 pub(crate) fn tell(consumers: &mut Vec<Consumer>, event: &Event) -> u64 {
-    let mut dropped = 0;
-    consumers.retain_mut(|consumer| match consumer.offer(event) {
-        Some(count) => {
-            dropped += count;
-            true
-        }
-        None => false,
-    });
-    dropped
+    consumers.retain(Consumer::is_there);
+    consumers.iter_mut().map(|consumer| consumer.offer(event)).sum()
 }
 
 /// Queues a message for every consumer or for none, and lets go of those that are gone.
 pub(crate) fn hand_over(consumers: &mut Vec<Consumer>, message: Event) -> EnqueueResult {
     let length = message_length(&message);
-    let mut waiting = 0;
-    let mut has_place = true;
-    consumers.retain_mut(|consumer| {
-        let is_there = consumer.tell_missed().is_some();
-        has_place &= !is_there || (consumer.has_place() && consumer.held.has_room(&message));
-        waiting += if is_there { consumer.message_bytes() } else { 0 };
-        is_there
-    });
+    consumers.retain(Consumer::is_there);
     if consumers.is_empty() {
         return EnqueueResult::NobodyListens;
+    }
+    let mut waiting = 0;
+    let mut has_place = true;
+    for consumer in consumers.iter_mut() {
+        consumer.tell_missed();
+        has_place &= consumer.has_place() && consumer.held.has_room(&message);
+        waiting += consumer.message_bytes();
     }
     let has_bytes = waiting == 0 || waiting + length * consumers.len() <= MESSAGE_BYTES_MAX;
     if !has_place || !has_bytes {
         return EnqueueResult::NoRoom;
     }
     // The last one is not copied, and mostly there is one.
-    let mut copies = std::iter::repeat_n(message, consumers.len());
-    consumers.retain_mut(|consumer| copies.next().and_then(|message| consumer.push(message)).is_some());
-    // All of them may have gone without a word.
-    if consumers.is_empty() { EnqueueResult::NobodyListens } else { EnqueueResult::Taken }
+    let copies = std::iter::repeat_n(message, consumers.len());
+    for (consumer, message) in consumers.iter_mut().zip(copies) {
+        consumer.push(message);
+    }
+    EnqueueResult::Taken
 }
 
 fn message_length(event: &Event) -> usize {
@@ -81,6 +82,8 @@ pub(crate) struct Consumer {
     /// Grows as it fills: an array of the full capacity would cost each member a third of a megabyte. That
     /// there is one sender makes its length a bound.
     sender: Sender<Event>,
+    /// Shared by the receiving ends.
+    receivers: Weak<()>,
     capacity: usize,
     /// Dropped since the last event that was queued.
     missed: u64,
@@ -159,10 +162,12 @@ impl Held {
 
 impl Consumer {
     /// A consumer and the events that it is going to see.
-    pub(crate) fn new(capacity: usize) -> (Self, Receiver<Event>) {
+    pub(crate) fn new(capacity: usize) -> (Self, Events) {
         let (sender, receiver) = crossbeam_channel::unbounded();
+        let receivers = Arc::new(());
         let consumer = Self {
             sender,
+            receivers: Arc::downgrade(&receivers),
             capacity,
             missed: 0,
             pushed: 0,
@@ -170,28 +175,32 @@ impl Consumer {
             message_bytes: 0,
             held: Held::default(),
         };
-        (consumer, receiver)
+        (consumer, Events::new(receiver, receivers))
     }
 
-    /// Queues an event, or drops it. Tells how many were dropped, 0 or 1; `None` if the receiving end is
-    /// gone.
-    pub(crate) fn offer(&mut self, event: &Event) -> Option<u64> {
-        self.tell_missed()?;
+    /// Whether somebody has a receiving end.
+    pub(crate) fn is_there(&self) -> bool {
+        self.receivers.strong_count() > 0
+    }
+
+    /// Queues an event, or drops it. Returns how many were dropped, 0 or 1.
+    pub(crate) fn offer(&mut self, event: &Event) -> u64 {
+        self.tell_missed();
         if self.has_place() && self.held.has_room(event) {
-            return self.push(event.clone()).map(|()| 0);
+            self.push(event.clone());
+            return 0;
         }
         self.missed += 1;
-        Some(1)
+        1
     }
 
-    /// Tells of dropped events as soon as there is room. `None` if the receiving end is gone.
-    pub(crate) fn tell_missed(&mut self) -> Option<()> {
+    /// Reports dropped events as soon as there is room.
+    pub(crate) fn tell_missed(&mut self) {
         self.held.take(self.taken());
         if self.missed > 0 && self.sender.len() < self.capacity && self.held.bytes <= HELD_BYTES_MAX / 2 {
-            self.push(Event::Lagged(self.missed))?;
+            self.push(Event::Lagged(self.missed));
             self.missed = 0;
         }
-        Some(())
     }
 
     /// Whether one more event has a place.
@@ -214,18 +223,15 @@ impl Consumer {
         self.message_bytes
     }
 
-    fn push(&mut self, event: Event) -> Option<()> {
+    fn push(&mut self, event: Event) {
         if let Event::Message { payload, .. } = &event {
             self.messages.push_back((self.pushed, payload.len()));
             self.message_bytes += payload.len();
         }
         self.held.add(self.pushed, &event);
-        match self.sender.try_send(event) {
-            Err(TrySendError::Disconnected(_)) => None,
-            Ok(()) | Err(TrySendError::Full(_)) => {
-                self.pushed += 1;
-                Some(())
-            }
+        // It fails if the receiving ends have gone just now. Then it is found out at the next event.
+        if self.sender.send(event).is_ok() {
+            self.pushed += 1;
         }
     }
 }

@@ -5,10 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
-
 use crate::error::Result;
-use crate::event::Event;
+use crate::events::Events;
 #[cfg(feature = "encryption")]
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
@@ -35,7 +33,7 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn ping(self: Arc<Self>, name: &str) -> Result<Duration>;
     fn send(self: Arc<Self>, name: &str, payload: &[u8]) -> Result<()>;
     fn save_snapshot(&self) -> Result<()>;
-    fn events(&self) -> Receiver<Event>;
+    fn events(&self) -> Events;
     fn health(&self) -> u8;
     fn metrics(&self) -> Metrics;
     fn force_leave(self: Arc<Self>, name: &str) -> Result<()>;

@@ -102,6 +102,7 @@ pub mod discovery;
 mod engine;
 mod error;
 mod event;
+mod events;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -126,6 +127,7 @@ pub use crate::config::{Config, IntoSeeds};
 pub use crate::discovery::Discovery;
 pub use crate::error::{Error, Result};
 pub use crate::event::Event;
+pub use crate::events::Events;
 #[cfg(feature = "encryption")]
 pub use crate::keyring::{Key, KeyId, Keyring};
 pub use crate::listener::Listener;

@@ -9,8 +9,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
-
 #[cfg(feature = "encryption")]
 pub use self::keyring::MemberKeyring;
 pub use self::update::Update;
@@ -21,7 +19,7 @@ use crate::engine::{Engine, Owner};
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
-use crate::event::Event;
+use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
 
@@ -428,8 +426,7 @@ impl Member {
     /// its node with the state as it was. When the stream is full, new events are dropped and
     /// [`Event::Lagged`] reports how many, as soon as there is room. Messages ([`send`](Self::send)) are not dropped but
     /// refused, unless they find room in every stream and with the listener, and 16 MiB of them wait in all: a stream
-    /// that nobody reads holds them up for all others, so drop it. That one was dropped is noticed with the next event,
-    /// and until then it holds some memory: keep one, rather than opening one whenever you wait for something.
+    /// that nobody reads holds them up for all others, so drop it.
     ///
     /// ```
     /// use headcount::{Config, Member};
@@ -441,7 +438,7 @@ impl Member {
     /// # Ok::<(), headcount::Error>(())
     /// ```
     #[must_use]
-    pub fn events(&self) -> Receiver<Event> {
+    pub fn events(&self) -> Events {
         self.engine.events()
     }
 

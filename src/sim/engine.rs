@@ -9,16 +9,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
-
 use super::host::{Host, Leftovers, Past};
 use super::world::World;
 use crate::config::{Config, Seed};
-use crate::consumer::Consumer;
+use crate::consumer::{self, Consumer};
 use crate::discovery::Discovery;
 use crate::engine::{Engine, Owner};
 use crate::error::{Error, Result, invalid};
 use crate::event::Event;
+use crate::events::Events;
 #[cfg(feature = "encryption")]
 use crate::keyring::Keyring;
 use crate::listener::Listener;
@@ -462,13 +461,13 @@ impl Engine for Process {
         world.write_snapshot(self.host)
     }
 
-    fn events(&self) -> Receiver<Event> {
+    fn events(&self) -> Events {
         let mut world = self.sim.world();
         let is_running = world.check_running(self.host, self.run).is_ok();
         let host = &mut world.hosts[self.host];
         let (consumer, events) = Consumer::new(host.event_capacity);
         if is_running {
-            host.consumers.push(consumer);
+            consumer::add(&mut host.consumers, consumer);
         }
         events
     }

@@ -5,8 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
-
 use super::checks::Observer;
 use super::machine::Machine;
 use super::snapshots::SnapshotFile;
@@ -16,6 +14,7 @@ use crate::discovery::Discovery;
 use crate::engine::Owner;
 use crate::error::Error;
 use crate::event::Event;
+use crate::events::Events;
 use crate::listener::Listener;
 use crate::protocol::{CallResult, EnqueueResult, Instant, Protocol, RequestId, Transmit};
 
@@ -83,7 +82,7 @@ pub(super) struct Host {
     pub(super) discoveries: Vec<Box<dyn Discovery>>,
     pub(super) discovery_errors: u64,
     /// Events that still have to be passed to the listener.
-    pub(super) listener_events: Option<Receiver<Event>>,
+    pub(super) listener_events: Option<Events>,
     pub(super) events_dropped: u64,
     pub(super) listener_panics: u64,
     pub(super) answers: BTreeMap<RequestId, CallResult>,

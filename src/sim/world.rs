@@ -560,7 +560,7 @@ impl World {
     /// ack of a message is one of them.
     fn tell_events(&mut self, index: usize) {
         let host = &mut self.hosts[index];
-        host.consumers.retain_mut(|consumer| consumer.tell_missed().is_some());
+        host.consumers.iter_mut().for_each(Consumer::tell_missed);
         if host.listener_events.as_ref().is_some_and(|events| !events.is_empty()) {
             self.to_be_told.insert(index);
         }

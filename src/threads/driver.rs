@@ -198,7 +198,7 @@ impl Driver {
             let is_gone = |result| matches!(result, Err(TrySendError::Disconnected(())));
             core.watchers.retain(|(_, watcher)| !is_gone(watcher.try_send(())));
         }
-        core.consumers.retain_mut(|consumer| consumer.tell_missed().is_some());
+        core.consumers.iter_mut().for_each(Consumer::tell_missed);
         // Not `log_enabled!`, which asks the logger: that is code of the user.
         let is_logged = log::max_level() >= log::Level::Info;
         while let Some(event) = core.protocol.poll_event() {
@@ -309,7 +309,7 @@ impl Driver {
     pub(super) fn add_consumer(&self, consumer: Consumer) -> Result<()> {
         let mut core = self.core_mut();
         self.check_running()?;
-        core.consumers.push(consumer);
+        consumer::add(&mut core.consumers, consumer);
         Ok(())
     }
 

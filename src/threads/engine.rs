@@ -11,7 +11,7 @@ use super::join::join;
 use super::shared::{ANSWER_GRACE, Shared};
 use crate::engine::{Engine, Owner};
 use crate::error::{Error, Result, invalid};
-use crate::event::Event;
+use crate::events::Events;
 #[cfg(feature = "encryption")]
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
@@ -120,7 +120,7 @@ impl Engine for Shared {
         writer.save().unwrap_or_else(|| Err(self.driver().end_error()))
     }
 
-    fn events(&self) -> Receiver<Event> {
+    fn events(&self) -> Events {
         Self::events(self)
     }
 

@@ -22,7 +22,7 @@ use crate::config::Addresses;
 use crate::consumer::Consumer;
 use crate::engine::Owner;
 use crate::error::Result;
-use crate::event::Event;
+use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
 use crate::protocol::{CallResult, Instant, Protocol, RequestId, Settings, Task};
@@ -201,7 +201,7 @@ impl Shared {
     }
 
     /// Opens a stream of the events from now on. It is over at once if the member has ended.
-    pub(super) fn events(&self) -> Receiver<Event> {
+    pub(super) fn events(&self) -> Events {
         let (consumer, events) = Consumer::new(self.event_capacity);
         // An error says that the member has ended; then the consumer is dropped, which closes the stream.
         let _ = self.driver.add_consumer(consumer);

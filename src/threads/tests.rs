@@ -43,33 +43,36 @@ fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
 fn a_full_queue_drops_the_newest_events_and_tells_how_many_before_the_next() {
     let (mut consumer, events) = Consumer::new(2);
     for port in 1..=5 {
-        assert_eq!(consumer.offer(&conflict(port)), Some(u64::from(port > 2)), "{port}");
+        assert_eq!(consumer.offer(&conflict(port)), u64::from(port > 2), "{port}");
     }
     assert_eq!(events.recv().unwrap(), conflict(1));
     // There is room for one: that is needed to tell what was dropped.
-    assert_eq!(consumer.offer(&conflict(6)), Some(1));
+    assert_eq!(consumer.offer(&conflict(6)), 1);
     assert_eq!(events.recv().unwrap(), conflict(2));
     assert_eq!(events.recv().unwrap(), Event::Lagged(3));
-    assert_eq!(consumer.offer(&conflict(7)), Some(0));
+    assert_eq!(consumer.offer(&conflict(7)), 0);
     assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::Lagged(1), conflict(7)]);
 }
 
 #[test]
 fn dropped_events_are_told_without_a_further_event() {
     let (mut consumer, events) = Consumer::new(1);
-    consumer.offer(&conflict(1)).unwrap();
-    consumer.offer(&conflict(2)).unwrap();
-    consumer.tell_missed().unwrap();
+    consumer.offer(&conflict(1));
+    consumer.offer(&conflict(2));
+    consumer.tell_missed();
     assert_eq!(events.try_iter().collect::<Vec<_>>(), [conflict(1)]);
-    consumer.tell_missed().unwrap();
+    consumer.tell_missed();
     assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::Lagged(1)]);
 }
 
 #[test]
-fn a_consumer_whose_receiver_is_gone_is_found_out() {
-    let (mut consumer, events) = Consumer::new(1);
+fn a_consumer_is_there_until_its_last_stream_is_dropped() {
+    let (consumer, events) = Consumer::new(1);
+    let clone = events.clone();
     drop(events);
-    assert_eq!(consumer.offer(&conflict(1)), None);
+    assert!(consumer.is_there());
+    drop(clone);
+    assert!(!consumer.is_there());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use headcount::crossbeam_channel::{Receiver, RecvTimeoutError};
+use headcount::crossbeam_channel::RecvTimeoutError;
 use headcount::{Config, Event, Member};
 
 /// Far beyond what anything here takes, even on a busy machine: only a test that fails waits so long.
@@ -145,7 +145,7 @@ pub(crate) fn run_alone(test: &str, body: impl FnOnce()) -> String {
 /// Everything that one member is told from now on.
 pub(crate) struct Watch {
     observer: String,
-    events: Receiver<Event>,
+    events: headcount::Events,
     seen: Vec<Event>,
 }
 

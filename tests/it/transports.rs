@@ -265,7 +265,7 @@ fn messages_of_all_lengths_arrive_once(network: &Network) {
 fn broadcasts_reach_all_in_order(network: &Network) {
     const COUNT: u8 = 50;
     let members = network.cluster(8);
-    let streams: Vec<Receiver<Event>> = members.iter().map(Member::events).collect();
+    let streams: Vec<headcount::Events> = members.iter().map(Member::events).collect();
     for number in 0..COUNT {
         for member in &members {
             member.broadcast(&[number]).unwrap();

@@ -7,7 +7,6 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -17,6 +16,7 @@ use super::record::Second;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::events::Events;
 use crate::member::Member;
 use crate::sim::Cluster;
 
@@ -39,7 +39,7 @@ struct Seat {
     name: String,
     member: Member,
     /// None: it hears nothing, and refuses messages.
-    events: Option<Receiver<Event>>,
+    events: Option<Events>,
     /// Another host has a member of its name, which is found by the name.
     is_displaced: bool,
 }
@@ -153,7 +153,7 @@ impl World {
             return;
         }
         for (host, seat) in self.seats.iter().enumerate() {
-            for event in seat.events.iter().flat_map(Receiver::try_iter) {
+            for event in seat.events.iter().flat_map(|events| events.try_iter()) {
                 self.told.number(host as u64);
                 self.told.event(&event);
                 self.touched.insert(fold::kind(&event).to_owned());

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
-
 use super::millis;
 use crate::event::Event;
+use crate::events::Events;
 use crate::member::Member;
 use crate::sim::Cluster;
 
@@ -42,7 +41,7 @@ impl Watched {
             hosts.map(|host| (host.name.clone(), host.run)).collect::<Vec<_>>()
         };
         let running = runs();
-        let streams: Vec<(&Member, Receiver<Event>)> =
+        let streams: Vec<(&Member, Events)> =
             members.iter().map(|member| (member, member.events())).collect();
         let sent = cluster.fates().sent;
         let mut seen: Vec<(Duration, &str, Event)> = Vec::new();

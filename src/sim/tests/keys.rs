@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
 use rand::rngs::ChaCha12Rng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -12,6 +11,7 @@ use super::{name, secs};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::events::Events;
 use crate::keyring::{Key, Keyring};
 use crate::member::Member;
 use crate::member::MemberKeyring;
@@ -41,7 +41,7 @@ fn key(byte: u8) -> Key {
 /// What the members have said to each other.
 struct Talk {
     members: Vec<Member>,
-    events: Vec<Receiver<Event>>,
+    events: Vec<Events>,
     rng: ChaCha12Rng,
     /// Messages for each member.
     sent: BTreeMap<usize, Vec<Vec<u8>>>,
