@@ -36,6 +36,11 @@ const LEFT_ALONE: usize = 3;
 /// 320 s.
 const EQUAL_WITHIN: Duration = Duration::from_secs(400);
 
+/// How long members have to learn a new round trip.
+const SETTLING: Duration = Duration::from_secs(60);
+/// A copy is not behind when its owner has been quiet for so long, and five round trips.
+const QUIET: Duration = Duration::from_secs(3);
+
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap())
 }
@@ -179,6 +184,7 @@ impl Run {
         self.assert_equal_states();
         assert!(after <= EQUAL_WITHIN, "seed {}: views were equal only after {after:?}", self.seed);
         Watched::assert_at_rest(&self.cluster, &self.members);
+        self.assert_prompt();
         println!("seed {}: {} of {} hosts, equal after {after:?}", self.seed, self.running().len(), {
             self.members.len()
         });
@@ -279,6 +285,27 @@ impl Run {
             let shown = self.members[other].node(own.name()).unwrap();
             assert!(own.state().eq(shown.state()), "seed {}: the state of {host} at {other}", self.seed);
         }
+    }
+
+    /// Checks that no copy is behind while its owner has been quiet for five round trips and 3 s, with long round trips
+    /// and up to 10 % loss.
+    fn assert_prompt(&mut self) {
+        let (loss, slowest) = (self.share(0.1), millis(self.below(1..500) as u64));
+        self.cluster.loss(loss);
+        self.cluster.latency(slowest / 2..slowest);
+        self.cluster.run(SETTLING);
+        for host in self.running() {
+            for key in 0..self.below(1..6) {
+                let value = vec![self.rng.random(); self.below(0..100)];
+                match self.members[host].set(&format!("last {key}"), value) {
+                    Ok(()) | Err(Error::TooLarge { what: "state", .. } | Error::Closed) => {}
+                    Err(error) => panic!("seed {}: {error}", self.seed),
+                }
+            }
+        }
+        self.cluster.run(slowest * 10 + QUIET);
+        println!("seed {}: prompt at {:.1} % loss, one way up to {slowest:?}", self.seed, loss * 100.0);
+        self.assert_equal_states();
     }
 
     /// The network falls into two halves.

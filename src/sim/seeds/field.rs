@@ -28,6 +28,10 @@ impl Run {
                 self.set_clock(&own, off);
             }
             Kind::Width => self.narrow(&own, &peer),
+            Kind::Distance => {
+                let slowest = millis(self.below(20..500) as u64);
+                self.cluster.latency(slowest / 2..slowest);
+            }
             Kind::Size => {
                 let bytes = self.below(500..1_500);
                 let beyond = if self.below(0..2) == 0 { Oversize::Swallowed } else { Oversize::Refused };

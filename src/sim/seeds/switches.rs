@@ -15,6 +15,8 @@ pub(super) enum Kind {
     FarClocks,
     /// Narrow uplinks, downlinks and links.
     Width,
+    /// Round trips of up to a second.
+    Distance,
     /// Links that do not carry the datagrams that members send.
     Size,
     /// Hosts behind a translator, with a mapped port.
@@ -45,12 +47,9 @@ pub(super) enum Kind {
 
 const CLOCKS: bool = true;
 const FAR_CLOCKS: bool = true;
-/// Closed until requests share a budget: repeated requests fill the queue, and probes do not get through. While links
-/// stay narrow, views do not become equal in all seeds: not in 1 of 64 within 22 minutes.
-const WIDTH: bool = false;
-/// Closed until the size that a path carries is discovered: datagrams that do not fit are sent again and again. 30 of
-/// 30 seeds pass, because the limit is removed before views are compared.
-const SIZE: bool = false;
+const WIDTH: bool = true;
+const DISTANCE: bool = true;
+const SIZE: bool = true;
 const TRANSLATION: bool = true;
 const ADDRESSES: bool = true;
 const FLIPS: bool = true;
@@ -65,10 +64,11 @@ const CRASH_LOOPS: bool = true;
 const CUTS: bool = true;
 
 impl Kind {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Clocks,
         Self::FarClocks,
         Self::Width,
+        Self::Distance,
         Self::Size,
         Self::Translation,
         Self::Addresses,
@@ -90,6 +90,7 @@ impl Kind {
             Self::Clocks => ("clocks", CLOCKS),
             Self::FarClocks => ("far-clocks", FAR_CLOCKS),
             Self::Width => ("width", WIDTH),
+            Self::Distance => ("distance", DISTANCE),
             Self::Size => ("size", SIZE),
             Self::Translation => ("translation", TRANSLATION),
             Self::Addresses => ("addresses", ADDRESSES),
