@@ -2,6 +2,7 @@
 
 use super::core::MISFITS_MAX;
 use super::core::rumors::Topic;
+use super::detection::Purpose;
 use super::dissemination::peer_at;
 use super::{Instant, Protocol};
 use crate::wire::{NameHash, Writer};
@@ -43,6 +44,9 @@ impl Protocol {
             return;
         };
         let (to, addr) = ((peer, entry.generation()), entry.addr());
+        if self.core.addresses.should_ask(addr) {
+            self.detection.probe_node(&mut self.core, now, Purpose::Compare { asked: 0 }, peer);
+        }
         let ours = Topic::Node(self.core.me);
         let own = topics.iter().filter(|topic| **topic == ours);
         let others = topics.iter().filter(|topic| **topic != ours);

@@ -22,8 +22,8 @@ use crate::protocol::time::Instant;
 pub(crate) struct Addresses {
     /// Those that have shown themselves: one for each node, sooner or later, so nothing else is kept of them.
     proven: BTreeSet<IpAddr>,
-    /// Datagrams that were sent to others in this second.
-    sends: BTreeMap<IpAddr, u32>,
+    /// Datagrams that were sent to others in this second, and whether they were asked to answer.
+    sends: BTreeMap<IpAddr, (u32, bool)>,
     second: u64,
     newcomers: BTreeMap<IpAddr, Newcomers>,
     /// When newcomers that time has made up for were forgotten last.
@@ -84,9 +84,18 @@ impl Addresses {
         if self.sends.len() >= Self::MAX && !self.sends.contains_key(&addr.ip()) {
             return false;
         }
-        let sends = self.sends.entry(addr.ip()).or_default();
+        let (sends, _) = self.sends.entry(addr.ip()).or_default();
         *sends += 1;
         *sends <= Self::UNPROVEN_PER_SECOND
+    }
+
+    /// Whether to ask a node there for an answer, which shows that it receives: half of what may be sent to it was sent
+    /// this second. Once a second.
+    pub(crate) fn should_ask(&mut self, addr: SocketAddr) -> bool {
+        let sends = self.sends.get_mut(&addr.ip()).filter(|_| !self.proven.contains(&addr.ip()));
+        sends.is_some_and(|(sends, asked)| {
+            *sends >= Self::UNPROVEN_PER_SECOND / 2 && !std::mem::replace(asked, true)
+        })
     }
 
     /// Whether one more newcomer may come from there now, which it then does. Members that share a loopback address

@@ -44,10 +44,12 @@ fn delays(cluster: &Cluster, speakers: &[&Member], members: &[Member], per_secon
     delays
 }
 
-/// Of 200 a second 7 % were lost, and the others came after 2.9 s in the median.
+/// Of 200 a second 7 % were lost, and the others came after 2.9 s in the median. Where all of 64 speak, 99 % came after
+/// 0.9 s: what is sent to an address that has not shown itself is bounded, and peers that were sent rumors only were not
+/// asked to.
 #[test]
 fn broadcasts_at_the_promised_rate_arrive_within_a_quarter_of_a_second() {
-    for (n, speakers, per_second) in [(8, 8, 500), (8, 1, 500), (64, 1, 100)] {
+    for (n, speakers, per_second) in [(8, 8, 500), (8, 1, 500), (64, 1, 100), (64, 64, 100)] {
         let (cluster, members) = cluster(41, n);
         cluster.run(secs(2));
         let speakers: Vec<&Member> = members.iter().take(speakers).collect();

@@ -32,6 +32,24 @@ fn to_fill_the_tables_gives_nobody_a_budget_back() {
 }
 
 #[test]
+fn a_node_is_asked_for_an_answer_once_a_second_when_half_of_its_share_is_used_up() {
+    let mut table = Addresses::default();
+    let asked = |table: &mut Addresses, time| {
+        let send = |_| {
+            table.may_send(at(time), made_up(1));
+            table.should_ask(made_up(1))
+        };
+        (1..=30).map(send).collect::<Vec<_>>()
+    };
+    let tenth: Vec<bool> = (1..=30).map(|sent| sent == 10).collect();
+    assert_eq!(asked(&mut table, 0), tenth);
+    assert_eq!(asked(&mut table, 500_000), [false; 30]);
+    assert_eq!(asked(&mut table, 1_000_000), tenth);
+    table.heard(made_up(1));
+    assert_eq!(asked(&mut table, 2_000_000), [false; 30]);
+}
+
+#[test]
 fn a_full_table_has_room_again_when_time_has_made_up_for_what_is_in_it() {
     let mut table = Addresses::default();
     assert!((0..65_536).all(|number| table.came(at(0), made_up(number))));
