@@ -24,7 +24,7 @@
 
 use std::fmt;
 
-use super::{Contact, LastStatus, Snapshot};
+use super::{Contact, LastStatus, NODES_MAX, Snapshot};
 use crate::node::Generation;
 use crate::wire::ClusterId;
 use crate::wire::cursor::{Reader, Sink};
@@ -147,7 +147,7 @@ fn encode_body(snapshot: &Snapshot) -> Vec<u8> {
 
 fn decode_body(body: &[u8]) -> Result<Snapshot, Malformed> {
     let mut reader = Reader::new(body);
-    let snapshot = Snapshot {
+    let mut snapshot = Snapshot {
         cluster: reader.text()?.to_owned(),
         cluster_id: ClusterId(reader.u64()?),
         name: reader.text()?.to_owned(),
@@ -157,6 +157,9 @@ fn decode_body(body: &[u8]) -> Result<Snapshot, Malformed> {
         nodes: list(&mut reader, contact)?,
     };
     reader.finish()?;
+    // No run of ours writes more: it would look for all of them, and write them again.
+    snapshot.nodes.sort_by_key(|node| node.last_status);
+    snapshot.nodes.truncate(NODES_MAX);
     Ok(snapshot)
 }
 
