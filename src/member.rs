@@ -250,8 +250,9 @@ impl Member {
     }
 
     /// Writes and removes several keys of this member's own state in one step: each handle of this member shows all of it
-    /// or nothing. It leaves together, so the others show it in one step too if keys and values fit into one datagram
-    /// (1,100 bytes or less, and 10 more for each key); of more, the earlier ones may be shown first.
+    /// or nothing. It leaves together, and the others usually show it in one step too if keys and values fit into one
+    /// datagram (1,100 bytes or less, and 10 more for each key). A member that has missed it, or of more, may show the
+    /// earlier ones first.
     ///
     /// `change` is called once, before anything is written, and may use this member. If it writes one key twice, the
     /// second one counts.

@@ -11,9 +11,11 @@ use crate::wire::{Cookie, NameHash, Seq};
 
 /// Maximum number of attempts at the same time, except those for a join by call …
 const ATTEMPTS_MAX: usize = 64;
+/// … so many of them because of what others have reported: the rest is for what this member has seen itself.
+const HINTED_MAX: usize = ATTEMPTS_MAX * 3 / 4;
 /// … and including those. A seed beyond it is refused.
 const ATTEMPTS_CALLED_MAX: usize = 4_096;
-/// Number of tries after which an attempt that no call waits for is given up: some 20 s, twice the longest round trip.
+/// Number of tries after which an attempt that no call waits for is given up: 20 s or more, twice the longest round trip.
 const ATTEMPT_TRIES_MAX: u32 = 10;
 /// Number of tries without a challenge after which an attempt for a join is given up, if there is a reason why nobody
 /// answers. They take a second on a local network.
@@ -74,6 +76,11 @@ impl JoinAttempts {
         let max = if call.is_some() { ATTEMPTS_CALLED_MAX } else { ATTEMPTS_MAX };
         let is_known = || self.by_seq.values().any(|other| other.addr == addr);
         self.by_seq.len() < max && (call.is_some() || !is_known())
+    }
+
+    /// Whether another attempt may begin because of what others have reported.
+    pub(super) fn has_room_for_hint(&self) -> bool {
+        self.by_seq.len() < HINTED_MAX
     }
 
     /// Begins an attempt. `dead`: the node that we hold dead at that address.

@@ -155,7 +155,8 @@ impl Admission {
             self.followed = (second, 0);
         }
         let is_in_view = core.members.at(addr).any(|(_, entry)| entry.is_visible());
-        if is_in_view || core.is_own(addr) || self.followed.1 == FOLLOWED_PER_SECOND {
+        let has_room = self.attempts.has_room_for_hint();
+        if is_in_view || core.is_own(addr) || !has_room || self.followed.1 == FOLLOWED_PER_SECOND {
             return;
         }
         self.followed.1 += 1;

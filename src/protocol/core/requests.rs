@@ -36,6 +36,8 @@ use crate::protocol::membership::{Members, Peer};
 use crate::protocol::time::{Deadlines, Instant};
 use crate::wire::{NameHash, Seq};
 
+/// How long after the end of a request its answer is used: paths take 10 s at most.
+const LATE_MAX: Duration = Duration::from_secs(16);
 /// Requests that are remembered for their late answers; the oldest go first.
 const OVER_MAX: usize = 128;
 /// The longest pause before a request is repeated.
@@ -107,6 +109,7 @@ struct Over {
     sent: Option<Instant>,
     tries: u32,
     answered: Option<Instant>,
+    ended: Instant,
 }
 
 /// An answer to a request of ours.
@@ -180,7 +183,9 @@ impl Requests {
         let node = request.asked.run.map(|(name, _)| name);
         let rtt = node.map_or(RoundTrip::new(None), |node| self.round_trips.get(node));
         let longest = match self.awaited_until.filter(|until| *until > now) {
-            Some(until) => (rtt.smoothed() * 4).max(until.since(now) / PAUSES_OF_CALL).min(PAUSE_MAX),
+            Some(until) => {
+                (rtt.smoothed() * 4).max(until.since(now) / PAUSES_OF_CALL).max(shortest * 4).min(PAUSE_MAX)
+            }
             None => PAUSE_MAX,
         };
         let first = rtt.most().unwrap_or_default().max(shortest);
@@ -193,18 +198,20 @@ impl Requests {
         let Some(Request { kind, owner, asked, sent, tries, .. }) = self.open.remove(&seq) else {
             return;
         };
-        // A second answer to one that was sent once shows nothing.
-        if tries > 1 || !is_answered {
+        // A call that has ended needs no answer, and a second answer to a request that was sent once shows nothing.
+        let is_used = !matches!(kind, RequestKind::Hello | RequestKind::Leave);
+        if is_used && (tries > 1 || !is_answered) {
             if self.over.len() == OVER_MAX {
                 self.over.pop_front();
             }
             let answered = is_answered.then_some(now);
-            self.over.push_back(Over { seq, kind, owner, asked, sent, tries, answered });
+            self.over.push_back(Over { seq, kind, owner, asked, sent, tries, answered, ended: now });
         }
     }
 
     /// The answer to a request that is over. The second answer to a request that was repeated only shows that the first
-    /// one was to the first try, and after how long that came. A call that has ended needs no answer.
+    /// one was to the first try, and after how long that came. An answer that is later than any path makes it comes from a
+    /// node that was asleep.
     fn find_late(
         &mut self,
         members: &Members,
@@ -212,8 +219,8 @@ impl Requests {
         seq: Seq,
         kinds: &[RequestKind],
     ) -> Option<Reply> {
-        let is_used = |kind: RequestKind| !matches!(kind, RequestKind::Hello | RequestKind::Leave);
-        let is_meant = |over: &Over| over.seq == seq && kinds.contains(&over.kind) && is_used(over.kind);
+        let is_late = |over: &Over| context.now.since(over.ended) <= LATE_MAX;
+        let is_meant = |over: &Over| over.seq == seq && kinds.contains(&over.kind) && is_late(over);
         let place = self.over.iter().position(is_meant)?;
         let Over { kind, owner, asked, sent, tries, answered, .. } = self.over[place];
         let of_run = is_from(members, &asked, context)?;

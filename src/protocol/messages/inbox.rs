@@ -177,7 +177,10 @@ impl Inbox {
         }
         if !sender.parts.contains_key(&number) {
             let length = fragment.total as usize;
-            let is_other = |waiting: &&Waiting| waiting.name == name && waiting.number != number;
+            let is_other = |waiting: &&Waiting| {
+                let is_open = waiting.generation == generation && waiting.number >= sender.oldest;
+                waiting.name == name && waiting.number != number && is_open
+            };
             let waits = self.waiting.iter().filter(is_other);
             let (count, bytes) =
                 waits.fold((0, 0), |(count, bytes), waiting| (count + 1, bytes + waiting.total as usize));

@@ -256,12 +256,12 @@ impl Outbox {
     }
 
     /// This member is another run from now on, to which the receivers know no message. Ends those that were sent as a
-    /// whole, as they may have been delivered; the others begin anew.
+    /// whole, as they may have been delivered; the others are sent from the start.
     pub(crate) fn restart(&mut self) -> Vec<RequestId> {
-        let mut ended = Vec::new();
+        let (mut ended, mut names) = (Vec::new(), Vec::new());
         for (name, peer) in self.peers.iter_mut().filter(|(_, peer)| !peer.flights.is_empty()) {
             self.bytes -= peer.bytes;
-            self.due.cancel(*name);
+            names.push(*name);
             for flight in peer.land().into_values().rev() {
                 if flight.unsent == flight.count {
                     ended.push(flight.message.call);
@@ -271,6 +271,7 @@ impl Outbox {
                 }
             }
         }
+        names.into_iter().for_each(|name| self.schedule(name));
         ended
     }
 
@@ -570,7 +571,7 @@ impl Peer {
         flights.chain(self.waiting.drain(..).map(|message| (message.call, false)))
     }
 
-    /// What is under way is so no more.
+    /// Takes out everything under way.
     fn land(&mut self) -> BTreeMap<u64, Flight> {
         self.sent.clear();
         self.lost.clear();
