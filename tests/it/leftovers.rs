@@ -25,7 +25,8 @@ fn fifty_members_that_come_and_go_leave_nothing() {
         let cycle = |index: usize| {
             let member = Member::create(config(&format!("m{index}")).on_event(|_, _| {})).unwrap();
             member.join(seed.addr()).unwrap();
-            wait_for_count(&member, seed.nodes().len());
+            // One that has crashed may be in one of the two views only, until its death is declared.
+            eventually("views are alike", || member.nodes().len() == seed.nodes().len());
             match index % 3 {
                 0 => member.leave(std::time::Duration::from_secs(5)).unwrap(),
                 1 => member.shutdown().unwrap(),
