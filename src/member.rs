@@ -19,6 +19,8 @@ use crate::engine::{Engine, Owner};
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
+#[cfg(doc)]
+use crate::event::Event;
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
