@@ -491,8 +491,8 @@ impl Config {
 
     /// A key of the own state ([`Member::set`]) that is there from the start. What fits into one datagram of all such keys
     /// goes with the first record: other members see it in [`Event::Joined`](crate::Event::Joined) already, unless they
-    /// learn of this member by comparing views. Of a state that the [snapshot](Self::snapshot) keeps, these keys replace
-    /// those of the same name. Of two calls with one key the second counts. Default: none.
+    /// learn of this member by comparing views. They replace keys of the same name that the
+    /// [snapshot](Self::snapshot) keeps. A second call with the same key replaces the first. Default: none.
     ///
     /// [`Member::create`](crate::Member::create) returns the errors of [`Member::set`](crate::Member::set).
     ///

@@ -5,8 +5,8 @@
 //!
 //! A message is not dropped so: it takes its place in the queue of each consumer, or in none, and its sender is told.
 //! The messages in all queues have 16 MiB together, so a consumer that reads nothing holds up the messages for all.
-//! While no message waits at all the next one is taken, whatever it adds up to: else one that is too long for so many
-//! consumers would be refused for ever.
+//! While no message waits, the next one is taken, whatever it adds up to. Otherwise a message that is too long for so
+//! many consumers would never be taken.
 //!
 //! Other events are bounded in bytes, too, with the tables of the states that they keep alive: an event carries its node,
 //! and a node the state as it was, whose table takes 96 kB for 1,024 keys. Keys and values are not counted: versions of a

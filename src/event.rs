@@ -17,10 +17,10 @@ use crate::node::Node;
 pub enum Event {
     /// A node has come into the view: it is new here, or a run of it that was dead or had left is back.
     ///
-    /// It shows the state that came together with the news. When a node joins a cluster, that is for the others what it
-    /// had written before, as far as one datagram holds it ([`Config::state`](crate::Config::state)). For a member that
-    /// learns of nodes by comparing views, as one that has just joined does, that is none. The rest is reported key by
-    /// key, as [`Changed`](Event::Changed).
+    /// It shows the state that came together with the news. Members that hear of the join by gossip see what the node
+    /// had written before, as far as one datagram holds it ([`Config::state`](crate::Config::state)). A member that
+    /// learns of nodes by comparing views, such as one that has just joined, sees no state yet. The rest is reported key
+    /// by key, as [`Changed`](Event::Changed).
     Joined(Node),
     /// A node has not answered for a while. Most suspicions end well and are over before they are shown:
     /// this is reported only when half of the shortest suspicion time has passed. A [`Died`](Event::Died) always has

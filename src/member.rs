@@ -256,8 +256,8 @@ impl Member {
     /// datagram (1,100 bytes or less, and 10 more for each key). A member that has missed it, or of more, may show the
     /// earlier ones first.
     ///
-    /// `change` is called once, before anything is written, and may use this member. If it writes one key twice, the
-    /// second one counts.
+    /// `change` is called once, before anything is written, and may use this member. A key that it writes twice
+    /// gets the second value. Removals come first: they make room.
     ///
     /// # Errors
     ///

@@ -16,12 +16,13 @@ impl Protocol {
         let Some(slots) = self.dissemination.begin_round(&mut self.core, now) else {
             return;
         };
-        let may_send_states = self.states.may_gossip(now);
         let mut used: Vec<NameHash> = Vec::with_capacity(slots.len());
         for (slot, offset) in slots {
-            let is_held_back = |topic: &Topic| matches!(topic, Topic::State(..)) && !may_send_states;
-            let topics: Vec<Topic> =
-                self.core.rumors.for_slot(slot).filter(|topic| !is_held_back(topic)).collect();
+            let mut topics: Vec<Topic> = self.core.rumors.for_slot(slot).collect();
+            let is_of_state = |topic: &Topic| matches!(topic, Topic::State(..));
+            if topics.iter().any(is_of_state) && !self.states.may_gossip(now) {
+                topics.retain(|topic| !is_of_state(topic));
+            }
             if topics.is_empty() {
                 continue;
             }

@@ -157,7 +157,7 @@ impl Protocol {
         if let Some(pulled) = reading.pull.take() {
             self.end_pull(now, &pulled);
         }
-        // Their records may have come behind them. What comes with the news that a node has left, it has said before.
+        // Their records may stand behind them. A node that has left had said before what comes with that news.
         for body in of_unknown.into_iter().chain(leaves) {
             self.handle_body(&mut context, &mut reading, &body);
             if self.core.ended {

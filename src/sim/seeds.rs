@@ -1,8 +1,7 @@
 //! Random faults: the invariants hold whatever happens, and all views become equal when the faults are over.
 //!
 //! `HEADCOUNT_SEEDS=200` runs that many seeds, `HEADCOUNT_SEED=17` runs one, and with `RUST_LOG=debug` shows what happens
-//! in it. A failing run prints the command that replays it. Kinds of faults that the protocol does not survive yet are
-//! [switched](switches) off.
+//! in it. A failing run prints the command that replays it. [`HEADCOUNT_KINDS`](switches) chooses kinds of faults.
 
 mod aftermath;
 mod field;

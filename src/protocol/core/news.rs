@@ -1,7 +1,5 @@
 //! The view as others and users hear of it: what is held against a node, what there is news of, and the events.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::rumors::Topic;
 use super::{Core, Timer};
 use crate::event::Event;
@@ -171,30 +169,29 @@ impl Core {
     /// A run that comes into the view shows what has come of its state in the same datagram: in its first event, and not in
     /// events of their own. `since`: how many events there were before the datagram was read.
     pub(in crate::protocol) fn merge_first_states(&mut self, since: usize) {
-        let mut latest: BTreeMap<(String, u64), Node> = BTreeMap::new();
-        for event in self.events.range(since..) {
-            if let Event::Changed { node, .. } = event {
-                latest.insert((node.name().to_owned(), node.generation()), node.clone());
-            }
-        }
-        if latest.is_empty() {
-            return;
-        }
-        let mut merged = BTreeSet::new();
-        for event in self.events.range_mut(since..) {
-            if let Event::Joined(node) | Event::Restarted(node) = event
-                && let Some(latest) = latest.get(&(node.name().to_owned(), node.generation()))
-            {
+        let is_first = |event: &Event| matches!(event, Event::Joined(_) | Event::Restarted(_));
+        for place in since..self.events.len() {
+            let Some(first) = self.events.get(place).filter(|event| is_first(event)) else {
+                continue;
+            };
+            let run = first.node().map(|node| (node.name().to_owned(), node.generation()));
+            let is_change = |event: &Event| {
+                let Event::Changed { node, .. } = event else {
+                    return false;
+                };
+                run.as_ref()
+                    .is_some_and(|(name, generation)| node.name() == name && node.generation() == *generation)
+            };
+            let latest = self.events.range(place..).rev().find(|event| is_change(event));
+            let Some(latest) = latest.and_then(Event::node).cloned() else {
+                continue;
+            };
+            if let Some(Event::Joined(node) | Event::Restarted(node)) = self.events.get_mut(place) {
                 *node = latest.with_status(node.status());
-                merged.insert((node.name().to_owned(), node.generation()));
             }
+            let rest = self.events.split_off(place);
+            self.events.extend(rest.into_iter().filter(|event| !is_change(event)));
         }
-        let is_merged = |event: &Event| {
-            matches!(event, Event::Changed { node, .. }
-            if merged.contains(&(node.name().to_owned(), node.generation())))
-        };
-        let new = self.events.split_off(since);
-        self.events.extend(new.into_iter().filter(|event| !is_merged(event)));
     }
 
     /// Queues the event of a death.

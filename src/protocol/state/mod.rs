@@ -114,11 +114,11 @@ impl States {
         core.check_running()?;
         let mut state = own_state(core);
         let before = state.version();
-        for (key, value) in changes {
-            match value {
-                Some(value) => _ = state.set(key, value)?,
-                None => _ = state.remove(key),
-            }
+        let last: BTreeMap<&str, Option<&[u8]>> = changes.iter().copied().collect();
+        // What is removed makes room for what is written.
+        last.iter().filter(|(_, value)| value.is_none()).for_each(|(key, _)| _ = state.remove(key));
+        for (key, value) in last.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+            state.set(key, value)?;
         }
         let is_news = state.version() > before;
         if is_news {

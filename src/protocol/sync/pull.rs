@@ -256,7 +256,7 @@ impl Pulls {
         tries: u32,
     ) -> Option<PullRequest> {
         let peer = self.requests.get(&seq)?.peer.name;
-        if tries < TRIES_MAX && core.members.visible(peer).is_some() {
+        if tries < TRIES_MAX && core.speaker(peer).is_some() {
             self.narrow(core, now, peer);
             if tries >= PATIENCE {
                 for (item, _) in &self.requests.get(&seq)?.items {

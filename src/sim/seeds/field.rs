@@ -8,13 +8,10 @@ use crate::sim::{Clock, DiskState, Interloper, Oversize, Translator, Width};
 /// Where members of this family keep their snapshots.
 const SNAPSHOT: &str = "members";
 
-/// The faults that have a switch.
+/// The faults that can be [chosen](super::switches).
 impl Run {
-    /// Applies one of the faults whose switch is open to a host, or to the path from it to another one.
+    /// Applies one of the faults that are drawn to a host, or to the path from it to another one.
     pub(super) fn befall(&mut self, host: usize, other: usize) {
-        if self.switches.open.is_empty() {
-            return;
-        }
         let number = self.below(0..self.switches.open.len());
         let kind = self.switches.open[number];
         let (own, peer) = (name(host), name(other));

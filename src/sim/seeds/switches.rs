@@ -1,8 +1,5 @@
-//! The kinds of faults that the random family draws only where their switch is open.
-//!
-//! Kinds that the protocol does not survive yet are closed, also where most seeds end well: most faults end before
-//! views are compared. A switch is opened by changing its constant here, in the commit that mends the fault.
-//! `HEADCOUNT_OPEN=width,size` opens switches for one run, `HEADCOUNT_OPEN=all` opens all.
+//! The kinds of faults that the random family draws: all of them, or with `HEADCOUNT_KINDS=width,massleaves` those that
+//! are named.
 
 use std::env;
 
@@ -45,24 +42,6 @@ pub(super) enum Kind {
     Cuts,
 }
 
-const CLOCKS: bool = true;
-const FAR_CLOCKS: bool = true;
-const WIDTH: bool = true;
-const DISTANCE: bool = true;
-const SIZE: bool = true;
-const TRANSLATION: bool = true;
-const ADDRESSES: bool = true;
-const FLIPS: bool = true;
-const HOLDS: bool = true;
-const COPIES: bool = true;
-const DISKS: bool = true;
-const SPANS: bool = true;
-const ROLLING_RESTARTS: bool = true;
-const MASS_RESTARTS: bool = true;
-const MASS_LEAVES: bool = true;
-const CRASH_LOOPS: bool = true;
-const CUTS: bool = true;
-
 impl Kind {
     const ALL: [Self; 17] = [
         Self::Clocks,
@@ -83,29 +62,6 @@ impl Kind {
         Self::CrashLoops,
         Self::Cuts,
     ];
-
-    /// The name that opens it, and whether it is open without that.
-    fn switch(self) -> (&'static str, bool) {
-        match self {
-            Self::Clocks => ("clocks", CLOCKS),
-            Self::FarClocks => ("far-clocks", FAR_CLOCKS),
-            Self::Width => ("width", WIDTH),
-            Self::Distance => ("distance", DISTANCE),
-            Self::Size => ("size", SIZE),
-            Self::Translation => ("translation", TRANSLATION),
-            Self::Addresses => ("addresses", ADDRESSES),
-            Self::Flips => ("flips", FLIPS),
-            Self::Holds => ("holds", HOLDS),
-            Self::Copies => ("copies", COPIES),
-            Self::Disks => ("disks", DISKS),
-            Self::Spans => ("spans", SPANS),
-            Self::RollingRestarts => ("rolling-restarts", ROLLING_RESTARTS),
-            Self::MassRestarts => ("mass-restarts", MASS_RESTARTS),
-            Self::MassLeaves => ("mass-leaves", MASS_LEAVES),
-            Self::CrashLoops => ("crash-loops", CRASH_LOOPS),
-            Self::Cuts => ("cuts", CUTS),
-        }
-    }
 }
 
 /// Which kinds are drawn.
@@ -115,22 +71,18 @@ pub(super) struct Switches {
 }
 
 impl Switches {
-    /// Those that are open for good, and those that the environment opens.
+    /// Those that the environment names, or all.
     pub(super) fn new() -> Self {
-        Self::opened_by(&env::var("HEADCOUNT_OPEN").unwrap_or_default())
+        Self::named(&env::var("HEADCOUNT_KINDS").unwrap_or_default())
     }
 
-    fn opened_by(names: &str) -> Self {
-        let names: Vec<&str> = names.split(',').filter(|name| !name.is_empty()).collect();
-        for name in &names {
-            let is_known = *name == "all" || Kind::ALL.iter().any(|kind| kind.switch().0 == *name);
-            assert!(is_known, "there is no switch {name:?}");
-        }
-        let is_open = |kind: &Kind| {
-            let (name, is_open) = kind.switch();
-            is_open || names.contains(&name) || names.contains(&"all")
+    fn named(names: &str) -> Self {
+        let kind = |name: &str| {
+            let named = Kind::ALL.into_iter().find(|kind| format!("{kind:?}").eq_ignore_ascii_case(name));
+            named.unwrap_or_else(|| panic!("there is no kind {name:?}"))
         };
-        Self { open: Kind::ALL.into_iter().filter(is_open).collect() }
+        let named: Vec<Kind> = names.split(',').filter(|name| !name.is_empty()).map(kind).collect();
+        Self { open: if named.is_empty() { Kind::ALL.to_vec() } else { named } }
     }
 
     pub(super) fn has(&self, kind: Kind) -> bool {
@@ -139,9 +91,7 @@ impl Switches {
 }
 
 #[test]
-fn a_switch_is_open_by_its_constant_or_by_name() {
-    assert_eq!(Switches::opened_by("").has(Kind::Size), SIZE);
-    assert!(Switches::opened_by("size,width").has(Kind::Size));
-    assert!(Switches::opened_by("").has(Kind::Disks));
-    assert_eq!(Switches::opened_by("all").open.len(), Kind::ALL.len());
+fn all_kinds_are_drawn_or_those_that_are_named() {
+    assert_eq!(Switches::named("").open, Kind::ALL);
+    assert_eq!(Switches::named("size,massLeaves").open, [Kind::Size, Kind::MassLeaves]);
 }

@@ -13,6 +13,15 @@ fn config(index: usize) -> Config {
     Config::lan().name(name(index)).state("role", format!("web {index}")).state("zone", "b")
 }
 
+/// Members that have known each other for a while.
+fn settled(seed: u64, n: usize) -> (Cluster, Vec<Member>) {
+    let cluster = Cluster::new(seed);
+    let members: Vec<Member> = (0..n).map(|index| cluster.add(config(index)).unwrap()).collect();
+    members[1..].iter().for_each(|member| _ = member.join("n0").unwrap());
+    cluster.run(secs(3));
+    (cluster, members)
+}
+
 /// What a stream has reported of a node: its two keys in the event, or a key that was changed.
 fn reported(events: &crossbeam_channel::Receiver<Event>, of: &str) -> Vec<String> {
     let of_node = events.try_iter().filter(|event| event.node().is_some_and(|node| node.name() == of));
@@ -27,10 +36,7 @@ fn reported(events: &crossbeam_channel::Receiver<Event>, of: &str) -> Vec<String
 
 #[test]
 fn the_state_from_the_start_is_in_the_first_event_of_all_that_were_there() {
-    let cluster = Cluster::new(61);
-    let members: Vec<Member> = (0..8).map(|index| cluster.add(config(index)).unwrap()).collect();
-    members[1..].iter().for_each(|member| _ = member.join("n0").unwrap());
-    cluster.run(secs(3));
+    let (cluster, members) = settled(61, 8);
     let streams: Vec<_> = members.iter().map(Member::events).collect();
     let newcomer = cluster.add(config(8)).unwrap();
     let own = newcomer.events();
@@ -53,10 +59,7 @@ fn the_state_from_the_start_is_in_the_first_event_of_all_that_were_there() {
 
 #[test]
 fn several_writes_in_one_step_are_seen_in_one_step() {
-    let cluster = Cluster::new(62);
-    let members: Vec<Member> = (0..4).map(|index| cluster.add(config(index)).unwrap()).collect();
-    members[1..].iter().for_each(|member| _ = member.join("n0").unwrap());
-    cluster.run(secs(3));
+    let (cluster, members) = settled(62, 4);
     let events = members[2].events();
     members[1].update(|state| _ = state.set("role", "db").remove("zone").set("x", "1")).unwrap();
     let own = members[1].local();
@@ -64,12 +67,18 @@ fn several_writes_in_one_step_are_seen_in_one_step() {
     cluster.run(Duration::from_millis(100));
     assert_eq!(
         reported(&events, "n1"),
-        ["role: Some(\"db\") None", "zone: Some(\"db\") None", "x: Some(\"db\") None"]
+        ["zone: Some(\"db\") None", "role: Some(\"db\") None", "x: Some(\"db\") None"]
     );
     // Nothing of it is written if a part of it cannot be.
     let refused = members[1].update(|state| _ = state.set("role", "web").set("long", [7; 1_025]));
     assert!(matches!(refused, Err(Error::TooLarge { what: "value", .. })), "{refused:?}");
     assert_eq!(members[1].local().text("role"), Some("db"));
+    // What is removed makes room, in whichever order it is said.
+    let fill = |key: usize| (format!("full {key}"), [7; 1_024]);
+    let filled = (0..).map(fill).take_while(|(key, value)| members[1].set(key, value).is_ok()).count();
+    assert!(filled > 60, "{filled}");
+    let (next, value) = fill(filled);
+    members[1].update(|state| _ = state.set(&next, value).remove("full 0")).unwrap();
 }
 
 #[test]
