@@ -2,6 +2,7 @@ mod addresses;
 mod admission;
 mod broadcasts;
 mod clocks;
+mod copies;
 mod damage;
 mod discovery;
 mod disks;
@@ -16,6 +17,7 @@ mod rates;
 mod requests;
 mod rules;
 mod states;
+mod uplinks;
 mod widths;
 
 use std::panic::{self, AssertUnwindSafe};

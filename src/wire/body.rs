@@ -246,7 +246,7 @@ pub(crate) enum RejectHintReason {
     WrongKey,
 }
 
-/// A view in [`BUCKETS`] sums, for comparison.
+/// A view in sums of its buckets, for comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BucketDigest<'a> {
     pub(crate) seq: Seq,

@@ -266,8 +266,3 @@ pub(super) fn overwrite_u32(bytes: &mut [u8], at: usize, value: u32) {
 pub(super) fn overwrite_u64(bytes: &mut [u8], at: usize, value: u64) {
     BigEndian::write_u64(&mut bytes[at..], value);
 }
-
-/// Fills `bytes` with the values, eight bytes each.
-pub(super) fn write_u64s<const COUNT: usize>(values: &[u64; COUNT], bytes: &mut [u8]) {
-    BigEndian::write_u64_into(values, bytes);
-}

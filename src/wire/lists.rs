@@ -10,8 +10,6 @@ use super::malformed::Malformed;
 use crate::node::Generation;
 use crate::state::VALUE_MAX;
 
-/// The bytes of a [`SumList`].
-pub(crate) const SUMS_SIZE: usize = BUCKETS * 8;
 /// The most bytes of [`Bits`].
 pub(crate) const BITS_SIZE_MAX: usize = 128;
 
@@ -34,29 +32,52 @@ impl From<NameHash> for RecordKey {
     }
 }
 
+fn sum(buckets: &[u64]) -> u64 {
+    buckets.iter().fold(0, |sum, bucket| sum.wrapping_add(*bucket))
+}
+
 fn decode_bucket(reader: &mut Reader<'_>) -> Result<u8, Malformed> {
     let bucket = reader.u8()?;
     if usize::from(bucket) < BUCKETS { Ok(bucket) } else { Err(Malformed) }
 }
 
-/// [`BUCKETS`] sums of 8 bytes.
+/// Sums of 8 bytes, each of as many buckets: a power of two of them, at most [`BUCKETS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SumList<'a>(pub(super) &'a [u8]);
 
 impl<'a> SumList<'a> {
-    /// Lays the sums out in `buffer`.
-    pub(crate) fn encode(sums: &[u64; BUCKETS], buffer: &'a mut [u8; SUMS_SIZE]) -> Self {
-        cursor::write_u64s(sums, buffer);
+    /// Lays the sums of a view of so many records out in `buffer`, whose contents are dropped: a sum for each record or
+    /// two, so that neither the sums nor the digests of what differs are long.
+    pub(crate) fn encode(sums: &[u64; BUCKETS], records: usize, buffer: &'a mut Vec<u8>) -> Self {
+        buffer.clear();
+        let count = records.next_power_of_two().clamp(2, BUCKETS * 2) / 2;
+        for buckets in sums.chunks_exact(BUCKETS / count) {
+            buffer.put_u64(sum(buckets));
+        }
         Self(buffer)
     }
 
+    /// The list is the rest of its body.
     pub(super) fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        reader.take(SUMS_SIZE).map(Self)
+        let bytes = reader.take_rest();
+        let count = bytes.len() / 8;
+        let is_whole = bytes.len().is_multiple_of(8) && count.is_power_of_two() && count <= BUCKETS;
+        if is_whole { Ok(Self(bytes)) } else { Err(Malformed) }
     }
 
-    /// The sums, bucket by bucket.
+    /// The sums, in the order of the buckets.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + use<'a> {
         self.0.chunks_exact(8).map_while(|sum| Reader::new(sum).u64().ok())
+    }
+
+    /// Which buckets are in a sum that is not that of these buckets.
+    pub(crate) fn differ(&self, ours: &[u64; BUCKETS]) -> [bool; BUCKETS] {
+        let mut differ = [false; BUCKETS];
+        let each = (BUCKETS * 8).checked_div(self.0.len()).unwrap_or(BUCKETS);
+        for ((theirs, ours), differ) in self.iter().zip(ours.chunks(each)).zip(differ.chunks_mut(each)) {
+            differ.fill(theirs != sum(ours));
+        }
+        differ
     }
 }
 

@@ -290,11 +290,11 @@
 //!
 //! A name hash belongs to *bucket* (hash >> 57), 0 to 127; in digests its *low* half (hash & 0xffffffff) names it.
 //!
-//! `0x30` sums: this is my view, bucket by bucket.
+//! `0x30` sums: this is my view, in sums of 1, 2, 4, … or 128 buckets each.
 //!
-//! | seq u64 | cookie u64 | count varint32 | from u64 | sums u64 × 128 |
+//! | seq u64 | cookie u64 | count varint32 | from u64 | sums u64 × 1, 2, 4, … or 128, to the end |
 //! |---|---|---|---|---|
-//! | | 0: none | active records that the sender holds | compare nothing below | of the record hashes in each bucket, wrapping |
+//! | | 0: none | active records that the sender holds | compare nothing below | of the record hashes in these buckets, wrapping |
 //!
 //! `0x31` digests: these are my records in the buckets that differ, or hold one that I do not vouch for.
 //!

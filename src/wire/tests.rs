@@ -14,8 +14,8 @@ use super::cursor::{Reader, Sink};
 use super::hash::siphash;
 use super::header::HEADER_SIZE;
 use super::lists::{
-    BITS_SIZE_MAX, Bits, Entry, Groups, GroupsBuilder, Lack, Lacks, RecordKey, SUMS_SIZE, StepsBuilder,
-    SumList, Wants, Write, WritesBuilder,
+    BITS_SIZE_MAX, Bits, Entry, Groups, GroupsBuilder, Lack, Lacks, RecordKey, StepsBuilder, SumList, Wants,
+    Write, WritesBuilder,
 };
 use super::malformed::Malformed;
 use super::packet::{BODIES_MAX, plain};
@@ -137,7 +137,7 @@ fn accepts_one(body: &str) -> bool {
 /// Owns what the lists among the bodies borrow.
 #[derive(Debug)]
 struct Lists {
-    sums: [u8; SUMS_SIZE],
+    sums: Vec<u8>,
     wants: Vec<u8>,
     groups: GroupsBuilder,
     writes: WritesBuilder,
@@ -150,8 +150,8 @@ struct Lists {
 
 impl Lists {
     fn new() -> Self {
-        let mut sums = [0; SUMS_SIZE];
-        SumList::encode(&std::array::from_fn(|bucket| bucket as u64), &mut sums);
+        let mut sums = Vec::new();
+        SumList::encode(&std::array::from_fn(|bucket| bucket as u64), BUCKETS * 2, &mut sums);
         let mut wants = Vec::new();
         let keys = [RecordKey { bucket: 5, low: 1 }, RecordKey { bucket: 0x7f, low: 0xffff_fffe }];
         Wants::encode(&keys, &mut wants);
@@ -176,8 +176,8 @@ impl Lists {
     }
 
     fn random(rng: &mut ChaCha12Rng) -> Self {
-        let mut sums = [0; SUMS_SIZE];
-        SumList::encode(&std::array::from_fn(|_| rng.next_u64()), &mut sums);
+        let mut sums = Vec::new();
+        SumList::encode(&std::array::from_fn(|_| rng.next_u64()), rng.random_range(0..300), &mut sums);
         let mut wants = Vec::new();
         let keys: Vec<RecordKey> =
             (0..rng.random_range(0..20)).map(|_| NameHash(rng.next_u64()).into()).collect();
@@ -997,8 +997,10 @@ fn what_breaks_the_format_is_refused() {
         ("a hello before the first", format!("20 {seq} {node} 00 {node} 01 61 {ipv4} {generation} 00 00 00")),
         ("a page that says more", format!("35 {seq} {node} 00")),
         ("a hint's reason 3", format!("24 {seq} 03")),
-        ("a sum too few", format!("30 {seq} {node} 00 {node} {}", "00".repeat(SUMS_SIZE - 8))),
-        ("a sum too many", format!("30 {seq} {node} 00 {node} {}", "00".repeat(SUMS_SIZE + 8))),
+        ("no sum", format!("30 {seq} {node} 00 {node}")),
+        ("a part of a sum", format!("30 {seq} {node} 00 {node} {}", "00".repeat(17))),
+        ("three sums", format!("30 {seq} {node} 00 {node} {}", "00".repeat(24))),
+        ("256 sums", format!("30 {seq} {node} 00 {node} {}", "00".repeat(BUCKETS * 16))),
         ("a page that ends where it begins", format!("31 {seq} {node} {node}")),
         ("a group of bucket 128", format!("31 {seq} {node} 0000000000000000 80 0000")),
         ("a group twice", format!("31 {seq} {node} 0000000000000000 05 0000 05 0000")),
@@ -1130,9 +1132,17 @@ fn an_answer_is_never_longer_than_what_it_answers() {
 #[test]
 fn lists_are_read_as_they_were_built() {
     let sums: [u64; BUCKETS] = std::array::from_fn(|bucket| bucket as u64 * 3);
-    let mut buffer = [0; SUMS_SIZE];
-    let list = SumList::encode(&sums, &mut buffer);
+    let mut buffer = Vec::new();
+    let list = SumList::encode(&sums, 1_000, &mut buffer);
     assert!(list.iter().eq(sums));
+    for (records, count) in [(0, 1), (2, 1), (3, 2), (30, 16), (64, 32), (200, 128)] {
+        let list = SumList::encode(&sums, records, &mut buffer);
+        assert_eq!(list.iter().count(), count, "{records} records");
+        assert_eq!(list.differ(&sums), [false; BUCKETS]);
+        let (mut others, each) = (sums, BUCKETS / count);
+        others[77] += 1;
+        assert_eq!(list.differ(&others), std::array::from_fn(|bucket| bucket / each == 77 / each));
+    }
 
     let keys = [NameHash(u64::MAX), NameHash(1)].map(RecordKey::from);
     let mut buffer = vec![1, 2, 3];

@@ -224,7 +224,9 @@ impl Requests {
         let place = self.over.iter().position(is_meant)?;
         let Over { kind, owner, asked, sent, tries, answered, .. } = self.over[place];
         let of_run = is_from(members, &asked, context)?;
-        self.over.remove(place);
+        if of_run {
+            self.over.remove(place);
+        }
         let came = answered.or((tries == 1).then_some(context.now));
         let round_trip = sent.zip(came).map(|(sent, came)| came.since(sent)).filter(|_| of_run);
         let reply = Reply { kind, owner, of_run, round_trip, sent, addr: asked.addr };

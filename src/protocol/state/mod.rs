@@ -38,6 +38,7 @@
 mod budget;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::api::Bound;
 use super::core::delta::{WRITE_OVERHEAD, delta, head_size, sendable, stretch};
@@ -56,6 +57,8 @@ use crate::wire::sealed::SEAL_SIZE;
 use crate::wire::{Body, DATAGRAM_MAX, NameHash, Writer};
 use budget::Budget;
 
+/// How long a node is a newcomer.
+const NEWCOMER: Duration = Duration::from_secs(10);
 /// Writes that follow each other closely leave in one rumor up to this size.
 const CHUNK: usize = 512;
 /// Nodes of whose states something waits at the same time until it can be taken.
@@ -202,9 +205,19 @@ impl States {
         }
     }
 
-    /// Writes that we have asked for.
+    /// Writes that we have asked for. Those of which we only heard from their owner go on: it may have made them behind a
+    /// cut, and then no other member has heard of them. A newcomer's go round by themselves.
     pub(super) fn handle_sync_delta(&mut self, core: &mut Core, context: &Context, delta: &Delta<'_>) {
-        self.take(core, context.now, delta);
+        let known = core.members.heeded(delta.subject).filter(|_| delta.subject == context.sender);
+        let is_whole = delta.to == delta.version;
+        let from = known
+            .filter(|entry| is_whole && context.now.since(entry.since) > NEWCOMER)
+            .map(|entry| entry.node().state_version());
+        if self.take(core, context.now, delta)
+            && let Some(from) = from
+        {
+            core.push_topic(context.now, Topic::State(delta.subject, from));
+        }
     }
 
     /// Which of the writes that we hold still stand.

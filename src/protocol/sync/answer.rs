@@ -110,8 +110,7 @@ fn send_page(core: &mut Core, context: &Context, seq: Seq, from: NameHash, until
 }
 
 fn send_digests(core: &mut Core, context: &Context, request: &BucketDigest<'_>) {
-    let mut listed: Vec<bool> =
-        core.members.sums().iter().zip(request.sums.iter()).map(|(ours, theirs)| *ours != theirs).collect();
+    let mut listed = request.sums.differ(core.members.sums());
     for (name, entry) in core.members.visible_from(request.from) {
         listed[usize::from(name.bucket())] |= !core.vouches(name, entry);
     }

@@ -15,7 +15,7 @@
 //!
 //! ```text
 //!  asker                                   peer
-//!  BucketDigest: 128 sums of record hashes    →
+//!  BucketDigest: up to 128 sums of record hashes →
 //!                                     ←    Digests: 8 bytes a record of the buckets that differ, in pages, and of
 //!                                          those that hold what the peer does not vouch for
 //!  Offer: own records that differ,    →
@@ -48,7 +48,7 @@ use super::membership::Peer;
 use super::rules::Rule;
 use super::time::Instant;
 use crate::wire::body::{BucketDigest, Digests, Offer, Page, Pull};
-use crate::wire::lists::{Entry, RecordKey, SUMS_SIZE, SumList, Wants};
+use crate::wire::lists::{Entry, RecordKey, SumList, Wants};
 use crate::wire::{Body, Cookie, NameHash, Record, Seq, ViewMark};
 pub(super) use answer::{answer_offer, handle_bucket_digest, handle_offer, handle_pull};
 use exchange::{Exchange, ExchangeId, Exchanges, Reach, SyncRequest, TRIES_MAX};
@@ -496,9 +496,10 @@ impl Sync {
         let mut datagram = core.datagram_to(peer.run());
         match request {
             SyncRequest::BucketDigest { from } => {
-                let mut bytes = [0; SUMS_SIZE];
-                let sums = SumList::encode(core.members.sums(), &mut bytes);
-                let count = u32::try_from(core.members.ring().len()).unwrap_or(u32::MAX);
+                let records = core.members.ring().len();
+                let mut bytes = Vec::new();
+                let sums = SumList::encode(core.members.sums(), records, &mut bytes);
+                let count = u32::try_from(records).unwrap_or(u32::MAX);
                 let body = Body::BucketDigest(BucketDigest { seq, cookie, count, from: *from, sums });
                 if !datagram.push(&body) {
                     return;

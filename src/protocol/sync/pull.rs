@@ -11,8 +11,8 @@
 //! to cut it. One more request may be under way after each answer, and half as many when an answer has not come in
 //! time (as in Chiu and Jain, 1989).
 //!
-//! A request is repeated until it is answered, or its peer is gone. After a few times another peer that has the items
-//! may be asked as well.
+//! A request is repeated until it is answered, or its peer is gone. Once an answer is late, another peer that has the
+//! items may be asked as well.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,8 +37,6 @@ const WINDOW_MAX: usize = 32;
 const REQUESTS_MAX: usize = 64;
 /// A request is repeated this often before it is given up.
 const TRIES_MAX: u32 = 10;
-/// After this many times without an answer, what it asks for is also asked of another node that has it.
-const PATIENCE: u32 = 4;
 /// Items that may be lacking at the same time: of twice as many nodes as a view usually holds at most.
 const MISSING_MAX: usize = 65_536;
 
@@ -78,7 +76,7 @@ struct Missing {
     upto: u64,
     teller: NameHash,
     asked: bool,
-    /// The answer should have come long ago.
+    /// The answer should have come.
     is_late: bool,
 }
 
@@ -258,12 +256,9 @@ impl Pulls {
         let peer = self.requests.get(&seq)?.peer.name;
         if tries < TRIES_MAX && core.speaker(peer).is_some() {
             self.narrow(core, now, peer);
-            if tries >= PATIENCE {
-                for (item, _) in &self.requests.get(&seq)?.items {
-                    if let Some(missing) = self.missing.get_mut(item).filter(|missing| missing.teller == peer)
-                    {
-                        missing.is_late = true;
-                    }
+            for (item, _) in &self.requests.get(&seq)?.items {
+                if let Some(missing) = self.missing.get_mut(item).filter(|missing| missing.teller == peer) {
+                    missing.is_late = true;
                 }
             }
             return None;

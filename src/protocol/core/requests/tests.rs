@@ -157,6 +157,8 @@ fn an_answer_that_comes_too_late_is_used_once_and_shows_the_round_trip() {
     core.requests.end(at(500), seq, false);
     let strange = &mut Context { sender: NameHash(8), ..context(700) };
     assert_eq!(core.answered(strange, seq, &KINDS), None);
+    let another_run = &mut Context { generation: Generation(71), ..context(700) };
+    assert_eq!(core.answered(another_run, seq, &KINDS), None);
     let reply = core.answered(&mut context(700), seq, &KINDS).unwrap();
     assert_eq!((reply.owner, reply.round_trip), (3, Some(Duration::from_millis(700))));
     assert_eq!(core.requests.round_trips.get(NAME).smoothed(), Duration::from_millis(700));
