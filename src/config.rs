@@ -200,16 +200,16 @@ impl Config {
         }
     }
 
-    /// The node's name: 1 to 255 bytes of UTF-8 without control characters, unique in the cluster. A node that
-    /// comes back under its name is the same node, restarted. Default: the advertised `"ip:port"`.
+    /// The node's name: 1 to 255 bytes of UTF-8 without characters that change how others are shown (Unicode's
+    /// categories Cc, Cf, Zl and Zp), unique in the cluster. A node that comes back under its name is the same node,
+    /// restarted. Default: the advertised `"ip:port"`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// The cluster's name: 1 to 255 bytes of UTF-8 without control characters. Members of clusters of
-    /// different names ignore each other, even if they meet by mistake. It is no secret. Default:
-    /// `"headcount"`.
+    /// The cluster's name: 1 to 255 bytes of UTF-8, as the node's name. Members of clusters of different names ignore
+    /// each other, even if they meet by mistake. It is no secret. Default: `"headcount"`.
     pub fn cluster(mut self, cluster: impl Into<String>) -> Self {
         self.cluster = cluster.into();
         self

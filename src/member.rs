@@ -217,7 +217,8 @@ impl Member {
     ///
     /// - [`Error::TooLarge`]: a key has at most 255 bytes, a value 1,024, both together 1,100, all keys and values
     ///   together 65,536; there are at most 1,024 keys.
-    /// - [`Error::Config`]: the key is empty.
+    /// - [`Error::Config`]: the key is empty, or has a character that changes how others are shown (Unicode's categories
+    ///   Cc, Cf, Zl and Zp).
     /// - [`Error::Closed`], [`Error::NameTaken`], [`Error::Panicked`]: the member has ended.
     ///
     /// ```

@@ -21,7 +21,8 @@ mod collected;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, invalid};
+use crate::wire::text::unfit_letter;
 pub(crate) use collected::{Collected, Lacking};
 
 /// The longest key, in bytes of UTF-8.
@@ -143,7 +144,10 @@ impl State {
     /// [`Error::TooLarge`], [`Error::Config`]: nothing was written.
     pub(crate) fn set(&mut self, key: &str, value: &[u8]) -> Result<bool> {
         if key.is_empty() {
-            return Err(Error::Config { field: "key", reason: "is empty".to_owned() });
+            return Err(invalid("key", "is empty"));
+        }
+        if let Some(letter) = unfit_letter(key) {
+            return Err(invalid("key", format!("{key:?} has the character {letter:?}")));
         }
         at_most("key", key.len(), KEY_MAX)?;
         at_most("value", value.len(), VALUE_MAX)?;

@@ -8,6 +8,7 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,8 +39,10 @@ impl Place {
             return Ok(Self::Tcp(Arc::new(TcpListener::bind(text)?)));
         }
         let path = PathBuf::from(text);
-        // What a killed daemon has left behind refuses connections, and may be replaced.
-        if UnixStream::connect(&path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+        // What a killed daemon has left behind refuses connections, and may be replaced. So does a file, which may not.
+        let is_socket = fs::symlink_metadata(&path).is_ok_and(|found| found.file_type().is_socket());
+        let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        if is_socket && UnixStream::connect(&path).is_err_and(|error| is_refused(&error)) {
             fs::remove_file(&path)?;
         }
         let listener = UnixListener::bind(&path)?;
@@ -182,7 +185,7 @@ fn answer(member: &Member, question: &str) -> String {
             rest.rsplit_once(' ').ok_or("a name and a key are needed".to_owned()).and_then(|(name, key)| {
                 let node = node(member, name)?;
                 let value = node.get(key).ok_or_else(|| format!("{name} says nothing about {key}"))?;
-                Ok(format!("{key}={}\n", value.escape_ascii()))
+                Ok(item(key, value))
             })
         }
         "metrics" => Ok(member.metrics().to_string()),
@@ -202,10 +205,12 @@ fn lines(nodes: &[Node]) -> String {
     })
 }
 
-/// A node, then what it says about itself, as `key=value` with escapes for what is not ASCII text.
+/// A node, then what it says about itself.
 fn describe(node: &Node) -> String {
-    node.state().fold(format!("{node}\n"), |mut lines, (key, value)| {
-        let _ = writeln!(lines, "{key}={}", value.escape_ascii());
-        lines
-    })
+    node.state().fold(format!("{node}\n"), |lines, (key, value)| lines + &item(key, value))
+}
+
+/// `key=value`, with escapes for what is not ASCII text, and for an equals sign in the key.
+fn item(key: &str, value: &[u8]) -> String {
+    format!("{}={}\n", key.as_bytes().escape_ascii().to_string().replace('=', "\\x3d"), value.escape_ascii())
 }

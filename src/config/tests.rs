@@ -40,13 +40,14 @@ fn only_the_local_profile_falls_back_and_only_while_bind_was_not_called() {
 }
 
 #[test]
-fn names_have_1_to_255_bytes_and_no_control_characters() {
+fn names_have_1_to_255_bytes_and_no_letter_that_changes_others() {
     Config::lan().name("x".repeat(255)).validate().unwrap();
     Config::lan().name("ein Name, mit Ümlaut").validate().unwrap();
     assert_eq!(refused(Config::lan().name("")).0, "name");
     assert_eq!(refused(Config::lan().name("ü".repeat(128))).0, "name");
     assert_eq!(refused(Config::lan().name("two\nlines")).0, "name");
     assert_eq!(refused(Config::lan().name("nul\0")).0, "name");
+    assert_eq!(refused(Config::lan().name("\u{202e}1-bew")).0, "name");
     assert_eq!(refused(Config::lan().cluster("")).0, "cluster");
     assert_eq!(refused(Config::lan().cluster("\u{85}")).0, "cluster");
 }

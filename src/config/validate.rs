@@ -11,6 +11,7 @@ use crate::error::{Result, invalid};
 use crate::state::State;
 use crate::transport::canonical;
 use crate::wire::body::MESSAGE_MAX;
+use crate::wire::text::unfit_letter;
 
 /// Names of nodes and clusters, in bytes.
 const NAME_LEN: RangeInclusive<usize> = 1..=255;
@@ -128,8 +129,8 @@ fn check_name(field: &'static str, name: &str) -> Result<()> {
         let (min, max) = (NAME_LEN.start(), NAME_LEN.end());
         invalid(field, format!("has {} bytes, not {min} to {max}", name.len()))
     })?;
-    match name.chars().find(|letter| letter.is_control()) {
-        Some(letter) => Err(invalid(field, format!("{name:?} has the control character {letter:?}"))),
+    match unfit_letter(name) {
+        Some(letter) => Err(invalid(field, format!("{name:?} has the character {letter:?}"))),
         None => Ok(()),
     }
 }

@@ -19,7 +19,7 @@
 //! | generation | u64 | of its run |
 //! | state version | varint | how often it has written its state in this run |
 //! | keeps state | bool | whether the state follows |
-//! | state | varint32, then so many: key, value | a key as a text that may hold control characters, a value with its length as a varint in front |
+//! | state | varint32, then so many: key, value | a key as a text, a value with its length as a varint in front |
 //! | nodes | varint32, then so many: text, address, u8 | name, where it was last, and 0 for active, 1 for dead, 2 for left |
 
 use std::fmt;
@@ -176,7 +176,7 @@ fn list<T>(
 }
 
 fn item(reader: &mut Reader<'_>) -> Result<(String, Vec<u8>), Malformed> {
-    Ok((reader.key()?.to_owned(), reader.prefixed()?.to_owned()))
+    Ok((reader.text()?.to_owned(), reader.prefixed()?.to_owned()))
 }
 
 fn contact(reader: &mut Reader<'_>) -> Result<Contact, Malformed> {

@@ -12,7 +12,7 @@
 //! aside stays at `PATH` until the first snapshot that takes its place is on the disk: a start that fails has moved
 //! nobody's file. Only then, between two renames, is there nothing at `PATH` for a moment.
 //!
-//! On Unix nobody but the user may read a snapshot: it may hold the state.
+//! On Unix no other user may read a snapshot, which may hold the state, or lock `PATH.lock`.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -50,18 +50,12 @@ impl Store {
         let path = path::absolute(path).map_err(|error| invalid("snapshot", error.to_string()))?;
         check_path(&path)?;
         let shown = path.display();
-        let lock = match open_lock(&beside(&path, "lock")) {
-            Ok(file) => match file.try_lock() {
-                Ok(()) => Some(file),
-                Err(TryLockError::WouldBlock) => {
-                    return Err(invalid("snapshot", format!("another member uses {shown}")));
-                }
-                Err(TryLockError::Error(error)) => {
-                    log::warn!("{shown} can not be locked, so nothing keeps others from using it: {error}");
-                    None
-                }
-            },
-            Err(error) => {
+        let lock = match lock(&beside(&path, "lock")) {
+            Ok(file) => Some(file),
+            Err(TryLockError::WouldBlock) => {
+                return Err(invalid("snapshot", format!("another member uses {shown}")));
+            }
+            Err(TryLockError::Error(error)) => {
                 log::warn!("{shown} can not be locked, so nothing keeps others from using it: {error}");
                 None
             }
@@ -187,10 +181,56 @@ fn check_path(path: &Path) -> Result<()> {
     }
 }
 
-/// A file that can be locked. On a file system that is read-only one that is there already will do.
-fn open_lock(path: &Path) -> io::Result<File> {
-    let made = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-    made.or_else(|error| File::open(path).map_err(|_| error))
+/// Locks a file that no other user can open. On a file system that is read-only one that is there already will do.
+fn lock(path: &Path) -> Result<File, TryLockError> {
+    // Before it is opened: a FIFO would not let go, and a link may lead anywhere.
+    let found = fs::symlink_metadata(path);
+    if found.is_ok_and(|found| !found.is_file()) {
+        return Err(other(format!("{} is not a regular file", path.display())));
+    }
+    let made = for_user(OpenOptions::new().write(true).create(true).truncate(false)).open(path);
+    let file = made.or_else(|error| File::open(path).map_err(|_| TryLockError::Error(error)))?;
+    match file.try_lock() {
+        // Another user has put it there, and would keep us from starting.
+        Err(TryLockError::WouldBlock) if is_foreign(&file, path) => {
+            Err(other(format!("another user has locked {}", path.display())))
+        }
+        locked => locked.map(|()| file),
+    }
+}
+
+fn other(reason: String) -> TryLockError {
+    TryLockError::Error(io::Error::other(reason))
+}
+
+/// Whether a file belongs to another user than what this process makes in the same directory.
+#[cfg(unix)]
+fn is_foreign(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let own = beside(path, &std::process::id().to_string());
+    let made = for_user(OpenOptions::new().write(true).create_new(true)).open(&own);
+    let owner = |file: &File| file.metadata().map(|found| found.uid());
+    let is_foreign = match (made.and_then(|made| owner(&made)), owner(file)) {
+        (Ok(ours), Ok(theirs)) => ours != theirs,
+        _ => false,
+    };
+    // It may not be there.
+    let _ = fs::remove_file(&own);
+    is_foreign
+}
+
+/// Elsewhere nobody is asked.
+#[cfg(not(unix))]
+fn is_foreign(_: &File, _: &Path) -> bool {
+    false
+}
+
+/// What is made is for this user alone.
+fn for_user(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
 }
 
 /// Writes a file that was not there before, and waits until it is on the disk.
@@ -200,11 +240,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = for_user(OpenOptions::new().write(true).create_new(true)).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

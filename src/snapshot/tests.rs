@@ -21,7 +21,7 @@ fn snapshot() -> Snapshot {
         name: "me".to_owned(),
         generation: Generation(0x0102_0304_0506_0708),
         state_version: 300,
-        state: Some(vec![("k".to_owned(), b"va".to_vec()), ("\n".to_owned(), Vec::new())]),
+        state: Some(vec![("k".to_owned(), b"va".to_vec()), ("=".to_owned(), Vec::new())]),
         nodes: vec![
             contact("a", 7990, LastStatus::Active),
             Contact { addr: "[2001:db8::1]:1".parse().unwrap(), ..contact("b", 1, LastStatus::Dead) },
@@ -77,7 +77,7 @@ fn the_bytes_of_a_snapshot_are_as_specified() {
     let expected = [
         "68656164736e6170 0002 0000004c",
         "01 63  1112131415161718  02 6d65  0102030405060708  ac02  01",
-        "02  01 6b 02 7661  01 0a 00",
+        "02  01 6b 02 7661  01 3d 00",
         "03",
         "01 61  04 0a000001 1f36  00",
         "01 62  06 20010db8000000000000000000000001 0001  01",
@@ -86,7 +86,7 @@ fn the_bytes_of_a_snapshot_are_as_specified() {
     assert_eq!(hex(content), expected.concat().replace(' ', ""));
     let key = (u64::from_be_bytes(*b"headcoun"), u64::from_be_bytes(*b"snapshot"));
     assert_eq!(checksum, siphash(key, content).to_be_bytes());
-    assert_eq!(hex(checksum), "a835ecc0437d2aa0");
+    assert_eq!(hex(checksum), "a6d9ade7fc430cf3");
 }
 
 #[test]
@@ -339,6 +339,37 @@ fn what_is_not_a_regular_file_is_refused_and_left_alone() {
         assert!(error.to_string().contains("is not a regular file"), "{error}");
     }
     assert_eq!(directory.files(), ["fifo"]);
+}
+
+/// A start waited for ever for who writes to a FIFO, made a file where a link led, and any user could lock it.
+#[cfg(unix)]
+#[test]
+fn nobody_else_has_a_say_in_the_lock() {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    let directory = Directory::new();
+    let lock = directory.0.join("members.lock");
+    drop(open(&directory.snapshot()));
+    assert_eq!(fs::metadata(&lock).unwrap().permissions().mode() & 0o777, 0o600);
+
+    fs::remove_file(&lock).unwrap();
+    symlink(directory.0.join("elsewhere"), &lock).unwrap();
+    drop(open(&directory.snapshot()));
+    assert_eq!(directory.files(), ["members.lock"]);
+
+    fs::remove_file(&lock).unwrap();
+    assert!(process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
+    drop(open(&directory.snapshot()));
+
+    fs::remove_file(&lock).unwrap();
+    let held = fs::File::create(&lock).unwrap();
+    held.try_lock().unwrap();
+    assert!(Store::open(&directory.snapshot()).is_err());
+    match chown(&lock, Some(65_534), None) {
+        Ok(()) => drop(open(&directory.snapshot())),
+        Err(error) => println!("what another user locks was not tried: {error}"),
+    }
+    assert_eq!(directory.files(), ["members.lock"]);
 }
 
 /// It was replaced by the first snapshot, and the file that it led to, on a volume that outlives the host, say, was

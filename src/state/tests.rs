@@ -63,6 +63,9 @@ fn limits_are_errors_that_change_nothing() {
     assert_eq!(refused(&mut state, &long, b""), ("key", 256, 255));
     assert_eq!(refused(&mut state, "k", &[0; VALUE_MAX + 1]), ("value", 1_025, 1_024));
     assert!(matches!(state.set("", b""), Err(Error::Config { field: "key", .. })));
+    for unfit in ["two\nlines", "\u{2028}", "turned\u{202e}"] {
+        assert!(matches!(state.set(unfit, b""), Err(Error::Config { field: "key", .. })), "{unfit:?}");
+    }
     assert_eq!(refused(&mut state, &long[..80], &[0; 1_021]), ("key and value", 1_101, 1_100));
     assert_eq!(state, State::default());
 

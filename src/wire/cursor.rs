@@ -11,6 +11,7 @@ use byteorder::{BigEndian, ByteOrder};
 
 use super::address::{canonical, is_one_host};
 use super::malformed::Malformed;
+use super::text::unfit_letter;
 
 /// The longest varint: ten times seven bits hold 64.
 const VARINT_MAX: usize = 10;
@@ -107,17 +108,11 @@ impl<'a> Reader<'a> {
         self.take(length)
     }
 
-    /// Text of 1 to 255 bytes, without control characters: it may end up in a log.
+    /// A text: UTF-8 of 1 to 255 bytes, all letters of which are [fit](super::text).
     pub(crate) fn text(&mut self) -> Result<&'a str, Malformed> {
-        let text = self.key()?;
-        if text.contains(char::is_control) { Err(Malformed) } else { Ok(text) }
-    }
-
-    /// The key of a value: UTF-8 of 1 to 255 bytes.
-    pub(crate) fn key(&mut self) -> Result<&'a str, Malformed> {
         let length = self.u8()?;
-        let key = std::str::from_utf8(self.take(length.into())?).map_err(|_| Malformed)?;
-        if key.is_empty() { Err(Malformed) } else { Ok(key) }
+        let text = std::str::from_utf8(self.take(length.into())?).map_err(|_| Malformed)?;
+        if text.is_empty() || unfit_letter(text).is_some() { Err(Malformed) } else { Ok(text) }
     }
 
     /// The address of one socket of one host, in canonical form.

@@ -280,7 +280,7 @@ impl<'a> Write<'a> {
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let key = reader.key()?;
+        let key = reader.text()?;
         let step = reader.varint()?;
         let length = usize::try_from(reader.varint()?).map_err(|_| Malformed)?;
         if step == 0 || length > VALUE_MAX + 1 {

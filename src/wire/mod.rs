@@ -32,7 +32,8 @@
 //! | address | 7 or 19 | family u8, 4 or 6; then 4 or 16 bytes in network order; then port u16 |
 //!
 //! A varint is in its shortest form: the last byte of one that has several is not 0. A text has 1 to 255 bytes and
-//! no control character (Unicode category Cc: U+0000–U+001F, U+007F–U+009F). An address has a port other than 0 and
+//! no character of the Unicode categories Cc (control), Cf (format), Zl and Zp (line and paragraph separators), as they
+//! are in Unicode 16: it is shown in logs. An address has a port other than 0 and
 //! names one socket of one host: not the unspecified address (`0.0.0.0`, `::`), no multicast, not
 //! `255.255.255.255`, and no IPv4 address mapped into IPv6 (`::ffff:0:0/96`), which is written as family 4. Scope
 //! and flow label are not sent.
@@ -494,6 +495,7 @@ pub(crate) mod sealed;
 mod states;
 #[cfg(test)]
 mod tests;
+pub(crate) mod text;
 pub(crate) mod version;
 
 pub(crate) use body::{Accusers, Body, Record, Verdict, ViewMark};

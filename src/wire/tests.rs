@@ -961,6 +961,7 @@ fn what_breaks_the_format_is_refused() {
         ("a name that is not UTF-8", record("02 c3 28", ipv4)),
         ("a name with a line feed", record("02 61 0a", ipv4)),
         ("a name with a C1 control", record("02 c2 85", ipv4)),
+        ("a name with an override of its direction", record("03 e2 80 ae", ipv4)),
         ("a name longer than its body", record("ff 61", ipv4)),
         ("port zero", record("01 61", "04 0a000001 0000")),
         ("IPv4 unspecified", record("01 61", "04 00000000 1f36")),
