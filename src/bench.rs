@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Addresses, Config};
+use crate::config::Config;
 use crate::error::Result;
 use crate::member::Member;
 use crate::protocol::{Instant, Protocol, TimerKind};
@@ -28,11 +28,11 @@ impl Core {
     /// Those of [`Member::create`] about the name.
     pub fn new(now: Duration, name: &str, addr: SocketAddr) -> Result<Self> {
         let config = Config::lan().name(name);
-        let addresses = Addresses { advertise: Some(addr), ..config.validate()? };
+        let addresses = config.validate()?;
         let mut seed = [0; 32];
         seed.iter_mut().zip(name.bytes()).for_each(|(byte, letter)| *byte = letter);
         let wall = Duration::from_secs(1_700_000_000);
-        Ok(Self { protocol: Protocol::new(config.settings(&addresses, addr)?, at(now), wall, seed) })
+        Ok(Self { protocol: Protocol::new(config.settings(&addresses, addr, addr)?, at(now), wall, seed) })
     }
 
     /// Holds these nodes from now on, which do not run, with this incarnation.

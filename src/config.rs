@@ -3,7 +3,6 @@
 //! A [`Config`] is made of a profile and of what differs from it. Its setters only take down what they are
 //! given; everything is checked in one place, `validate`, before anything is opened.
 
-mod advertise;
 mod seeds;
 mod start;
 mod validate;
@@ -225,10 +224,12 @@ impl Config {
     }
 
     /// The address that others shall send to, where it differs from the bound one (NAT, containers): a `SocketAddr` or
-    /// `"ip:port"`. Never a wildcard or port 0. Default: the bound address; if that is all interfaces, the address from
-    /// which the system would send to the first seed given as an IP address, or else along the default route, or else,
-    /// where there is none, to others as soon as some are known; and when the host has that address no more, the member
-    /// [moves](Event::Moved).
+    /// `"ip:port"`. Never a wildcard or port 0.
+    ///
+    /// Default: the bound address. If that is all interfaces: the address from which the system sends to the first seed
+    /// that is an address, or that resolves, of those of the configuration and of [`Member::join`]; without seeds, to the
+    /// first node that joins. It is chosen before anything is sent there, and until then it is the address of the
+    /// default route. After that it stays, and when the host has it no more, the member [moves](Event::Moved).
     ///
     /// Others admit the member only if they reach it there ([`Error::Unreachable`]). Its datagrams may come from
     /// another address, as they do behind a translator.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::validate::check_allowed;
-use super::{Config, Seed, advertise};
+use super::{Config, Seed};
 use crate::allow::Allow;
 use crate::discovery::Discovery;
 use crate::error::{Result, invalid};
@@ -28,30 +28,19 @@ pub(crate) struct Addresses {
     pub(crate) allow: Allow,
 }
 
-impl Addresses {
-    /// What to tell others, now that it is known where the socket is bound.
-    pub(crate) fn advertised(&self, bound: SocketAddr) -> SocketAddr {
-        self.advertised_to(bound, [])
-    }
-
-    /// The same, with others that are known by now: they may be on a network to which nothing else leads.
-    pub(crate) fn advertised_to(
-        &self,
-        bound: SocketAddr,
-        others: impl IntoIterator<Item = SocketAddr>,
-    ) -> SocketAddr {
-        self.advertise.unwrap_or_else(|| advertise::choose(bound, &self.seeds, others))
-    }
-}
-
 impl Config {
-    /// What the protocol is run by. `addresses` are this configuration's.
+    /// What the protocol is run by. `addresses` are this configuration's; the socket is bound at `bound`, and others
+    /// are told `advertise`.
     ///
     /// # Errors
     ///
     /// [`Error::Config`] if the own name or address, which may be known only now, is not on the own lists.
-    pub(crate) fn settings(&self, addresses: &Addresses, bound: SocketAddr) -> Result<Settings> {
-        let advertise = addresses.advertised(bound);
+    pub(crate) fn settings(
+        &self,
+        addresses: &Addresses,
+        bound: SocketAddr,
+        advertise: SocketAddr,
+    ) -> Result<Settings> {
         let name = self.name.clone().unwrap_or_else(|| advertise.to_string());
         check_allowed(&addresses.allow, Some(&name), Some(advertise))?;
         Ok(Settings {

@@ -133,35 +133,18 @@ fn a_wildcard_or_port_0_is_never_advertised() {
         assert_eq!(refused(Config::lan().advertise(text)).0, "advertise", "{text:?}");
     }
     let addresses = Config::lan().advertise("[::ffff:10.0.0.1]:7990").validate().unwrap();
-    assert_eq!(addresses.advertised(addr("127.0.0.1:1")), addr("10.0.0.1:7990"));
-}
-
-#[test]
-fn what_is_bound_is_advertised_unless_it_is_a_wildcard() {
-    let addresses = Config::lan().validate().unwrap();
-    assert_eq!(addresses.advertised(addr("127.0.0.1:7")), addr("127.0.0.1:7"));
-    for bound in ["0.0.0.0:7", "[::]:7"] {
-        let advertised = addresses.advertised(addr(bound));
-        assert!(!advertised.ip().is_unspecified());
-        assert_eq!(advertised.port(), 7);
-    }
-    assert!(addresses.advertised(addr("0.0.0.0:7")).is_ipv4());
-}
-
-#[test]
-fn a_wildcard_advertises_the_address_that_the_seeds_are_reached_from() {
-    let addresses = Config::lan().seeds([":7990", "127.0.0.1", "some-host"]).validate().unwrap();
-    assert_eq!(addresses.advertised(addr("0.0.0.0:7")), addr("127.0.0.1:7"));
+    assert_eq!(addresses.advertise, Some(addr("10.0.0.1:7990")));
 }
 
 #[test]
 fn the_default_name_is_the_advertised_address() {
     let config = Config::lan().advertise("10.0.0.1:7990");
     let addresses = config.validate().unwrap();
-    let settings = config.settings(&addresses, addr("0.0.0.0:1")).unwrap();
+    let (bound, own) = (addr("0.0.0.0:1"), addr("10.0.0.1:7990"));
+    let settings = config.settings(&addresses, bound, own).unwrap();
     assert_eq!(settings.name, "10.0.0.1:7990");
     assert!(!settings.discovers);
-    assert_eq!(config.name("web-1").settings(&addresses, addr("0.0.0.0:1")).unwrap().name, "web-1");
+    assert_eq!(config.name("web-1").settings(&addresses, bound, own).unwrap().name, "web-1");
 }
 
 #[test]
@@ -180,8 +163,9 @@ fn lists_that_are_not_understood_or_leave_out_the_member_itself_are_refused_by_t
 fn an_address_that_is_known_only_when_bound_is_looked_for_in_the_lists_then() {
     let config = Config::lan().allow_networks(["10.0.0.0/8"]);
     let addresses = config.validate().unwrap();
-    assert!(config.settings(&addresses, addr("10.0.0.1:7990")).is_ok());
-    let error = config.settings(&addresses, addr("192.0.2.1:7990")).unwrap_err();
+    let settings = |own| config.settings(&addresses, own, own);
+    assert!(settings(addr("10.0.0.1:7990")).is_ok());
+    let error = settings(addr("192.0.2.1:7990")).unwrap_err();
     assert!(matches!(error, Error::Config { field: "allow_networks", .. }), "{error}");
 }
 

@@ -418,7 +418,7 @@ fn draw_config(script: &mut Script<'_>) -> Config {
 fn settings(index: usize, config: Config) -> Settings {
     let addr = addr_of(index);
     let config = config.cluster(CLUSTER).name(name(index)).advertise(addr).seeds(addr_of(5).to_string());
-    match config.validate().and_then(|addresses| config.settings(&addresses, addr)) {
+    match config.validate().and_then(|addresses| config.settings(&addresses, addr, addr)) {
         Ok(settings) => settings,
         Err(error) => panic!("these settings are wrong: {error}"),
     }

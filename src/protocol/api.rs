@@ -136,5 +136,8 @@ pub(crate) enum Task {
     /// for each answer.
     Discover,
     /// Find out where others reach us, and call [`Protocol::change_address`](super::Protocol::change_address).
-    CheckAddress,
+    CheckAddress {
+        /// Somebody that says hello while we know nobody, and where it says that it is.
+        newcomer: Option<SocketAddr>,
+    },
 }

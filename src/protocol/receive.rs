@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::admission::Decision;
+use super::api::Task;
 use super::broadcast::{Broadcasts, Taken};
 use super::core::requests::RequestKind;
 use super::core::{Context, Core, MISFITS_MAX};
@@ -370,6 +371,10 @@ impl Protocol {
     /// A newcomer asks to be let in.
     fn handle_hello(&mut self, context: &mut Context, hello: &Hello<'_>) {
         let core = &mut self.core;
+        if core.is_alone() {
+            // It may be the first to show in which network we are reached.
+            core.tasks.push_back(Task::CheckAddress { newcomer: Some(hello.record.addr) });
+        }
         if !self.admission.proves_address(core, context, hello) {
             return;
         }

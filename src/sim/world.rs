@@ -23,7 +23,7 @@ use super::machine::Machine;
 use super::message_model::MessageModel;
 use super::network::{Directory, Fates, Links};
 use super::states::Ledger;
-use crate::config::{Addresses, Config, Place, Seed};
+use crate::config::{Config, Place, Seed};
 use crate::consumer::Consumer;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -153,8 +153,7 @@ impl World {
         }
         let advertises = addresses.advertise.is_some();
         let addr = addresses.advertise.unwrap_or(interfaces[0]);
-        let addresses = Addresses { advertise: Some(addr), ..addresses };
-        let mut settings = config.settings(&addresses, interfaces[0])?;
+        let mut settings = config.settings(&addresses, interfaces[0], addr)?;
         settings.bound = bound_to(&interfaces);
         #[cfg(any(test, headcount_bench))]
         {
@@ -527,9 +526,11 @@ impl World {
         }
         let (mut discovers, mut has_moved) = (false, false);
         while let Some(task) = host.protocol.poll_task() {
-            discovers |= task == Task::Discover;
-            // Addresses stay what they are, unless a test has moved the host.
-            has_moved |= task == Task::CheckAddress && host.protocol.local().addr() != host.addr;
+            match task {
+                Task::Discover => discovers = true,
+                // Addresses stay what they are, unless a test has moved the host.
+                Task::CheckAddress { .. } => has_moved |= host.protocol.local().addr() != host.addr,
+            }
         }
         if let Some(error) = host.protocol.poll_end() {
             if let Some(snapshot) = &mut host.snapshot {

@@ -1,43 +1,96 @@
-//! The own address, as others are told it.
+//! The address of this member, as it advertises it to others.
 //!
-//! It is known when the socket is bound, and stays so: save for a member that is bound to all interfaces and was not
-//! told what to tell others. Its address is the one that the routing table says, and can change while it runs.
+//! Usually it is known when the socket is bound, and stays. It is *chosen* for a member that is bound to all interfaces
+//! and has no `Config::advertise`: a host may have several addresses, and others reach it at some of them only. A
+//! virtual machine, for example, often has a default route to a network of its own, where each machine has the same
+//! address, and a second interface for the network of the cluster.
 //!
-//! A host may have several addresses, and its routes change for reasons of their own: a VPN comes up and takes the
-//! default route, say. So an address that was told stays as long as the host has it.
+//! | what is known | the address is | it is |
+//! |---|---|---|
+//! | a seed that is an address, one that resolves, or a node | the one on the route there | settled |
+//! | nobody, and somebody says hello | the one on the route to the newcomer | provisional |
+//! | nothing | the one on the default route, or the loopback | provisional |
+//!
+//! A settled address stays as long as the host has it: routes change for reasons of their own, as when a VPN takes the
+//! default route. Anybody can send a hello, so a newcomer settles nothing before it is a node.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+mod routes;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{PoisonError, RwLock};
 
-use crate::config::Addresses;
+use self::routes::{Routes, SystemRoutes};
+use crate::allow::Allow;
+use crate::config::{Addresses, Place};
+
+/// Maximum number of contacts to which routes are looked up: usually the first one is enough.
+const CONTACTS_MAX: usize = 16;
 
 /// What others are told.
 #[derive(Debug)]
 pub(super) struct OwnAddress {
-    current: RwLock<SocketAddr>,
+    current: RwLock<Chosen>,
     bound: SocketAddr,
-    addresses: Addresses,
+    /// What the configuration says, if it does.
+    advertise: Option<SocketAddr>,
+    /// Those of the configured seeds that are addresses of other hosts.
+    seeds: Vec<SocketAddr>,
+    allow: Allow,
+}
+
+/// Others, as far as they are known.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Contacts<'a> {
+    /// Seeds that are about to be asked: the first one decides.
+    Seeds(&'a [SocketAddr]),
+    /// The nodes. The address that they have been told stays if it is on the route to one of them.
+    Nodes(&'a [SocketAddr]),
+    /// Somebody that says hello, and where it says that it is.
+    Newcomer(SocketAddr),
+}
+
+/// An address of this member, and whether it stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Chosen {
+    addr: SocketAddr,
+    is_settled: bool,
 }
 
 impl OwnAddress {
-    pub(super) fn new(addresses: Addresses, bound: SocketAddr) -> Self {
-        let current = RwLock::new(addresses.advertised(bound));
-        Self { current, bound, addresses }
+    pub(super) fn new(addresses: &Addresses, bound: SocketAddr) -> Self {
+        let seeds = addresses.seeds.iter().filter_map(|seed| match seed.place {
+            Place::Addr(addr) => Some(addr),
+            Place::Here(_) | Place::Host(..) => None,
+        });
+        let seeds: Vec<SocketAddr> = seeds.collect();
+        let advertise = addresses.advertise;
+        let settled = |addr| Chosen { addr, is_settled: true };
+        let chosen = match advertise {
+            Some(addr) => settled(addr),
+            None if !bound.ip().is_unspecified() => settled(bound),
+            None => choose(None, bound, &seeds, Contacts::Seeds(&[]), &SystemRoutes),
+        };
+        let allow = addresses.allow.clone();
+        Self { current: RwLock::new(chosen), bound, advertise, seeds, allow }
     }
 
     pub(super) fn get(&self) -> SocketAddr {
-        *self.current.read().unwrap_or_else(PoisonError::into_inner)
+        self.chosen().addr
     }
 
     /// Whether it is in one of the allowed networks: members with the same lists do not take it otherwise.
     pub(super) fn is_allowed(&self) -> bool {
-        self.addresses.allow.takes_address(self.get().ip())
+        self.allow.takes_address(self.get().ip())
     }
 
-    /// Whether it may not be the one to tell: all interfaces, and no route that leads anywhere.
-    pub(super) fn is_unsettled(&self) -> bool {
-        let is_chosen = self.addresses.advertise.is_none();
-        is_chosen && self.bound.ip().is_unspecified() && self.get().ip().is_loopback()
+    /// Whether it was chosen without knowing anybody, so that contacts may show a better one.
+    pub(super) fn is_provisional(&self) -> bool {
+        !self.chosen().is_settled
+    }
+
+    /// Whether it is provisional, and only this host reaches it.
+    pub(super) fn is_local_only(&self) -> bool {
+        self.is_provisional() && self.get().ip().is_loopback()
     }
 
     /// Where the socket is bound.
@@ -62,66 +115,67 @@ impl OwnAddress {
         }
     }
 
-    /// Looks which address it is now, to be told to others, of whom some are known.
-    pub(super) fn look(&self, others: impl IntoIterator<Item = SocketAddr>) -> SocketAddr {
-        let before = self.get();
-        let addr = choose(before, self.addresses.advertised_to(self.bound, others), is_held);
-        if addr != before {
-            *self.current.write().unwrap_or_else(PoisonError::into_inner) = addr;
+    /// Finds out which address it is now, in view of these contacts.
+    pub(super) fn look(&self, contacts: Contacts<'_>) -> SocketAddr {
+        let before = self.chosen();
+        if self.advertise.is_some() || !self.bound.ip().is_unspecified() {
+            return before.addr;
         }
-        addr
+        let chosen = choose(Some(before), self.bound, &self.seeds, contacts, &SystemRoutes);
+        if chosen != before {
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = chosen;
+        }
+        chosen.addr
+    }
+
+    fn chosen(&self) -> Chosen {
+        *self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What to tell from now on: the address that was told, or the one that the routing table says now. A host that has
-/// lost its last one keeps it, until it has another.
-fn choose(before: SocketAddr, found: SocketAddr, is_held: impl Fn(IpAddr) -> bool) -> SocketAddr {
-    let is_kept = !before.ip().is_loopback() && (found.ip().is_loopback() || is_held(before.ip()));
-    if is_kept { before } else { found }
-}
+/// The address of a member that is bound to all interfaces. `before`: what it was until now.
+fn choose(
+    before: Option<Chosen>,
+    bound: SocketAddr,
+    seeds: &[SocketAddr],
+    contacts: Contacts<'_>,
+    routes: &impl Routes,
+) -> Chosen {
+    let at = |ip| SocketAddr::new(ip, bound.port());
+    let settled = |ip| Chosen { addr: at(ip), is_settled: true };
+    let provisional = |ip| Chosen { addr: at(ip), is_settled: false };
+    let present = before.filter(|before| routes.holds(before.addr.ip()));
+    if let Some(present) = present.filter(|present| present.is_settled) {
+        return present;
+    }
+    let sources_to = |targets: &[SocketAddr]| -> Vec<IpAddr> {
+        targets.iter().filter_map(|target| routes.source(bound, target.ip())).collect()
+    };
+    let is_outside = |ip: &IpAddr| !ip.is_loopback();
 
-/// Whether this host has an address: else nothing can be bound to it, save where the system is told to allow that
-/// (`ip_nonlocal_bind` of Linux, on some load balancers); there a member does not move.
-fn is_held(ip: IpAddr) -> bool {
-    UdpSocket::bind((ip, 0)).is_ok()
+    let to_seeds = sources_to(seeds);
+    if let Some(source) = to_seeds.iter().copied().find(is_outside) {
+        return settled(source);
+    }
+    let (contacts, stays, settles) = match &contacts {
+        Contacts::Seeds(seeds) => (*seeds, false, true),
+        Contacts::Nodes(nodes) => (*nodes, true, true),
+        Contacts::Newcomer(contact) => (std::slice::from_ref(contact), false, false),
+    };
+    let mut to_contacts = sources_to(&contacts[..contacts.len().min(CONTACTS_MAX)]);
+    to_contacts.retain(is_outside);
+    let is_present = |ip: &IpAddr| stays && present.is_some_and(|present| present.addr.ip() == *ip);
+    if let Some(source) = to_contacts.iter().copied().find(is_present).or(to_contacts.first().copied()) {
+        return if settles { settled(source) } else { provisional(source) };
+    }
+    let kept = present.map(|present| present.addr.ip()).filter(is_outside);
+    // A host that has lost its last address keeps it, until it has another one.
+    let lost = before.map(|before| before.addr.ip()).filter(is_outside);
+    let on_this_host = to_seeds.first().copied().filter(|_| lost.is_none());
+    let loopback = if bound.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    let found = kept.or(on_this_host).or_else(|| routes.default_source(bound)).or(lost);
+    provisional(found.unwrap_or(loopback))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ETHERNET: &str = "10.7.0.1:7990";
-    const LOOPBACK: &str = "127.0.0.1:7990";
-    const OTHER: &str = "10.99.0.1:7990";
-
-    /// What is told by a host that has these addresses.
-    fn told(before: &str, found: &str, held: &[&str]) -> String {
-        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let held: Vec<IpAddr> = held.iter().map(|text| addr(text).ip()).collect();
-        choose(addr(before), addr(found), |ip| held.contains(&ip)).to_string()
-    }
-
-    #[test]
-    fn an_address_that_the_host_still_has_is_kept_when_routes_change() {
-        assert_eq!(told(ETHERNET, OTHER, &[ETHERNET, OTHER, LOOPBACK]), ETHERNET);
-    }
-
-    #[test]
-    fn an_address_that_the_host_has_lost_gives_way_to_another_one_only() {
-        assert_eq!(told(ETHERNET, OTHER, &[OTHER, LOOPBACK]), OTHER);
-        assert_eq!(told(ETHERNET, LOOPBACK, &[LOOPBACK]), ETHERNET);
-    }
-
-    #[test]
-    fn the_loopback_gives_way_to_the_first_address_that_others_can_reach() {
-        assert_eq!(told(LOOPBACK, ETHERNET, &[ETHERNET, LOOPBACK]), ETHERNET);
-        assert_eq!(told(LOOPBACK, LOOPBACK, &[LOOPBACK]), LOOPBACK);
-    }
-
-    #[test]
-    fn what_can_be_bound_is_held() {
-        assert!(is_held("127.0.0.1".parse().unwrap()));
-        // Of a block for documentation: nobody has it.
-        assert!(!is_held("198.51.100.1".parse().unwrap()));
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::address::OwnAddress;
 use super::driver::Driver;
 use super::handles::{Handles, Tokens};
 use super::shared::Shared;
@@ -53,7 +54,8 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let mut store = config.snapshot_path().map(Store::open).transpose()?;
     let transport = open(&config, &addresses)?;
     let bound = transport.local_addr();
-    let mut settings = config.settings(&addresses, bound)?;
+    let address = OwnAddress::new(&addresses, bound);
+    let mut settings = config.settings(&addresses, bound, address.get())?;
     let past = match &mut store {
         Some(store) => store.load(&settings.cluster, &settings.name)?,
         None => None,
@@ -71,10 +73,10 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     protocol.begin_with(protocol::Instant::default(), config.first_state(past.as_ref()));
     let (transport, transport_gone) = TransportHandle::new(transport);
     let transport = Arc::new(transport);
-    let seeds = addresses.seeds.clone();
+    let seeds = addresses.seeds;
     let driver = Driver::new(settings.name.clone(), origin, protocol, Arc::clone(&transport));
     let (handles, tokens) = Handles::new(transport_gone);
-    let shared = Arc::new(Shared::new(&settings, addresses, config.events_max(), driver, handles));
+    let shared = Arc::new(Shared::new(&settings, &seeds, address, config.events_max(), driver, handles));
     // From here on its drop ends what was started.
     let owner = Arc::new(Owner { shared: Arc::clone(&shared) });
     let weak = Arc::downgrade(&owner);
@@ -95,7 +97,7 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     // An empty step tells the threads their first deadlines.
     shared.step(|_, _| ())?;
     log::info!("{} is up at {}", settings.name, settings.advertise);
-    if shared.view().address().is_unsettled() {
+    if shared.view().address().is_local_only() {
         log::warn!(
             "{} tells others {}, where only this host reaches it: no route has told a better one",
             settings.name,

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 
+use super::address::Contacts;
 use super::shared::{ANSWER_GRACE, Shared};
 use super::workers::resolver::{self, Resolved};
 use crate::config::{Place, Seed};
@@ -115,10 +116,10 @@ fn drop_unreachable(shared: &Shared, attempt: &mut Attempt) {
 /// Asks all addresses.
 fn ask(shared: &Arc<Shared>, mut attempts: Vec<Attempt>, deadline: Instant) -> Result<()> {
     let mut addrs: Vec<SocketAddr> = attempts.iter().flat_map(|attempt| &attempt.addrs).copied().collect();
+    // In the order of the seeds: all of them should get the same address, also if the network came up after the member.
+    shared.check_address(Contacts::Seeds(&addrs));
     addrs.sort_unstable();
     addrs.dedup();
-    // Those who are asked are to be told the right one, also if the network came up after the member.
-    shared.check_address(addrs.iter().copied());
     let has_failures = attempts.iter().any(|attempt| attempt.error.is_some());
     // Others were named, and none of them can be asked: being alone is no success then.
     if has_failures && addrs.iter().all(|addr| shared.view().address().is_own(*addr)) {

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
+use super::address::{Contacts, OwnAddress};
 use super::driver::{Driver, Outputs};
 use super::handles::Handles;
 use super::view::View;
 use super::workers::discoveries::Discoveries;
 use super::workers::resolver_pool::ResolverPool;
 use super::workers::snapshot_writer::SnapshotWriter;
-use crate::config::Addresses;
+use crate::config::Seed;
 use crate::consumer::Consumer;
 use crate::engine::Owner;
 use crate::error::Result;
@@ -52,15 +53,16 @@ pub(crate) struct Shared {
 impl Shared {
     pub(super) fn new(
         settings: &Settings,
-        addresses: Addresses,
+        seeds: &[Seed],
+        address: OwnAddress,
         event_capacity: usize,
         driver: Driver,
         handles: Handles,
     ) -> Self {
         Self {
             driver,
-            discoveries: Discoveries::new(settings.bound, &addresses.seeds),
-            view: View::new(settings, addresses),
+            discoveries: Discoveries::new(settings.bound, seeds),
+            view: View::new(settings, address),
             handles,
             resolver_pool: ResolverPool::default(),
             snapshot_writer: OnceLock::new(),
@@ -109,7 +111,11 @@ impl Shared {
         for task in outputs.tasks() {
             match task {
                 Task::Discover => self.discover(),
-                Task::CheckAddress => self.check_address(self.nodes().iter().map(Node::addr)),
+                Task::CheckAddress { newcomer: None } => self.check_address_by_nodes(),
+                Task::CheckAddress { newcomer: Some(newcomer) } if self.view.address().is_provisional() => {
+                    self.check_address(Contacts::Newcomer(newcomer));
+                }
+                Task::CheckAddress { .. } => {}
             }
         }
         if let Some(transport) = outputs.closed() {
@@ -142,11 +148,19 @@ impl Shared {
         self.addresses_found(&addrs);
     }
 
-    /// Finds out which address is the own one now, to be told to others, of whom some are known.
-    pub(super) fn check_address(self: &Arc<Self>, others: impl IntoIterator<Item = SocketAddr>) {
+    /// Finds out which address is the own one now, in view of the nodes that are known.
+    fn check_address_by_nodes(self: &Arc<Self>) {
+        let (name, nodes) = (self.view.name(), self.nodes());
+        let others = nodes.iter().filter(|node| node.name() != name);
+        let others: Vec<SocketAddr> = others.map(Node::addr).collect();
+        self.check_address(Contacts::Nodes(&others));
+    }
+
+    /// Finds out which address is the own one now, in view of these contacts.
+    pub(super) fn check_address(self: &Arc<Self>, contacts: Contacts<'_>) {
         let own = self.view.address();
         let before = own.get();
-        let addr = own.look(others);
+        let addr = own.look(contacts);
         if addr != before && !own.is_allowed() {
             let name = self.view.name();
             log::warn!("{name}: the own address is {addr} now, and in none of the allowed networks");
@@ -157,8 +171,8 @@ impl Shared {
 
     /// Gives the protocol addresses at which others may be.
     pub(super) fn addresses_found(self: &Arc<Self>, addrs: &[SocketAddr]) {
-        if self.view.address().is_unsettled() {
-            self.check_address(addrs.iter().copied());
+        if self.view.address().is_provisional() {
+            self.check_address(Contacts::Seeds(addrs));
         }
         // An error says that the member has ended.
         let _ = self.step(|protocol, now| protocol.addresses_found(now, addrs));

@@ -4,7 +4,6 @@ use std::sync::{PoisonError, RwLock};
 
 use super::address::OwnAddress;
 use super::driver::Driver;
-use crate::config::Addresses;
 use crate::node::{Node, Nodes};
 use crate::protocol::Settings;
 
@@ -19,11 +18,11 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(settings: &Settings, addresses: Addresses) -> Self {
+    pub(super) fn new(settings: &Settings, address: OwnAddress) -> Self {
         Self {
             name: settings.name.clone(),
             cluster: settings.cluster.clone(),
-            address: OwnAddress::new(addresses, settings.bound),
+            address,
             nodes: RwLock::new(None),
         }
     }

@@ -20,6 +20,8 @@ mod leave;
 mod leftovers;
 mod listener;
 mod messages;
+#[cfg(target_os = "linux")]
+mod namespaces;
 mod restart;
 mod rig;
 mod snapshot;

@@ -317,7 +317,7 @@ impl Admission {
             RejectReason::NotAllowed => Error::Refused,
             // This is not certain: the challenges may have been lost.
             RejectReason::Unreachable { seen } => {
-                self.not_reached(context.from, seq, Error::Unreachable { advertised, seen });
+                self.not_reached(core, context.from, seq, Error::Unreachable { advertised, seen });
                 return None;
             }
             RejectReason::BadAddress => Error::BadAddress { advertised },
@@ -329,11 +329,17 @@ impl Admission {
         None
     }
 
-    /// The member that we said hello to does not reach us at the address that we advertise.
-    fn not_reached(&mut self, by: SocketAddr, seq: Seq, error: Error) {
+    /// The member that we said hello to does not reach us at the address that we advertise. The first one is logged as a
+    /// warning.
+    fn not_reached(&mut self, core: &mut Core, by: SocketAddr, seq: Seq, error: Error) {
         if let (Some(attempt), Error::Unreachable { advertised, seen }) = (self.attempts.get_mut(seq), &error)
         {
             attempt.unreachable = Some((*advertised, *seen));
+            if !std::mem::replace(&mut self.is_unreached, true) {
+                core.note(log::Level::Warn, || {
+                    format!("{by} sees us at {seen}, and what it sends to {advertised} does not arrive here")
+                });
+            }
             if attempt.call.is_none() {
                 self.rejoin.refused(by, error);
             }

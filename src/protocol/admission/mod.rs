@@ -87,6 +87,8 @@ pub(super) struct Admission {
     departures: Departures,
     /// The warning of a newcomer whose address is not reached was logged.
     has_warned: bool,
+    /// The warning of a seed that does not reach us was logged.
+    is_unreached: bool,
     /// A second, and how many hints were sent in it.
     hints: (u64, u32),
     /// A second, and to how many nodes that nobody vouches for a hello was sent in it.
@@ -106,6 +108,7 @@ impl Admission {
             doubts: Doubts::default(),
             departures: Departures::default(),
             has_warned: false,
+            is_unreached: false,
             hints: (0, 0),
             followed: (0, 0),
         }

@@ -98,7 +98,7 @@ impl Admission {
         self.rejoin.refusal = None;
         core.metrics.rejoins += 1;
         // This comes first: the members that are found should get the right address.
-        core.tasks.push_back(Task::CheckAddress);
+        core.tasks.push_back(Task::CheckAddress { newcomer: None });
         core.tasks.push_back(Task::Discover);
         let pause = self.rejoin_pause(core);
         let pause = pause / 2 + core.jitter(pause);

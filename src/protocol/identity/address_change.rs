@@ -37,7 +37,7 @@ impl Identity {
         let pause = core.settings.probe_interval;
         if self.address_doubted.is_none_or(|last| now.since(last) >= pause) {
             self.address_doubted = Some(now);
-            core.tasks.push_back(Task::CheckAddress);
+            core.tasks.push_back(Task::CheckAddress { newcomer: None });
         }
     }
 }
@@ -45,7 +45,7 @@ impl Identity {
 /// A member that is alone and does not look for others has nobody to raise a doubt. The last time is in company: the
 /// address may have changed just before.
 pub(in crate::protocol) fn check_address_alone(core: &mut Core, now: Instant) {
-    core.tasks.push_back(Task::CheckAddress);
+    core.tasks.push_back(Task::CheckAddress { newcomer: None });
     if core.is_alone() {
         core.timers.set(Timer::Address, now + core.settings.rejoin_interval);
     }

@@ -537,7 +537,7 @@ impl World {
         while let Some(task) = host.protocol.poll_task() {
             match task {
                 Task::Discover => asked = true,
-                Task::CheckAddress => moved |= host.protocol.local().addr() != host.addr,
+                Task::CheckAddress { .. } => moved |= host.protocol.local().addr() != host.addr,
             }
         }
         if moved && host.running {

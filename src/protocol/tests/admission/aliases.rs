@@ -150,3 +150,24 @@ fn what_is_sealed_counts_wherever_it_comes_from_and_is_answered_where_its_sender
     let name = world.hash(1);
     assert!(!world.hosts[0].protocol.core.members.get(name).unwrap().is_at(copier));
 }
+
+/// Its operator saw nothing, unless the program showed the error of the join.
+#[test]
+fn a_member_that_is_not_reached_warns_once_of_both_addresses() {
+    log::set_max_level(log::LevelFilter::Info);
+    let mut world = World::cluster(4, 2);
+    let x = world.add();
+    let (seen, advertised) = (world.hosts[x].addr, addr_of(600));
+    world.hosts[x].protocol.core.settings.advertise = advertised;
+    for _ in 0..2 {
+        world.join(x, &[0]);
+        world.run(secs(10));
+    }
+    let warnings = world.hosts[x].notes.iter().filter(|note| note.level == log::Level::Warn);
+    let warnings: Vec<&str> = warnings.map(|note| note.text.as_str()).collect();
+    let by = world.hosts[0].addr;
+    assert_eq!(
+        warnings,
+        [format!("{by} sees us at {seen}, and what it sends to {advertised} does not arrive here")]
+    );
+}
