@@ -142,4 +142,6 @@ counters! {
     counter listener_panics,
     /// Errors of the socket, or of another transport, that were not mere ticks.
     counter socket_errors,
+    /// Datagrams that were lost here because the system had no room to send them. They are not among the errors.
+    counter sends_dropped,
 }

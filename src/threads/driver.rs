@@ -238,7 +238,7 @@ impl Driver {
             for Transmit { to, datagram } in outputs.transmits.drain(..) {
                 log::trace!("sending {} bytes to {to}", datagram.len());
                 if let Err(error) = transport.send(&datagram, to) {
-                    self.socket_errors.note(&self.name, format_args!("send to {to}"), &error);
+                    self.socket_errors.note_send(&self.name, to, &error);
                 }
                 outputs.sent = Some(datagram);
             }
@@ -299,6 +299,7 @@ impl Driver {
         };
         metrics.events_dropped = events_dropped;
         metrics.socket_errors = self.socket_errors.count();
+        metrics.sends_dropped = self.socket_errors.dropped();
         metrics
     }
 }

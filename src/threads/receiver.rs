@@ -59,7 +59,7 @@ impl Errors {
     /// Counts and logs an error that is not a mere tick, and waits if there were too many of either.
     fn note(&mut self, shared: &Shared, error: &io::Error) {
         if classify(error) != Trouble::Tick {
-            shared.driver().socket_errors().note(shared.view().name(), format_args!("receive"), error);
+            shared.driver().socket_errors().note_receive(shared.view().name(), error);
         }
         let now = Instant::now();
         let is_old = self.last.is_none_or(|last| now.duration_since(last) > ERRORS_FORGOTTEN);

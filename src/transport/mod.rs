@@ -120,7 +120,9 @@ const WAKES_BY_SHUTDOWN: bool = cfg!(any(target_os = "linux", target_os = "andro
 /// **Errors end nothing**, neither of `recv` nor of `send`. The kinds `WouldBlock`, `Interrupted` and `TimedOut` of
 /// `recv` are ticks: nothing happened. `ConnectionRefused`, `ConnectionReset`, `ConnectionAborted` and `OutOfMemory`
 /// are what networks do; they are counted in [`Metrics::socket_errors`](crate::Metrics::socket_errors). Any other kind
-/// is counted and logged, as a warning, at most once a minute. A panic of a transport ends the member.
+/// is counted and logged, as a warning, at most once a minute. `WouldBlock`, `TimedOut` and `OutOfMemory` of `send` say
+/// that there was no room: the datagram is counted in [`Metrics::sends_dropped`](crate::Metrics::sends_dropped). A panic
+/// of a transport ends the member.
 pub trait Transport: fmt::Debug + Send + Sync {
     /// Waits for the next datagram, writes it to `buf` and tells its length and source.
     ///
@@ -227,23 +229,13 @@ pub(crate) enum Trouble {
     Strange,
 }
 
-/// Tells what an error of a transport means. The one place that knows error numbers.
+// No stable `ErrorKind` exists for these two. Linux; BSD and macOS; Windows.
+const MESSAGE_TOO_LONG: [i32; 3] = [90, 40, 10_040];
+const NO_BUFFERS: [i32; 3] = [105, 55, 10_055];
+
+/// Tells what an error of a transport means. With [`is_without_room`] the one place that knows error numbers.
 pub(crate) fn classify(error: &io::Error) -> Trouble {
     use io::ErrorKind;
-
-    // No stable `ErrorKind` exists for these two. Linux; BSD and macOS; Windows.
-    const MESSAGE_TOO_LONG: [i32; 3] = [90, 40, 10_040];
-    const NO_BUFFERS: [i32; 3] = [105, 55, 10_055];
-    let is_one_of = |numbers: [i32; 3]| {
-        let own = if cfg!(windows) {
-            numbers[2]
-        } else if cfg!(any(target_os = "linux", target_os = "android")) {
-            numbers[0]
-        } else {
-            numbers[1]
-        };
-        error.raw_os_error() == Some(own)
-    };
 
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::TimedOut => Trouble::Tick,
@@ -251,9 +243,28 @@ pub(crate) fn classify(error: &io::Error) -> Trouble {
         | ErrorKind::ConnectionReset
         | ErrorKind::ConnectionAborted
         | ErrorKind::OutOfMemory => Trouble::Ignored,
-        _ if is_one_of(MESSAGE_TOO_LONG) || is_one_of(NO_BUFFERS) => Trouble::Ignored,
+        _ if is_number(error, MESSAGE_TOO_LONG) || is_number(error, NO_BUFFERS) => Trouble::Ignored,
         _ => Trouble::Strange,
     }
+}
+
+/// Whether an error of a send says that there was no room for the datagram.
+pub(crate) fn is_without_room(error: &io::Error) -> bool {
+    use io::ErrorKind;
+
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::OutOfMemory)
+        || is_number(error, NO_BUFFERS)
+}
+
+fn is_number(error: &io::Error, numbers: [i32; 3]) -> bool {
+    let own = if cfg!(windows) {
+        numbers[2]
+    } else if cfg!(any(target_os = "linux", target_os = "android")) {
+        numbers[0]
+    } else {
+        numbers[1]
+    };
+    error.raw_os_error() == Some(own)
 }
 
 #[cfg(test)]
