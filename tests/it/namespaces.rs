@@ -5,11 +5,14 @@
 //! live there.
 
 use std::fs::File;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::process::{self, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use headcount::transport::{Open, Udp, Wanted};
 use headcount::{Config, Event, Member};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -162,14 +165,14 @@ fn a_member_of_both_families_is_reached_by_a_seed_of_one() {
 #[test]
 fn a_member_that_asks_400_dead_addresses_answers_others_at_once() {
     let Some(mut network) = Network::new("many") else { return };
-    for (host, address) in [("a", "10.5.0.1/16"), ("b", "10.5.0.2/16"), ("c", "10.5.0.3/16")] {
+    for (host, address) in [("a", "10.5.9.1/16"), ("b", "10.5.9.2/16"), ("c", "10.5.9.3/16")] {
         network.add(host, &[address]);
     }
     let dead: Vec<String> =
         (0..400).map(|host| format!("10.5.{}.{}:7990", 1 + host / 200, 1 + host % 200)).collect();
-    let seeds: Vec<String> = dead.iter().cloned().chain(["10.5.0.1:7990".to_owned()]).collect();
+    let seeds: Vec<String> = dead.iter().cloned().chain(["10.5.9.1:7990".to_owned()]).collect();
     let a = network.on("a", || Member::create(config("a")).unwrap());
-    let c = network.on("c", || Member::create(config("c")).unwrap().join("10.5.0.1:7990").unwrap());
+    let c = network.on("c", || Member::create(config("c")).unwrap().join("10.5.9.1:7990").unwrap());
     let events = a.events();
     let begun = Instant::now();
     let b = network.on("b", || Member::create(config("b")).unwrap().join(&seeds).unwrap());
@@ -193,10 +196,36 @@ fn a_member_that_asks_400_dead_addresses_answers_others_at_once() {
     pings.sort_unstable();
     let (median, longest) = (pings[pings.len() / 2], pings[pings.len() - 1]);
     println!("{} pings: median {median:?}, longest {longest:?}", pings.len());
-    println!("sent {asked}, {}; errors {}", b.metrics().datagrams_sent, b.metrics().socket_errors);
+    println!("sent {asked}, then {}; {} dropped", b.metrics().datagrams_sent, b.metrics().sends_dropped);
     let bad: Vec<Event> = events.try_iter().filter(|event| !matches!(event, Event::Joined(_))).collect();
     assert!(bad.is_empty(), "{bad:?}");
     assert!(median <= Duration::from_millis(1), "median {median:?}");
     assert!(longest <= Duration::from_millis(20), "longest {longest:?}");
     drop(c);
+}
+
+/// Each waited for 10 ms when the send buffer was full.
+#[test]
+fn no_send_waits_for_room() {
+    let Some(mut network) = Network::new("full") else { return };
+    network.add("a", &["10.5.0.1/16"]);
+    network.on("a", || {
+        let socket = Udp::new().open(&Wanted::at("10.5.0.1:7990".parse().unwrap())).unwrap();
+        let begun = Instant::now();
+        let mut longest = Duration::ZERO;
+        let mut dropped = 0;
+        for number in 0..2_000_u32 {
+            let to = SocketAddr::from((Ipv4Addr::from_bits(0x0A05_0100 + number), 7990));
+            let sending = Instant::now();
+            match socket.send(&[0; 1_000], to) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => dropped += 1,
+                Err(error) => panic!("{error}"),
+            }
+            longest = longest.max(sending.elapsed());
+        }
+        println!("{dropped} of 2000 dropped, in {:?}, longest {longest:?}", begun.elapsed());
+        assert!((1..2_000).contains(&dropped));
+        assert!(begun.elapsed() < Duration::from_secs(2));
+    });
 }

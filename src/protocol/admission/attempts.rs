@@ -41,6 +41,10 @@ pub(super) struct JoinAttempt {
     counter: Option<u64>,
     /// Hellos so far.
     pub(super) hellos: u32,
+    /// It waits for the turn of its next hello.
+    pub(super) waits_for_turn: bool,
+    /// The join that it belonged to has come through by another one.
+    is_released: bool,
 }
 
 impl JoinAttempt {
@@ -52,13 +56,13 @@ impl JoinAttempt {
         std::mem::replace(&mut self.cookie, cookie) != cookie
     }
 
-    /// Whether to give it up after the hellos so far: no call waits for it, or there is a reason why nobody answers and
-    /// it was never challenged.
+    /// Whether to give it up after the hellos so far: no call waits for it any more, or there is a reason why nobody
+    /// answers and it was never challenged.
     pub(super) fn is_vain(&self, tries: u32) -> bool {
-        let is_refused = self.refusal.is_some() && self.cookie == Cookie(0);
+        let is_silent = self.cookie == Cookie(0);
         match self.call {
-            Some(_) => is_refused && tries >= REFUSED_TRIES_MAX,
-            None => tries >= ATTEMPT_TRIES_MAX,
+            Some(_) => self.refusal.is_some() && is_silent && tries >= REFUSED_TRIES_MAX,
+            None => tries >= ATTEMPT_TRIES_MAX || (self.is_released && is_silent),
         }
     }
 }
@@ -101,6 +105,8 @@ impl JoinAttempts {
             challenger: None,
             counter: None,
             hellos: 0,
+            waits_for_turn: false,
+            is_released: false,
         };
         self.by_seq.insert(seq, attempt);
     }
@@ -154,19 +160,18 @@ impl JoinAttempts {
         attempt.unreachable.map(unreachable).or(attempt.refusal.map(Error::from))
     }
 
-    /// A join has come through by one of its attempts: the others go on in the background, for a while.
+    /// A join has come through by one of its attempts. The others go on in the background if somebody has answered
+    /// them; those that are not answered are not repeated.
     pub(super) fn release(&mut self, call: RequestId) {
         for attempt in self.by_seq.values_mut().filter(|attempt| attempt.call == Some(call)) {
-            attempt.call = None;
+            (attempt.call, attempt.is_released) = (None, true);
         }
     }
 
-    /// Drops the attempts of a join. Returns the numbers of their hellos.
-    pub(super) fn end_call(&mut self, call: RequestId) -> Vec<Seq> {
+    /// The numbers of the hellos of a join.
+    pub(super) fn of_call(&self, call: RequestId) -> Vec<Seq> {
         let of_join = self.by_seq.iter().filter(|(_, attempt)| attempt.call == Some(call));
-        let ended: Vec<Seq> = of_join.map(|(seq, _)| *seq).collect();
-        self.by_seq.retain(|_, attempt| attempt.call != Some(call));
-        ended
+        of_join.map(|(seq, _)| *seq).collect()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use rand::seq::SliceRandom;
+
 use super::Admission;
 use super::attempts::JoinAttempt;
+use super::pace;
 use crate::error::Error;
 use crate::node::{Generation, Status};
 use crate::protocol::api::{Bound, CallResult, RequestId};
@@ -108,6 +111,10 @@ impl Admission {
         others.retain(|seed| !core.is_own(*seed));
         others.sort_unstable();
         others.dedup();
+        if others.len() > pace::BURST as usize {
+            // Those behind the first ones have to wait: not the same ones each time.
+            others.shuffle(&mut core.rng);
+        }
         if others.is_empty() {
             if !seeds.is_empty() {
                 core.note(log::Level::Info, || ALONE.to_owned());
@@ -178,7 +185,7 @@ impl Admission {
         let asked = Asked::anybody_at(addr);
         let seq = core.request(now, RequestKind::Hello, 0, asked, Some(self.retry));
         self.attempts.begin(seq, addr, call, dead);
-        self.send_hello(core, now, seq);
+        self.send_in_turn(core, now, seq);
         true
     }
 
@@ -186,12 +193,28 @@ impl Admission {
     pub(in crate::protocol) fn repeat_hello(&mut self, core: &mut Core, now: Instant, due: &DueRequest) {
         let attempt = self.attempts.get(due.seq);
         if !attempt.is_some_and(|attempt| attempt.is_vain(due.tries)) {
-            self.send_hello(core, now, due.seq);
+            self.send_in_turn(core, now, due.seq);
             return;
         }
         let ended = self.end_attempt(core, now, due.seq, false);
         if let Some(JoinAttempt { call: Some(call), addr, refusal: Some(reason), .. }) = ended {
             self.seed_failed(core, now, call, addr, reason.into());
+        }
+    }
+
+    /// Says hello now, or as soon as it is the turn of an address that has never answered.
+    fn send_in_turn(&mut self, core: &mut Core, now: Instant, seq: Seq) {
+        let Some(attempt) = self.attempts.get_mut(seq) else {
+            return;
+        };
+        let is_its_turn = std::mem::take(&mut attempt.waits_for_turn);
+        let is_free = is_its_turn || core.addresses.is_proven(attempt.addr);
+        let turn = if is_free { now } else { self.pace.take(now) };
+        if turn > now {
+            attempt.waits_for_turn = true;
+            core.requests.postpone(seq, turn);
+        } else {
+            self.send_hello(core, now, seq);
         }
     }
 
@@ -228,7 +251,11 @@ impl Admission {
         is_answered: bool,
     ) -> Option<JoinAttempt> {
         core.requests.end(now, seq, is_answered);
-        self.attempts.end(seq)
+        let ended = self.attempts.end(seq);
+        if ended.as_ref().is_some_and(|attempt| attempt.waits_for_turn) {
+            self.pace.give_back();
+        }
+        ended
     }
 
     /// Notes the counter that a hello was sealed with.
@@ -510,8 +537,8 @@ impl Admission {
 
     fn end_join(&mut self, core: &mut Core, now: Instant, call: RequestId) -> Option<Join> {
         core.timers.cancel(Timer::Join(call));
-        for seq in self.attempts.end_call(call) {
-            core.requests.end(now, seq, false);
+        for seq in self.attempts.of_call(call) {
+            self.end_attempt(core, now, seq, false);
         }
         let ended = self.joins.by_call.remove(&call);
         core.requests.await_until(self.joins.deadline());

@@ -39,7 +39,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`join`], [`attempts`] | the joining side: calls of `join`, and their hellos |
+//! | [`join`], [`attempts`], [`pace`] | the joining side: calls of `join`, and their hellos |
 //! | [`admit`], [`names`] | the admitting side, and the check of names |
 //! | [`leave`], [`vouch`] | leaving, and the verification of leaves |
 //! | [`departures`] | nodes that leave, while not all is here that they have said |
@@ -52,6 +52,7 @@ mod departures;
 mod join;
 mod leave;
 mod names;
+mod pace;
 mod reject_hint;
 mod rejoin;
 mod vouch;
@@ -68,6 +69,7 @@ pub(crate) use join::copy as copy_error;
 use leave::Leave;
 pub(super) use leave::{ack_leave, force_leave, is_leave_proven};
 use names::NameChecks;
+use pace::Pace;
 use rejoin::Rejoin;
 pub(super) use rejoin::rejoin_if_alone;
 use vouch::Doubts;
@@ -79,6 +81,7 @@ pub(super) struct Admission {
     attempts: JoinAttempts,
     /// The pause before a hello is repeated the first time.
     retry: Duration,
+    pace: Pace,
     joins: Joins,
     rejoin: Rejoin,
     name_checks: NameChecks,
@@ -101,6 +104,7 @@ impl Admission {
         Self {
             attempts: JoinAttempts::default(),
             retry,
+            pace: Pace::default(),
             joins: Joins::default(),
             rejoin: Rejoin::default(),
             name_checks: NameChecks::new(),

@@ -71,6 +71,11 @@ impl Addresses {
         self.proven.insert(addr.ip());
     }
 
+    /// Whether that address has shown itself.
+    pub(crate) fn is_proven(&self, addr: SocketAddr) -> bool {
+        self.proven.contains(&addr.ip())
+    }
+
     /// Whether a datagram may be sent there now.
     pub(crate) fn may_send(&mut self, now: Instant, addr: SocketAddr) -> bool {
         if self.proven.contains(&addr.ip()) {

@@ -172,6 +172,15 @@ impl Requests {
         }
     }
 
+    /// A request that was to be sent now has to wait: it is due again then, and this try does not count.
+    pub(in crate::protocol) fn postpone(&mut self, seq: Seq, until: Instant) {
+        if let Some(request) = self.open.get_mut(&seq) {
+            request.sent = None;
+            request.tries = request.tries.saturating_sub(1);
+            self.deadlines.set(seq, until);
+        }
+    }
+
     /// How long an answer of a node usually takes at the most; none if it has not answered lately.
     pub(in crate::protocol) fn usual_round_trip(&self, node: NameHash) -> Option<Duration> {
         self.round_trips.get(node).most()

@@ -147,3 +147,24 @@ fn many_that_speak_from_one_address_join_at_once() {
     assert_eq!(seed.nodes().len(), 257);
     drop(members);
 }
+
+/// Each was sent six hellos in the first second, and ten in all, also when the join had come through long ago.
+#[test]
+fn dead_seeds_are_asked_at_a_pace_and_no_more_when_the_join_has_come_through() {
+    let (cluster, members) = cluster(5, 2);
+    let x = cluster.add(Config::lan().name("x")).unwrap();
+    let dead: Vec<String> =
+        (0..400).map(|host| format!("10.77.{}.{}:7990", host / 200, 1 + host % 200)).collect();
+    let sent = || x.metrics().datagrams_sent;
+    assert!(x.join(&dead).is_err());
+    println!("{} datagrams in 5 s to 400 dead addresses", sent());
+    assert!((500..=570).contains(&sent()), "{}", sent());
+
+    let before = sent();
+    let seeds: Vec<String> = dead.iter().cloned().chain([members[0].addr().to_string()]).collect();
+    x.join(&seeds).unwrap();
+    let joined = sent();
+    cluster.run(secs(60));
+    println!("{} until it had joined, {} in the minute after that", joined - before, sent() - joined);
+    assert!(sent() - joined < 400, "{}", sent() - joined);
+}
