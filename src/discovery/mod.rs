@@ -1,4 +1,4 @@
-//! How members find each other: seeds, a name in the DNS, a file, multicast, or what a program brings along.
+//! How members find each other: seeds, a name in the DNS, a file, a command, multicast, or what a program brings along.
 //!
 //! A member that knows one other member's address finds the whole cluster through it. Where that first address comes
 //! from differs from place to place, so it is a part that can be exchanged: a [`Discovery`], of which a member may have
@@ -9,6 +9,7 @@
 //! | [`Seeds`] | addresses and host names that were written down; this is what [`Config::seeds`](crate::Config::seeds) uses | anywhere |
 //! | [`Dns`] | all addresses of one name | orchestrators: the headless service of Kubernetes, for example |
 //! | [`File`] | the lines of a file | where something else writes the file |
+//! | [`Exec`] | the addresses that a command prints | clouds and orchestrators, by the command that they come with |
 //! | [`Multicast`] | whoever is on the same network | one LAN, or one host; nothing has to be known |
 //! | `Mdns` | the same, by the protocol of printers and the like; with the feature `mdns` | where that is what gets through |
 //!
@@ -92,6 +93,7 @@
 //! ```
 
 mod dns;
+mod exec;
 mod file;
 #[cfg(feature = "mdns")]
 mod mdns;
@@ -102,6 +104,7 @@ use std::io;
 use std::net::SocketAddr;
 
 pub use self::dns::Dns;
+pub use self::exec::Exec;
 pub use self::file::File;
 #[cfg(feature = "mdns")]
 pub use self::mdns::Mdns;
