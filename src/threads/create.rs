@@ -81,6 +81,8 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let owner = Arc::new(Owner { shared: Arc::clone(&shared) });
     let weak = Arc::downgrade(&owner);
     shared.set_owner(weak);
+    // If what follows fails they go before the owner, which waits for whoever holds them.
+    let (transport, tokens) = (transport, tokens);
 
     discover::start(&shared, seeds, config.take_discoveries())?;
     if let Some(store) = store {

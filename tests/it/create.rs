@@ -1,12 +1,12 @@
 //! `Member::create`: what it refuses, and what it makes of addresses and names.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use headcount::transport::{Memory, Tcp, Transport, Udp, Wanted};
 use headcount::{Config, Error, Event, Member, Metrics, Node, Nodes, Status};
 
-use crate::rig::{cluster, config, names, vacant_addr, wait_for_count};
+use crate::rig::{Directory, cluster, config, names, run_alone_with, vacant_addr, wait_for_count};
 
 #[track_caller]
 fn expect_config_error(field: &str, config: Config) {
@@ -157,4 +157,30 @@ fn public_types_go_where_threads_go() {
         shared::<headcount::Keyring>();
         shared::<headcount::MemberKeyring<'static>>();
     }
+}
+
+/// It hung for two seconds, and logged that a thread does not end: it waited for what it held itself.
+#[cfg(unix)]
+#[test]
+fn a_member_whose_threads_can_not_be_started_fails_at_once() {
+    // No system has room for a stack of 64 TiB, so no thread can be started there.
+    let stack = (64_u64 << 40).to_string();
+    let test = "create::a_member_whose_threads_can_not_be_started_fails_at_once";
+    run_alone_with(test, &[("RUST_MIN_STACK", &stack)], || {
+        let directory = Directory::new();
+        let configs = [
+            ("a plain one", config("a")),
+            ("with a listener", config("a").on_event(|_, _| {})),
+            ("with a snapshot", config("a").snapshot(directory.file("snapshot"))),
+            ("with a discovery", config("a").discovery(|_: &Member| Ok(Vec::new()))),
+            ("with a host name", config("a").seeds("nobody.invalid")),
+            ("over TCP", config("a").transport(Tcp::new())),
+        ];
+        for (what, config) in configs {
+            let begun = Instant::now();
+            let result = Member::create(config);
+            assert!(matches!(result, Err(Error::Io { .. })), "{what}: {result:?}");
+            assert!(begun.elapsed() < Duration::from_millis(500), "{what}: {:?}", begun.elapsed());
+        }
+    });
 }

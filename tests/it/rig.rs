@@ -128,6 +128,11 @@ const ALONE: &str = "HEADCOUNT_TEST_ALONE";
 /// Runs a test in a process of its own: the threads of other tests must not be counted there, or their sockets be held
 /// by the many processes that it starts. Returns what it has printed.
 pub(crate) fn run_alone(test: &str, body: impl FnOnce()) -> String {
+    run_alone_with(test, &[], body)
+}
+
+/// The same, with these variables in its environment.
+pub(crate) fn run_alone_with(test: &str, variables: &[(&str, &str)], body: impl FnOnce()) -> String {
     if env::var_os(ALONE).is_some() {
         body();
         return String::new();
@@ -135,6 +140,7 @@ pub(crate) fn run_alone(test: &str, body: impl FnOnce()) -> String {
     let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(ALONE, "1")
+        .envs(variables.iter().copied())
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
