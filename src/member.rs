@@ -38,6 +38,11 @@ use crate::node::{Node, Nodes};
 /// [`Error::Closed`]; or [`Error::NameTaken`] if it ended because another run of it won its name. If a thread
 /// of the member panicked, that has ended it, and every call but the readers answers [`Error::Panicked`].
 ///
+/// **After a fork** (Unix) the member goes on in the process that created it. In the other one it does nothing: `leave`,
+/// `shutdown` and the drop of a handle have no effect, calls that would send something return [`Error::Closed`], and
+/// readers may block. That process still holds the socket and the lock of the [snapshot](Config::snapshot): the address
+/// is free when both have let go of it, or when it starts another program (`exec`).
+///
 /// ```
 /// use std::time::Duration;
 /// use headcount::{Config, Member};

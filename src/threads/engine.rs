@@ -60,6 +60,7 @@ impl Engine for Shared {
     }
 
     fn wait_until(&self, timeout: Duration, is_right: &mut dyn FnMut(&Nodes) -> bool) -> Result<Nodes> {
+        self.check_process()?;
         let deadline = Instant::now().checked_add(timeout);
         // Watched from before the first look, so that no change is missed.
         let watch = self.driver().watch()?;
@@ -117,6 +118,7 @@ impl Engine for Shared {
         let Some(writer) = self.snapshot_writer() else {
             return Err(invalid("snapshot", "there is none"));
         };
+        self.check_process()?;
         writer.save().unwrap_or_else(|| Err(self.driver().end_error()))
     }
 
@@ -151,6 +153,9 @@ impl Engine for Shared {
     }
 
     fn shutdown(&self) -> Result<()> {
+        if self.check_process().is_err() {
+            return Ok(());
+        }
         self.end(End::Closed);
         self.wait_for_end();
         self.driver().end_reason().map_or(Ok(()), End::result)

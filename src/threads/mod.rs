@@ -92,8 +92,11 @@ impl crate::engine::Owner for Owner {}
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.shared.end(End::Closed);
-        self.shared.wait_for_end();
+        // A copy in another process ends nothing.
+        if self.shared.check_process().is_ok() {
+            self.shared.end(End::Closed);
+            self.shared.wait_for_end();
+        }
     }
 }
 

@@ -6,7 +6,8 @@
 mod ending;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::process;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use super::workers::snapshot_writer::SnapshotWriter;
 use crate::config::Seed;
 use crate::consumer::Consumer;
 use crate::engine::Owner;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     /// Set at the start, if there is to be a snapshot.
     snapshot_writer: OnceLock<SnapshotWriter>,
     owner: OnceLock<Weak<dyn Owner>>,
+    /// The process that has made it: there its threads run.
+    process: AtomicU32,
 
     join_timeout: Duration,
     send_timeout: Duration,
@@ -67,6 +70,7 @@ impl Shared {
             resolver_pool: ResolverPool::default(),
             snapshot_writer: OnceLock::new(),
             owner: OnceLock::new(),
+            process: AtomicU32::new(process::id()),
             join_timeout: settings.join_timeout,
             send_timeout: settings.send_timeout,
             probe_interval: settings.probe_interval,
@@ -78,8 +82,10 @@ impl Shared {
 
 /// Steps.
 impl Shared {
-    /// Makes one step of the protocol, and does what it has left to do. An error says that the member has ended.
+    /// Makes one step of the protocol, and does what it has left to do. An error says that the member has ended, or runs
+    /// in another process.
     pub(crate) fn step<T>(self: &Arc<Self>, work: impl FnOnce(&mut Protocol, Instant) -> T) -> Result<T> {
+        self.check_process()?;
         self.step_into(&mut Outputs::default(), work)
     }
 
@@ -100,6 +106,7 @@ impl Shared {
         self: &Arc<Self>,
         work: impl FnOnce(&mut Protocol, Instant) -> Result<RequestId>,
     ) -> Result<Receiver<CallResult>> {
+        self.check_process()?;
         let mut outputs = Outputs::default();
         let result = self.driver.call(&mut outputs, work);
         self.follow_up(&mut outputs);
@@ -243,6 +250,19 @@ impl Shared {
 
 /// Threads and owner.
 impl Shared {
+    /// An error in a process that was forked off: it has a copy of the member, and its socket, but none of its threads.
+    /// What it would do to the socket, it would do to the member itself; and a lock that was held at the fork is held
+    /// there for good.
+    pub(super) fn check_process(&self) -> Result<()> {
+        if self.process.load(Ordering::Relaxed) == process::id() { Ok(()) } else { Err(Error::Closed) }
+    }
+
+    /// As if this process were one that was forked off, or the right one again.
+    #[cfg(test)]
+    pub(super) fn fork(&self, is_forked: bool) {
+        self.process.store(if is_forked { 0 } else { process::id() }, Ordering::Relaxed);
+    }
+
     /// The threads that the end joins.
     pub(super) fn handles(&self) -> &Handles {
         &self.handles

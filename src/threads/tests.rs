@@ -14,6 +14,7 @@ use super::shared::Shared;
 use super::{End, Owner, start};
 use crate::config::Config;
 use crate::consumer::Consumer;
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Event;
 use crate::protocol::{Instant as Time, TimerKind};
@@ -281,4 +282,26 @@ fn an_address_of_another_family_is_an_error_of_its_own() {
         panic!("not the error of a join");
     };
     assert!(matches!(entries[0].1, Error::Io { .. }), "{:?}", entries[0].1);
+}
+
+/// A child that was forked off and dropped its copy shut down the socket that it shares with the member.
+#[test]
+fn a_copy_of_a_member_in_another_process_ends_nothing_and_sends_nothing() {
+    let owner = member();
+    let shared = Arc::clone(owner.shared());
+    shared.fork(true);
+    let sent = shared.metrics().datagrams_sent;
+    assert!(matches!(Arc::clone(&shared).update(&[("key", Some(b"value"))]), Err(Error::Closed)));
+    assert!(matches!(Arc::clone(&shared).ping("b"), Err(Error::Closed)));
+    assert!(matches!(shared.wait_until(LONG, &mut |_| false), Err(Error::Closed)));
+    Arc::clone(&shared).leave(LONG).unwrap();
+    shared.shutdown().unwrap();
+    drop(owner);
+
+    shared.fork(false);
+    assert_eq!(shared.metrics().datagrams_sent, sent);
+    assert!(!Engine::has_ended(&*shared));
+    Arc::clone(&shared).update(&[("key", Some(b"value"))]).unwrap();
+    shared.shutdown().unwrap();
+    assert!(Engine::has_ended(&*shared));
 }
