@@ -13,7 +13,7 @@ mod pattern;
 
 use std::net::IpAddr;
 
-use self::network::Network;
+pub(crate) use self::network::Network;
 use self::pattern::Pattern;
 
 /// The lists of one member.

@@ -3,6 +3,7 @@
 //! A [`Config`] is made of a profile and of what differs from it. Its setters only take down what they are
 //! given; everything is checked in one place, `validate`, before anything is opened.
 
+mod host_address;
 mod seeds;
 mod start;
 mod validate;
@@ -12,6 +13,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use self::host_address::HostAddress;
 pub use self::seeds::IntoSeeds;
 pub(crate) use self::seeds::{Place, Seed, texts};
 pub(crate) use self::start::Addresses;
@@ -214,17 +216,45 @@ impl Config {
         self
     }
 
-    /// Where to receive datagrams: a `SocketAddr`, `"ip:port"`, or `":port"` for all IPv4 interfaces;
-    /// `"[::]:port"` is all interfaces with IPv6 and IPv4. Port 0 is any free port, read back by
-    /// [`Member::addr`]. Host names are not taken. Default: `0.0.0.0:7990`; in the local profile
-    /// `127.0.0.1:7990`, and any free port if that is taken.
+    /// Where to receive datagrams: a `SocketAddr`, or one of
+    ///
+    /// | form | is bound |
+    /// |---|---|
+    /// | `"10.0.0.1:7990"`, `"[fd00::1]:7990"` | that address |
+    /// | `":7990"` | all IPv4 interfaces |
+    /// | `"[::]:7990"` | all interfaces, with IPv6 and IPv4 |
+    /// | `"10.0.0.0/8:7990"`, `"10.0.0.0/8"` | the host's address in that network; port 7990, unless another one is given |
+    /// | `"%eth1:7990"`, `"%eth1"` | the address of that interface, one of IPv4 if it has any; likewise |
+    ///
+    /// Port 0 is any free port, read back by [`Member::addr`]. Host names are not taken. A network or an interface is
+    /// looked up by [`Member::create`], and it is an [`Error::Io`] if the host has no address there. Default:
+    /// `0.0.0.0:7990`; in the local profile `127.0.0.1:7990`, and any free port if that is taken.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let member = Member::create(Config::lan().bind("127.0.0.0/8:0"))?;
+    /// assert!(member.addr().ip().is_loopback());
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
     pub fn bind(mut self, addr: impl ToString) -> Self {
         self.bind = Some(addr.to_string());
         self
     }
 
-    /// The address that others shall send to, where it differs from the bound one (NAT, containers): a `SocketAddr` or
-    /// `"ip:port"`. Never a wildcard or port 0.
+    /// The address that others shall send to, where it differs from the bound one (NAT, containers): a `SocketAddr`, or
+    /// one of
+    ///
+    /// | form | is advertised |
+    /// |---|---|
+    /// | `"203.0.113.7:9001"` | that address; never a wildcard or port 0 |
+    /// | `"gate.example.com:9001"` | the address of that host, of IPv4 if it has any |
+    /// | `"10.0.0.0/8"`, `"10.0.0.0/8:9001"` | the host's address in that network; the bound port, unless another one is given |
+    /// | `"%eth1"`, `"%eth1:9001"` | the address of that interface; likewise |
+    ///
+    /// All but the first are looked up by [`Member::create`], which waits for the resolver and fails with [`Error::Io`] if
+    /// there is no such address, and again whenever the member checks its address: each time that it looks for others,
+    /// and when others do not know it at that address. If there is another one, the member [moves](Event::Moved).
     ///
     /// Default: the bound address. If that is all interfaces: the address from which the system sends to the first seed
     /// that is an address, or that resolves, of those of the configuration and of [`Member::join`]; without seeds, to the

@@ -1,10 +1,11 @@
 //! Networks in CIDR notation (RFC 4632): an address, and how many of its first bits count.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// All addresses that share their first bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Network {
+pub(crate) struct Network {
     /// The bits behind the prefix are zero.
     first: IpAddr,
     prefix: u32,
@@ -17,7 +18,7 @@ impl Network {
     /// # Errors
     ///
     /// What is wrong, in words.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (address, prefix) = text.split_once('/').map_or((text, None), |(ip, bits)| (ip, Some(bits)));
         let address: IpAddr =
             address.parse().map_err(|_| format!("{text:?} is neither \"ip/bits\" nor an ip address"))?;
@@ -42,8 +43,14 @@ impl Network {
     }
 
     /// Whether it holds an address, which is not a mapped one.
-    pub(super) fn contains(&self, ip: IpAddr) -> bool {
+    pub(crate) fn contains(&self, ip: IpAddr) -> bool {
         ip.is_ipv4() == self.first.is_ipv4() && first_of(ip, self.prefix) == self.first
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.first, self.prefix)
     }
 }
 

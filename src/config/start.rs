@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::validate::check_allowed;
-use super::{Config, Seed};
+use super::{Config, HostAddress, Seed};
 use crate::allow::Allow;
 use crate::discovery::Discovery;
 use crate::error::{Result, invalid};
@@ -17,15 +17,30 @@ use crate::transport::{Open, Udp, Wanted};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Addresses {
     /// What to bind.
-    pub(crate) bind: SocketAddr,
+    pub(crate) bind: HostAddress,
     /// What to bind instead if that is taken.
     pub(crate) fallback: Option<SocketAddr>,
     /// What to tell others, if that was said.
-    pub(crate) advertise: Option<SocketAddr>,
+    pub(crate) advertise: Option<HostAddress>,
     /// Whom to join.
     pub(crate) seeds: Vec<Seed>,
     /// Whom to take at all.
     pub(crate) allow: Allow,
+}
+
+impl Addresses {
+    /// What to tell others, if that was said, where there is no system that could find it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`](crate::Error::Config) if it is not an address.
+    pub(crate) fn advertise_literally(&self) -> Result<Option<SocketAddr>> {
+        let is_literal = |wanted: &HostAddress| {
+            let reason = "the simulator has no interfaces and no resolver";
+            wanted.literal().ok_or_else(|| invalid("advertise", reason))
+        };
+        self.advertise.as_ref().map(is_literal).transpose()
+    }
 }
 
 impl Config {

@@ -30,12 +30,15 @@ fn every_profile_is_valid() {
 #[test]
 fn only_the_local_profile_falls_back_and_only_while_bind_was_not_called() {
     let local = Config::local().validate().unwrap();
-    assert_eq!((local.bind, local.fallback), (addr("127.0.0.1:7990"), Some(addr("127.0.0.1:0"))));
+    assert_eq!(
+        (local.bind.literal(), local.fallback),
+        (Some(addr("127.0.0.1:7990")), Some(addr("127.0.0.1:0")))
+    );
     let bound = Config::local().bind("127.0.0.1:7990").validate().unwrap();
-    assert_eq!((bound.bind, bound.fallback), (addr("127.0.0.1:7990"), None));
+    assert_eq!((bound.bind.literal(), bound.fallback), (Some(addr("127.0.0.1:7990")), None));
     for config in [Config::lan(), Config::wan()] {
         let addresses = config.validate().unwrap();
-        assert_eq!((addresses.bind, addresses.fallback), (addr("0.0.0.0:7990"), None));
+        assert_eq!((addresses.bind.literal(), addresses.fallback), (Some(addr("0.0.0.0:7990")), None));
     }
 }
 
@@ -96,10 +99,14 @@ fn an_address_to_bind_is_understood() {
         ("[::]:7990", "[::]:7990"),
         ("[::ffff:127.0.0.1]:1", "127.0.0.1:1"),
     ] {
-        assert_eq!(Config::lan().bind(text).validate().unwrap().bind, addr(expected), "{text}");
+        assert_eq!(
+            Config::lan().bind(text).validate().unwrap().bind.literal(),
+            Some(addr(expected)),
+            "{text}"
+        );
     }
     let typed = addr("[::1]:7990");
-    assert_eq!(Config::lan().bind(typed).validate().unwrap().bind, typed);
+    assert_eq!(Config::lan().bind(typed).validate().unwrap().bind.literal(), Some(typed));
 }
 
 #[test]
@@ -127,13 +134,11 @@ fn an_address_to_bind_that_is_not_understood_never_means_all_interfaces() {
 
 #[test]
 fn a_wildcard_or_port_0_is_never_advertised() {
-    for text in
-        ["", ":7990", "0.0.0.0:7990", "[::]:7990", "10.0.0.1:0", "10.0.0.1", "host:7990", "224.0.0.1:1"]
-    {
+    for text in ["", ":7990", "0.0.0.0:7990", "[::]:7990", "10.0.0.1:0", "10.0.0.1", "host", "224.0.0.1:1"] {
         assert_eq!(refused(Config::lan().advertise(text)).0, "advertise", "{text:?}");
     }
     let addresses = Config::lan().advertise("[::ffff:10.0.0.1]:7990").validate().unwrap();
-    assert_eq!(addresses.advertise, Some(addr("10.0.0.1:7990")));
+    assert_eq!(addresses.advertise_literally().unwrap(), Some(addr("10.0.0.1:7990")));
 }
 
 #[test]

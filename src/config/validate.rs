@@ -5,11 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Addresses, Config, DEFAULT_PORT, Profile, Seed};
+use super::{Addresses, Config, DEFAULT_PORT, HostAddress, Profile, Seed};
 use crate::allow::Allow;
 use crate::error::{Result, invalid};
 use crate::state::State;
-use crate::transport::canonical;
 use crate::wire::body::MESSAGE_MAX;
 use crate::wire::text::unfit_letter;
 
@@ -83,21 +82,23 @@ impl Config {
             Profile::Lan | Profile::Wan => Ipv4Addr::UNSPECIFIED,
         };
         let (bind, fallback) = match &self.bind {
-            Some(text) => (parse_bind(text).map_err(|reason| invalid("bind", reason))?, None),
+            Some(text) => (HostAddress::parse_bind(text).map_err(|reason| invalid("bind", reason))?, None),
             None => {
                 let any_port = SocketAddr::new(default_ip.into(), 0);
                 let fallback = (self.profile == Profile::Local).then_some(any_port);
-                (SocketAddr::new(default_ip.into(), DEFAULT_PORT), fallback)
+                (HostAddress::Addr(SocketAddr::new(default_ip.into(), DEFAULT_PORT)), fallback)
             }
         };
         let advertise = match &self.advertise {
-            Some(text) => Some(parse_advertise(text).map_err(|reason| invalid("advertise", reason))?),
+            Some(text) => {
+                Some(HostAddress::parse_advertise(text).map_err(|reason| invalid("advertise", reason))?)
+            }
             None => None,
         };
         let seeds = self.seeds.iter().map(|text| Seed::parse(text)).collect::<Result<Vec<_>, _>>();
         let seeds = seeds.map_err(|reason| invalid("seeds", reason))?;
         let allow = self.allow()?;
-        check_allowed(&allow, self.name.as_deref(), advertise)?;
+        check_allowed(&allow, self.name.as_deref(), advertise.as_ref().and_then(HostAddress::literal))?;
         Ok(Addresses { bind, fallback, advertise, seeds, allow })
     }
 
@@ -164,33 +165,9 @@ pub(super) fn check_destination(addr: SocketAddr) -> Result<(), String> {
 
 /// Members tell each other their addresses. One that is local to a link needs a scope (`%eth0`), which means something
 /// on one host only, so it is of no use to others.
-fn check_scope(ip: IpAddr) -> Result<(), String> {
+pub(super) fn check_scope(ip: IpAddr) -> Result<(), String> {
     match ip {
         IpAddr::V6(ip) if ip.is_unicast_link_local() => Err(SCOPED.to_owned()),
         _ => Ok(()),
     }
-}
-
-fn parse_bind(text: &str) -> Result<SocketAddr, String> {
-    let addr = match text.strip_prefix(':').map(str::parse) {
-        Some(Ok(port)) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port),
-        _ if text.contains('%') => return Err(format!("{text:?}: {SCOPED}")),
-        _ => text.parse().map_err(|_| format!("{text:?} is neither \"ip:port\" nor \":port\""))?,
-    };
-    check_scope(addr.ip()).map_err(|reason| format!("{text:?}: {reason}"))?;
-    let is_broadcast = matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast());
-    if addr.ip().is_multicast() || is_broadcast {
-        return Err(format!("{text:?} is not the address of an interface"));
-    }
-    Ok(canonical(addr))
-}
-
-fn parse_advertise(text: &str) -> Result<SocketAddr, String> {
-    if text.contains('%') {
-        return Err(format!("{text:?}: {SCOPED}"));
-    }
-    let addr = text.parse().map_err(|_| format!("{text:?} is not \"ip:port\""))?;
-    let addr = canonical(addr);
-    check_destination(addr).map_err(|reason| format!("{text:?}: {reason}"))?;
-    Ok(addr)
 }

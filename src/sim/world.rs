@@ -146,13 +146,14 @@ impl World {
         if self.hosts.get(index).is_some_and(Host::is_running) {
             return Err(crate::error::invalid("name", "a process of this name runs already"));
         }
-        let (realm, interfaces) = self.interfaces(index, config.name_given(), addresses.advertise);
+        let advertise = addresses.advertise_literally()?;
+        let (realm, interfaces) = self.interfaces(index, config.name_given(), advertise);
         let others = interfaces.iter().filter_map(|addr| self.directory.at(realm, *addr));
         if others.into_iter().any(|other| other != index && self.hosts[other].is_running()) {
             return Err(crate::error::invalid("advertise", "another host has this address"));
         }
-        let advertises = addresses.advertise.is_some();
-        let addr = addresses.advertise.unwrap_or(interfaces[0]);
+        let advertises = advertise.is_some();
+        let addr = advertise.unwrap_or(interfaces[0]);
         let mut settings = config.settings(&addresses, interfaces[0], addr)?;
         settings.bound = bound_to(&interfaces);
         #[cfg(any(test, headcount_bench))]

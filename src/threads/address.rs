@@ -11,17 +11,24 @@
 //! | nobody, and somebody says hello | the one on the route to the newcomer | provisional |
 //! | nothing | the one on the default route, or the loopback | provisional |
 //!
+//! `Config::advertise` may also stand for addresses that change: those of the host in a network or on an interface, or
+//! those of a host name. The one that was advertised stays as long as it is among them.
+//!
 //! A settled address stays as long as the host has it: routes change for reasons of their own, as when a VPN takes the
 //! default route. Anybody can send a hello, so a newcomer settles nothing before it is a node.
 
+mod found;
 mod routes;
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+pub(super) use self::found::find;
 use self::routes::{Routes, SystemRoutes};
 use crate::allow::Allow;
-use crate::config::{Addresses, Place};
+use crate::config::{Addresses, HostAddress, Place};
 
 /// Maximum number of contacts to which routes are looked up: usually the first one is enough.
 const CONTACTS_MAX: usize = 16;
@@ -32,7 +39,9 @@ pub(super) struct OwnAddress {
     current: RwLock<Chosen>,
     bound: SocketAddr,
     /// What the configuration says, if it does.
-    advertise: Option<SocketAddr>,
+    advertise: Option<HostAddress>,
+    /// The host name that is advertised is being resolved.
+    is_resolving: AtomicBool,
     /// Those of the configured seeds that are addresses of other hosts.
     seeds: Vec<SocketAddr>,
     allow: Allow,
@@ -57,21 +66,22 @@ struct Chosen {
 }
 
 impl OwnAddress {
-    pub(super) fn new(addresses: &Addresses, bound: SocketAddr) -> Self {
+    /// `found`: the addresses for which `advertise` stands, if it is set.
+    pub(super) fn new(addresses: &Addresses, found: &[IpAddr], bound: SocketAddr) -> Self {
         let seeds = addresses.seeds.iter().filter_map(|seed| match seed.place {
             Place::Addr(addr) => Some(addr),
             Place::Here(_) | Place::Host(..) => None,
         });
         let seeds: Vec<SocketAddr> = seeds.collect();
-        let advertise = addresses.advertise;
+        let (advertise, allow) = (addresses.advertise.clone(), addresses.allow.clone());
         let settled = |addr| Chosen { addr, is_settled: true };
-        let chosen = match advertise {
-            Some(addr) => settled(addr),
+        let chosen = match &advertise {
+            Some(wanted) => settled(one_of(found, wanted, bound, None)),
             None if !bound.ip().is_unspecified() => settled(bound),
             None => choose(None, bound, &seeds, Contacts::Seeds(&[]), &SystemRoutes),
         };
-        let allow = addresses.allow.clone();
-        Self { current: RwLock::new(chosen), bound, advertise, seeds, allow }
+        let is_resolving = AtomicBool::new(false);
+        Self { current: RwLock::new(chosen), bound, advertise, is_resolving, seeds, allow }
     }
 
     pub(super) fn get(&self) -> SocketAddr {
@@ -115,14 +125,53 @@ impl OwnAddress {
         }
     }
 
-    /// Finds out which address it is now, in view of these contacts.
+    /// Finds out which address it is now, in view of these contacts. That takes no time: a host name is
+    /// [resolved](Self::begin_resolving) elsewhere.
     pub(super) fn look(&self, contacts: Contacts<'_>) -> SocketAddr {
         let before = self.chosen();
-        if self.advertise.is_some() || !self.bound.ip().is_unspecified() {
-            return before.addr;
+        match &self.advertise {
+            None if self.bound.ip().is_unspecified() => {
+                self.set(choose(Some(before), self.bound, &self.seeds, contacts, &SystemRoutes))
+            }
+            Some(wanted @ (HostAddress::Network(..) | HostAddress::Interface(..))) => {
+                self.take(wanted, find(wanted))
+            }
+            None | Some(HostAddress::Addr(_) | HostAddress::Host(..)) => before.addr,
         }
-        let chosen = choose(Some(before), self.bound, &self.seeds, contacts, &SystemRoutes);
-        if chosen != before {
+    }
+
+    /// The host name that is advertised, to be resolved now; none if it is being resolved, or if there is none.
+    pub(super) fn begin_resolving(&self) -> Option<&HostAddress> {
+        let host = self.advertise.as_ref().filter(|wanted| matches!(wanted, HostAddress::Host(..)));
+        host.filter(|_| !self.is_resolving.swap(true, Ordering::Relaxed))
+    }
+
+    /// The host name that is advertised was resolved. Returns which address it is now.
+    pub(super) fn resolved(&self, found: io::Result<Vec<IpAddr>>) -> SocketAddr {
+        self.is_resolving.store(false, Ordering::Relaxed);
+        match &self.advertise {
+            Some(wanted) => self.take(wanted, found),
+            None => self.get(),
+        }
+    }
+
+    /// Takes one of the addresses for which `advertise` stands now. It stays if there is none.
+    fn take(&self, wanted: &HostAddress, found: io::Result<Vec<IpAddr>>) -> SocketAddr {
+        let before = self.get();
+        match found {
+            Ok(found) => {
+                let addr = one_of(&found, wanted, self.bound, Some(before.ip()));
+                self.set(Chosen { addr, is_settled: true })
+            }
+            Err(error) => {
+                log::debug!("{before} is still advertised: {error}");
+                before
+            }
+        }
+    }
+
+    fn set(&self, chosen: Chosen) -> SocketAddr {
+        if chosen != self.chosen() {
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = chosen;
         }
         chosen.addr
@@ -131,6 +180,17 @@ impl OwnAddress {
     fn chosen(&self) -> Chosen {
         *self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Of the addresses for which `advertise` stands, the one that was advertised before, or else the first that is of the
+/// family of the socket.
+fn one_of(found: &[IpAddr], wanted: &HostAddress, bound: SocketAddr, before: Option<IpAddr>) -> SocketAddr {
+    let is_of_family =
+        |ip: &&IpAddr| bound.ip().is_unspecified() && bound.is_ipv6() || ip.is_ipv4() == bound.is_ipv4();
+    let kept = before.filter(|ip| found.contains(ip));
+    let first = || found.iter().find(is_of_family).or(found.first()).copied();
+    let ip = kept.or_else(first).unwrap_or(bound.ip());
+    SocketAddr::new(ip, wanted.port().unwrap_or(bound.port()))
 }
 
 /// The address of a member that is bound to all interfaces. `before`: what it was until now.

@@ -1,10 +1,11 @@
 //! Creating a member: from its configuration to the threads that run.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::address::OwnAddress;
+use super::address::{OwnAddress, find};
 use super::driver::Driver;
 use super::handles::{Handles, Tokens};
 use super::shared::Shared;
@@ -13,7 +14,7 @@ use super::workers::discover;
 use super::workers::snapshot_thread::{self, SnapshotSetup};
 use super::{DISSEMINATOR, NOTIFIER, Owner, PROBER, RECEIVER, entropy, spawn};
 use super::{disseminator, notifier, prober, receiver};
-use crate::config::{Addresses, Config};
+use crate::config::{Addresses, Config, DEFAULT_PORT, HostAddress};
 use crate::consumer::Consumer;
 use crate::error::{Error, Result, invalid};
 use crate::listener::Listener;
@@ -52,9 +53,13 @@ impl Member {
 pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let addresses = config.validate()?;
     let mut store = config.snapshot_path().map(Store::open).transpose()?;
-    let transport = open(&config, &addresses)?;
+    let found = match &addresses.advertise {
+        Some(wanted) => find_address("advertise", wanted)?,
+        None => Vec::new(),
+    };
+    let transport = open(&config, &addresses, &found)?;
     let bound = transport.local_addr();
-    let address = OwnAddress::new(&addresses, bound);
+    let address = OwnAddress::new(&addresses, &found, bound);
     let mut settings = config.settings(&addresses, bound, address.get())?;
     let past = match &mut store {
         Some(store) => store.load(&settings.cluster, &settings.name)?,
@@ -134,10 +139,26 @@ fn launch(
     Ok(())
 }
 
-/// Opens the transport; where the address is not fixed, at another one if it is taken.
-fn open(config: &Config, addresses: &Addresses) -> Result<Box<dyn Transport>> {
-    let open_at = |bind| config.opener().open(&config.wanted(bind, addresses.advertise));
-    let mut addr = addresses.bind;
+/// The addresses for which a setting stands.
+fn find_address(field: &str, wanted: &HostAddress) -> Result<Vec<IpAddr>> {
+    find(wanted).map_err(|source| Error::Io { what: format!("find the address to {field}"), source })
+}
+
+/// Opens the transport; where the address is not fixed, at another one if it is taken. `found`: what to advertise.
+fn open(config: &Config, addresses: &Addresses, found: &[IpAddr]) -> Result<Box<dyn Transport>> {
+    let mut addr = match &addresses.bind {
+        HostAddress::Addr(addr) => *addr,
+        wanted => {
+            let [ip, ..] = find_address("bind", wanted)?[..] else {
+                return Err(invalid("bind", "there is no such address"));
+            };
+            SocketAddr::new(ip, wanted.port().unwrap_or(DEFAULT_PORT))
+        }
+    };
+    // Without a port of its own it is the one that is bound.
+    let port = addresses.advertise.as_ref().and_then(HostAddress::port);
+    let advertise = found.first().zip(port).map(|(ip, port)| SocketAddr::new(*ip, port));
+    let open_at = |bind| config.opener().open(&config.wanted(bind, advertise));
     let mut result = open_at(addr);
     if let Err(error) = &result
         && error.kind() == io::ErrorKind::AddrInUse

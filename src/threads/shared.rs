@@ -4,6 +4,7 @@
 //! readers, and the threads that do for the protocol what may block.
 
 mod ending;
+mod own_address;
 
 use std::net::SocketAddr;
 use std::process;
@@ -26,7 +27,7 @@ use crate::engine::Owner;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::metrics::Metrics;
-use crate::node::{Node, Nodes};
+use crate::node::Nodes;
 use crate::protocol::{CallResult, Instant, Protocol, RequestId, Settings, Task};
 
 /// An answer of the protocol may come this much later than its deadline: it has to wait for its turn.
@@ -153,27 +154,6 @@ impl Shared {
         let mut addrs = writer.take_turn(&view, self.driver.now());
         addrs.retain(|addr| self.view.address().can_reach(*addr));
         self.addresses_found(&addrs);
-    }
-
-    /// Finds out which address is the own one now, in view of the nodes that are known.
-    fn check_address_by_nodes(self: &Arc<Self>) {
-        let (name, nodes) = (self.view.name(), self.nodes());
-        let others = nodes.iter().filter(|node| node.name() != name);
-        let others: Vec<SocketAddr> = others.map(Node::addr).collect();
-        self.check_address(Contacts::Nodes(&others));
-    }
-
-    /// Finds out which address is the own one now, in view of these contacts.
-    pub(super) fn check_address(self: &Arc<Self>, contacts: Contacts<'_>) {
-        let own = self.view.address();
-        let before = own.get();
-        let addr = own.look(contacts);
-        if addr != before && !own.is_allowed() {
-            let name = self.view.name();
-            log::warn!("{name}: the own address is {addr} now, and in none of the allowed networks");
-        }
-        // An error says that the member has ended.
-        let _ = self.step(|protocol, now| protocol.change_address(now, addr));
     }
 
     /// Gives the protocol addresses at which others may be.

@@ -13,10 +13,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use headcount::transport::{Open, Udp, Wanted};
-use headcount::{Config, Event, Member};
+use headcount::{Config, Error, Event, Member};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::rig::{names, wait_for_count};
+use crate::rig::{eventually, names, wait_for_count};
 
 /// Runs the `ip` command.
 fn ip(arguments: &str) -> Result<(), String> {
@@ -228,4 +228,35 @@ fn no_send_waits_for_room() {
         assert!((1..2_000).contains(&dropped));
         assert!(begun.elapsed() < Duration::from_secs(2));
     });
+}
+
+#[test]
+fn a_member_is_bound_and_advertised_by_network_or_by_interface() {
+    let Some(mut network) = Network::new("by") else { return };
+    network.add("a", &["192.168.56.10/24"]);
+    network.set("a", "link add out0 type veth peer name out1");
+    network.set("a", "addr add 10.0.2.15/24 dev out0");
+    network.set("a", "link set out0 up");
+    let addr = |config: Config| {
+        network.on("a", move || Member::create(config).map(|member| member.addr().to_string()))
+    };
+    assert_eq!(addr(config("a").bind("%lan0:7991")).unwrap(), "192.168.56.10:7991");
+    assert_eq!(addr(config("a").bind("10.0.2.0/24")).unwrap(), "10.0.2.15:7990");
+    assert_eq!(addr(config("a").advertise("%out0")).unwrap(), "10.0.2.15:7990");
+    assert_eq!(addr(config("a").advertise("192.168.0.0/16:9001")).unwrap(), "192.168.56.10:9001");
+    for config in
+        [config("a").bind("%lan1"), config("a").bind("172.16.0.0/12"), config("a").advertise("%lan1")]
+    {
+        let error = addr(config).unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+    }
+
+    // The interface gets another address.
+    let a = network.on("a", || {
+        Member::create(config("a").advertise("%lan0").rejoin_interval(Duration::from_millis(200)))
+    });
+    let a = a.unwrap();
+    network.set("a", "addr del 192.168.56.10/24 dev lan0");
+    network.set("a", "addr add 192.168.56.20/24 dev lan0");
+    eventually("it has moved", || a.addr().to_string() == "192.168.56.20:7990");
 }

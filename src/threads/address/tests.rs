@@ -134,17 +134,36 @@ fn the_address_is_of_the_family_of_the_first_that_is_known() {
 #[test]
 fn what_is_bound_is_advertised_unless_it_is_a_wildcard() {
     let addresses = Config::lan().validate().unwrap();
-    assert_eq!(OwnAddress::new(&addresses, addr("127.0.0.1:7")).get(), addr("127.0.0.1:7"));
+    assert_eq!(OwnAddress::new(&addresses, &[], addr("127.0.0.1:7")).get(), addr("127.0.0.1:7"));
     for bound in ["0.0.0.0:7", "[::]:7"] {
-        let own = OwnAddress::new(&addresses, addr(bound)).get();
+        let own = OwnAddress::new(&addresses, &[], addr(bound)).get();
         assert!(!own.ip().is_unspecified());
         assert_eq!(own.port(), 7);
     }
-    assert!(OwnAddress::new(&addresses, addr("0.0.0.0:7")).get().is_ipv4());
+    assert!(OwnAddress::new(&addresses, &[], addr("0.0.0.0:7")).get().is_ipv4());
 }
 
 #[test]
 fn a_wildcard_advertises_the_address_from_which_the_seeds_are_reached() {
     let addresses = Config::lan().seeds([":7990", "127.0.0.1", "some-host"]).validate().unwrap();
-    assert_eq!(OwnAddress::new(&addresses, addr("0.0.0.0:7")).get(), addr("127.0.0.1:7"));
+    assert_eq!(OwnAddress::new(&addresses, &[], addr("0.0.0.0:7")).get(), addr("127.0.0.1:7"));
+}
+
+#[test]
+fn what_stands_for_several_addresses_keeps_the_one_that_was_advertised() {
+    let ips = |texts: &[&str]| -> Vec<IpAddr> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+    let bound = addr("0.0.0.0:7990");
+    let addresses = Config::lan().advertise("gate.invalid:9001").validate().unwrap();
+    let own = OwnAddress::new(&addresses, &ips(&["fd00::7", "203.0.113.7"]), bound);
+    assert_eq!(own.get(), addr("203.0.113.7:9001"));
+    assert_eq!(own.resolved(Ok(ips(&["203.0.113.6", "203.0.113.7"]))), addr("203.0.113.7:9001"));
+    assert_eq!(own.resolved(Err(io::ErrorKind::NotFound.into())), addr("203.0.113.7:9001"));
+    assert_eq!(own.resolved(Ok(ips(&["203.0.113.6"]))), addr("203.0.113.6:9001"));
+    // Once at a time.
+    assert!(own.begin_resolving().is_some() && own.begin_resolving().is_none());
+
+    let addresses = Config::lan().advertise("%lan0").validate().unwrap();
+    let own = OwnAddress::new(&addresses, &ips(&["10.0.0.1", "fd00::7"]), addr("[fd00::7]:5"));
+    assert_eq!(own.get(), addr("[fd00::7]:5"));
+    assert!(own.begin_resolving().is_none());
 }
