@@ -1,23 +1,28 @@
 //! mDNS and DNS-SD (RFC 6762, RFC 6763): how printers are found, through the crate `mdns-sd`.
 //!
 //! A member is an instance of the service `_headcount._udp`. Its name is a hash of the node's, since DNS has rules for
-//! names and we have others; its text tells the cluster.
+//! names and we have others; its text shows the cluster, and the address that it advertises. That address may lie outside
+//! the networks of its interfaces, and then has no address record: `mdns-sd` answers on an interface with addresses of its
+//! network only. The records hold those of the interfaces, and are used only if the text shows none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mdns_sd::{DaemonEvent, IfKind, Receiver, RecvTimeoutError, ServiceDaemon, ServiceEvent, ServiceInfo};
 
 use super::{Discovery, not_simulated};
+use crate::config::{Place, Seed};
 use crate::member::Member;
 use crate::wire::{ClusterTag, NameHash};
 
 const SERVICE: &str = "_headcount._udp.local.";
 /// The key of the text that tells the cluster's tag.
 const CLUSTER: &str = "cluster";
+/// The key of the text that shows the advertised address.
+const ADDR: &str = "addr";
 /// How long the first question waits for answers. Those who come later are told the next time.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long the end waits for the goodbye to be said, and for the thread of `mdns-sd`.
@@ -97,8 +102,14 @@ impl Browser {
         let instance = format!("{:016x}", NameHash::of(tag, me.name()).0);
         let tag = format!("{:016x}", tag.0);
         let host = format!("headcount-{instance}.local.");
-        let service =
-            ServiceInfo::new(SERVICE, &instance, &host, addr.ip(), addr.port(), &[(CLUSTER, &tag)][..])?;
+        // Without a record of each network it would not be resolved there.
+        let mut ips: BTreeSet<IpAddr> =
+            if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip).collect();
+        ips.insert(addr.ip());
+        let ips: Vec<IpAddr> = ips.into_iter().collect();
+        let advertised = addr.to_string();
+        let text = [(CLUSTER, &*tag), (ADDR, &*advertised)];
+        let service = ServiceInfo::new(SERVICE, &instance, &host, &ips[..], addr.port(), &text[..])?;
         let fullname = service.get_fullname().to_owned();
 
         let daemon = ServiceDaemon::new()?;
@@ -141,9 +152,14 @@ impl Browser {
         match event {
             ServiceEvent::ServiceResolved(found) => {
                 let is_ours = found.get_property_val_str(CLUSTER) == Some(&self.tag);
-                if is_ours && found.fullname != self.fullname && self.known.len() < KNOWN_MAX {
+                let has_room = self.known.len() < KNOWN_MAX || self.known.contains_key(&found.fullname);
+                if is_ours && found.fullname != self.fullname && has_room {
                     let at = |ip: &mdns_sd::ScopedIp| SocketAddr::new(ip.to_ip_addr(), found.port);
-                    let addrs = found.addresses.iter().map(at).collect();
+                    let advertised = found.get_property_val_str(ADDR).and_then(advertised);
+                    let addrs = match advertised {
+                        Some(addr) => vec![addr],
+                        None => found.addresses.iter().map(at).collect(),
+                    };
                     self.known.insert(found.fullname.clone(), addrs);
                 }
             }
@@ -152,6 +168,14 @@ impl Browser {
             }
             _ => {}
         }
+    }
+}
+
+/// The address in the text of an instance.
+fn advertised(text: &str) -> Option<SocketAddr> {
+    match Seed::parse(text).ok()?.place {
+        Place::Addr(addr) => Some(addr),
+        Place::Here(_) | Place::Host(..) => None,
     }
 }
 

@@ -260,3 +260,25 @@ fn a_member_is_bound_and_advertised_by_network_or_by_interface() {
     network.set("a", "addr add 192.168.56.20/24 dev lan0");
     eventually("it has moved", || a.addr().to_string() == "192.168.56.20:7990");
 }
+
+/// What such a member announced by mDNS had no address, nobody found it, and no error said so.
+#[cfg(feature = "mdns")]
+#[test]
+fn members_that_advertise_addresses_of_other_networks_are_found_by_mdns() {
+    use headcount::discovery::Mdns;
+
+    let Some(mut network) = Network::new("mdns") else { return };
+    for (host, address, other) in [("a", 1, 2), ("b", 2, 1)] {
+        network.add(host, &[&format!("192.168.56.{address}/24")]);
+        network.set(host, &format!("addr add 10.99.0.{address}/32 dev lo"));
+        network.set(host, &format!("route add 10.99.0.{other} via 192.168.56.{other}"));
+    }
+    let member = |host: &str, address: &str| {
+        let config = config(host).advertise(address).rejoin_interval(Duration::from_secs(1));
+        network.on(host, || Member::create(config.discovery(Mdns::new())).unwrap())
+    };
+    let (a, b) = (member("a", "10.99.0.1:7990"), member("b", "10.99.0.2:7990"));
+    wait_for_count(&a, 2);
+    wait_for_count(&b, 2);
+    assert_eq!(addrs(&a), ["10.99.0.1:7990", "10.99.0.2:7990"]);
+}
