@@ -198,7 +198,8 @@ fn address(word: &str) -> Option<SocketAddr> {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use crate::config::Config;

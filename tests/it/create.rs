@@ -160,7 +160,6 @@ fn public_types_go_where_threads_go() {
 }
 
 /// It hung for two seconds, and logged that a thread does not end: it waited for what it held itself.
-#[cfg(unix)]
 #[test]
 fn a_member_whose_threads_can_not_be_started_fails_at_once() {
     // No system has room for a stack of 64 TiB, so no thread can be started there.

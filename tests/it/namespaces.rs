@@ -4,6 +4,8 @@
 //! A thread that has entered a namespace stays in it, and so do the threads that it starts: members that are made there
 //! live there.
 
+#![expect(clippy::print_stdout, reason = "it says what is not run, and what was measured")]
+
 use std::fs::File;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
