@@ -53,6 +53,7 @@
 //! | [`receive`] | the bodies of a datagram |
 //! | [`news`] | records and verdicts, and what merging them has changed |
 //! | [`gossip`] | a round of rumors: each topic is written by the part that knows it |
+//! | [`unreadable`] | datagrams that cannot be used: their senders are answered, and operators are warned |
 //! | [`routing`] | outcomes of probes, requests, exchanges and pulls |
 //! | [`departing`] | leaves, our own and those of others |
 //! | [`view`], [`bounds`] | nothing: what readers are shown, and how much there is of everything |
@@ -101,6 +102,7 @@ mod sealing;
 mod state;
 mod sync;
 mod time;
+mod unreadable;
 mod view;
 
 use std::net::SocketAddr;
@@ -227,7 +229,7 @@ impl Protocol {
         while let Some(transmit) = self.core.transmits.pop_front() {
             if let Some((transmit, hello)) = self.sealing.seal(transmit) {
                 if let Some(hello) = hello {
-                    self.admission.hello_sealed(hello.seq, hello.counter);
+                    self.admission.hello_sealed(hello.seq, hello.counter, &transmit.datagram);
                 }
                 self.core.metrics.datagrams_sent += 1;
                 self.core.metrics.bytes_sent += transmit.datagram.len() as u64;

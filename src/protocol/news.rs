@@ -113,13 +113,8 @@ impl Protocol {
             }
             _ => {}
         }
-        if matches!(merged, Merged::Changed(_)) && !core.can_reach(record.addr) && core.addresses.warns() {
-            let Record { name, addr, .. } = *record;
-            core.note(log::Level::Warn, || {
-                format!(
-                    "{name} advertises {addr}, at which nothing from here arrives: others have to probe it"
-                )
-            });
+        if matches!(merged, Merged::Changed(_)) && !core.can_reach(record.addr) {
+            core.warn_of_unreachable(record.name, record.addr);
         }
         match merged {
             Merged::Refused => core.metrics.implausible += 1,

@@ -11,7 +11,6 @@ use super::detection::{Answered, Purpose};
 use super::membership::{Entry, Merged, Peer};
 use super::news::Source;
 use super::routing::held;
-use super::sealing::Refused;
 use super::sync::pull::{Item, Pulled};
 use super::{Instant, Protocol, admission, state, sync};
 use crate::error::Error;
@@ -19,9 +18,7 @@ use crate::node::{Incarnation, Status};
 use crate::wire::address::canonical;
 use crate::wire::body::{Ack, Broadcast, Cuts, Delta, Fetch, Hello, Ping, RejectReason, Vouch, Welcome};
 use crate::wire::lists::Lack;
-use crate::wire::malformed::Malformed;
-use crate::wire::version::Unreadable;
-use crate::wire::{Body, Cookie, Frame, NameHash, Packet, Record, SealedHead, Seq, Verdict, Versions};
+use crate::wire::{Body, Cookie, Frame, NameHash, Packet, Record, Seq, Verdict};
 
 /// What is to be done when all of a datagram is read.
 #[derive(Debug, Default)]
@@ -59,58 +56,30 @@ impl Protocol {
         }
         self.observe_lag(now, Some(received));
         match Frame::decode(datagram) {
-            Err(Unreadable::Malformed) => self.count_malformed(from, datagram),
-            Err(Unreadable::OtherVersion(reads)) => self.count_other_version(from, reads),
-            Err(Unreadable::Notice(notice)) => self.count_other_version(from, notice.reads),
+            Err(why) => self.handle_unreadable(now, from, datagram, why),
             Ok(frame) if frame.header().tag != self.core.tag => {
                 self.admission.handle_foreign(&mut self.core, now, from, &frame);
             }
             Ok(Frame::Sealed(head)) => self.handle_sealed(now, from, &head, datagram),
             Ok(Frame::Plain(packet)) if self.sealing.accepts_plain() => {
-                self.handle_packet(now, from, &packet, None);
+                self.handle_packet(now, from, &packet, None, datagram.len());
             }
-            Ok(Frame::Plain(packet)) => self.admission.refuse_plain(&mut self.core, now, from, &packet),
+            Ok(Frame::Plain(packet)) => self.refuse_plain(now, from, &packet),
         }
     }
 
-    fn count_malformed(&mut self, from: SocketAddr, datagram: &[u8]) {
-        self.core.metrics.malformed += 1;
-        self.core.note(log::Level::Debug, || {
-            format!("malformed datagram of {} bytes from {from}", datagram.len())
-        });
-    }
-
-    /// The sender uses another version of the format, or can not read ours.
-    fn count_other_version(&mut self, from: SocketAddr, reads: Versions) {
-        self.core.metrics.other_version += 1;
-        self.core.note(log::Level::Debug, || {
-            let (oldest, newest) = (reads.oldest(), reads.newest());
-            format!("{from} speaks another version of the format: it reads {oldest} to {newest}")
-        });
-    }
-
-    /// A sealed datagram of our cluster.
-    fn handle_sealed(&mut self, now: Instant, from: SocketAddr, head: &SealedHead, datagram: &[u8]) {
-        match self.sealing.open(&self.core, head, datagram) {
-            Ok(bodies) => {
-                match Packet::new(head.header, &bodies) {
-                    Ok(packet) => self.handle_packet(now, from, &packet, Some(head.counter)),
-                    Err(Malformed) => self.count_malformed(from, datagram),
-                }
-                self.sealing.recycle(bodies);
-            }
-            Err(Refused::Replayed) => {
-                self.core.metrics.replayed += 1;
-                self.core.note(log::Level::Debug, || format!("a datagram from {from} has come before"));
-            }
-            Err(Refused::Closed) => self.admission.handle_unopened(&mut self.core, now, from, head),
-        }
-    }
-
-    /// A datagram that can be read. `counter`: of its seal, if it had one.
-    fn handle_packet(&mut self, now: Instant, from: SocketAddr, packet: &Packet<'_>, counter: Option<u64>) {
+    /// A datagram that can be read. `counter`: of its seal, if it had one; `length`: as it came.
+    pub(super) fn handle_packet(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        packet: &Packet<'_>,
+        counter: Option<u64>,
+        length: usize,
+    ) {
         let header = *packet.header();
         if header.sender == self.core.me && header.generation == self.core.generation {
+            self.core.came_back(now, from);
             self.admission.met_ourselves(&mut self.core, now, packet);
             return;
         }
@@ -127,15 +96,19 @@ impl Protocol {
             source,
             sender: header.sender,
             generation: header.generation,
+            length,
+            is_for_us,
             counter,
             known: is_for_us && self.core.members.is_known(header.sender, header.generation, from),
             answered: false,
             proven: false,
+            dropped: false,
             replied: false,
         };
         self.detection.observe_silence(&mut self.core, now, context.sender, context.known);
         if context.known {
             self.core.addresses.heard(source);
+            self.core.addresses.is_of_another(source);
             self.detection.hear(&mut self.core, now, header.sender);
         }
         let mut reading = Reading::default();
@@ -168,6 +141,9 @@ impl Protocol {
         self.core.merge_first_states(events_before);
         if reading.is_stranger {
             self.attempt_join(now, from);
+        }
+        if context.dropped {
+            admission::answer_unknown_source(&mut self.core, &mut context);
         }
         admission::send_back(&mut self.core, &context, reading.back);
         sync::answer_offer(&mut self.core, &context, &mut reading.sync);
@@ -221,7 +197,7 @@ impl Protocol {
                 reading.welcome = is_answer.then_some(*welcome);
             }
             Body::Reject { seq, reason } => self.handle_reject(context, *seq, *reason),
-            Body::RejectHint { seq, reason } => self.admission.handle_hint(core, context.from, *seq, *reason),
+            Body::RejectHint { seq, reason } => self.handle_hint(context.from, *seq, *reason),
             Body::Leave { seq, cookie, incarnation, left_at } => {
                 self.handle_leave(context, *seq, *cookie, (*incarnation, *left_at));
             }
@@ -276,6 +252,7 @@ impl Protocol {
             | Body::FragmentAck(_)
             | Body::Broadcast(_) => {
                 core.metrics.unknown_sender += 1;
+                context.dropped = true;
             }
         }
     }
@@ -320,6 +297,7 @@ impl Protocol {
         let kinds = [RequestKind::Ping, RequestKind::RelayedPing, RequestKind::Leave];
         let core = &mut self.core;
         let Some(reply) = core.answered_by_any_run(context, seq, &kinds) else {
+            self.introduce(context);
             return;
         };
         if reply.kind == RequestKind::Leave {
@@ -336,6 +314,15 @@ impl Protocol {
         if context.sender != self.core.me {
             self.identity.doubt_address(&mut self.core, context.now);
             reading.is_stranger = true;
+        }
+    }
+
+    /// A node that takes part may not know us at the address that we send from: says hello to it.
+    fn introduce(&mut self, context: &Context) {
+        let held = self.core.members.active(context.sender).filter(|_| context.is_for_us);
+        let held = held.filter(|entry| entry.generation() == context.generation);
+        if let Some(addr) = held.map(Entry::addr) {
+            self.attempt_join(context.now, addr);
         }
     }
 
@@ -504,6 +491,10 @@ impl Protocol {
     }
 
     fn handle_reject(&mut self, context: &mut Context, seq: Seq, reason: RejectReason) {
+        if matches!(reason, RejectReason::Unreachable { .. }) && !self.admission.asks(seq) {
+            self.introduce(context);
+            return;
+        }
         let stale = self.admission.handle_reject(&mut self.core, context, seq, reason);
         let is_about_address = matches!(reason, RejectReason::Unreachable { .. } | RejectReason::BadAddress);
         if is_about_address && context.answered {
@@ -592,6 +583,7 @@ impl Protocol {
         }
         if !context.known {
             core.metrics.unknown_sender += 1;
+            context.dropped = true;
             return;
         }
         let now = context.now;

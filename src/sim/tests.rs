@@ -17,6 +17,7 @@ mod rates;
 mod requests;
 mod rules;
 mod states;
+mod translation;
 mod uplinks;
 mod widths;
 

@@ -76,9 +76,13 @@
 //!
 //! A member that receives a plain datagram of a version that it does not read checks the checksum first. If that is
 //! wrong, the datagram is damaged, and perhaps of no other version at all. If it is right, the member counts a datagram of
-//! another version and says so in its log, and uses nothing else of it. It does the same with a version notice, which
-//! says nothing that can be trusted. Nothing can be checked in a sealed datagram of another version: it counts as
-//! malformed. No member of version 2 sends notices.
+//! another version, warns once in its log, and uses nothing else of it. Nothing can be checked in a sealed datagram of
+//! another version: it counts as malformed. In both cases a version notice goes back, unless it would be longer than what
+//! it answers, and at most ten a second go to all addresses together.
+//!
+//! A version notice says nothing that can be trusted. A member uses one only if it answers the last hello of a join, and
+//! says that this version is not read: it is then a possible reason why nobody answers (`Error::WrongVersion`). No notice
+//! is answered.
 //!
 //! **From one version to the next.** What can be said in a body of a new type needs no new version: members that do not
 //! know the type skip it. A new version is for what changes the header, the framing, the seal or the meaning of a type,

@@ -3,6 +3,8 @@
 //!
 //! Nothing in this file may change, whatever else does: see the [module's docs](super), "Versions".
 
+use std::ops::RangeInclusive;
+
 use super::checksum;
 use super::cursor::{Reader, Sink};
 use super::malformed::Malformed;
@@ -13,6 +15,8 @@ const MAGIC: u16 = 0x6863;
 pub(super) const VERSION: u8 = 2;
 /// As far below or above its own version a datagram can say that others are read.
 const REACH_MAX: u8 = 7;
+/// The length of a notice.
+const NOTICE_SIZE: usize = 12;
 
 /// The form of a datagram: how it is protected, and with it how it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,16 @@ impl Versions {
 
     pub(crate) fn newest(self) -> u8 {
         self.newest
+    }
+
+    /// From the oldest to the newest.
+    pub(crate) fn range(self) -> RangeInclusive<u8> {
+        self.oldest..=self.newest
+    }
+
+    /// Whether what is written here is read there.
+    pub(crate) fn read_ours(self) -> bool {
+        self.range().contains(&VERSION)
     }
 }
 
@@ -99,7 +113,12 @@ pub(crate) struct VersionNotice {
 }
 
 impl VersionNotice {
-    #[cfg(test)]
+    /// That a member of this version can not read a datagram; none if it would be longer than that.
+    pub(crate) fn answer_to(datagram: &[u8]) -> Option<Self> {
+        let answers = ending(datagram).filter(|_| datagram.len() >= NOTICE_SIZE)?;
+        Some(Self { reads: Versions::OURS, answers })
+    }
+
     pub(crate) fn encode(self) -> Vec<u8> {
         let mut datagram = Vec::new();
         Head { version: self.reads.newest, form: Form::Notice, reads: self.reads }.encode(&mut datagram);
@@ -109,12 +128,20 @@ impl VersionNotice {
     }
 }
 
-/// Why nothing of a datagram can be used. All but the first have a checksum, and it is right.
+/// The last four bytes of a datagram: its checksum, or the end of its tag.
+pub(crate) fn ending(datagram: &[u8]) -> Option<u32> {
+    datagram.last_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+}
+
+/// Why nothing of a datagram can be used. [`OtherVersion`](Self::OtherVersion) and [`Notice`](Self::Notice) have a
+/// checksum, and it is right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unreadable {
     Malformed,
     /// It is of another version; its sender reads these.
     OtherVersion(Versions),
+    /// It may be a sealed datagram of another version. It has no checksum, so even that is not certain.
+    OtherSeal,
     /// Somebody can not read a datagram that may be ours.
     Notice(VersionNotice),
 }
@@ -132,7 +159,7 @@ pub(super) fn decode(datagram: &[u8]) -> Result<(Head, Reader<'_>), Unreadable> 
     let head = Head::decode(&mut whole)?;
     if head.form == Form::Sealed {
         // The tag of another version can not be checked: nothing of it is believed, not even its version.
-        return if head.version == VERSION { Ok((head, whole)) } else { Err(Unreadable::Malformed) };
+        return if head.version == VERSION { Ok((head, whole)) } else { Err(Unreadable::OtherSeal) };
     }
     let mut checked = Reader::new(checksum::check(datagram)?);
     Head::decode(&mut checked)?;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::Admission;
 use crate::node::Generation;
+use crate::protocol::api::Transmit;
 use crate::protocol::core::{Context, CookiePurpose, Core};
 use crate::protocol::rules::Rule;
 use crate::protocol::time::Instant;
@@ -157,10 +158,40 @@ pub(in crate::protocol) fn reject(
 ) {
     let from = context.from;
     core.metrics.joins_refused += 1;
-    core.note(log::Level::Debug, || format!("{} at {from} is refused: {reason:?}", hello.record.name));
+    let Record { name, addr, .. } = hello.record;
+    if reason == RejectReason::BadAddress {
+        let level = if core.addresses.warns() { log::Level::Warn } else { log::Level::Debug };
+        core.note(level, || {
+            format!("{name} at {from} is refused: it advertises {addr}, which this host has itself or cannot send to")
+        });
+    } else {
+        core.note(log::Level::Debug, || format!("{name} at {from} is refused: {reason:?}"));
+    }
     let mut datagram = core.datagram_back(context);
     if datagram.push(&Body::Reject { seq: hello.seq, reason }) {
         core.transmit_unchecked(from, datagram);
+    }
+}
+
+/// Something was dropped that a node which takes part has sent to our run, because it comes from an address that is not
+/// known as its own. Says so, in no more bytes than came: the node has to say hello from there.
+pub(in crate::protocol) fn answer_unknown_source(core: &mut Core, context: &mut Context) {
+    let held = core.members.active(context.sender).filter(|_| context.is_for_us);
+    if held.is_none_or(|entry| entry.generation() != context.generation || entry.is_at(context.from))
+        || std::mem::replace(&mut context.replied, true)
+    {
+        return;
+    }
+    let seq = core.fresh_seq();
+    let reason = RejectReason::Unreachable { seen: context.from };
+    for body in [Body::Reject { seq, reason }, Body::BareAck { seq }] {
+        let mut writer = core.plain_datagram_to(context.generation);
+        let is_whole = writer.push(&body);
+        let datagram = writer.finish();
+        if is_whole && datagram.len() <= context.length {
+            core.transmits.push_back(Transmit { to: context.from, datagram });
+            return;
+        }
     }
 }
 

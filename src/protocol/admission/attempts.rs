@@ -7,7 +7,8 @@ use crate::error::Error;
 use crate::protocol::api::{Bound, RequestId};
 use crate::protocol::core::Run;
 use crate::wire::body::RejectHintReason;
-use crate::wire::{Cookie, NameHash, Seq};
+use crate::wire::version::ending;
+use crate::wire::{Cookie, NameHash, Seq, Versions};
 
 /// Maximum number of attempts at the same time, except those for a join by call …
 const ATTEMPTS_MAX: usize = 64;
@@ -21,6 +22,27 @@ const ATTEMPT_TRIES_MAX: u32 = 10;
 /// answers. They take a second on a local network.
 const REFUSED_TRIES_MAX: u32 = 6;
 
+/// Why nobody may answer, as a datagram says that anybody can have sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Refusal {
+    /// Another key or cluster.
+    Hint(RejectHintReason),
+    /// These versions of the format are read there, and ours is not.
+    Versions(Versions),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Hint(RejectHintReason::WrongCluster) => Self::WrongCluster,
+            Refusal::Hint(RejectHintReason::WrongKey) => Self::WrongKey,
+            Refusal::Versions(theirs) => {
+                Self::WrongVersion { theirs: theirs.range(), ours: Versions::OURS.range() }
+            }
+        }
+    }
+}
+
 /// One attempt to become known to the member at an address.
 #[derive(Debug)]
 pub(super) struct JoinAttempt {
@@ -31,7 +53,7 @@ pub(super) struct JoinAttempt {
     /// A node that we hold dead at that address: the hello carries that verdict.
     pub(super) dead: Option<NameHash>,
     /// Why nobody may answer; the reason can be forged.
-    pub(super) refusal: Option<RejectHintReason>,
+    pub(super) refusal: Option<Refusal>,
     /// An address that is advertised and seems not to be reached, and where datagrams of its member come from. It is
     /// ours, or that of the member that the attempt goes to.
     pub(super) unreachable: Option<(SocketAddr, SocketAddr)>,
@@ -39,6 +61,8 @@ pub(super) struct JoinAttempt {
     challenger: Option<Run>,
     /// The counter of its last hello, if that was sealed.
     counter: Option<u64>,
+    /// What its last hello ended with.
+    ending: Option<u32>,
     /// Hellos so far.
     pub(super) hellos: u32,
     /// It waits for the turn of its next hello.
@@ -104,6 +128,7 @@ impl JoinAttempts {
             unreachable: None,
             challenger: None,
             counter: None,
+            ending: None,
             hellos: 0,
             waits_for_turn: false,
             is_released: false,
@@ -123,27 +148,48 @@ impl JoinAttempts {
         self.by_seq.remove(&seq)
     }
 
-    /// Notes the counter that the hello of an attempt was sealed with.
-    pub(super) fn sealed(&mut self, seq: Seq, counter: u64) {
+    /// Notes the counter that the hello of an attempt was sealed with, and what it ended with then.
+    pub(super) fn sealed(&mut self, seq: Seq, counter: u64, datagram: &[u8]) {
         if let Some(attempt) = self.by_seq.get_mut(&seq) {
             attempt.counter = Some(counter);
+            attempt.ending = ending(datagram);
+        }
+    }
+
+    /// Notes what the hello of an attempt ends with.
+    pub(super) fn sent(&mut self, seq: Seq, datagram: &[u8]) {
+        if let Some(attempt) = self.by_seq.get_mut(&seq) {
+            attempt.ending = ending(datagram);
         }
     }
 
     /// Notes a possible reason why nobody at this address answers. False if the reason does not name the last hello
     /// that went there, by its number or its counter.
     pub(super) fn refuse(&mut self, addr: SocketAddr, hello: Seq, reason: RejectHintReason) -> bool {
-        let is_meant = |seq: Seq, attempt: &JoinAttempt| {
-            attempt.addr == addr && (seq == hello || attempt.counter == Some(hello.0))
-        };
-        let meant = self.by_seq.iter_mut().find(|(seq, attempt)| is_meant(**seq, attempt));
-        meant.map(|(_, attempt)| attempt.refusal = Some(reason)).is_some()
+        let is_meant = |seq: Seq, attempt: &JoinAttempt| seq == hello || attempt.counter == Some(hello.0);
+        self.refuse_one(addr, Refusal::Hint(reason), is_meant)
+    }
+
+    /// The same, where the last hello is named by what it ended with.
+    pub(super) fn refuse_version(&mut self, addr: SocketAddr, ending: u32, theirs: Versions) -> bool {
+        self.refuse_one(addr, Refusal::Versions(theirs), |_, attempt| attempt.ending == Some(ending))
+    }
+
+    fn refuse_one(
+        &mut self,
+        addr: SocketAddr,
+        refusal: Refusal,
+        is_meant: impl Fn(Seq, &JoinAttempt) -> bool,
+    ) -> bool {
+        let mut there = self.by_seq.iter_mut().filter(|(_, attempt)| attempt.addr == addr);
+        let meant = there.find(|(seq, attempt)| is_meant(**seq, attempt));
+        meant.map(|(_, attempt)| attempt.refusal = Some(refusal)).is_some()
     }
 
     /// The same, for any attempt to this address.
     pub(super) fn refuse_all(&mut self, addr: SocketAddr, reason: RejectHintReason) {
         for attempt in self.by_seq.values_mut().filter(|attempt| attempt.addr == addr) {
-            attempt.refusal = Some(reason);
+            attempt.refusal = Some(Refusal::Hint(reason));
         }
     }
 

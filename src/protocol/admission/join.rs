@@ -241,6 +241,9 @@ impl Admission {
             core.add_own_state(&mut datagram);
         }
         core.transmit(now, addr, datagram);
+        if let Some(sent) = core.transmits.back().filter(|sent| sent.to == addr) {
+            self.attempts.sent(seq, &sent.datagram);
+        }
     }
 
     fn end_attempt(
@@ -258,9 +261,14 @@ impl Admission {
         ended
     }
 
-    /// Notes the counter that a hello was sealed with.
-    pub(in crate::protocol) fn hello_sealed(&mut self, seq: Seq, counter: u64) {
-        self.attempts.sealed(seq, counter);
+    /// Whether a number is that of a hello which waits for its answer.
+    pub(in crate::protocol) fn asks(&self, seq: Seq) -> bool {
+        self.attempts.get(seq).is_some()
+    }
+
+    /// Notes the counter that a hello was sealed with, and how it ends.
+    pub(in crate::protocol) fn hello_sealed(&mut self, seq: Seq, counter: u64, datagram: &[u8]) {
+        self.attempts.sealed(seq, counter, datagram);
     }
 
     /// A member asks for a cookie with our hello. The challenge may come from another address than the hello went to;
@@ -335,7 +343,6 @@ impl Admission {
     ) -> Option<(Generation, SocketAddr)> {
         core.answered(context, seq, &[RequestKind::Hello])?;
         let advertised = core.settings.advertise;
-        let range = |versions: Versions| versions.oldest()..=versions.newest();
         let error = match reason {
             RejectReason::Stale { known, addr } => return Some((known, addr)),
             RejectReason::NameTaken { addr } => Error::NameTaken { name: core.settings.name.clone(), addr },
@@ -349,7 +356,7 @@ impl Admission {
             }
             RejectReason::BadAddress => Error::BadAddress { advertised },
             RejectReason::WrongVersion { spoken } => {
-                Error::WrongVersion { theirs: range(spoken), ours: range(Versions::OURS) }
+                Error::WrongVersion { theirs: spoken.range(), ours: Versions::OURS.range() }
             }
         };
         self.rejected(core, context, seq, error);

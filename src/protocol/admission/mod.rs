@@ -29,6 +29,9 @@
 //!                                        ←    to S: Welcome
 //! ```
 //!
+//! Each member learns the aliases of a node for itself. A node that takes part, and sends from an address that is not known
+//! here as its own, is answered that, as a newcomer at S is, under a number that is no hello's. It says hello then.
+//!
 //! A joiner recognizes the challenge by the number of its hello, wherever it comes from. If nothing arrives at A, the
 //! join still waits for its deadline, because the challenges may have been lost. A node whose hello we would refuse is
 //! refused, too, when it lets us in: so membership is always mutual.
@@ -61,7 +64,7 @@ use std::time::Duration;
 
 use super::api::Bound;
 use admit::Incumbent;
-pub(super) use admit::{Decision, reject, welcome};
+pub(super) use admit::{Decision, answer_unknown_source, reject, welcome};
 use attempts::JoinAttempts;
 use departures::Departures;
 use join::Joins;
@@ -70,6 +73,7 @@ use leave::Leave;
 pub(super) use leave::{ack_leave, force_leave, is_leave_proven};
 use names::NameChecks;
 use pace::Pace;
+use reject_hint::Hints;
 use rejoin::Rejoin;
 pub(super) use rejoin::rejoin_if_alone;
 use vouch::Doubts;
@@ -92,8 +96,7 @@ pub(super) struct Admission {
     has_warned: bool,
     /// The warning of a seed that does not reach us was logged.
     is_unreached: bool,
-    /// A second, and how many hints were sent in it.
-    hints: (u64, u32),
+    hints: Hints,
     /// A second, and to how many nodes that nobody vouches for a hello was sent in it.
     followed: (u64, u32),
 }
@@ -113,7 +116,7 @@ impl Admission {
             departures: Departures::default(),
             has_warned: false,
             is_unreached: false,
-            hints: (0, 0),
+            hints: Hints::default(),
             followed: (0, 0),
         }
     }

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | addresses that have shown themselves | address | starts over: the budget applies until they are heard again |
 //! | sends to others, this second | address | nothing is sent to further ones, this second |
+//! | addresses from which our own datagrams have come back | address | no further one is noted |
 //! | newcomers that were let in | address; of IPv6 the first 64 bits, which one host can have for itself | nobody comes from further ones until some budget is whole again |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,8 @@ pub(crate) struct Addresses {
     newcomers: BTreeMap<IpAddr, Newcomers>,
     /// When newcomers that time has made up for were forgotten last.
     swept: Instant,
+    /// Addresses from which datagrams of our own have come back, and when that was: what is sent there arrives here.
+    loops: Vec<(SocketAddr, Instant)>,
     /// The warning of an address that is unreachable from here was logged.
     has_warned: bool,
 }
@@ -56,6 +59,10 @@ impl Addresses {
     const NEWCOMERS_PER_SECOND: u64 = 100;
     /// Places in each table.
     const MAX: usize = 65_536;
+    /// Maximum number of addresses of this host that it does not advertise and others do …
+    const LOOPS_MAX: usize = 16;
+    /// … and how long one is kept: addresses and routes change.
+    const LOOP_MEMORY: Duration = Duration::from_secs(60);
     /// A full table is not searched for free places more often than this.
     const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -128,14 +135,43 @@ impl Addresses {
         true
     }
 
+    /// A datagram of our own has come back from there. Returns whether that is new.
+    pub(crate) fn came_back(&mut self, now: Instant, addr: SocketAddr) -> bool {
+        let known = self.loops.iter_mut().find(|(looped, _)| *looped == addr);
+        if let Some((_, at)) = known {
+            *at = now;
+            return false;
+        }
+        let has_room = self.loops.len() < Self::LOOPS_MAX;
+        if has_room {
+            self.loops.push((addr, now));
+        }
+        has_room
+    }
+
+    /// Whether what is sent to an address comes back to us.
+    pub(crate) fn is_loop(&self, addr: SocketAddr) -> bool {
+        self.loops.iter().any(|(looped, _)| *looped == addr)
+    }
+
+    /// Another node was heard from there.
+    pub(crate) fn is_of_another(&mut self, addr: SocketAddr) {
+        self.loops.retain(|(looped, _)| *looped != addr);
+    }
+
+    /// Forgets addresses from which nothing has come back for long.
+    pub(crate) fn forget_loops(&mut self, now: Instant) {
+        self.loops.retain(|(_, at)| now.since(*at) < Self::LOOP_MEMORY);
+    }
+
     /// Whether to warn of an address that is unreachable from here: only of the first one.
     pub(crate) fn warns(&mut self) -> bool {
         !std::mem::replace(&mut self.has_warned, true)
     }
 
     pub(crate) fn bound(&self) -> Bound {
-        let count = self.proven.len() + self.sends.len() + self.newcomers.len();
-        Bound { what: "addresses", count, max: 3 * Self::MAX }
+        let count = self.proven.len() + self.sends.len() + self.newcomers.len() + self.loops.len();
+        Bound { what: "addresses", count, max: 3 * Self::MAX + Self::LOOPS_MAX }
     }
 
     /// Whether there is a place for one more source, when those that have their whole budget again are forgotten.

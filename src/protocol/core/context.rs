@@ -24,6 +24,10 @@ pub(in crate::protocol) struct Context {
     pub(in crate::protocol) source: SocketAddr,
     pub(in crate::protocol) sender: NameHash,
     pub(in crate::protocol) generation: Generation,
+    /// How many bytes it had.
+    pub(in crate::protocol) length: usize,
+    /// Whether it was sent to our run.
+    pub(in crate::protocol) is_for_us: bool,
     /// The counter of its seal; none if it came plain.
     pub(in crate::protocol) counter: Option<u64>,
     /// Whether the sender is an active node of ours, at an address of its own, that knows our run.
@@ -32,6 +36,8 @@ pub(in crate::protocol) struct Context {
     pub(in crate::protocol) answered: bool,
     /// Whether it has shown a good cookie.
     pub(in crate::protocol) proven: bool,
+    /// Whether something of it was dropped because its sender is not known.
+    pub(in crate::protocol) dropped: bool,
     /// Whether it was sent an answer that needs no proof of its address: one is enough, or many short requests
     /// in one datagram would bring more than came.
     pub(in crate::protocol) replied: bool,

@@ -62,8 +62,8 @@ impl Core {
             || (addr.port() == bound.port() && bound.ip().is_unspecified() && addr.ip().is_loopback())
     }
 
-    /// Whether datagrams to an address can arrive at another host: it is not our own, and of a family that our socket can
-    /// send to.
+    /// Whether datagrams to an address can arrive at another host: it is not our own, as far as can be known, and of a
+    /// family that our socket can send to.
     pub(in crate::protocol) fn can_reach(&self, addr: SocketAddr) -> bool {
         let is_of_family = match self.settings.bound.ip() {
             IpAddr::V4(_) => addr.is_ipv4(),
@@ -71,7 +71,27 @@ impl Core {
         };
         let ip = addr.ip();
         let is_one_host = !ip.is_unspecified() && !ip.is_multicast() && addr.port() != 0;
-        is_of_family && is_one_host && !self.is_own(addr)
+        is_of_family && is_one_host && !self.is_own(addr) && !self.addresses.is_loop(addr)
+    }
+
+    /// A datagram of our own has come back from an address: so that is one of this host. Another host may have the same
+    /// one, such as that of a bridge for containers, and a node there may advertise it.
+    pub(in crate::protocol) fn came_back(&mut self, now: Instant, from: SocketAddr) {
+        if self.is_own(from) || !self.addresses.came_back(now, from) {
+            return;
+        }
+        let there = self.members.at(from).find(|(_, entry)| entry.is_active() && entry.addr() == from);
+        if let Some(name) = there.map(|(_, entry)| entry.node().name().to_owned()) {
+            self.warn_of_unreachable(&name, from);
+        }
+    }
+
+    /// Warns, once, of a node that advertises an address which is unreachable from here.
+    pub(in crate::protocol) fn warn_of_unreachable(&mut self, name: &str, addr: SocketAddr) {
+        let level = if self.addresses.warns() { log::Level::Warn } else { log::Level::Debug };
+        self.note(level, || {
+            format!("{name} advertises {addr}, at which nothing from here arrives: others have to probe it")
+        });
     }
 
     /// A generation above another one, by the clock if that is past it; by the clock as well if there is none above.

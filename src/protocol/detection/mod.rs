@@ -147,6 +147,7 @@ impl Detection {
             if self.next_tick <= now {
                 self.next_tick = now + interval;
             }
+            core.addresses.forget_loops(now);
             self.begin_round(core, now);
             self.probe_void(core, now);
         }

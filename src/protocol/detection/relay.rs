@@ -22,6 +22,7 @@ pub(super) struct RelayedPing {
     asker: SocketAddr,
     asker_run: Run,
     asker_seq: Seq,
+    target: SocketAddr,
     /// Whether the nack was sent to the asker; a late ack is still passed on.
     nacked: bool,
 }
@@ -93,7 +94,13 @@ impl Detection {
             return;
         }
         let seq = core.request(now, RequestKind::RelayedPing, 0, target.peer(), None);
-        let ping = RelayedPing { asker, asker_run: context.run(), asker_seq: request.seq, nacked: false };
+        let ping = RelayedPing {
+            asker,
+            asker_run: context.run(),
+            asker_seq: request.seq,
+            target: target.addr,
+            nacked: false,
+        };
         let nack_after = Duration::from_millis(u64::from(request.nack_after_ms));
         self.relayed.begin(seq, ping, now + nack_after.min(core.settings.probe_timeout * 16));
         self.write_ping(core, now, &target, seq, None);
@@ -106,7 +113,8 @@ impl Detection {
             let Some(ping) = self.relayed.by_seq.get_mut(&seq) else {
                 continue;
             };
-            if ping.nacked {
+            // Nor is it asked if the ping has come back to ourselves.
+            if ping.nacked || !core.can_reach(ping.target) {
                 self.relayed.take(seq);
                 core.requests.end(now, seq, false);
                 continue;

@@ -36,6 +36,9 @@ use crate::wire::packet::plain;
 use crate::wire::sealed::{Parts, Unsealed, fill_head, is_to_be_sealed};
 use crate::wire::{Body, Frame, Header, NameHash, Packet, SealedHead, Seq};
 
+/// A receiver that cannot open a datagram names its counter. Of these last ones of ours it is believed.
+const LATELY_SEALED: u64 = 1_024;
+
 /// All that sealing and opening takes.
 pub(in crate::protocol) struct Sealing {
     keyring: Keyring,
@@ -139,6 +142,17 @@ impl Sealing {
     /// Whether datagrams are taken that are not sealed.
     pub(in crate::protocol) fn accepts_plain(&self) -> bool {
         self.keyring.accepts_plain()
+    }
+
+    /// Whether there is a key of this number.
+    pub(in crate::protocol) fn holds_key(&self, number: u32) -> bool {
+        self.keyring.get(number).is_some()
+    }
+
+    /// The number of the key that is used, if one of the last datagrams had this counter.
+    pub(in crate::protocol) fn key_of(&self, counter: u64) -> Option<u32> {
+        let is_ours = counter < self.next && self.next - counter <= LATELY_SEALED;
+        self.keyring.used().map(KeyId::number).filter(|_| is_ours)
     }
 
     /// A datagram as it is sent, and the hello in it, if it was sealed; none if it can not be sent: it was to be sealed,

@@ -1,12 +1,14 @@
 //! What a member makes of versions, and what it writes into fields of the format that nobody reads yet.
 
+use std::time::Duration;
+
 use super::secs;
 use super::world::{World, addr_of, datagram};
 use crate::error::Error;
 use crate::node::Status;
 use crate::protocol::CallResult;
-use crate::wire::body::{LeftAt, RejectReason};
-use crate::wire::version::VersionNotice;
+use crate::wire::body::{LeftAt, NackReason, RejectReason};
+use crate::wire::version::{VersionNotice, ending};
 use crate::wire::{Body, ClusterId, Header, NameHash, Packet, Seq, Verdict, Versions, checksum};
 
 /// The bodies of all datagrams that were recorded, and from which host to which they went.
@@ -32,9 +34,9 @@ fn a_datagram_of_another_version_is_counted_as_that_and_changes_nothing() {
     let damaged = [&newer[..], &[0; 4]].concat();
     checksum::append(&mut newer);
     let notice = VersionNotice { reads: Versions::new(3, 4).unwrap(), answers: 7 };
-    for datagram in [&newer, &notice.encode()] {
-        assert!(world.answers(0, addr_of(1), datagram).is_empty());
-    }
+    let answer = VersionNotice { reads: Versions::OURS, answers: ending(&newer).unwrap() };
+    assert_eq!(world.answers(0, addr_of(1), &newer), [(addr_of(1), answer.encode())]);
+    assert!(world.answers(0, addr_of(1), &notice.encode()).is_empty());
     assert_eq!(world.hosts[0].protocol.metrics().other_version, metrics.other_version + 2);
     assert_eq!(world.hosts[0].protocol.metrics().malformed, metrics.malformed);
     // With a wrong checksum it is not known what it was.
@@ -42,6 +44,105 @@ fn a_datagram_of_another_version_is_counted_as_that_and_changes_nothing() {
     assert_eq!(world.hosts[0].protocol.metrics().other_version, metrics.other_version + 2);
     assert_eq!(world.hosts[0].protocol.metrics().malformed, metrics.malformed + 1);
     assert_eq!(world.memory(0), before);
+}
+
+/// A datagram of another version, or sealed, with these flags and this between head and checksum.
+fn of_version(version: u8, flags: u8, between: &[u8]) -> Vec<u8> {
+    let mut datagram = [&[0x68, 0x63, version, flags], between].concat();
+    checksum::append(&mut datagram);
+    datagram
+}
+
+#[test]
+fn what_can_not_be_read_because_of_its_version_is_answered_by_a_shorter_notice_ten_times_a_second() {
+    let mut world = World::cluster(5, 2);
+    let from = addr_of(50);
+    // It has no room for a notice.
+    assert!(world.answers(0, from, &of_version(3, 0, &[])).is_empty());
+    let mut answered = 0;
+    for number in 0..40 {
+        let sealed = u8::from(number % 2 == 0);
+        let datagram = of_version(3, sealed, &[number; 60]);
+        for (to, answer) in world.answers(0, from, &datagram) {
+            assert_eq!(to, from);
+            assert_eq!(answer[..8], [&[0x68, 0x63, 2, 2], &datagram[datagram.len() - 4..]].concat());
+            answered += 1;
+        }
+    }
+    assert_eq!(answered, 10);
+    // Nor is a notice answered, which would have no end.
+    world.run(secs(2));
+    let notice = VersionNotice { reads: Versions::new(3, 3).unwrap(), answers: 7 };
+    assert!(world.answers(0, from, &notice.encode()).is_empty());
+}
+
+/// The seed counted a malformed datagram, and the join ended with "no answer" after five seconds.
+#[test]
+fn a_joiner_that_is_not_read_is_told_which_versions_are() {
+    let cases = [(3, 4, true, true), (1, 1, true, true), (2, 3, true, false), (3, 4, false, false)];
+    for (oldest, newest, repeats, is_reason) in cases {
+        let mut world = World::new(6);
+        world.recorded = Some(Vec::new());
+        let joiner = world.add();
+        let call = world.join(joiner, &[50]);
+        let reads = Versions::new(oldest, newest).unwrap();
+        let mut took = 0;
+        for _ in 0..60 {
+            let hellos = world.recorded.replace(Vec::new()).unwrap();
+            for (_, _, hello) in hellos.iter().filter(|(from, to, _)| from != to) {
+                let answers = ending(hello).unwrap() ^ u32::from(!repeats);
+                world.inject(joiner, addr_of(50), &VersionNotice { reads, answers }.encode());
+            }
+            if world.hosts[joiner].answers.contains_key(&call) {
+                break;
+            }
+            took += 1;
+            world.run(Duration::from_millis(100));
+        }
+        let Some(CallResult::Joined(Err(errors))) = world.hosts[joiner].answers.get(&call) else {
+            panic!("{:?}", world.hosts[joiner].answers);
+        };
+        println!("{reads:?}: {:?} after {took} × 100 ms", errors[0].1);
+        if is_reason {
+            assert!(matches!(&errors[0].1, Error::WrongVersion { theirs, ours }
+                if *theirs == (oldest..=newest) && *ours == (2..=2)));
+            assert!(took < 20);
+        } else {
+            assert!(matches!(errors[0].1, Error::NoAnswer));
+        }
+    }
+}
+
+/// The three releases by which a cluster goes from version 2 to version 3: what each of them writes, and what this one,
+/// which knows version 2 only, makes of it.
+#[test]
+fn a_rolling_change_of_the_version_is_seen_by_those_that_read_the_old_one_only() {
+    let mut world = World::cluster(7, 2);
+    let rest = |bytes: &[u8]| bytes[4..bytes.len() - checksum::CHECKSUM_SIZE].to_vec();
+    let sample = world.forge(1, 0, &[Body::Nack { seq: Seq(1), reason: NackReason::NoAnswer }]);
+    // The first reads 2 and 3, and writes 2: nothing changes for this one.
+    let first = of_version(2, 0b0010_0000, &rest(&sample));
+    let metrics = world.hosts[0].protocol.metrics();
+    assert!(world.answers(0, addr_of(1), &first).is_empty());
+    let after = world.hosts[0].protocol.metrics();
+    assert_eq!((after.malformed, after.other_version), (metrics.malformed, metrics.other_version));
+    assert_eq!(Packet::decode(&first).unwrap().header().reads, Versions::new(2, 3).unwrap());
+    // The second writes 3, and reads 2 and 3; the third writes and reads 3. Both learn that they are not read here.
+    let contents: Vec<u8> = (1..=32).collect();
+    for (flags, end, notice) in
+        [(0b0000_0100, "368d6e0a", "68630202368d6e0ae01cc16d"), (0, "5b85b447", "686302025b85b4478bfe232c")]
+    {
+        let datagram = of_version(3, flags, &contents);
+        assert_eq!(hex(&datagram[36..]), end);
+        let answers = world.answers(0, addr_of(1), &datagram);
+        let [(to, answer)] = &answers[..] else { panic!("{answers:?}") };
+        assert_eq!((*to, hex(answer)), (addr_of(1), notice.to_owned()));
+    }
+    assert_eq!(world.hosts[0].protocol.metrics().other_version, metrics.other_version + 2);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

@@ -601,3 +601,38 @@ fn a_cut_heals_though_what_can_not_be_opened_comes_from_everywhere() {
         world.run(Duration::from_millis(1));
     }
 }
+
+/// Warnings of a member since the last time.
+fn warnings(world: &mut World, of: usize) -> Vec<String> {
+    let notes = std::mem::take(&mut world.hosts[of].notes).into_iter();
+    notes.filter(|note| note.level == log::Level::Warn).map(|note| note.text).collect()
+}
+
+/// 94 datagrams did not open, and all that the log said was that nobody was heard.
+#[test]
+fn a_key_that_one_member_does_not_hold_is_a_warning_at_both_sides_once() {
+    log::set_max_level(log::LevelFilter::Info);
+    let mut world = sealed_world(40);
+    world.grow(3);
+    world.run(secs(5));
+    (0..3).for_each(|host| drop(warnings(&mut world, host)));
+    let id = key(2).id();
+    for host in 0..2 {
+        world
+            .call(host, |protocol, _| protocol.change_keyring(&mut |keyring| keyring.install(key(2))))
+            .unwrap();
+        world.call(host, |protocol, _| protocol.change_keyring(&mut |keyring| keyring.use_key(id))).unwrap();
+    }
+    world.run(secs(60));
+    let (first, last) = (warnings(&mut world, 0), warnings(&mut world, 2));
+    println!("{first:?} {last:?}");
+    let about = |lines: &[String], text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert_eq!(about(&first, &format!("n2, at {}, does not hold the key {id}", addr_of(2))), 1);
+    assert_eq!(about(&last, &format!("seals with the key {id}, which this member does not hold")), 1);
+    assert_eq!((about(&first, &id.to_string()), about(&last, &id.to_string())), (1, 1));
+    // What anybody makes up is no reason.
+    let before = world.hosts[1].protocol.metrics().unexpected_answers;
+    let forged = hint_for(&world, 1, 7);
+    world.inject(1, addr_of(2), &forged);
+    assert_eq!(world.hosts[1].protocol.metrics().unexpected_answers, before + 1);
+}

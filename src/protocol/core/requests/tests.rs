@@ -25,10 +25,13 @@ fn context(millis: u64) -> Context {
         source: addr_of(1),
         sender: NAME,
         generation: RUN,
+        length: 100,
+        is_for_us: true,
         counter: None,
         known: true,
         answered: false,
         proven: false,
+        dropped: false,
         replied: false,
     }
 }

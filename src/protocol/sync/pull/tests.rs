@@ -20,8 +20,21 @@ fn peer() -> Peer {
 
 fn context(now: Instant) -> Context {
     let Peer { name: sender, addr: from, generation } = peer();
-    let (known, answered, proven, replied) = (true, false, false, false);
-    Context { now, from, source: from, sender, generation, counter: None, known, answered, proven, replied }
+    Context {
+        now,
+        from,
+        source: from,
+        sender,
+        generation,
+        length: 100,
+        is_for_us: true,
+        counter: None,
+        known: true,
+        answered: false,
+        proven: false,
+        dropped: false,
+        replied: false,
+    }
 }
 
 /// Asks the peer for all that it may be asked for, held up to here: the numbers of the requests.

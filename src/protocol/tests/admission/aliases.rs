@@ -6,7 +6,7 @@ use super::super::secs;
 use super::super::world::{World, addr_of};
 use crate::node::Generation;
 use crate::protocol::Instant;
-use crate::wire::body::{Hello, RejectReason};
+use crate::wire::body::{Broadcast, FragmentAck, Hello, NackReason, Progress, RejectReason};
 use crate::wire::{Body, ClusterId, Cookie, Packet, Record, Seq};
 
 fn hello(name: &str, addr: SocketAddr, attempt: u32) -> Hello<'_> {
@@ -85,6 +85,54 @@ fn an_address_that_can_not_be_a_newcomers_is_refused_at_once() {
         let answer = answer(&mut world, addr_of(500), hello("x", addr, 1));
         assert_eq!(answer, Some((addr_of(500), Answer::Reject(RejectReason::BadAddress))));
     }
+}
+
+#[test]
+fn the_first_newcomer_with_an_address_of_ours_is_a_warning_that_names_it() {
+    log::set_max_level(log::LevelFilter::Info);
+    let mut world = World::cluster(3, 2);
+    world.hosts[0].notes.clear();
+    for name in ["x", "y"] {
+        let _ = answer(&mut world, addr_of(500), hello(name, addr_of(0), 1));
+    }
+    let notes = world.hosts[0].notes.iter().filter(|note| note.level == log::Level::Warn);
+    let texts: Vec<&str> = notes.map(|note| note.text.as_str()).collect();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert!(texts[0].starts_with(&format!("x at {} is refused: it advertises {}", addr_of(500), addr_of(0))));
+}
+
+/// Its messages were dropped until it happened to probe the node that dropped them.
+#[test]
+fn a_node_that_sends_from_an_address_that_is_not_known_as_its_own_is_told_and_says_hello() {
+    let mut world = World::cluster(8, 3);
+    world.run(secs(2));
+    let (seen, body) = (addr_of(500), Body::Nack { seq: Seq(3), reason: NackReason::NoAnswer });
+    let dropped = [Body::Broadcast(Broadcast {
+        origin: world.hash(1),
+        generation: world.generation(1),
+        number: 1,
+        payload: &[7; 40],
+    })];
+    let sent = world.forge(1, 0, &dropped);
+    let answers = world.answers(0, seen, &sent);
+    let [(to, answer)] = &answers[..] else { panic!("{answers:?}") };
+    assert!(*to == seen && answer.len() <= sent.len());
+    let reason = Packet::decode(answer).unwrap().bodies().next().map(|body| format!("{body:?}"));
+    assert!(reason.is_some_and(|reason| reason.contains("Unreachable")));
+    let hellos = world.answers(1, addr_of(0), answer);
+    assert!(hellos.len() == 1 && hellos[0].0 == addr_of(0), "{hellos:?}");
+    // Nobody else is answered: what is not dropped, at its own address, or from a run that is not known.
+    let not_dropped = world.forge(1, 0, &[body]);
+    assert!(world.answers(0, seen, &not_dropped).is_empty());
+    let stranger = world.forge_stranger("x", 0, &dropped);
+    assert!(world.answers(0, seen, &stranger).is_empty());
+    // What has no room for the address is answered without it.
+    let short = world.forge(
+        1,
+        0,
+        &[Body::FragmentAck(FragmentAck { ask: 1, number: 1, progress: Progress::Delivered })],
+    );
+    assert!(world.answers(0, seen, &short).iter().all(|(_, answer)| answer.len() <= short.len()));
 }
 
 /// Records from others are believed: else views would differ for good.
