@@ -11,6 +11,7 @@ use crate::events::Events;
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
+use crate::reach::Reach;
 
 /// Runs one member. Its methods are those of the handle, whose docs say what they promise.
 pub(crate) trait Engine: fmt::Debug + Send + Sync {
@@ -36,6 +37,7 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn events(&self) -> Events;
     fn health(&self) -> u8;
     fn metrics(&self) -> Metrics;
+    fn reach(&self) -> Reach;
     fn force_leave(self: Arc<Self>, name: &str) -> Result<()>;
     fn leave(self: Arc<Self>, timeout: Duration) -> Result<()>;
     fn shutdown(&self) -> Result<()>;

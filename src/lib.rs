@@ -36,7 +36,8 @@
 //! - [`Config::snapshot`] lets a member that is started again find its cluster by itself.
 //! - [`sim::Cluster`] runs members on a virtual network and clock, for tests.
 //! - With the feature `encryption`, `Config::keyring` has all datagrams sealed with a key that the members share.
-//! - [`Member::metrics`] counts, [`Member::health`] reports the local health score.
+//! - [`Member::metrics`] counts, [`Member::health`] reports the local health score, [`Member::reach`] which nodes are
+//!   reached and how.
 //!
 //! # How it is built
 //!
@@ -113,6 +114,7 @@ mod member;
 mod metrics;
 mod node;
 mod protocol;
+mod reach;
 pub mod sim;
 mod snapshot;
 mod state;
@@ -136,6 +138,7 @@ pub use crate::member::MemberKeyring;
 pub use crate::member::{Member, Update};
 pub use crate::metrics::Metrics;
 pub use crate::node::{Node, Nodes};
+pub use crate::reach::{PeerReach, Reach};
 pub use crate::status::Status;
 pub use crate::transport::Transport;
 

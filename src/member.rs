@@ -24,6 +24,7 @@ use crate::event::Event;
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
+use crate::reach::Reach;
 
 /// A running member of a cluster: this process's own node.
 ///
@@ -34,7 +35,7 @@ use crate::node::{Node, Nodes};
 ///
 /// After the end, readers ([`name`](Self::name), [`addr`](Self::addr), [`local`](Self::local),
 /// [`nodes`](Self::nodes), [`node`](Self::node), [`all_nodes`](Self::all_nodes), [`health`](Self::health),
-/// [`metrics`](Self::metrics)) show what was last known, the time goes on ([`now`](Self::now)), `leave` and `shutdown` are Ok, and all else answers
+/// [`metrics`](Self::metrics), [`reach`](Self::reach)) show what was last known, the time goes on ([`now`](Self::now)), `leave` and `shutdown` are Ok, and all else answers
 /// [`Error::Closed`]; or [`Error::NameTaken`] if it ended because another run of it won its name. If a thread
 /// of the member panicked, that has ended it, and every call but the readers answers [`Error::Panicked`].
 ///
@@ -472,6 +473,26 @@ impl Member {
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         self.engine.metrics()
+    }
+
+    /// What this member knows of its network: the address that it advertises, where others see it, which nodes answer
+    /// it, directly or by way of others, and who has refused it and why. For programs that show it, and for logs: it is
+    /// made anew for each call.
+    ///
+    /// ```
+    /// use headcount::{Config, Member};
+    ///
+    /// let ann = Member::create(Config::local().name("ann").bind("127.0.0.1:0"))?;
+    /// let bob = Member::create(Config::local().name("bob").bind("127.0.0.1:0"))?.join(ann.addr())?;
+    /// let reach = bob.reach();
+    /// println!("{reach}"); // advertised 127.0.0.1:40001, 1 others, 0 of them by relays only, 0 without an answer
+    /// assert_eq!(reach.advertised(), bob.addr());
+    /// assert!(reach.peers()[0].answered().is_some() && reach.peers()[0].relay().is_none());
+    /// # Ok::<(), headcount::Error>(())
+    /// ```
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        self.engine.reach()
     }
 
     /// The keys that this member seals and opens datagrams with, to be looked at and changed while it runs. Only with

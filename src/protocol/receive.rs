@@ -109,6 +109,7 @@ impl Protocol {
         if context.known {
             self.core.addresses.heard(source);
             self.core.addresses.is_of_another(source);
+            self.core.members.came_from(header.sender, length);
             self.detection.hear(&mut self.core, now, header.sender);
         }
         let mut reading = Reading::default();
@@ -317,13 +318,16 @@ impl Protocol {
         }
     }
 
-    /// A node that takes part may not know us at the address that we send from: says hello to it.
-    fn introduce(&mut self, context: &Context) {
+    /// A node that takes part may not know us at the address that we send from: says hello to it. False if it takes no
+    /// part here.
+    fn introduce(&mut self, context: &Context) -> bool {
         let held = self.core.members.active(context.sender).filter(|_| context.is_for_us);
         let held = held.filter(|entry| entry.generation() == context.generation);
-        if let Some(addr) = held.map(Entry::addr) {
+        let addr = held.map(Entry::addr);
+        if let Some(addr) = addr {
             self.attempt_join(context.now, addr);
         }
+        addr.is_some()
     }
 
     fn handle_relayed_ack(&mut self, context: &mut Context, seq: Seq, incarnation: Incarnation) {
@@ -491,8 +495,12 @@ impl Protocol {
     }
 
     fn handle_reject(&mut self, context: &mut Context, seq: Seq, reason: RejectReason) {
-        if matches!(reason, RejectReason::Unreachable { .. }) && !self.admission.asks(seq) {
-            self.introduce(context);
+        if let RejectReason::Unreachable { seen } = reason
+            && !self.admission.asks(seq)
+        {
+            if self.introduce(context) {
+                self.core.seen = Some(seen);
+            }
             return;
         }
         let stale = self.admission.handle_reject(&mut self.core, context, seq, reason);

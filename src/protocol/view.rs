@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use super::api::{BroadcastProgress, Seen};
-use super::{Protocol, broadcast, membership};
+use super::{Instant, Protocol, broadcast, membership};
 use crate::metrics::Metrics;
 use crate::node::{Node, Status};
+use crate::reach::{PeerReach, Reach};
 use crate::wire::NameHash;
 
 impl Protocol {
@@ -50,6 +51,26 @@ impl Protocol {
     /// Lifeguard's local health: 0 is healthy, 8 the worst.
     pub(crate) fn health(&self) -> u8 {
         self.detection.health()
+    }
+
+    /// How we and the others reach each other.
+    pub(crate) fn reach(&self, now: Instant) -> Reach {
+        let core = &self.core;
+        let ago = |at: Instant| (at > Instant::default()).then(|| now.since(at));
+        let name_of = |name| core.members.get(name).map(|entry| entry.node().name().to_owned());
+        let others = core.members.iter().filter(|(name, entry)| *name != core.me && entry.is_visible());
+        let peer = |(name, entry): (NameHash, &membership::Entry)| PeerReach {
+            name: entry.node().name().to_owned(),
+            addr: entry.addr(),
+            answered: ago(entry.last_answer),
+            heard: ago(entry.last_heard),
+            relay: self.detection.relay(name).and_then(name_of),
+            largest: entry.largest.into(),
+        };
+        let mut peers: Vec<PeerReach> = others.map(peer).collect();
+        peers.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let refusals = self.admission.refusals();
+        Reach { advertised: core.settings.advertise, seen: core.seen, peers, refusals }
     }
 
     pub(crate) fn metrics(&self) -> Metrics {

@@ -25,6 +25,7 @@ use crate::member::Member;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
 use crate::protocol::{CallResult, Instant, Protocol, RequestId};
+use crate::reach::Reach;
 
 /// Maximum number of listeners inside each other's blocking calls; events beyond that wait.
 const DEPTH_MAX: usize = 64;
@@ -486,6 +487,11 @@ impl Engine for Process {
             snapshot_errors: host.snapshot.as_ref().map_or(0, |snapshot| snapshot.errors),
             ..host.protocol.metrics()
         })
+    }
+
+    fn reach(&self) -> Reach {
+        let now = self.sim.world().now;
+        self.read(|protocol| protocol.reach(now))
     }
 
     fn force_leave(self: Arc<Self>, name: &str) -> Result<()> {

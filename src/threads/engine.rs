@@ -17,6 +17,7 @@ use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::node::{Node, Nodes};
 use crate::protocol::CallResult;
+use crate::reach::Reach;
 
 impl Engine for Shared {
     fn join(self: Arc<Self>, seeds: Vec<String>) -> Result<()> {
@@ -132,6 +133,11 @@ impl Engine for Shared {
 
     fn metrics(&self) -> Metrics {
         Self::metrics(self)
+    }
+
+    fn reach(&self) -> Reach {
+        let now = self.driver().now();
+        self.driver().read(|protocol| protocol.reach(now))
     }
 
     fn force_leave(self: Arc<Self>, name: &str) -> Result<()> {

@@ -328,6 +328,7 @@ impl Admission {
     ) -> Option<Welcomed> {
         let JoinAttempt { addr, cookie, call, .. } = self.end_attempt(core, context.now, seq, true)?;
         core.given.remember(context.sender, cookie);
+        self.forget_refusal(addr);
         // The first seed that lets us in is enough; the others have gossiped that we are here.
         let join = call.and_then(|call| self.joins.by_call.get(&call));
         join.is_none_or(|join| join.stage == JoinStage::Asking).then_some(Welcomed { addr, cookie, call })
@@ -351,6 +352,7 @@ impl Admission {
             RejectReason::NotAllowed => Error::Refused,
             // This is not certain: the challenges may have been lost.
             RejectReason::Unreachable { seen } => {
+                core.seen = Some(seen);
                 self.not_reached(core, context.from, seq, Error::Unreachable { advertised, seen });
                 return None;
             }
@@ -374,7 +376,9 @@ impl Admission {
                     format!("{by} sees us at {seen}, and what it sends to {advertised} does not arrive here")
                 });
             }
-            if attempt.call.is_none() {
+            let is_in_background = attempt.call.is_none();
+            self.note_refusal(by, &error);
+            if is_in_background {
                 self.rejoin.refused(by, error);
             }
         }
@@ -392,6 +396,7 @@ impl Admission {
         let Some(attempt) = self.end_attempt(core, context.now, seq, true) else {
             return;
         };
+        self.note_refusal(from, &error);
         match attempt.call {
             Some(call) => self.seed_failed(core, context.now, call, attempt.addr, error),
             None => {

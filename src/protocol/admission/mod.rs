@@ -60,9 +60,12 @@ mod reject_hint;
 mod rejoin;
 mod vouch;
 
+use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::api::Bound;
+use crate::error::Error;
 use admit::Incumbent;
 pub(super) use admit::{Decision, answer_unknown_source, reject, welcome};
 use attempts::JoinAttempts;
@@ -78,6 +81,9 @@ use rejoin::Rejoin;
 pub(super) use rejoin::rejoin_if_alone;
 use vouch::Doubts;
 pub(super) use vouch::{handle_doubt, is_doubtful, is_vouched, send_back};
+
+/// Maximum number of refusals that are kept, one for each address.
+const REFUSALS_MAX: usize = 16;
 
 /// Coming and going of one member, and of others through it.
 #[derive(Debug)]
@@ -97,6 +103,8 @@ pub(super) struct Admission {
     /// The warning of a seed that does not reach us was logged.
     is_unreached: bool,
     hints: Hints,
+    /// Who did not let us in, and why, the last one last.
+    refusals: VecDeque<(SocketAddr, Error)>,
     /// A second, and to how many nodes that nobody vouches for a hello was sent in it.
     followed: (u64, u32),
 }
@@ -117,6 +125,7 @@ impl Admission {
             has_warned: false,
             is_unreached: false,
             hints: Hints::default(),
+            refusals: VecDeque::new(),
             followed: (0, 0),
         }
     }
@@ -126,8 +135,28 @@ impl Admission {
         self.attempts.len() + self.leave.as_ref().map_or(0, Leave::waiting)
     }
 
-    pub(super) fn bounds(&self) -> [Bound; 5] {
+    pub(super) fn bounds(&self) -> [Bound; 6] {
         let (doubts, departures) = (self.doubts.bound(), self.departures.bound());
-        [self.joins.bound(), self.attempts.bound(), self.name_checks.bound(), doubts, departures]
+        let refusals = Bound { what: "refusals", count: self.refusals.len(), max: REFUSALS_MAX };
+        [self.joins.bound(), self.attempts.bound(), self.name_checks.bound(), doubts, departures, refusals]
+    }
+
+    /// Who did not let us in, and why.
+    pub(super) fn refusals(&self) -> Vec<(SocketAddr, Error)> {
+        self.refusals.iter().map(|(by, error)| (*by, copy_error(error))).collect()
+    }
+
+    /// A member does not let us in.
+    fn note_refusal(&mut self, by: SocketAddr, error: &Error) {
+        self.forget_refusal(by);
+        if self.refusals.len() == REFUSALS_MAX {
+            self.refusals.pop_front();
+        }
+        self.refusals.push_back((by, copy_error(error)));
+    }
+
+    /// The member at an address has let us in.
+    fn forget_refusal(&mut self, by: SocketAddr) {
+        self.refusals.retain(|(addr, _)| *addr != by);
     }
 }

@@ -230,6 +230,7 @@ impl Admission {
     fn refused_by_hint(&mut self, core: &mut Core, from: SocketAddr, refusal: Refusal) {
         let error = Error::from(refusal);
         core.note(log::Level::Debug, || format!("{from} may not let us in: {error}"));
+        self.note_refusal(from, &error);
         self.rejoin.refused(from, error);
     }
 

@@ -152,6 +152,8 @@ pub(super) struct Core {
     /// The cookies that others have given us.
     pub(super) given: GivenCookies,
     pub(super) addresses: Addresses,
+    /// Where our datagrams come from, as another member has said that did not know us there.
+    pub(super) seen: Option<SocketAddr>,
     /// Whether what goes out is written to be sealed.
     #[cfg(feature = "encryption")]
     pub(super) seals: bool,
@@ -194,6 +196,7 @@ impl Core {
             cookies: CookieJar::new((0, 0)),
             given: GivenCookies::default(),
             addresses: Addresses::default(),
+            seen: None,
             #[cfg(feature = "encryption")]
             seals: false,
             requests: Requests::new(),

@@ -356,6 +356,9 @@ impl Core {
             return None;
         };
         self.note_answer(context, reply.addr);
+        if reply.of_run {
+            self.members.answered(context.now, context.sender);
+        }
         self.requests.note_round_trip(context, &reply);
         if let Some(rtt) = reply.round_trip.filter(|_| reply.of_run && reply.kind == RequestKind::Ping) {
             self.members.measured(context.sender, rtt);

@@ -443,6 +443,11 @@ impl Detection {
         self.reachability.refuted(now, name);
     }
 
+    /// The relay by way of which a node answered last, if it did not answer directly.
+    pub(super) fn relay(&self, name: NameHash) -> Option<NameHash> {
+        self.reachability.relay(name)
+    }
+
     /// Lifeguard's local health: 0 is healthy, 8 the worst.
     pub(super) fn health(&self) -> u8 {
         self.health.score()

@@ -201,6 +201,7 @@ impl Members {
                 entry.broadcast = record.broadcast;
                 entry.aliases = Aliases::default();
                 entry.last_heard = Instant::default();
+                entry.last_answer = Instant::default();
             }
         });
         Merged::Changed(Some(before))
@@ -282,6 +283,20 @@ impl Members {
             if self.heard_last[0] != Some(name) {
                 self.heard_last = [Some(name), self.heard_last[0]];
             }
+        }
+    }
+
+    /// Notes that a node has answered us.
+    pub(crate) fn answered(&mut self, now: Instant, name: NameHash) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            entry.last_answer = now;
+        }
+    }
+
+    /// Notes the length of a datagram of a node.
+    pub(crate) fn came_from(&mut self, name: NameHash, length: usize) {
+        if let Some(entry) = self.entries.get_mut(&name).map(Arc::make_mut) {
+            entry.largest = entry.largest.max(u16::try_from(length).unwrap_or(u16::MAX));
         }
     }
 
@@ -477,6 +492,8 @@ impl Members {
             is_complete: true,
             since: now,
             last_heard: Instant::default(),
+            last_answer: Instant::default(),
+            largest: 0,
             hidden: false,
             vouched: self.absences,
             aliases: Aliases::default(),

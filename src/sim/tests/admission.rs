@@ -41,6 +41,11 @@ fn a_member_whose_advertised_address_nothing_reaches_is_not_let_in() {
         let Some(Error::Unreachable { advertised, seen }) = reason else { panic!("{reason:?}") };
         assert_eq!(advertised, "203.0.113.7:9001".parse::<SocketAddr>().unwrap());
         assert_eq!(seen.ip(), advertised.ip());
+        let reach = x.reach();
+        assert_eq!((reach.advertised(), reach.seen()), (advertised, Some(seen)));
+        let refused: Vec<_> = reach.refusals().iter().map(|(by, why)| (*by, why.to_string())).collect();
+        let expected = format!("nobody is reached at {advertised}, though datagrams come from {seen}");
+        assert_eq!(refused, [(members[0].addr(), expected)]);
         assert!(members.iter().all(|member| member.node("x").is_none()));
     }
 }

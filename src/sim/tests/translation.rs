@@ -163,6 +163,18 @@ fn without_a_hairpin_those_behind_one_router_are_alive_by_relays_and_have_no_mes
     cluster.run(secs(300));
     cluster.flush("n1");
     cluster.run(secs(300));
+    for (index, member) in members.iter().enumerate() {
+        let reach = member.reach();
+        println!("{}: {reach}", member.name());
+        for peer in reach.peers() {
+            let is_inside = |name: &str| ["n0", "n1", "n2"].contains(&name);
+            let is_relayed = is_inside(member.name()) && is_inside(peer.name());
+            assert_eq!(peer.relay().is_some(), is_relayed, "{}: {peer:?}", member.name());
+            let is_recent = |ago: Option<Duration>| ago.is_some_and(|ago| ago < secs(12));
+            assert_eq!((is_recent(peer.answered()), is_recent(peer.heard())), (!is_relayed, !is_relayed));
+        }
+        assert!(index > 2 || reach.seen().is_none_or(|seen| seen.ip() == reach.advertised().ip()));
+    }
     let accusations = watch.accusations();
     let alive = members.iter().all(|member| member.nodes().iter().all(|node| node.status() == Status::Alive));
     println!("{accusations:?}; {:?}", members.iter().map(Member::health).collect::<Vec<_>>());

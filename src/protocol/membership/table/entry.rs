@@ -25,6 +25,10 @@ pub(crate) struct Entry {
     pub(crate) since: Instant,
     /// When it was heard last; the beginning of time if never.
     pub(crate) last_heard: Instant,
+    /// When it answered us last; the beginning of time if never.
+    pub(crate) last_answer: Instant,
+    /// The length of the longest datagram that has come from it.
+    pub(crate) largest: u16,
     /// Given up by this member alone.
     pub(crate) hidden: bool,
     /// The number of absences when it was vouched for last. It still is if there was none since.
