@@ -28,5 +28,7 @@ mod snapshot;
 mod state;
 mod tcp;
 mod tidy;
+#[cfg(target_os = "linux")]
+mod translation;
 mod transports;
 mod view;
