@@ -231,6 +231,9 @@ impl Protocol {
                 if let Some(hello) = hello {
                     self.admission.hello_sealed(hello.seq, hello.counter, &transmit.datagram);
                 }
+                if self.sealing.accepts_plain() {
+                    self.core.note_sent(&transmit.datagram);
+                }
                 self.core.metrics.datagrams_sent += 1;
                 self.core.metrics.bytes_sent += transmit.datagram.len() as u64;
                 return Some(transmit);

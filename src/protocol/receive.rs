@@ -18,6 +18,7 @@ use crate::node::{Incarnation, Status};
 use crate::wire::address::canonical;
 use crate::wire::body::{Ack, Broadcast, Cuts, Delta, Fetch, Hello, Ping, RejectReason, Vouch, Welcome};
 use crate::wire::lists::Lack;
+use crate::wire::version::ending;
 use crate::wire::{Body, Cookie, Frame, NameHash, Packet, Record, Seq, Verdict};
 
 /// What is to be done when all of a datagram is read.
@@ -62,20 +63,20 @@ impl Protocol {
             }
             Ok(Frame::Sealed(head)) => self.handle_sealed(now, from, &head, datagram),
             Ok(Frame::Plain(packet)) if self.sealing.accepts_plain() => {
-                self.handle_packet(now, from, &packet, None, datagram.len());
+                self.handle_packet(now, from, &packet, None, datagram);
             }
             Ok(Frame::Plain(packet)) => self.refuse_plain(now, from, &packet),
         }
     }
 
-    /// A datagram that can be read. `counter`: of its seal, if it had one; `length`: as it came.
+    /// A datagram that can be read. `counter`: of its seal, if it had one; `datagram`: as it came.
     pub(super) fn handle_packet(
         &mut self,
         now: Instant,
         from: SocketAddr,
         packet: &Packet<'_>,
         counter: Option<u64>,
-        length: usize,
+        datagram: &[u8],
     ) {
         let header = *packet.header();
         if header.sender == self.core.me && header.generation == self.core.generation {
@@ -96,7 +97,8 @@ impl Protocol {
             source,
             sender: header.sender,
             generation: header.generation,
-            length,
+            length: datagram.len(),
+            ending: ending(datagram).unwrap_or_default(),
             is_for_us,
             counter,
             known: is_for_us && self.core.members.is_known(header.sender, header.generation, from),
@@ -109,7 +111,7 @@ impl Protocol {
         if context.known {
             self.core.addresses.heard(source);
             self.core.addresses.is_of_another(source);
-            self.core.members.came_from(header.sender, length);
+            self.core.members.came_from(header.sender, datagram.len());
             self.detection.hear(&mut self.core, now, header.sender);
         }
         let mut reading = Reading::default();
@@ -298,7 +300,7 @@ impl Protocol {
         let kinds = [RequestKind::Ping, RequestKind::RelayedPing, RequestKind::Leave];
         let core = &mut self.core;
         let Some(reply) = core.answered_by_any_run(context, seq, &kinds) else {
-            self.introduce(context);
+            self.introduce(context, seq);
             return;
         };
         if reply.kind == RequestKind::Leave {
@@ -318,12 +320,11 @@ impl Protocol {
         }
     }
 
-    /// A node that takes part may not know us at the address that we send from: says hello to it. False if it takes no
-    /// part here.
-    fn introduce(&mut self, context: &Context) -> bool {
-        let held = self.core.members.active(context.sender).filter(|_| context.is_for_us);
-        let held = held.filter(|entry| entry.generation() == context.generation);
-        let addr = held.map(Entry::addr);
+    /// A node that takes part does not know us at the address that we send from: says hello to it. False if that is not
+    /// about one of our last datagrams.
+    fn introduce(&mut self, context: &Context, seq: Seq) -> bool {
+        let held = self.core.members.active(context.sender).filter(|_| self.core.has_sent(seq));
+        let addr = held.filter(|entry| entry.generation() == context.generation).map(Entry::addr);
         if let Some(addr) = addr {
             self.attempt_join(context.now, addr);
         }
@@ -498,7 +499,7 @@ impl Protocol {
         if let RejectReason::Unreachable { seen } = reason
             && !self.admission.asks(seq)
         {
-            if self.introduce(context) {
+            if self.introduce(context, seq) {
                 self.core.seen = Some(seen);
             }
             return;

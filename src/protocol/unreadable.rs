@@ -57,7 +57,7 @@ impl Protocol {
             Ok(bodies) => {
                 match Packet::new(head.header, &bodies) {
                     Ok(packet) => {
-                        self.handle_packet(now, from, &packet, Some(head.counter), datagram.len());
+                        self.handle_packet(now, from, &packet, Some(head.counter), datagram);
                     }
                     Err(Malformed) => self.count_malformed(from, datagram),
                 }

@@ -191,7 +191,8 @@
 //! |---|---|---|---|---|---|
 //! | | for whoever sent the ping | of the common probe rounds | of the sender | | of the sender |
 //!
-//! `0x03` bare ack: a member is here. Answers the ping of a sender that is not known, and a leave.
+//! `0x03` bare ack: a member is here. Answers the ping of a sender that is not known, and a leave. It takes the place of a
+//! reject that answers no hello, where that would be longer than what it answers.
 //!
 //! | seq u64 |
 //! |---|
@@ -257,7 +258,9 @@
 //! |---|---|---|---|---|
 //! | | of the sender | | active records that the sender holds | of the sender's cluster, which its first member draws at random. 0 in every welcome for now |
 //!
-//! `0x23` reject: you are not.
+//! `0x23` reject: you are not. With reason 6 it also answers a plain datagram of which something was dropped, because it
+//! comes from an address that is not known as one of its sender's own. The number is then 2³² + e, where e are the last
+//! four bytes of that datagram; the sender says hello.
 //!
 //! | seq u64 | reason u8 | then |
 //! |---|---|---|

@@ -162,7 +162,8 @@ impl Drop for Router {
 
 fn config(name: &str) -> Config {
     let number: u8 = name[1..].parse().unwrap();
-    let bind = if name.starts_with('o') { format!("10.7.0.{}:7990", number + 10) } else { ":7990".to_owned() };
+    let bind =
+        if name.starts_with('o') { format!("10.7.0.{}:7990", number + 10) } else { ":7990".to_owned() };
     let config = Config::local().cluster("translation").name(name).bind(bind).on_event(|_, _| {});
     // A machine that is busy with all the tests at once is late by more than the local profile forgives.
     let config = config.probe_interval(Duration::from_millis(500)).probe_timeout(Duration::from_millis(250));
@@ -269,7 +270,9 @@ fn a_path_for_1380_bytes_that_says_nothing_carries_all_writes() {
     router.set("router", "link set inside mtu 1380").unwrap();
     router.set("x0", "link set eth0 mtu 1380").unwrap();
     let enter = format!("ip netns exec {}", router.name_of("router"));
-    let silent = "table ip silent { chain out { type filter hook output priority 0; ip protocol icmp drop; } }";
+    let silent = "table ip silent {
+        chain out { type filter hook output priority 0; ip protocol icmp drop; }
+    }";
     run(&format!("{enter} nft -f -"), silent).unwrap();
     let o0 = router.start("o0", config("o0"));
     let x0 = router.start("x0", config("x0").advertise("10.7.0.1:9000"));

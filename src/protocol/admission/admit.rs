@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::Admission;
 use crate::node::Generation;
 use crate::protocol::api::Transmit;
-use crate::protocol::core::{Context, CookiePurpose, Core};
+use crate::protocol::core::{Context, CookiePurpose, Core, about};
 use crate::protocol::rules::Rule;
 use crate::protocol::time::Instant;
 use crate::wire::body::{Hello, RejectReason, Welcome};
@@ -174,7 +174,8 @@ pub(in crate::protocol) fn reject(
 }
 
 /// Something was dropped that a node which takes part has sent to our run, because it comes from an address that is not
-/// known as its own. Says so, in no more bytes than came: the node has to say hello from there.
+/// known as its own. Says so, in no more bytes than came, and in place of a number repeats how the datagram ended: the node
+/// has to say hello from there.
 pub(in crate::protocol) fn answer_unknown_source(core: &mut Core, context: &mut Context) {
     let held = core.members.active(context.sender).filter(|_| context.is_for_us);
     if held.is_none_or(|entry| entry.generation() != context.generation || entry.is_at(context.from))
@@ -182,7 +183,7 @@ pub(in crate::protocol) fn answer_unknown_source(core: &mut Core, context: &mut 
     {
         return;
     }
-    let seq = core.fresh_seq();
+    let seq = about(context.ending);
     let reason = RejectReason::Unreachable { seen: context.from };
     for body in [Body::Reject { seq, reason }, Body::BareAck { seq }] {
         let mut writer = core.plain_datagram_to(context.generation);

@@ -29,8 +29,9 @@
 //!                                        ←    to S: Welcome
 //! ```
 //!
-//! Each member learns the aliases of a node for itself. A node that takes part, and sends from an address that is not known
-//! here as its own, is answered that, as a newcomer at S is, under a number that is no hello's. It says hello then.
+//! Each member learns the aliases of a node for itself. If something of a node that takes part is dropped, because it comes
+//! from an address that is not known here as its own, the node is refused as a newcomer at S is, with the end of that
+//! datagram in place of a number: so nobody can make it up who has not seen the datagram. The node says hello then.
 //!
 //! A joiner recognizes the challenge by the number of its hello, wherever it comes from. If nothing arrives at A, the
 //! join still waits for its deadline, because the challenges may have been lost. A node whose hello we would refuse is

@@ -24,8 +24,10 @@ pub(in crate::protocol) struct Context {
     pub(in crate::protocol) source: SocketAddr,
     pub(in crate::protocol) sender: NameHash,
     pub(in crate::protocol) generation: Generation,
-    /// How many bytes it had.
+    /// How many bytes it had …
     pub(in crate::protocol) length: usize,
+    /// … and the last four of them.
+    pub(in crate::protocol) ending: u32,
     /// Whether it was sent to our run.
     pub(in crate::protocol) is_for_us: bool,
     /// The counter of its seal; none if it came plain.

@@ -49,6 +49,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::node::{Generation, Incarnation};
+use crate::wire::version::ending;
 use crate::wire::{
     Body, ClusterTag, Cookie, DATAGRAM_MAX, Header, NameHash, Seq, Versions, ViewMark, Writer,
 };
@@ -60,6 +61,14 @@ use rumors::Rumors;
 
 /// Datagrams whose memory is kept for the next ones: at rest there is a ping and an ack under way.
 const SPARE_MAX: usize = 2;
+
+/// How many datagrams are remembered: more than are under way at a time.
+const ENDINGS_MAX: usize = 256;
+
+/// The number of an answer to a datagram that need not have one itself.
+pub(super) fn about(ending: u32) -> Seq {
+    Seq(1 << 32 | u64::from(ending))
+}
 
 /// What wakes the timer to disseminate, besides rumors, requests, pulls and broadcasts, which have deadlines of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,6 +171,8 @@ pub(super) struct Core {
     pub(super) timers: Deadlines<Timer>,
     next_call: u64,
     pub(super) transmits: VecDeque<Transmit>,
+    /// What the last datagrams that were not sealed ended with.
+    endings: VecDeque<u32>,
     /// Memory of datagrams that were sent.
     spare: Vec<Vec<u8>>,
     pub(super) events: VecDeque<Event>,
@@ -203,6 +214,7 @@ impl Core {
             timers: Deadlines::new(),
             next_call: 0,
             transmits: VecDeque::new(),
+            endings: VecDeque::new(),
             spare: Vec::new(),
             events: VecDeque::new(),
             answers: VecDeque::new(),
@@ -266,6 +278,19 @@ impl Core {
         if level <= log::max_level() {
             self.notes.push_back(LogRecord { level, text: text() });
         }
+    }
+
+    /// Notes a datagram that is handed out to be sent, if somebody may have to say that it came from an unknown address.
+    pub(super) fn note_sent(&mut self, datagram: &[u8]) {
+        if self.endings.len() == ENDINGS_MAX {
+            self.endings.pop_front();
+        }
+        self.endings.extend(ending(datagram));
+    }
+
+    /// Whether an answer is [about](about) one of our last datagrams.
+    pub(super) fn has_sent(&self, answer: Seq) -> bool {
+        self.endings.iter().any(|ending| about(*ending) == answer)
     }
 
     /// Takes back the memory of a datagram that was sent, for the next one.

@@ -26,6 +26,7 @@ fn context(millis: u64) -> Context {
         sender: NAME,
         generation: RUN,
         length: 100,
+        ending: 0,
         is_for_us: true,
         counter: None,
         known: true,

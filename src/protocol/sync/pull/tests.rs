@@ -27,6 +27,7 @@ fn context(now: Instant) -> Context {
         sender,
         generation,
         length: 100,
+        ending: 0,
         is_for_us: true,
         counter: None,
         known: true,

@@ -106,25 +106,29 @@ fn the_first_newcomer_with_an_address_of_ours_is_a_warning_that_names_it() {
 fn a_node_that_sends_from_an_address_that_is_not_known_as_its_own_is_told_and_says_hello() {
     let mut world = World::cluster(8, 3);
     world.run(secs(2));
-    let (seen, body) = (addr_of(500), Body::Nack { seq: Seq(3), reason: NackReason::NoAnswer });
-    let dropped = [Body::Broadcast(Broadcast {
-        origin: world.hash(1),
-        generation: world.generation(1),
-        number: 1,
-        payload: &[7; 40],
-    })];
-    let sent = world.forge(1, 0, &dropped);
+    let seen = addr_of(500);
+    world.cut(&[1], &[0], true);
+    world.recorded = Some(Vec::new());
+    world.call(1, |protocol, now| protocol.broadcast(now, &[7; 40]).unwrap());
+    let sent = world.recorded.take().unwrap().into_iter().find(|(_, to, _)| *to == addr_of(0)).unwrap().2;
     let answers = world.answers(0, seen, &sent);
     let [(to, answer)] = &answers[..] else { panic!("{answers:?}") };
     assert!(*to == seen && answer.len() <= sent.len());
     let reason = Packet::decode(answer).unwrap().bodies().next().map(|body| format!("{body:?}"));
     assert!(reason.is_some_and(|reason| reason.contains("Unreachable")));
-    let hellos = world.answers(1, addr_of(0), answer);
+    // Wherever it comes from: the other one may be behind a translator, too.
+    let hellos = world.answers(1, addr_of(501), answer);
     assert!(hellos.len() == 1 && hellos[0].0 == addr_of(0), "{hellos:?}");
-    // Nobody else is answered: what is not dropped, at its own address, or from a run that is not known.
-    let not_dropped = world.forge(1, 0, &[body]);
+    // What it has not sent, it does not believe.
+    let reason = RejectReason::Unreachable { seen };
+    let forged = world.forge(2, 1, &[Body::Reject { seq: Seq(1 << 32 | 7), reason }]);
+    assert!(world.answers(1, addr_of(2), &forged).is_empty());
+    // Nobody else is answered: what is not dropped, and a run that is not known.
+    let not_dropped = world.forge(1, 0, &[Body::Nack { seq: Seq(3), reason: NackReason::NoAnswer }]);
     assert!(world.answers(0, seen, &not_dropped).is_empty());
-    let stranger = world.forge_stranger("x", 0, &dropped);
+    let dropped =
+        Broadcast { origin: world.hash(1), generation: world.generation(1), number: 1, payload: &[7] };
+    let stranger = world.forge_stranger("x", 0, &[Body::Broadcast(dropped)]);
     assert!(world.answers(0, seen, &stranger).is_empty());
     // What has no room for the address is answered without it.
     let short = world.forge(
