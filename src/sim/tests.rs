@@ -2,7 +2,6 @@ mod addresses;
 mod admission;
 mod broadcasts;
 mod clocks;
-mod copies;
 mod damage;
 mod discovery;
 mod disks;

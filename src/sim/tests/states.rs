@@ -1,5 +1,7 @@
 //! How a state gets to a copy: far away, behind a compaction, among much else, while its keys come and go.
 
+mod copies;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 

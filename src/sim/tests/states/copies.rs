@@ -1,18 +1,14 @@
-//! Copies of states that fell behind.
+//! Copies that fell behind while they were cut off for a moment.
 
 use std::time::Duration;
 
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::{name, secs};
+use super::{millis, name, secs};
 use crate::config::Config;
 use crate::member::Member;
 use crate::sim::Cluster;
-
-fn millis(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
 
 /// How long copies take beyond five round trips after a cut of 1 s, during which all members write: `one_way` is the
 /// longest way.
