@@ -300,7 +300,7 @@ impl Protocol {
         let kinds = [RequestKind::Ping, RequestKind::RelayedPing, RequestKind::Leave];
         let core = &mut self.core;
         let Some(reply) = core.answered_by_any_run(context, seq, &kinds) else {
-            self.introduce(context, seq);
+            self.greet_again(context, seq);
             return;
         };
         if reply.kind == RequestKind::Leave {
@@ -322,7 +322,7 @@ impl Protocol {
 
     /// A node that takes part does not know us at the address that we send from: says hello to it. False if that is not
     /// about one of our last datagrams.
-    fn introduce(&mut self, context: &Context, seq: Seq) -> bool {
+    fn greet_again(&mut self, context: &Context, seq: Seq) -> bool {
         let held = self.core.members.active(context.sender).filter(|_| self.core.has_sent(seq));
         let addr = held.filter(|entry| entry.generation() == context.generation).map(Entry::addr);
         if let Some(addr) = addr {
@@ -499,7 +499,7 @@ impl Protocol {
         if let RejectReason::Unreachable { seen } = reason
             && !self.admission.asks(seq)
         {
-            if self.introduce(context, seq) {
+            if self.greet_again(context, seq) {
                 self.core.seen = Some(seen);
             }
             return;
