@@ -476,7 +476,7 @@ impl Member {
     }
 
     /// What this member knows of its network: the address that it advertises, where others see it, which nodes answer
-    /// it, directly or by way of others, and who has refused it and why. For programs that show it, and for logs: it is
+    /// it, directly or by way of others, and which ones have refused it and why. For programs that show it, and for logs: it is
     /// made anew for each call.
     ///
     /// ```
@@ -485,7 +485,7 @@ impl Member {
     /// let ann = Member::create(Config::local().name("ann").bind("127.0.0.1:0"))?;
     /// let bob = Member::create(Config::local().name("bob").bind("127.0.0.1:0"))?.join(ann.addr())?;
     /// let reach = bob.reach();
-    /// println!("{reach}"); // advertised 127.0.0.1:40001, 1 others, 0 of them by relays only, 0 without an answer
+    /// println!("{reach}"); // advertised 127.0.0.1:40001, 1 peers, 0 of them by relays only, 0 without an answer
     /// assert_eq!(reach.advertised(), bob.addr());
     /// assert!(reach.peers()[0].answered().is_some() && reach.peers()[0].relay().is_none());
     /// # Ok::<(), headcount::Error>(())

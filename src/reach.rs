@@ -59,7 +59,7 @@ impl fmt::Display for Reach {
         let silent = count(|peer| peer.relay.is_none() && peer.answered.is_none());
         write!(
             f,
-            ", {} others, {relayed} of them by relays only, {silent} without an answer",
+            ", {} peers, {relayed} of them by relays only, {silent} without an answer",
             self.peers.len()
         )?;
         for (addr, error) in &self.refusals {

@@ -50,7 +50,7 @@ impl HostAddress {
     /// What is wrong, in words.
     pub(super) fn parse_advertise(text: &str) -> Result<Self, String> {
         if let Some(found) = Self::parse_found(text)? {
-            return Ok(found);
+            return if found.port() == Some(0) { Err(format!("{text:?} has port 0")) } else { Ok(found) };
         }
         if text.contains('%') {
             return Err(format!("{text:?}: {SCOPED}"));
@@ -143,6 +143,14 @@ mod tests {
             "eth/1",
         ] {
             assert!(HostAddress::parse_bind(text).is_err(), "{text}");
+            assert!(HostAddress::parse_advertise(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn port_0_can_be_bound_and_not_advertised() {
+        for text in ["10.0.0.0/8:0", "%eth1:0"] {
+            assert_eq!(HostAddress::parse_bind(text).unwrap().port(), Some(0), "{text}");
             assert!(HostAddress::parse_advertise(text).is_err(), "{text}");
         }
     }

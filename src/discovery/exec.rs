@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,8 @@ const OUTPUT_MAX: usize = 1024 * 1024;
 const ERRORS_MAX: usize = 4 * 1024;
 /// How long a command may take, unless it is set.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer times mean for ever, and could not be added to the time of the day.
+const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 86_400);
 // Linux shows the first 15 bytes of a thread's name.
 const READER: &str = "hc-exec-read";
 /// How often it is looked whether a command has ended.
@@ -40,7 +44,7 @@ const POLL: Duration = Duration::from_millis(10);
 /// | prints nothing | nobody is found |
 ///
 /// It has ended when its output is closed as well: what it has started itself and leaves behind must not hold that open,
-/// and is not killed.
+/// and is not killed. As long as it does, the command is not started again, and that is an error.
 ///
 /// ```
 /// use headcount::discovery::Exec;
@@ -53,7 +57,7 @@ const POLL: Duration = Duration::from_millis(10);
 /// let member = Member::create(Config::local().bind("127.0.0.1:0").discovery(machines))?;
 /// # Ok::<(), headcount::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 #[must_use]
 pub struct Exec {
     program: OsString,
@@ -61,12 +65,28 @@ pub struct Exec {
     timeout: Duration,
     /// A word that is no address was logged.
     has_warned: bool,
+    /// Threads that read what a command prints.
+    readers: Arc<AtomicUsize>,
+}
+
+/// The copy starts commands of its own.
+impl Clone for Exec {
+    fn clone(&self) -> Self {
+        let Self { program, arguments, timeout, .. } = self;
+        Self { arguments: arguments.clone(), timeout: *timeout, ..Self::new(program) }
+    }
 }
 
 impl Exec {
     /// This program, found in `PATH` unless it is a path.
     pub fn new(program: impl Into<OsString>) -> Self {
-        Self { program: program.into(), arguments: Vec::new(), timeout: TIMEOUT, has_warned: false }
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            timeout: TIMEOUT,
+            has_warned: false,
+            readers: Arc::default(),
+        }
     }
 
     /// One more argument.
@@ -88,6 +108,10 @@ impl Exec {
     }
 
     fn run(&mut self) -> io::Result<Vec<SocketAddr>> {
+        if self.readers.load(Ordering::Acquire) > 0 {
+            let reason = "what it started earlier still holds its output open";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, reason));
+        }
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
@@ -103,10 +127,10 @@ impl Exec {
 
     /// Waits until it has ended, and returns what it has printed.
     fn watch(&self, child: &mut Child) -> io::Result<Vec<u8>> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + self.timeout.min(TIMEOUT_MAX);
         let late = || io::Error::new(io::ErrorKind::TimedOut, "it took too long, and was killed");
-        let output = collect(child.stdout.take(), OUTPUT_MAX + 1)?;
-        let errors = collect(child.stderr.take(), ERRORS_MAX)?;
+        let output = collect(&self.readers, child.stdout.take(), OUTPUT_MAX + 1)?;
+        let errors = collect(&self.readers, child.stderr.take(), ERRORS_MAX)?;
         let output = output.recv_deadline(deadline).map_err(|_| late())?;
         if output.len() > OUTPUT_MAX {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it prints more than 1 MiB"));
@@ -162,9 +186,15 @@ impl Discovery for Exec {
     }
 }
 
-/// Reads what a command prints, up to so many bytes, on a thread: it ends when nobody holds the other end open.
-fn collect(pipe: Option<impl Read + Send + 'static>, bytes_max: usize) -> io::Result<Receiver<Vec<u8>>> {
+/// Reads what a command prints, up to so many bytes, on a thread, which is counted. The thread ends when nobody holds the
+/// other end open.
+fn collect(
+    readers: &Arc<AtomicUsize>,
+    pipe: Option<impl Read + Send + 'static>,
+    bytes_max: usize,
+) -> io::Result<Receiver<Vec<u8>>> {
     let (sender, receiver) = crossbeam_channel::bounded(1);
+    let count = Arc::clone(readers);
     let read = move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
@@ -174,9 +204,14 @@ fn collect(pipe: Option<impl Read + Send + 'static>, bytes_max: usize) -> io::Re
             let _ = sender.send(bytes);
             let _ = io::copy(&mut pipe, &mut io::sink());
         }
+        count.fetch_sub(1, Ordering::Release);
     };
-    thread::Builder::new().name(READER.to_owned()).spawn(read)?;
-    Ok(receiver)
+    readers.fetch_add(1, Ordering::AcqRel);
+    let started = thread::Builder::new().name(READER.to_owned()).spawn(read);
+    if started.is_err() {
+        readers.fetch_sub(1, Ordering::Release);
+    }
+    started.map(|_| receiver)
 }
 
 /// Waits until a command has ended; none if it has not at the deadline.
@@ -249,6 +284,22 @@ mod tests {
             assert_eq!(failure(shell(script).timeout(limit)).0, io::ErrorKind::TimedOut, "{script}");
         }
         assert!(begun.elapsed() < Duration::from_secs(20));
+    }
+
+    /// Each round left one more process behind, with two threads.
+    #[test]
+    fn a_command_is_not_started_again_while_something_holds_its_output_open() {
+        let mut exec = shell("sleep 2 & echo 10.0.0.1").timeout(Duration::from_millis(200));
+        let kind = |exec: &mut Exec| exec.discover(&me()).unwrap_err().kind();
+        assert_eq!(kind(&mut exec), io::ErrorKind::TimedOut);
+        assert_eq!(kind(&mut exec), io::ErrorKind::ResourceBusy);
+        thread::sleep(Duration::from_secs(3));
+        assert_eq!(kind(&mut exec), io::ErrorKind::TimedOut);
+        assert_eq!(kind(&mut exec.clone()), io::ErrorKind::TimedOut);
+        assert_eq!(
+            failure(shell("exec sleep 9").timeout(Duration::MAX).timeout(Duration::ZERO)).0,
+            io::ErrorKind::TimedOut
+        );
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Protocol {
     ) {
         let header = *packet.header();
         if header.sender == self.core.me && header.generation == self.core.generation {
-            self.core.came_back(now, from);
+            self.core.came_back(now, from, datagram);
             self.admission.met_ourselves(&mut self.core, now, packet);
             return;
         }

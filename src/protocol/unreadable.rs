@@ -65,9 +65,6 @@ impl Protocol {
             }
             Err(Refused::Replayed) => {
                 self.core.metrics.replayed += 1;
-                if (head.header.sender, head.header.generation) == (self.core.me, self.core.generation) {
-                    self.core.came_back(now, from);
-                }
                 self.core.note(log::Level::Debug, || format!("a datagram from {from} has come before"));
             }
             Err(Refused::Closed) => {

@@ -209,14 +209,14 @@ fn is_foreign(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
 
     let own = beside(path, &std::process::id().to_string());
-    let made = for_user(OpenOptions::new().write(true).create_new(true)).open(&own);
-    let owner = |file: &File| file.metadata().map(|found| found.uid());
-    let is_foreign = match (made.and_then(|made| owner(&made)), owner(file)) {
-        (Ok(ours), Ok(theirs)) => ours != theirs,
-        _ => false,
+    let Ok(made) = for_user(OpenOptions::new().write(true).create_new(true)).open(&own) else {
+        return false;
     };
-    // It may not be there.
-    let _ = fs::remove_file(&own);
+    let owner = |file: &File| file.metadata().map(|found| found.uid()).ok();
+    let is_foreign = owner(&made).zip(owner(file)).is_some_and(|(ours, theirs)| ours != theirs);
+    if let Err(error) = fs::remove_file(&own) {
+        log::debug!("{} is not removed: {error}", own.display());
+    }
     is_foreign
 }
 

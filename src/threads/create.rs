@@ -106,7 +106,7 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     log::info!("{} is up at {}", settings.name, settings.advertise);
     if shared.view().address().is_local_only() {
         log::warn!(
-            "{} tells others {}, where only this host reaches it: no route has told a better one",
+            "{} advertises {}, where only this host reaches it: no route leads to another host",
             settings.name,
             settings.advertise
         );

@@ -31,6 +31,7 @@ struct Attempt {
 
 /// Joins a cluster through any of the seeds.
 pub(crate) fn join(shared: &Arc<Shared>, seeds: Vec<String>) -> Result<()> {
+    shared.check_process()?;
     shared.driver().check_running()?;
     if seeds.is_empty() {
         return Err(invalid("seeds", "none was given"));

@@ -104,7 +104,7 @@ pub(super) struct Admission {
     /// The warning of a seed that does not reach us was logged.
     is_unreached: bool,
     hints: Hints,
-    /// Who did not let us in, and why, the last one last.
+    /// The members that did not let us in, and why, the last one last.
     refusals: VecDeque<(SocketAddr, Error)>,
     /// A second, and to how many nodes that nobody vouches for a hello was sent in it.
     followed: (u64, u32),
@@ -142,7 +142,7 @@ impl Admission {
         [self.joins.bound(), self.attempts.bound(), self.name_checks.bound(), doubts, departures, refusals]
     }
 
-    /// Who did not let us in, and why.
+    /// The members that did not let us in, and why.
     pub(super) fn refusals(&self) -> Vec<(SocketAddr, Error)> {
         self.refusals.iter().map(|(by, error)| (*by, copy_error(error))).collect()
     }

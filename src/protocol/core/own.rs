@@ -6,12 +6,13 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::ChaCha12Rng;
 
-use super::Core;
 use super::rumors::Topic;
+use super::{Core, about};
 use crate::node::{Generation, Incarnation};
 use crate::protocol::api::Settings;
 use crate::protocol::time::Instant;
 use crate::wire::body::LeftAt;
+use crate::wire::version::ending;
 use crate::wire::{Record, Verdict};
 
 /// Random low bits of a generation; above them are milliseconds since the epoch.
@@ -74,10 +75,12 @@ impl Core {
         is_of_family && is_one_host && !self.is_own(addr) && !self.addresses.is_loop(addr)
     }
 
-    /// A datagram of our own has come back from an address: so that is one of this host. Another host may have the same
-    /// one, such as that of a bridge for containers, and a node there may advertise it.
-    pub(in crate::protocol) fn came_back(&mut self, now: Instant, from: SocketAddr) {
-        if self.is_own(from) || !self.addresses.came_back(now, from) {
+    /// A datagram of our own has come back from an address. If it is one of the last plain ones, the address is one of this
+    /// host. Another host may have the same one, such as that of a bridge for containers, and a node there may advertise
+    /// it. A sealed datagram shows nothing: any node on the path can send it back.
+    pub(in crate::protocol) fn came_back(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        let is_recent = ending(datagram).is_some_and(|ending| self.has_sent(about(ending)));
+        if !is_recent || self.is_own(from) || !self.addresses.came_back(now, from) {
             return;
         }
         let there = self.members.at(from).find(|(_, entry)| entry.is_active() && entry.addr() == from);

@@ -2,6 +2,7 @@
 //!
 //! To connect a UDP socket sends nothing, and makes the system choose the source address.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// Addresses that are reserved for documentation (RFC 5737 and RFC 3849): nobody is there, and the route to them is the
@@ -42,9 +43,10 @@ impl Routes for SystemRoutes {
     }
 
     /// Nothing can be bound to another host's address, except where the system is configured to allow that
-    /// (`ip_nonlocal_bind` of Linux, on some load balancers); there a member never moves.
+    /// (`ip_nonlocal_bind` of Linux, on some load balancers); there a member never moves. Nor does it when the system has
+    /// no descriptor left.
     fn holds(&self, ip: IpAddr) -> bool {
-        UdpSocket::bind((ip, 0)).is_ok()
+        UdpSocket::bind((ip, 0)).map_or_else(|error| error.kind() != ErrorKind::AddrNotAvailable, |_| true)
     }
 }
 

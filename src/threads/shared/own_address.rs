@@ -40,7 +40,9 @@ impl Shared {
     fn take_address(self: &Arc<Self>, before: SocketAddr, addr: SocketAddr) {
         if addr != before && !self.view.address().is_allowed() {
             let name = self.view.name();
-            log::warn!("{name}: the own address is {addr} now, and in none of the allowed networks");
+            log::warn!(
+                "{name}: the address {addr}, which it advertises now, is in none of the allowed networks"
+            );
         }
         // An error says that the member has ended.
         let _ = self.step(|protocol, now| protocol.change_address(now, addr));
