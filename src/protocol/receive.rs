@@ -363,7 +363,7 @@ impl Protocol {
     /// A newcomer asks to be let in.
     fn handle_hello(&mut self, context: &mut Context, hello: &Hello<'_>) {
         let core = &mut self.core;
-        if core.is_alone() {
+        if core.is_alone() && context.source.ip() == hello.record.addr.ip() {
             // It may be the first to show in which network we are reached.
             core.tasks.push_back(Task::CheckAddress { newcomer: Some(hello.record.addr) });
         }

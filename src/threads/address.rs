@@ -184,7 +184,12 @@ impl OwnAddress {
 
 /// Of the addresses for which `advertise` stands, the one that was advertised before, or else the first that is of the
 /// family of the socket.
-fn one_of(found: &[IpAddr], wanted: &HostAddress, bound: SocketAddr, before: Option<IpAddr>) -> SocketAddr {
+pub(super) fn one_of(
+    found: &[IpAddr],
+    wanted: &HostAddress,
+    bound: SocketAddr,
+    before: Option<IpAddr>,
+) -> SocketAddr {
     let is_of_family =
         |ip: &&IpAddr| bound.ip().is_unspecified() && bound.is_ipv6() || ip.is_ipv4() == bound.is_ipv4();
     let kept = before.filter(|ip| found.contains(ip));

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::address::{OwnAddress, find};
+use super::address::{OwnAddress, find, one_of};
 use super::driver::Driver;
 use super::handles::{Handles, Tokens};
 use super::shared::Shared;
@@ -157,8 +157,11 @@ fn open(config: &Config, addresses: &Addresses, found: &[IpAddr]) -> Result<Box<
     };
     // Without a port of its own it is the one that is bound.
     let port = addresses.advertise.as_ref().and_then(HostAddress::port);
-    let advertise = found.first().zip(port).map(|(ip, port)| SocketAddr::new(*ip, port));
-    let open_at = |bind| config.opener().open(&config.wanted(bind, advertise));
+    let advertised = |bound| {
+        let wanted = addresses.advertise.as_ref().zip(port)?.0;
+        Some(one_of(found, wanted, bound, None))
+    };
+    let open_at = |bind| config.opener().open(&config.wanted(bind, advertised(bind)));
     let mut result = open_at(addr);
     if let Err(error) = &result
         && error.kind() == io::ErrorKind::AddrInUse

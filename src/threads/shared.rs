@@ -156,11 +156,16 @@ impl Shared {
         self.addresses_found(&addrs);
     }
 
+    /// Chooses which address is advertised, if that is open, by the route to the first of these that has one.
+    pub(super) fn choose_address(self: &Arc<Self>, contacts: &[SocketAddr]) {
+        if self.view.address().is_provisional() {
+            self.check_address(Contacts::Seeds(contacts));
+        }
+    }
+
     /// Gives the protocol addresses at which others may be.
     pub(super) fn addresses_found(self: &Arc<Self>, addrs: &[SocketAddr]) {
-        if self.view.address().is_provisional() {
-            self.check_address(Contacts::Seeds(addrs));
-        }
+        self.choose_address(addrs);
         // An error says that the member has ended.
         let _ = self.step(|protocol, now| protocol.addresses_found(now, addrs));
     }

@@ -44,6 +44,8 @@ const KEYS_MAX: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum MissingKey {
     Here(u32),
+    /// Here, as a node says that is not known and may have made the key up.
+    Stranger,
     /// The one that we seal with.
     There(u32),
 }
@@ -134,13 +136,15 @@ impl Admission {
     ) {
         core.metrics.unopened += 1;
         let SealedHead { header, key, .. } = head;
+        let is_known = core.members.is_known(header.sender, header.generation, from);
         if holds_key {
             core.note(log::Level::Debug, || {
                 format!("a datagram from {from}, sealed with the key {key:08x}, can not be opened")
             });
         } else {
-            let level = self.hints.level(MissingKey::Here(*key));
-            let held = core.members.get(header.sender);
+            let missing = if is_known { MissingKey::Here(*key) } else { MissingKey::Stranger };
+            let level = self.hints.level(missing);
+            let held = core.members.get(header.sender).filter(|_| is_known);
             let name = held.map_or("a node that is not known here", |entry| entry.node().name()).to_owned();
             core.note(level, || {
                 format!("{name}, at {from}, seals with the key {key:08x}, which this member does not hold")
@@ -150,7 +154,6 @@ impl Admission {
             // It may be the answer of a member that we ask to let us in, sealed with a key that we do not have.
             self.attempts.refuse_all(from, RejectHintReason::WrongKey);
         }
-        let is_known = core.members.is_known(header.sender, header.generation, from);
         if !is_known || (!holds_key && self.hints.sent_in_second(now) == 0) {
             self.hint(core, now, from, header, Seq(head.counter), RejectHintReason::WrongKey);
         }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::config::HostAddress;
 use crate::discovery::resolve;
 
-/// The IP addresses for which a setting stands now, IPv4 first. That of a host name takes as long as the resolver likes.
+/// The IP addresses for which a setting stands now, IPv4 first and the loopback last. That of a host name takes as long as the resolver likes.
 ///
 /// # Errors
 ///
@@ -26,7 +26,7 @@ pub(in crate::threads) fn find(wanted: &HostAddress) -> io::Result<Vec<IpAddr>> 
         HostAddress::Host(name, port) => resolve(name, *port)?.iter().map(SocketAddr::ip).collect(),
     };
     let mut found: Vec<IpAddr> = found.into_iter().filter(|ip| is_for_others(*ip)).collect();
-    found.sort_unstable();
+    found.sort_unstable_by_key(|ip| (ip.is_loopback(), *ip));
     if found.is_empty() {
         let reason = match wanted {
             HostAddress::Network(network, _) => format!("this host has no address in {network}"),

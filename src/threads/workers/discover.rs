@@ -84,6 +84,8 @@ fn run(shared: &Weak<Shared>, asked: &Receiver<()>, mut discovery: Box<dyn Disco
                     let (name, count) = (shared.view().name(), absent.len());
                     log::warn!("{name}: a discovery tells {count} addresses; {ADDRS_MAX} are used at a time");
                 }
+                // In the order in which they were configured.
+                shared.choose_address(&absent);
                 shared.addresses_found(drawn(&mut rng, &mut absent));
                 None
             }
