@@ -105,9 +105,7 @@ fn nothing_shows_a_key() {
     let keyring = Keyring::new(key(7)).with(Key::from_hex(DIGITS).unwrap());
     let config = crate::Config::lan().keyring(keyring.clone());
     for shown in [format!("{keyring:?}"), format!("{config:#?}"), format!("{:?}", key(7))] {
-        assert!(
-            shown.contains(&key(7).id().number().to_string()) || shown.contains(&key(7).id().to_string())
-        );
+        assert!(shown.contains(&key(7).id().to_string()), "{shown}");
         for secret in ["070707", "7, 7", "0001020304", "0, 1, 2", "1d1e1f"] {
             assert!(!shown.contains(secret), "{shown}");
         }
