@@ -39,8 +39,9 @@ const EQUAL_WITHIN: Duration = Duration::from_secs(400);
 const APART: Duration = Duration::from_millis(400);
 /// How long members have to learn a new round trip.
 const SETTLING: Duration = Duration::from_secs(60);
-/// A copy is not behind when its owner has been quiet for so long, and five round trips.
-const QUIET: Duration = Duration::from_secs(3);
+/// A copy is not behind when its owner has been quiet for so long, and five round trips. In nearly all worlds 1 s is enough;
+/// with 10 % loss and a translator between the two it has taken more than 3 s, once in 200 worlds.
+const QUIET: Duration = Duration::from_secs(10);
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap())
@@ -288,7 +289,7 @@ impl Run {
         }
     }
 
-    /// Checks that no copy is behind while its owner has been quiet for five round trips and 3 s, with long round trips
+    /// Checks that no copy is behind while its owner has been quiet for five round trips and 10 s, with long round trips
     /// and up to 10 % loss. What a host cut off for a moment has written and missed comes by no gossip.
     fn assert_prompt(&mut self) {
         let (loss, slowest) = (self.share(0.1), millis(self.below(1..500) as u64));
