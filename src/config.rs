@@ -227,8 +227,8 @@ impl Config {
     /// | `"%eth1:7990"`, `"%eth1"` | the address of that interface, one of IPv4 if it has any; likewise |
     ///
     /// Port 0 is any free port, read back by [`Member::addr`]. Host names are not taken. A network or an interface is
-    /// looked up by [`Member::create`], and it is an [`Error::Io`] if the host has no address there. Default:
-    /// `0.0.0.0:7990`; in the local profile `127.0.0.1:7990`, and any free port if that is taken.
+    /// looked up by [`Member::create`], and it is an [`Error::Io`] if the host has no address there. Of several addresses
+    /// the lowest is bound. The socket stays there when the host's addresses change. Default: `0.0.0.0:7990`; in the local profile `127.0.0.1:7990`, and any free port if that is taken.
     ///
     /// ```
     /// use headcount::{Config, Member};
@@ -252,8 +252,9 @@ impl Config {
     /// | `"10.0.0.0/8"`, `"10.0.0.0/8:9001"` | the host's address in that network; the bound port, unless another one is given |
     /// | `"%eth1"`, `"%eth1:9001"` | the address of that interface; likewise |
     ///
-    /// All but the first are looked up by [`Member::create`], which waits for the resolver and fails with [`Error::Io`] if
-    /// there is no such address, and again whenever the member checks its address: each time that it looks for others,
+    /// Of several addresses it is one of the family of the socket, and of these the lowest; a loopback only if there is no
+    /// other. All but the first form are looked up by [`Member::create`], which waits for the resolver and fails with
+    /// [`Error::Io`] if there is no such address, and again whenever the member checks its address: each time that it looks for others,
     /// and when others do not know it at that address. If there is another one, the member [moves](Event::Moved).
     ///
     /// Default: the bound address. If that is all interfaces: the address from which the system sends to the first seed

@@ -477,7 +477,7 @@ impl Member {
 
     /// What this member knows of its network: the address that it advertises, where others see it, which nodes answer
     /// it, directly or by way of others, and which ones have refused it and why. For programs that show it, and for logs: it is
-    /// made anew for each call.
+    /// built for each call.
     ///
     /// ```
     /// use headcount::{Config, Member};

@@ -20,7 +20,7 @@ pub(crate) struct Addresses {
     pub(crate) bind: HostAddress,
     /// What to bind instead if that is taken.
     pub(crate) fallback: Option<SocketAddr>,
-    /// What to tell others, if that was said.
+    /// What to advertise, if that is configured.
     pub(crate) advertise: Option<HostAddress>,
     /// Whom to join.
     pub(crate) seeds: Vec<Seed>,
@@ -29,7 +29,7 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    /// What to tell others, if that was said, where there is no system that could find it.
+    /// What to advertise, if that is configured, where there is no system that could find it.
     ///
     /// # Errors
     ///

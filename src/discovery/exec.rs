@@ -28,12 +28,12 @@ const READER: &str = "hc-exec-read";
 /// How often it is looked whether a command has ended.
 const POLL: Duration = Duration::from_millis(10);
 
-/// What a command prints: for every cloud and orchestrator that has one to list addresses.
+/// Finds members by a command that prints their addresses, for every cloud and orchestrator that has one.
 ///
 /// The program is started directly, not by a shell: arguments are passed as they are, and nothing in them is expanded.
 /// It gets no input. What it prints is addresses, separated by white space or line breaks, each an IP address with a
 /// port or without (then it is port 7990). Words that are no addresses are skipped, and the first of them is logged. It
-/// is started anew each time a discovery is [asked](super#when-it-is-asked).
+/// is started again each time a discovery is [asked](super#when-it-is-asked).
 ///
 /// | it | then |
 /// |---|---|
@@ -43,8 +43,8 @@ const POLL: Duration = Duration::from_millis(10);
 /// | prints words, and no address among them | error |
 /// | prints nothing | nobody is found |
 ///
-/// It has ended when its output is closed as well: what it has started itself and leaves behind must not hold that open,
-/// and is not killed. As long as it does, the command is not started again, and that is an error.
+/// The command counts as ended when its output is closed, too. Processes that it leaves behind are not killed, and have to
+/// close their output: until then the command is not started again, and that is an error.
 ///
 /// ```
 /// use headcount::discovery::Exec;

@@ -19,11 +19,11 @@ use crate::member::Member;
 use crate::wire::{ClusterTag, NameHash};
 
 const SERVICE: &str = "_headcount._udp.local.";
-/// The key of the text that tells the cluster's tag.
+/// The key of the text that holds the cluster's tag.
 const CLUSTER: &str = "cluster";
 /// The key of the text that shows the advertised address.
 const ADDR: &str = "addr";
-/// How long the first question waits for answers. Those who come later are told the next time.
+/// How long the first question waits for answers. Later ones are returned the next time.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long the end waits for the goodbye to be said, and for the thread of `mdns-sd`.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -131,7 +131,7 @@ impl Browser {
             match self.events.recv_deadline(patience) {
                 Ok(event) => self.take(event),
                 Err(RecvTimeoutError::Timeout) => break,
-                // It ends when we are too slow: all that is there is told again.
+                // It ends when we are too slow: all that is there is reported again.
                 Err(RecvTimeoutError::Disconnected) => {
                     self.events = self.daemon.browse(SERVICE).map_err(io::Error::other)?;
                     break;

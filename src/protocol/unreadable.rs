@@ -1,5 +1,5 @@
 //! Datagrams that cannot be used: damaged, of another version, not sealed where they have to be, or sealed with another
-//! key; and what others say of ours. What follows from them stands in [`admission`](super::admission).
+//! key; and the answers to ours. What follows from them stands in [`admission`](super::admission).
 
 use std::net::SocketAddr;
 

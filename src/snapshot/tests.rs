@@ -341,7 +341,7 @@ fn what_is_not_a_regular_file_is_refused_and_left_alone() {
     assert_eq!(directory.files(), ["fifo"]);
 }
 
-/// A start waited for ever for who writes to a FIFO, made a file where a link led, and any user could lock it.
+/// A start blocked on a FIFO and made a file where a link led, and any user could lock the file.
 #[cfg(unix)]
 #[test]
 fn nobody_else_has_a_say_in_the_lock() {

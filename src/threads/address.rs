@@ -33,7 +33,7 @@ use crate::config::{Addresses, HostAddress, Place};
 /// Maximum number of contacts to which routes are looked up: usually the first one is enough.
 const CONTACTS_MAX: usize = 16;
 
-/// What others are told.
+/// The address that this member advertises.
 #[derive(Debug)]
 pub(super) struct OwnAddress {
     current: RwLock<Chosen>,
@@ -52,7 +52,7 @@ pub(super) struct OwnAddress {
 pub(super) enum Contacts<'a> {
     /// Seeds that are about to be asked: the first one decides.
     Seeds(&'a [SocketAddr]),
-    /// The nodes. The address that they have been told stays if it is on the route to one of them.
+    /// The nodes. The address that they know stays if it is on the route to one of them.
     Nodes(&'a [SocketAddr]),
     /// Somebody that says hello, and where it says that it is.
     Newcomer(SocketAddr),

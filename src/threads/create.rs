@@ -86,7 +86,7 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     let owner = Arc::new(Owner { shared: Arc::clone(&shared) });
     let weak = Arc::downgrade(&owner);
     shared.set_owner(weak);
-    // If what follows fails they go before the owner, which waits for whoever holds them.
+    // If what follows fails they go before the owner, which waits until they are dropped.
     let (transport, tokens) = (transport, tokens);
 
     discover::start(&shared, seeds, config.take_discoveries())?;
@@ -106,7 +106,7 @@ pub(crate) fn start(mut config: Config) -> Result<Arc<Owner>> {
     log::info!("{} is up at {}", settings.name, settings.advertise);
     if shared.view().address().is_local_only() {
         log::warn!(
-            "{} advertises {}, where only this host reaches it: no route leads to another host",
+            "{} advertises {}, which only this host reaches: no route leads to another host",
             settings.name,
             settings.advertise
         );

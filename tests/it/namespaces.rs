@@ -162,7 +162,7 @@ fn a_member_of_both_families_is_reached_by_a_seed_of_one() {
     assert_eq!(addrs(&b), addrs(&a));
 }
 
-/// Datagrams to addresses of the own network at which nobody is wait in the send buffer for ARP. When it was full, each
+/// Datagrams to unused addresses of the local network wait in the send buffer for ARP. When it was full, each
 /// send blocked for 10 to 17 ms in the thread that answers pings, and the others declared the joiner dead.
 #[test]
 fn a_member_that_asks_400_dead_addresses_answers_others_at_once() {

@@ -1,4 +1,4 @@
-//! The own address is checked: when others are looked for, joined, or do not know this member where it is.
+//! The member checks its address when others are looked for, joined, or do not know this member where it is.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ use crate::threads::RESOLVER;
 use crate::threads::address::{Contacts, find};
 
 impl Shared {
-    /// Finds out which address is the own one now, in view of the nodes that are known.
+    /// Finds out which address to advertise now, in view of the nodes that are known.
     pub(super) fn check_address_by_nodes(self: &Arc<Self>) {
         let (name, nodes) = (self.view.name(), self.nodes());
         let others = nodes.iter().filter(|node| node.name() != name);
@@ -20,7 +20,7 @@ impl Shared {
         self.check_address(Contacts::Nodes(&others));
     }
 
-    /// Finds out which address is the own one now, in view of these contacts.
+    /// Finds out which address to advertise now, in view of these contacts.
     pub(in crate::threads) fn check_address(self: &Arc<Self>, contacts: Contacts<'_>) {
         let own = self.view.address();
         if let Some(host) = own.begin_resolving() {
